@@ -1,0 +1,93 @@
+#include "base/address.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* Bytes of one well-formed UTF-8 sequence at text (RFC 3629 section 4), 0 when there is none. */
+static size_t utf8_sequence(const unsigned char *text)
+{
+    if (text[0] < 0x80)
+        return 1;
+    if (text[0] >= 0xc2 && text[0] <= 0xdf)
+        return (text[1] & 0xc0) == 0x80 ? 2 : 0;
+    if ((text[0] & 0xf0) == 0xe0) {
+        if ((text[1] & 0xc0) != 0x80 || (text[2] & 0xc0) != 0x80 || (text[0] == 0xe0 && text[1] < 0xa0) ||
+            (text[0] == 0xed && text[1] > 0x9f))
+            return 0;
+        return 3;
+    }
+    if (text[0] >= 0xf0 && text[0] <= 0xf4) {
+        if ((text[1] & 0xc0) != 0x80 || (text[2] & 0xc0) != 0x80 || (text[3] & 0xc0) != 0x80 ||
+            (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+            return 0;
+        return 4;
+    }
+    return 0;
+}
+
+bool address_valid(const char *address, const char **why_r)
+{
+    const char *domain = address_domain(address);
+    bool quoted = false;
+    size_t length = strlen(address);
+
+    *why_r = NULL;
+    if (length == 0)
+        *why_r = "it is empty";
+    else if (length >= ADDRESS_SIZE)
+        *why_r = "it is longer than 1,024 bytes";
+    else if (domain == NULL)
+        *why_r = "it has no domain";
+    else if (*domain == '\0')
+        *why_r = "its domain is empty";
+    else if (domain == address + 1)
+        *why_r = "its local part is empty";
+    if (*why_r != NULL)
+        return false;
+
+    for (const char *at = address; *at != '\0' && *why_r == NULL;) {
+        unsigned char c = (unsigned char)*at;
+        size_t sequence = utf8_sequence((const unsigned char *)at);
+        bool local_part = at < domain - 1;
+        if (sequence == 0)
+            *why_r = "it is not valid UTF-8";
+        else if (c < ' ' || c == 127)
+            *why_r = "it contains a control character";
+        else if (local_part && quoted && c == '\\' && at + 1 < domain - 1)
+            sequence = 2; /* quoted-pair (RFC 5321 section 4.1.2) */
+        else if (local_part && c == '"')
+            quoted = !quoted;
+        else if (!(local_part && quoted) && strchr(" <>", c) != NULL)
+            *why_r = "it contains an unquoted space or angle bracket";
+        else if (!local_part && strchr("\"\\(),;", c) != NULL)
+            *why_r = "its domain contains a character that no domain has";
+        at += sequence;
+    }
+    if (*why_r == NULL && quoted)
+        *why_r = "a quote in it is not closed";
+    return *why_r == NULL;
+}
+
+const char *address_domain(const char *address)
+{
+    const char *at = strrchr(address, '@');
+    return at == NULL ? NULL : at + 1;
+}
+
+bool address_is_ascii(const char *address)
+{
+    for (; *address != '\0'; address++)
+        if ((unsigned char)*address > 127)
+            return false;
+    return true;
+}
+
+bool address_equal(const char *a, const char *b)
+{
+    const char *domain_a = address_domain(a), *domain_b = address_domain(b);
+
+    if (domain_a == NULL || domain_b == NULL)
+        return strcmp(a, b) == 0;
+    return domain_a - a == domain_b - b && memcmp(a, b, (size_t)(domain_a - a)) == 0 &&
+           strcasecmp(domain_a, domain_b) == 0;
+}

@@ -1,0 +1,24 @@
+/*
+ * clock: the time, in the two forms that the project needs. Code whose behaviour over time is tested takes
+ * "now" as an argument; only the callers at the top read a clock.
+ *
+ * All functions are safe in any thread.
+ */
+#ifndef SENDPOST_CLOCK_H
+#define SENDPOST_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Milliseconds since 1970-01-01 UTC. Can step; for timestamps only. */
+int64_t clock_realtime_ms(void);
+
+/* Milliseconds since boot, suspend included (CLOCK_BOOTTIME). Never steps; for deadlines and durations. */
+int64_t clock_monotonic_ms(void);
+
+#define CLOCK_RFC3339_SIZE 32
+
+/* "2026-11-23T05:01:32.123Z" (RFC 3339 section 5.6, UTC, milliseconds) into buffer; returns buffer. */
+char *clock_rfc3339(int64_t realtime_ms, char buffer[CLOCK_RFC3339_SIZE]);
+
+#endif

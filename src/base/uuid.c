@@ -1,0 +1,86 @@
+#include "base/uuid.h"
+
+#include <ctype.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/xalloc.h"
+
+/* UUIDv5 of the URL "https://sendpost.io/" in the URL namespace of RFC 9562: ours for good, or ids would
+ * change. */
+static const unsigned char namespace_sendpost[16] = {0x31, 0xbd, 0xc6, 0x64, 0xf7, 0x41, 0x5a, 0x76,
+                                                     0xb8, 0xdc, 0x9a, 0x80, 0x17, 0x44, 0xf7, 0x47};
+
+static void format_uuid(char uuid_r[UUID_SIZE], unsigned char bytes[16], unsigned version)
+{
+    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | (version << 4));
+    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+    char *at = uuid_r;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *at++ = '-';
+        at += snprintf(at, 3, "%02x", bytes[i]);
+    }
+}
+
+void uuid_random(char uuid_r[UUID_SIZE])
+{
+    unsigned char bytes[16];
+
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        abort(); /* 16 bytes are never short once the kernel has booted (getrandom(2)) */
+    format_uuid(uuid_r, bytes, 4);
+}
+
+void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t count)
+{
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    size_t length = sizeof namespace_sendpost;
+
+    for (size_t i = 0; i < count; i++)
+        length += (strings[i] ? strlen(strings[i]) : 0) + 1;
+
+    AUTO_FREE unsigned char *name = xcalloc(1, length);
+    unsigned char *at = name;
+    memcpy(at, namespace_sendpost, sizeof namespace_sendpost);
+    at += sizeof namespace_sendpost;
+    for (size_t i = 0; i < count; i++) {
+        size_t string_length = strings[i] ? strlen(strings[i]) : 0;
+        if (string_length > 0)
+            memcpy(at, strings[i], string_length);
+        at += string_length + 1;
+    }
+    SHA1(name, length, digest);
+    format_uuid(uuid_r, digest, 5);
+}
+
+bool uuid_valid(const char *text, size_t length)
+{
+    bool nil = true;
+
+    if (length != UUID_SIZE - 1)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+            if (text[i] != '-')
+                return false;
+        } else if (!isxdigit((unsigned char)text[i])) {
+            return false;
+        } else if (text[i] != '0') {
+            nil = false;
+        }
+    }
+    return !nil;
+}
+
+void uuid_copy(char uuid_r[UUID_SIZE], const char *text)
+{
+    for (size_t i = 0; i < UUID_SIZE - 1; i++)
+        uuid_r[i] = (char)tolower((unsigned char)text[i]);
+    uuid_r[UUID_SIZE - 1] = '\0';
+}

@@ -1,0 +1,28 @@
+/*
+ * uuid: RFC 9562 UUIDs in their 36-character lower-case text form.
+ */
+#ifndef SENDPOST_UUID_H
+#define SENDPOST_UUID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define UUID_SIZE 37 /* with the terminating NUL */
+
+/* Random UUID (version 4, RFC 9562 section 5.4). */
+void uuid_random(char uuid_r[UUID_SIZE]);
+
+/*
+ * Name-based UUID (version 5, RFC 9562 section 5.5) in this project's own namespace. The name is the list of
+ * count strings, each followed by a NUL byte, so that ("ab","c") and ("a","bc") differ. NULL counts as "".
+ */
+void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t count) __attribute__((nonnull));
+
+/* Whether text of the given length is a UUID in 8-4-4-4-12 form, of any case, version and variant but the nil
+ * UUID. */
+bool uuid_valid(const char *text, size_t length) __attribute__((nonnull));
+
+/* Copy a valid UUID in lower case. */
+void uuid_copy(char uuid_r[UUID_SIZE], const char *text) __attribute__((nonnull));
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * event_report: events leave for the API, and the store learns what became of them. All answers of the
+ * contract are dealt with here, for one event as for a batch, so that the pipe, the agent, sendpost-bounce
+ * and `sendpostctl events flush` behave alike.
+ */
+#ifndef SENDPOST_EVENT_REPORT_H
+#define SENDPOST_EVENT_REPORT_H
+
+#include "base/config.h"
+#include "base/store.h"
+#include "event/event.h"
+
+struct event_reporter;
+
+/* Keeps its HTTP connection for as long as it lives. Belongs to one thread, like the store it works on. Both
+ * outlive it. */
+struct event_reporter *event_reporter_open(const struct config *config, struct store *store)
+    __attribute__((nonnull, returns_nonnull));
+void event_reporter_close(struct event_reporter *reporter); /* NULL is fine */
+
+/* The HTTP dialogue on this stream, keys masked. */
+void event_reporter_trace(struct event_reporter *reporter, FILE *trace) __attribute__((nonnull(1)));
+
+enum event_report_result {
+    EVENT_REPORT_DONE,    /* every event is reported, rejected or local */
+    EVENT_REPORT_KEPT,    /* some stay pending: API down, busy, or the key is refused */
+    EVENT_REPORT_TROUBLE, /* the store failed; *error_r says why */
+};
+
+/*
+ * Report one event, stored as pending by the caller before. When it stays pending, the row is made durable
+ * (fsync) before this returns. Takes at most report.timeout, and ends by deadline_ms (clock_monotonic_ms()).
+ */
+enum event_report_result event_report_one(struct event_reporter *reporter, const struct event *event,
+                                          int64_t deadline_ms, struct outcome *error_r)
+    __attribute__((nonnull));
+
+struct event_report_counts {
+    uint64_t reported, rejected, kept;
+};
+
+/*
+ * Report what is pending and due, oldest first, in batches of config.batch_size, each event with the key of
+ * its TPSP, until nothing due is left, the API fails, or deadline_ms. all: also what is not due yet. counts_r
+ * is added to.
+ */
+enum event_report_result event_report_pending(struct event_reporter *reporter, bool all, int64_t deadline_ms,
+                                              struct event_report_counts *counts_r, struct outcome *error_r)
+    __attribute__((nonnull));
+
+/* What the API said last, in words for a log line or a person: "HTTP 401: the key is refused". Never NULL,
+ * may be "". */
+const char *event_reporter_last_error(const struct event_reporter *reporter)
+    __attribute__((nonnull, returns_nonnull));
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * relay: one message, one recipient, to one TPSP. One interface over two engines (libESMTP, libcurl), which
+ * both speak over a wire of ours (relay/wire.h) that owns connection, TLS, deadlines and the record of what
+ * the server said.
+ *
+ * A relay_session belongs to one thread. It is made to be kept: it may hold connections and the TLS ticket
+ * cache between deliveries.
+ */
+#ifndef SENDPOST_RELAY_H
+#define SENDPOST_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/config.h"
+#include "base/dns.h"
+#include "base/outcome.h"
+
+/*
+ * The message as it is to be sent: CRLF line ends, not dot-stuffed, injected header lines included. Owned by
+ * the caller; may be read any number of times.
+ */
+struct relay_message {
+    const char *header; /* the whole header section with the blank line that ends it; NUL-free not promised */
+    size_t header_length;
+    uint64_t size;  /* bytes of header and body */
+    bool eight_bit; /* some byte is above 127: BODY=8BITMIME */
+    /* Read up to size bytes of the whole message (header and body) from offset; 0 at its end, -1 with errno
+     * set. */
+    ssize_t (*read_at)(void *context, uint64_t offset, char *buffer, size_t size);
+    void *context;
+};
+
+enum relay_stage {
+    RELAY_RESOLVE,
+    RELAY_CONNECT,
+    RELAY_TLS, /* implicit TLS */
+    RELAY_GREETING,
+    RELAY_EHLO,
+    RELAY_STARTTLS,
+    RELAY_AUTH,
+    RELAY_MAIL,
+    RELAY_RCPT,
+    RELAY_DATA,
+    RELAY_QUIT,
+    RELAY_STAGE_COUNT
+};
+
+/* "resolve", "connect", "tls", … as the connectivity test names them. */
+const char *relay_stage_name(enum relay_stage stage) __attribute__((returns_nonnull));
+
+struct relay_step {
+    enum relay_stage stage;
+    bool ok;
+    int64_t duration_us;
+    int smtp_code;      /* 0: none */
+    const char *detail; /* what the server said, or what was negotiated; valid during the call */
+};
+
+struct relay_request {
+    const struct config_tpsp *tpsp;
+    const char *sender; /* "" is the null sender */
+    const char *recipient;
+    const struct relay_message *message;
+    int64_t deadline_ms; /* clock_monotonic_ms() by which the attempt ends, whatever its stage */
+    FILE *trace;         /* SMTP dialogue, secrets masked; NULL: none */
+    void (*observe)(void *context, const struct relay_step *step); /* NULL: none */
+    void *observe_context;
+    /* Called the moment the final 2xx was read, before anything else is sent or done, to put it on record;
+     * NULL: none. */
+    void (*accepted)(void *context, const struct outcome *outcome);
+    void *accepted_context;
+};
+
+struct relay_result {
+    struct outcome outcome;
+    enum relay_stage stage; /* where it ended */
+    const char *engine;     /* "libesmtp", "libcurl", "" when none was reached; constant string */
+    bool contacted;         /* a TCP connection was made: a rate slot was used */
+    char peer[160];         /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
+    char tls[96];           /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
+};
+
+struct relay_session;
+
+/* state_dir: where the TLS ticket cache lives (directory tls-sessions, files of mode 0600); NULL: no cache.
+ * resolver outlives the session. */
+struct relay_session *relay_open(const char *state_dir, struct dns_resolver *resolver)
+    __attribute__((returns_nonnull, nonnull(2)));
+void relay_close(struct relay_session *session); /* NULL is fine */
+
+/* Always fills *result_r. Never blocks beyond request->deadline_ms. */
+void relay_send(struct relay_session *session, const struct relay_request *request,
+                struct relay_result *result_r) __attribute__((nonnull));
+
+#endif

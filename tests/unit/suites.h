@@ -1,0 +1,11 @@
+/* Every suite of the unit tests, one a module; unit_tests.c runs them all. */
+#ifndef SENDPOST_SUITES_H
+#define SENDPOST_SUITES_H
+
+#include <check.h>
+
+Suite *address_suite(void);
+Suite *outcome_suite(void);
+Suite *uuid_suite(void);
+
+#endif

@@ -1,0 +1,17 @@
+/* Runs every suite in this one process group; CK_FORK=no and CK_RUN_SUITE=name help with a debugger. */
+#include <stdlib.h>
+
+#include "suites.h"
+
+int main(void)
+{
+    SRunner *runner = srunner_create(NULL);
+
+    srunner_add_suite(runner, address_suite());
+    srunner_add_suite(runner, outcome_suite());
+    srunner_add_suite(runner, uuid_suite());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
