@@ -5,6 +5,7 @@
 #include <check.h>
 
 Suite *address_suite(void);
+Suite *dns_suite(void);
 Suite *outcome_suite(void);
 Suite *uuid_suite(void);
 

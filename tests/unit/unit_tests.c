@@ -8,6 +8,7 @@ int main(void)
     SRunner *runner = srunner_create(NULL);
 
     srunner_add_suite(runner, address_suite());
+    srunner_add_suite(runner, dns_suite());
     srunner_add_suite(runner, outcome_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
