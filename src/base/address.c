@@ -53,7 +53,7 @@ bool address_valid(const char *address, const char **why_r)
             *why_r = "it is not valid UTF-8";
         else if (c < ' ' || c == 127)
             *why_r = "it contains a control character";
-        else if (local_part && quoted && c == '\\' && at + 1 < domain - 1)
+        else if (local_part && quoted && c == '\\' && at + 1 < domain - 1 && at[1] >= ' ' && at[1] <= '~')
             sequence = 2; /* quoted-pair (RFC 5321 section 4.1.2) */
         else if (local_part && c == '"')
             quoted = !quoted;

@@ -55,8 +55,10 @@ static void set_enhanced(struct outcome *outcome, const char *enhanced)
     outcome->enhanced[0] = class_digit(outcome->class);
 }
 
-static void set(struct outcome *outcome_r, enum outcome_class class, enum outcome_cause cause, int smtp_code,
-                const char *enhanced, const char *format, va_list arguments)
+__attribute__((format(printf, 6, 0))) static void set(struct outcome *outcome_r, enum outcome_class class,
+                                                      enum outcome_cause cause, int smtp_code,
+                                                      const char *enhanced, const char *format,
+                                                      va_list arguments)
 {
     /* the arguments may point into the outcome that is being replaced */
     struct outcome fresh = {.class = class, .cause = cause, .smtp_code = smtp_code};

@@ -26,6 +26,9 @@ static const struct {
     {"user@example.com\r\nRSET", false},
     {"us\ner@example.com", false},
     {"\"open@example.com", false},
+    {"\"a\\\r\"@example.com", false},
+    {"\"a\\\nRSET\"@example.com", false},
+    {"\"a\\\xc3\xbc\"@example.com", true},
     {"j\xfcrgen@example.com", false},
     {"\xc0\xae@example.com", false},
 };
