@@ -1,0 +1,35 @@
+#include "base/schema.h"
+
+const char *const schema_migrations[] = {
+    /*
+     * events (event/event_store.h) and meta (store_get, store_put). The row id gives the order of arrival.
+     * Each index is paid for at every message: one for the identity, one for "was this accepted before", and
+     * a partial one for the outbox, which is empty but for what is still to be reported.
+     */
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE events ("
+    " id INTEGER PRIMARY KEY,"
+    " event_id TEXT NOT NULL UNIQUE,"
+    " state INTEGER NOT NULL," /* enum event_state; 0 is pending */
+    " due_ms INTEGER NOT NULL DEFAULT 0,"
+    " tries INTEGER NOT NULL DEFAULT 0,"
+    " message_id TEXT NOT NULL,"
+    " cs INTEGER NOT NULL,"
+    " dropped_as_bounced INTEGER NOT NULL DEFAULT 0,"
+    " source INTEGER NOT NULL," /* enum event_source */
+    " timestamp_ms INTEGER NOT NULL,"
+    " recipient TEXT NOT NULL DEFAULT '',"
+    " sender TEXT NOT NULL DEFAULT '',"
+    " queue_id TEXT NOT NULL DEFAULT '',"
+    " smtp_code INTEGER NOT NULL DEFAULT 0,"
+    " smtp_enhanced_code TEXT NOT NULL DEFAULT '',"
+    " smtp_description TEXT NOT NULL DEFAULT '',"
+    " tpsp TEXT NOT NULL DEFAULT '',"
+    " tpsp_id INTEGER NOT NULL DEFAULT 0,"
+    " provider TEXT NOT NULL DEFAULT '',"
+    " attempt INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX events_message ON events (message_id);"
+    "CREATE INDEX events_pending ON events (due_ms, id) WHERE state = 0;",
+};
+
+const int schema_version = (int)(sizeof schema_migrations / sizeof *schema_migrations);
