@@ -13,6 +13,7 @@
 #include "base/store.h"
 #include "delivery/message.h"
 #include "delivery/request.h"
+#include "delivery/status.h"
 #include "event/event_report.h"
 #include "relay/relay.h"
 
@@ -27,11 +28,19 @@ struct deliver_context {
 };
 
 /*
- * Deliver message as request asks. On return what became of it is on record (event row, retry ladder, log
- * line) and *outcome_r says what Postfix is to be told; uuid_r and tpsp_r name it for the status line.
+ * Deliver message as request asks. On return what became of it is on record (event row, log line) and *result_r
+ * is what Postfix is to be told; text_r holds the text that it points to.
  */
 void deliver(const struct deliver_context *context, const struct delivery_request *request,
-             struct message *message, struct outcome *outcome_r, char uuid_r[UUID_SIZE], const char **tpsp_r)
+             struct message *message, struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
     __attribute__((nonnull));
+
+/*
+ * --dry-run: print envelope and message as they would be sent to the first TPSP of the pool. Contacts nobody, changes nothing; the store,
+ * relay and reporter of the context are not used and may be NULL.
+ */
+void deliver_dry_run(const struct deliver_context *context, const struct delivery_request *request,
+                     struct message *message, FILE *output, struct delivery_result *result_r,
+                     char text_r[STATUS_TEXT_SIZE]) __attribute__((nonnull));
 
 #endif

@@ -2,8 +2,13 @@
  * message: the message on standard input becomes a header in memory and a body in memory or, when large, in
  * an unlinked file of the state directory: what a delivery needs of memory does not grow with its message.
  *
- * Line ends become CRLF while reading: LF and CRLF both count as line ends. A CR that is not followed by LF
- * is handled as Postfix's SMTP client handles it; see message_read(). Nothing else is changed.
+ * Line ends become CRLF while reading: LF and CRLF both count as line ends, and a missing one at the very end is added. Nothing else
+ * changes: NUL bytes and a CR that is not followed by LF pass as they are, as they do in Postfix's smtp(8), where replacing them is
+ * cleanup(8)'s job (message_strip_characters, cleanup_replace_stray_cr_lf).
+ *
+ * The header section ends at the first empty line, or before the first line that can be no header field (RFC 5322 section 2.2).
+ *
+ * A message belongs to one thread.
  */
 #ifndef SENDPOST_MESSAGE_H
 #define SENDPOST_MESSAGE_H
@@ -11,17 +16,25 @@
 #include "base/outcome.h"
 #include "relay/relay.h"
 
-#define MESSAGE_HEADER_MAX (2u << 20) /* bytes of header section we take; Postfix's own limit is far below \
+#define MESSAGE_HEADER_MAX \
+    (2u << 20) /* bytes of header section we take; Postfix's own limit is far below \
                                        */
 
 struct message;
 
 /*
- * Read descriptor to its end. limit: largest message in bytes as received, 0 for none; a larger one is read
- * to its end (Postfix would see EPIPE otherwise) and dropped with 5.3.4. NULL with *error_r set on failure.
+ * Read descriptor to its end. limit: bytes to keep, 0 for all; what is beyond, or beyond MESSAGE_HEADER_MAX of header, is read (Postfix
+ * would see EPIPE otherwise), counted and thrown away: such a message must not be sent. NULL with *error_r set (4.3.0) when
+ * it cannot be read or spooled.
  */
 struct message *message_read(int descriptor, const char *spool_dir, int64_t limit, struct outcome *error_r)
     __attribute__((nonnull));
+
+/* Bytes as received, line ends as they came. */
+uint64_t message_received_size(const struct message *message) __attribute__((nonnull));
+
+/* The header section is larger than MESSAGE_HEADER_MAX and is not complete here. */
+bool message_header_overflow(const struct message *message) __attribute__((nonnull));
 void message_free(struct message *message); /* NULL is fine */
 
 /* Value of the nth (from 0) header field of that name, unfolded, trimmed; NULL when there is none. The caller

@@ -6,8 +6,10 @@
 
 Suite *address_suite(void);
 Suite *dns_suite(void);
+Suite *message_suite(void);
 Suite *outcome_suite(void);
 Suite *store_suite(void);
+Suite *request_suite(void);
 Suite *uuid_suite(void);
 
 #endif

@@ -9,8 +9,10 @@ int main(void)
 
     srunner_add_suite(runner, address_suite());
     srunner_add_suite(runner, dns_suite());
+    srunner_add_suite(runner, message_suite());
     srunner_add_suite(runner, outcome_suite());
     srunner_add_suite(runner, store_suite());
+    srunner_add_suite(runner, request_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

@@ -1,0 +1,364 @@
+#include "delivery/deliver.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "delivery/claim.h"
+#include "delivery/identity.h"
+#include "delivery/status.h"
+#include "event/event_store.h"
+
+#define OWN_REPORT_MS \
+    5000 /* beyond report.timeout: the time that a fresh event is ours before others report it */
+
+/* One delivery on its way through the stages. */
+struct delivery {
+    const struct deliver_context *context;
+    const struct delivery_request *request;
+    struct message *message;
+    int64_t start_ms;
+    int claim; /* descriptor, -1 when none */
+
+    char uuid[UUID_SIZE];
+    const char *sender; /* reverse path as it is sent */
+    const struct config_pool *pool;
+    const struct config_tpsp *tpsp;
+
+    bool asked; /* relay holds what the TPSP was asked and said */
+    struct relay_result relay;
+    struct outcome outcome;
+
+    bool recorded; /* event is in the store, in this state */
+    struct event event;
+    enum event_state event_state;
+};
+
+/* --- record: the event row ----------------------------------------------------------------------- */
+
+static bool event_wanted(const struct delivery *delivery)
+{
+    const struct config *config = delivery->context->config;
+
+    switch (delivery->outcome.class) {
+    case OUTCOME_DELIVERED:
+        return config->report.accepted_as != ACCEPTED_AS_NONE;
+    case OUTCOME_DEFERRED:
+        return config->report.deferred;
+    default:
+        return true;
+    }
+}
+
+static enum event_cs event_kind(const struct delivery *delivery)
+{
+    switch (delivery->outcome.class) {
+    case OUTCOME_DELIVERED:
+        return delivery->context->config->report.accepted_as == ACCEPTED_AS_SENT ? CS_SENT : CS_DELIVERED;
+    case OUTCOME_DEFERRED:
+        return CS_DEFERRED;
+    default:
+        return CS_DROPPED;
+    }
+}
+
+/* Whether the server itself said the enhanced status code, or we did because no server was heard. */
+static bool enhanced_code_is_known(const struct outcome *outcome)
+{
+    return outcome->smtp_code == 0 || outcome_enhanced_length(outcome->text, strlen(outcome->text)) > 0;
+}
+
+static void compose_event(struct delivery *delivery)
+{
+    const struct outcome *outcome = &delivery->outcome;
+    const struct config_tpsp *tpsp = delivery->tpsp;
+    struct event *event = &delivery->event;
+    char occurrence[CLOCK_RFC3339_SIZE] = "";
+
+    *event = (struct event){.cs = event_kind(delivery),
+                            .source = EVENT_SOURCE_PIPE,
+                            .timestamp_ms = clock_realtime_ms(),
+                            .smtp_code = outcome->smtp_code};
+    snprintf(event->message_id, sizeof event->message_id, "%s", delivery->uuid);
+    snprintf(event->recipient, sizeof event->recipient, "%s", delivery->request->recipient);
+    snprintf(event->sender, sizeof event->sender, "%s", delivery->request->sender);
+    snprintf(event->queue_id, sizeof event->queue_id, "%s", delivery->request->queue_id);
+    if (enhanced_code_is_known(outcome))
+        snprintf(event->smtp_enhanced_code, sizeof event->smtp_enhanced_code, "%s", outcome->enhanced);
+    event_describe(event, outcome->text, strlen(outcome->text));
+    if (tpsp != NULL) {
+        snprintf(event->tpsp, sizeof event->tpsp, "%s", tpsp->name);
+        event->tpsp_id = tpsp->id;
+    }
+    if (event->cs == CS_DEFERRED) /* it can happen again, to the same message */
+        clock_rfc3339(event->timestamp_ms, occurrence);
+    event_identify(event, occurrence);
+}
+
+static bool record_event(struct delivery *delivery, struct outcome *error_r)
+{
+    const struct config *config = delivery->context->config;
+    int64_t due_ms = clock_realtime_ms() + config->report.timeout_ms + OWN_REPORT_MS;
+
+    delivery->event_state = config->endpoint != NULL && event_wanted(delivery) ? EVENT_PENDING : EVENT_LOCAL;
+    delivery->recorded =
+        event_store_add(delivery->context->store, &delivery->event, delivery->event_state, due_ms, error_r);
+    return delivery->recorded;
+}
+
+/* The final 2xx was read this very moment: from here until the row is there, a kill would send the message twice. */
+static void record_accepted(void *context, const struct outcome *outcome)
+{
+    struct delivery *delivery = context;
+    struct outcome error;
+
+    delivery->outcome = *outcome;
+    compose_event(delivery);
+    if (!record_event(delivery, &error))
+        log_line(LOG_ERR, "%s: accepted by %s but not on record yet: %s", delivery->uuid,
+                 delivery->tpsp->name, error.text);
+}
+
+/*
+ * The TPSP has the message and the store does not take the row (a disk that filled up meanwhile). Told 75 now, Postfix would send it twice; told
+ * 0, the event would be lost. So try on as long as there is time.
+ */
+static void insist_on_record(struct delivery *delivery)
+{
+    const struct timespec pause = {.tv_nsec = 500 * 1000 * 1000};
+    struct outcome error;
+
+    while (!record_event(delivery, &error)) {
+        if (clock_monotonic_ms() + 2000 >= delivery->context->deadline_ms) {
+            outcome_local(&delivery->outcome, "4.3.0", "accepted by %s, may be sent twice: %s",
+                          delivery->tpsp->name, error.text);
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void record(struct delivery *delivery)
+{
+    const struct outcome *outcome = &delivery->outcome;
+    struct outcome error;
+
+    if (delivery->recorded ||
+        (outcome->class == OUTCOME_DEFERRED &&
+         (outcome->cause == CAUSE_LOCAL || outcome->cause == CAUSE_RATE || !event_wanted(delivery))))
+        return;
+    if (outcome->class == OUTCOME_DELIVERED) {
+        insist_on_record(delivery);
+        return;
+    }
+    compose_event(delivery);
+    if (record_event(delivery, &error))
+        return;
+    if (outcome->class == OUTCOME_DROPPED)
+        delivery->outcome = error; /* Postfix keeps it until the event can be kept */
+    else
+        log_line(LOG_WARNING, "%s: deferral not on record: %s", delivery->uuid, error.text);
+}
+
+/* --- identify ---------------------------------------------------------------------------------------- */
+
+/* An earlier run got through to the TPSP and was cut short before Postfix heard of it. */
+static bool accepted_before(struct delivery *delivery)
+{
+    const struct delivery_request *request = delivery->request;
+    struct event *event = &delivery->event;
+
+    if (*request->queue_id == '\0')
+        return false;
+    int found =
+        event_store_find_accepted(delivery->context->store, request->queue_id, delivery->uuid,
+                                  request->recipient, event, &delivery->event_state, &delivery->outcome);
+    if (found <= 0)
+        return found < 0;
+    outcome_set(&delivery->outcome, OUTCOME_DELIVERED, CAUSE_NONE, event->smtp_code,
+                event->smtp_enhanced_code, "%s", event->smtp_description);
+    delivery->tpsp = config_tpsp_by_name(delivery->context->config, event->tpsp);
+    delivery->recorded = true;
+    return true;
+}
+
+/* False when there is nothing left to decide: the outcome is known already. */
+static bool identify(struct delivery *delivery)
+{
+    const struct delivery_request *request = delivery->request;
+
+    identity_uuid(delivery->uuid, delivery->message, request->uuid, request->queue_id, request->recipient);
+    delivery->claim = claim_take(delivery->context->config->state_dir, delivery->uuid, request->queue_id,
+                                 request->recipient, &delivery->outcome);
+    return delivery->claim >= 0 && !accepted_before(delivery);
+}
+
+/* --- decide ---------------------------------------------------------------------------------------------- */
+
+static bool decide(struct delivery *delivery)
+{
+    const struct delivery_request *request = delivery->request;
+    const struct config *config = delivery->context->config;
+    const struct message *message = delivery->message;
+    int64_t limit = config->validation.max_message_size;
+    const char *why;
+
+    delivery->pool = config_pool_for(config, request->pool, request->recipient);
+    if (delivery->pool == NULL)
+        outcome_local(&delivery->outcome, "4.3.5",
+                      "no pool is named \"%s\"; add it to pools in %s, or correct the nexthop", request->pool,
+                      config->path);
+    else if (limit > 0 && message_received_size(message) > (uint64_t)limit)
+        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.3.4",
+                    "message of %" PRIu64 " bytes is larger than the limit of %" PRId64,
+                    message_received_size(message), limit);
+    else if (message_header_overflow(message))
+        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.3.4",
+                    "message header is larger than %u bytes", MESSAGE_HEADER_MAX);
+    else if (!address_valid(request->recipient, &why))
+        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.1.3",
+                    "bad recipient address: %s", why);
+    else if (*request->sender != '\0' && !address_valid(request->sender, &why))
+        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.1.7", "bad sender address: %s",
+                    why);
+    else
+        return true;
+    return false;
+}
+
+/* --- relay ------------------------------------------------------------------------------------------------- */
+
+/* The time that recording and reporting need at the end is not the TPSP's. */
+static int64_t relay_deadline(const struct deliver_context *context)
+{
+    return context->deadline_ms - context->config->report.timeout_ms - 1000;
+}
+
+static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
+{
+    const struct deliver_context *context = delivery->context;
+
+    delivery->tpsp = tpsp;
+    identity_mark(delivery->message, delivery->uuid, context->config, tpsp);
+    struct relay_request request = {
+        .tpsp = tpsp,
+        .sender = delivery->sender,
+        .recipient = delivery->request->recipient,
+        .message = message_view(delivery->message),
+        .deadline_ms = relay_deadline(context),
+        .trace = context->trace,
+        .accepted = record_accepted,
+        .accepted_context = delivery,
+    };
+    relay_send(context->relay, &request, &delivery->relay);
+    delivery->asked = true;
+    delivery->outcome = delivery->relay.outcome;
+}
+
+static void relay(struct delivery *delivery)
+{
+    const struct config *config = delivery->context->config;
+    const struct config_pool *pool = delivery->pool;
+
+    for (size_t i = 0; i < pool->member_count; i++) {
+        relay_to(delivery, &config->tpsps[pool->members[i].tpsp]);
+        if (delivery->outcome.class != OUTCOME_DEFERRED || delivery->outcome.cause != CAUSE_HOST)
+            break;
+    }
+}
+
+/* --- report -------------------------------------------------------------------------------------------------- */
+
+static void report(struct delivery *delivery)
+{
+    const struct deliver_context *context = delivery->context;
+    struct outcome error;
+
+    if (!delivery->recorded || delivery->event_state != EVENT_PENDING)
+        return;
+    switch (event_report_one(context->reporter, &delivery->event, context->deadline_ms, &error)) {
+    case EVENT_REPORT_DONE:
+        break;
+    case EVENT_REPORT_KEPT:
+        log_line(LOG_WARNING, "%s: event kept for later: %s", delivery->uuid,
+                 event_reporter_last_error(context->reporter));
+        break;
+    case EVENT_REPORT_TROUBLE:
+        log_line(LOG_ERR, "%s: event kept, but: %s", delivery->uuid, error.text);
+    }
+}
+
+static void tell(const struct delivery *delivery, struct delivery_result *result_r,
+                 char text_r[STATUS_TEXT_SIZE], bool in_log)
+{
+    struct status_facts facts = {.outcome = &delivery->outcome,
+                                 .uuid = delivery->uuid,
+                                 .tpsp = delivery->tpsp ? delivery->tpsp->name : "",
+                                 .relay = delivery->asked ? &delivery->relay : NULL,
+                                 .queue_id = delivery->request->queue_id,
+                                 .sender = delivery->sender,
+                                 .recipient = delivery->request->recipient,
+                                 .delay_ms = clock_monotonic_ms() - delivery->start_ms};
+
+    if (in_log)
+        status_log(&facts);
+    status_result(&facts, result_r, text_r);
+}
+
+void deliver(const struct deliver_context *context, const struct delivery_request *request,
+             struct message *message, struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
+{
+    struct delivery delivery = {.context = context,
+                                .request = request,
+                                .message = message,
+                                .sender = request->sender,
+                                .start_ms = clock_monotonic_ms(),
+                                .claim = -1};
+
+    if (identify(&delivery) && decide(&delivery))
+        relay(&delivery);
+    record(&delivery);
+    report(&delivery);
+
+    tell(&delivery, result_r, text_r, true);
+    if (delivery.claim >= 0)
+        close(delivery.claim);
+}
+
+static void print_message(const struct relay_message *view, FILE *output)
+{
+    char bytes[65536];
+    ssize_t got;
+
+    for (uint64_t at = 0; (got = view->read_at(view->context, at, bytes, sizeof bytes)) > 0;
+         at += (uint64_t)got)
+        fwrite(bytes, 1, (size_t)got, output);
+}
+
+void deliver_dry_run(const struct deliver_context *context, const struct delivery_request *request,
+                     struct message *message, FILE *output, struct delivery_result *result_r,
+                     char text_r[STATUS_TEXT_SIZE])
+{
+    struct delivery delivery = {.context = context,
+                                .request = request,
+                                .message = message,
+                                .sender = request->sender,
+                                .start_ms = clock_monotonic_ms(),
+                                .claim = -1};
+
+    identity_uuid(delivery.uuid, message, request->uuid, request->queue_id, request->recipient);
+    if (decide(&delivery)) {
+        delivery.tpsp = &context->config->tpsps[delivery.pool->members[0].tpsp];
+        identity_mark(message, delivery.uuid, context->config, delivery.tpsp);
+        fprintf(output, "MAIL FROM:<%s>\nRCPT TO:<%s>\n\n", delivery.sender, request->recipient);
+        print_message(message_view(message), output);
+        outcome_set(&delivery.outcome, OUTCOME_DELIVERED, CAUSE_NONE, 250, "2.0.0",
+                    "dry run, nothing was sent");
+    }
+    tell(&delivery, result_r, text_r, false);
+}

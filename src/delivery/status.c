@@ -1,0 +1,66 @@
+#include "delivery/status.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+
+/* "said: 550 5.1.1 User unknown", as smtp(8) words it; our own words where no server said anything. */
+static void describe(const struct status_facts *facts, char *text_r, size_t size)
+{
+    const struct outcome *outcome = facts->outcome;
+    static const char *const commands[RELAY_STAGE_COUNT] = {
+        [RELAY_GREETING] = "connection", [RELAY_EHLO] = "EHLO",      [RELAY_STARTTLS] = "STARTTLS",
+        [RELAY_AUTH] = "AUTH",           [RELAY_MAIL] = "MAIL FROM", [RELAY_RCPT] = "RCPT TO",
+        [RELAY_DATA] = "DATA",
+    };
+    const char *command = facts->relay != NULL ? commands[facts->relay->stage] : NULL;
+
+    if (outcome->smtp_code == 0 || facts->relay == NULL)
+        snprintf(text_r, size, "%s", outcome->text);
+    else
+        snprintf(text_r, size, "host %s said: %d %s (in reply to %s)", facts->relay->peer, outcome->smtp_code,
+                 outcome->text, command != NULL ? command : "the last command");
+}
+
+void status_result(const struct status_facts *facts, struct delivery_result *result_r,
+                   char text_r[STATUS_TEXT_SIZE])
+{
+    const struct outcome *outcome = facts->outcome;
+    char description[STATUS_TEXT_SIZE - 128];
+
+    *result_r = (struct delivery_result){.text = text_r};
+    if (outcome->class == OUTCOME_DELIVERED) {
+        result_r->status = EX_OK;
+        /* of a success Postfix logs the first 100 characters: the UUID comes first */
+        snprintf(text_r, STATUS_TEXT_SIZE, "2.0.0 uuid=%s tpsp=%s %d %s", facts->uuid, facts->tpsp,
+                 outcome->smtp_code, outcome->text);
+        return;
+    }
+    describe(facts, description, sizeof description);
+    result_r->status = outcome->class == OUTCOME_DEFERRED ? EX_TEMPFAIL : EX_UNAVAILABLE;
+    snprintf(text_r, STATUS_TEXT_SIZE, "%s %s", outcome->enhanced, description);
+}
+
+void status_log(const struct status_facts *facts)
+{
+    static const char *const words[] = {
+        [OUTCOME_DELIVERED] = "sent", [OUTCOME_DEFERRED] = "deferred", [OUTCOME_DROPPED] = "dropped"};
+    const struct outcome *outcome = facts->outcome;
+    const struct relay_result *relay = facts->relay;
+    char description[STATUS_TEXT_SIZE - 128];
+
+    if (outcome->class == OUTCOME_DELIVERED)
+        snprintf(description, sizeof description, "%d %s", outcome->smtp_code, outcome->text);
+    else
+        describe(facts, description, sizeof description);
+    log_line(outcome->class == OUTCOME_DELIVERED ? LOG_INFO : LOG_WARNING,
+             "%s: to=<%s>, from=<%s>, tpsp=%s, relay=%s, engine=%s, tls=%s, delay=%d.%02d, dsn=%s, uuid=%s, "
+             "status=%s (%s)",
+             *facts->queue_id ? facts->queue_id : "NOQUEUE", facts->recipient, facts->sender,
+             *facts->tpsp ? facts->tpsp : "none", relay && *relay->peer ? relay->peer : "none",
+             relay && *relay->engine ? relay->engine : "none", relay && *relay->tls ? relay->tls : "none",
+             (int)(facts->delay_ms / 1000), (int)(facts->delay_ms % 1000 / 10), outcome->enhanced,
+             facts->uuid, words[outcome->class], description);
+}

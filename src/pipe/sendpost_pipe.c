@@ -1,0 +1,182 @@
+/*
+ * sendpost-pipe: the program that Postfix's pipe(8) starts, once for each message and recipient. It reads its options, runs sendpost-deliver
+ * under supervision, and tells Postfix what became of the message. Exit status 0, 75 or 69 and nothing else; see
+ * sendpost-pipe(8).
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "delivery/request.h"
+#include "pipe/supervise.h"
+
+#define DEADLINE_S 600 /* until the deliverer has read delivery-timeout */
+
+static const char usage[] =
+    "usage: sendpost-pipe [-c FILE] [-p POOL] [-q QUEUE_ID] [-u UUID] [-n] [-v] -f SENDER [--] RECIPIENT < "
+    "message\n"
+    "\n"
+    "  -f, --sender SENDER      envelope sender; '' or '<>' is the null sender\n"
+    "  -p, --pool POOL          pool of TPSPs to route by (Postfix: ${nexthop})\n"
+    "  -q, --queue-id ID        queue id: makes a retry recognisable\n"
+    "  -u, --uuid UUID          use this message UUID\n"
+    "  -n, --dry-run            print envelope and message as they would be sent; contact nobody\n"
+    "  -c, --config FILE        configuration (default " SYSCONFDIR "/config.yaml)\n"
+    "  -v, --verbose            SMTP and HTTP dialogue on stderr, secrets masked\n"
+    "  -h, --help               this text\n"
+    "  -V, --version            version\n"
+    "\n"
+    "Exit status: 0 the TPSP has the message, 75 try again later, 69 dropped for good.\n";
+
+static const struct option options[] = {
+    {"sender", required_argument, NULL, 'f'},   {"pool", required_argument, NULL, 'p'},
+    {"queue-id", required_argument, NULL, 'q'}, {"uuid", required_argument, NULL, 'u'},
+    {"dry-run", no_argument, NULL, 'n'},        {"config", required_argument, NULL, 'c'},
+    {"verbose", no_argument, NULL, 'v'},        {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0},
+};
+
+/* The line for Postfix, and the status. */
+static int finish(int status, const char *text)
+{
+    printf("%s\n", text);
+    fflush(stdout);
+    return status;
+}
+
+static int finish_wrong(const char *what)
+{
+    char text[512];
+
+    snprintf(text, sizeof text,
+             "4.3.5 sendpost-pipe: %s; see the sendpost entry in master.cf and sendpost-pipe --help", what);
+    log_open("pipe", false);
+    log_line(LOG_ERR, "%s", text);
+    return finish(EX_TEMPFAIL, text);
+}
+
+/* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. */
+static const char *envelope_sender(char *argument)
+{
+    size_t length = strlen(argument);
+
+    if (length >= 2 && argument[0] == '<' && argument[length - 1] == '>') {
+        argument[length - 1] = '\0';
+        argument++;
+    }
+    return strcmp(argument, "MAILER-DAEMON") == 0 ? "" : argument;
+}
+
+/* pipe(8) gives stdout and stderr the same pipe, which nothing but the status line may begin. */
+static bool stderr_is_for_a_person(void)
+{
+    struct stat out, err;
+
+    return isatty(STDERR_FILENO) || (fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+                                     (out.st_dev != err.st_dev || out.st_ino != err.st_ino));
+}
+
+static void copy_to_stdout(int descriptor)
+{
+    char bytes[65536];
+    ssize_t got;
+
+    lseek(descriptor, 0, SEEK_SET);
+    while ((got = read(descriptor, bytes, sizeof bytes)) > 0)
+        fwrite(bytes, 1, (size_t)got, stdout);
+    fflush(stdout);
+}
+
+static int run(const struct delivery_request *request)
+{
+    static struct supervise_result result;
+    struct supervision supervision = {
+        .program = "sendpost-deliver",
+        .deadline_s = DEADLINE_S,
+        .output_to_person = request->verbose && stderr_is_for_a_person(),
+        .child_stdout = request->dry_run ? memfd_create("dry-run", MFD_CLOEXEC) : -1,
+    };
+    char *frame;
+
+    supervision.frame_length = request_encode(request, &frame);
+    if (supervision.frame_length == 0)
+        return finish_wrong("the arguments are larger than 64 KB");
+    supervision.frame = frame;
+    log_open("pipe", false);
+    supervise(&supervision, &result);
+    free(frame);
+    finish(result.status, result.text);
+    if (supervision.child_stdout >= 0)
+        copy_to_stdout(supervision.child_stdout); /* behind the status line, which comes first always */
+    return result.status;
+}
+
+/* Descriptors 0 to 2 are taken by something, or what we open next would be mistaken for them. */
+static void occupy_standard_descriptors(void)
+{
+    int descriptor;
+
+    do
+        descriptor = open("/dev/null", O_RDWR);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor > STDERR_FILENO)
+        close(descriptor);
+}
+
+int main(int argc, char **argv)
+{
+    struct delivery_request request = {
+        .config_path = SYSCONFDIR "/config.yaml", .pool = "", .queue_id = "", .uuid = ""};
+    int option;
+
+    occupy_standard_descriptors();
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":f:p:q:u:nc:vhV", options, NULL)) != -1) {
+        switch (option) {
+        case 'f':
+            request.sender = envelope_sender(optarg);
+            break;
+        case 'p':
+            request.pool = optarg;
+            break;
+        case 'q':
+            request.queue_id = optarg;
+            break;
+        case 'u':
+            request.uuid = optarg;
+            break;
+        case 'n':
+            request.dry_run = true;
+            break;
+        case 'c':
+            request.config_path = optarg;
+            break;
+        case 'v':
+            request.verbose = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        case 'V':
+            puts("sendpost-pipe " PACKAGE_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            return finish_wrong(option == ':' ? "an option lacks its argument" : "an option is unknown");
+        }
+    }
+    if (request.sender == NULL)
+        return finish_wrong("no sender: -f is missing");
+    if (argc - optind != 1)
+        return finish_wrong(argc == optind
+                                ? "no recipient"
+                                : "more than one recipient: set sendpost_destination_recipient_limit = 1");
+    request.recipient = argv[optind];
+    return run(&request);
+}
