@@ -7,6 +7,7 @@
 Suite *address_suite(void);
 Suite *dns_suite(void);
 Suite *message_suite(void);
+Suite *config_suite(void);
 Suite *outcome_suite(void);
 Suite *store_suite(void);
 Suite *request_suite(void);

@@ -10,6 +10,7 @@ int main(void)
     srunner_add_suite(runner, address_suite());
     srunner_add_suite(runner, dns_suite());
     srunner_add_suite(runner, message_suite());
+    srunner_add_suite(runner, config_suite());
     srunner_add_suite(runner, outcome_suite());
     srunner_add_suite(runner, store_suite());
     srunner_add_suite(runner, request_suite());
