@@ -239,6 +239,14 @@ static bool has_moved(struct store *store)
            moved != 0;
 }
 
+/* Somebody moved the file aside between our look at it and its opening. */
+static bool vanished(struct store *store)
+{
+    sqlite3 *database = store->current->database;
+
+    return sqlite3_errcode(database) == SQLITE_CANTOPEN && sqlite3_system_errno(database) == ENOENT;
+}
+
 /* The path may begin with anything: "file:" at its front must not be read as a URI. Hence no SQLITE_OPEN_URI.
  */
 static bool open_connection(struct store *store, struct outcome *error_r)
@@ -298,7 +306,7 @@ static bool connect_to_file(struct store *store, struct outcome *error_r)
         if (!create_if_missing(store, error_r))
             return false;
         bool well = open_connection(store, error_r);
-        bool replaced = store->current->database != NULL && has_moved(store);
+        bool replaced = store->current->database != NULL && (has_moved(store) || vanished(store));
         if (well && !replaced)
             return true;
         bool suspect = store->suspect;
