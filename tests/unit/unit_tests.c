@@ -12,6 +12,7 @@ int main(void)
     srunner_add_suite(runner, message_suite());
     srunner_add_suite(runner, config_suite());
     srunner_add_suite(runner, outcome_suite());
+    srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, store_suite());
     srunner_add_suite(runner, request_suite());
     srunner_add_suite(runner, uuid_suite());
