@@ -6,10 +6,12 @@
 
 Suite *address_suite(void);
 Suite *dns_suite(void);
+Suite *log_time_suite(void);
 Suite *message_suite(void);
 Suite *config_suite(void);
 Suite *outcome_suite(void);
 Suite *status_suite(void);
+Suite *postfix_log_suite(void);
 Suite *store_suite(void);
 Suite *request_suite(void);
 Suite *uuid_suite(void);

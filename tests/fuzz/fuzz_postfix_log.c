@@ -1,0 +1,55 @@
+/* Whatever a log holds, the parser stays within the line, and so does every slice that it returns. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/log_time.h"
+#include "agent/postfix_log.h"
+#include "base/uuid.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void within(struct log_slice slice, const char *line, size_t size)
+{
+    if (slice.length > 0 && (slice.at < line || slice.at + slice.length > line + size))
+        abort();
+}
+
+static void check(const struct postfix_log_line *parsed, const char *line, size_t size)
+{
+    const struct log_slice slices[] = {parsed->stamp,  parsed->host,   parsed->name,    parsed->program,
+                                       parsed->from,   parsed->client, parsed->orig_id, parsed->uuid,
+                                       parsed->to,     parsed->relay,  parsed->orig_to, parsed->dsn,
+                                       parsed->reason, parsed->tls,    parsed->delays,  parsed->queue_id};
+    struct postfix_log_reply reply;
+    struct log_time log_time = {.reference_ms = INT64_C(1767312000000)};
+
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
+        within(slices[i], line, size);
+    if (parsed->kind == POSTFIX_LOG_DELIVERY && parsed->queue_id.length == 0)
+        abort();
+    if (parsed->kind == POSTFIX_LOG_UUID && !uuid_valid(parsed->uuid.at, parsed->uuid.length))
+        abort();
+    postfix_log_reply(parsed, &reply);
+    within(reply.text, line, size);
+    within(postfix_log_queued_as(parsed), line, size);
+    log_time_parse(&log_time, parsed->stamp);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct postfix_log_line parsed;
+    char *line = malloc(size ? size : 1); /* a copy of exact size, so that the sanitizer sees its end */
+
+    if (line == NULL)
+        return 0;
+    if (size > 0)
+        memcpy(line, data, size);
+    postfix_log_parse(line, size, &parsed);
+    check(&parsed, line, size);
+    postfix_log_parse_message("postfix/smtp", 12, line, size, &parsed);
+    parsed.name = parsed.program = (struct log_slice){NULL, 0}; /* of the tag, not of the line */
+    check(&parsed, line, size);
+    free(line);
+    return 0;
+}
