@@ -5,6 +5,7 @@
 #include <check.h>
 
 Suite *address_suite(void);
+Suite *classify_suite(void);
 Suite *dns_suite(void);
 Suite *log_time_suite(void);
 Suite *message_suite(void);

@@ -8,6 +8,7 @@ int main(void)
     SRunner *runner = srunner_create(NULL);
 
     srunner_add_suite(runner, address_suite());
+    srunner_add_suite(runner, classify_suite());
     srunner_add_suite(runner, dns_suite());
     srunner_add_suite(runner, log_time_suite());
     srunner_add_suite(runner, message_suite());
