@@ -10,6 +10,8 @@ Suite *dns_suite(void);
 Suite *log_time_suite(void);
 Suite *message_suite(void);
 Suite *config_suite(void);
+Suite *event_suite(void);
+Suite *event_store_suite(void);
 Suite *outcome_suite(void);
 Suite *status_suite(void);
 Suite *postfix_log_suite(void);
