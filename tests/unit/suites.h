@@ -6,17 +6,18 @@
 
 Suite *address_suite(void);
 Suite *classify_suite(void);
+Suite *config_suite(void);
 Suite *dns_suite(void);
+Suite *engine_suite(void);
+Suite *judge_suite(void);
 Suite *log_time_suite(void);
 Suite *message_suite(void);
-Suite *config_suite(void);
-Suite *event_suite(void);
-Suite *event_store_suite(void);
 Suite *outcome_suite(void);
-Suite *status_suite(void);
 Suite *postfix_log_suite(void);
-Suite *store_suite(void);
+Suite *reply_suite(void);
 Suite *request_suite(void);
+Suite *status_suite(void);
+Suite *store_suite(void);
 Suite *uuid_suite(void);
 
 #endif

@@ -9,17 +9,18 @@ int main(void)
 
     srunner_add_suite(runner, address_suite());
     srunner_add_suite(runner, classify_suite());
+    srunner_add_suite(runner, config_suite());
     srunner_add_suite(runner, dns_suite());
+    srunner_add_suite(runner, engine_suite());
+    srunner_add_suite(runner, judge_suite());
     srunner_add_suite(runner, log_time_suite());
     srunner_add_suite(runner, message_suite());
-    srunner_add_suite(runner, config_suite());
-    srunner_add_suite(runner, event_suite());
-    srunner_add_suite(runner, event_store_suite());
     srunner_add_suite(runner, outcome_suite());
-    srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, postfix_log_suite());
-    srunner_add_suite(runner, store_suite());
+    srunner_add_suite(runner, reply_suite());
     srunner_add_suite(runner, request_suite());
+    srunner_add_suite(runner, status_suite());
+    srunner_add_suite(runner, store_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

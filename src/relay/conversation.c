@@ -1,0 +1,438 @@
+#include "relay/conversation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/content.h"
+#include "relay/judge.h"
+
+#define AUTH_ROUNDS_MAX 8
+#define FAREWELL_MS 5000 /* how long an engine that has done its work may take to say QUIT */
+
+enum next { GO_ON, END, END_ALTERED };
+
+struct conversation {
+    struct wire *wire;
+    const struct engine *engine;
+    struct transport local; /* our end of the local stream */
+    bool authenticated, mail_accepted, rcpt_accepted;
+    size_t length;
+    char line[WIRE_LINE_MAX + 1]; /* the engine's command with its CRLF, NUL-terminated */
+};
+
+/* --- the engine's side ------------------------------------------------------------------------- */
+
+static enum next engine_trouble(struct conversation *conversation, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static enum next engine_trouble(struct conversation *conversation, const char *format, ...)
+{
+    struct wire *wire = conversation->wire;
+    char what[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    outcome_local(&wire->outcome, "4.3.0", "the SMTP engine %s %s; this is a defect, please report it",
+                  conversation->engine->name, what);
+    (void)wire_stage_failed(wire);
+    return END;
+}
+
+static void tell_engine(struct conversation *conversation, const char *text)
+{
+    /* a failure shows when its next command does not come */
+    (void)transport_write(&conversation->local, text, strlen(text), conversation->wire->request->deadline_ms);
+}
+
+static void tell_engine_code(struct conversation *conversation, int code)
+{
+    char line[32];
+
+    snprintf(line, sizeof line, "%03d x\r\n", code);
+    tell_engine(conversation, line);
+}
+
+/* The engine's next command line; false when none comes. */
+static bool next_line(struct conversation *conversation, int64_t deadline_ms)
+{
+    struct transport *local = &conversation->local;
+
+    conversation->length = 0;
+    for (;;) {
+        while (local->in_start < local->in_end && conversation->length < WIRE_LINE_MAX) {
+            char c = local->in[local->in_start++];
+            conversation->line[conversation->length++] = c;
+            if (c == '\n') {
+                conversation->line[conversation->length] = '\0';
+                return true;
+            }
+        }
+        if (conversation->length == WIRE_LINE_MAX || transport_fill(local, deadline_ms) != TRANSPORT_OK)
+            return false;
+    }
+}
+
+/* What the engine may use. Each word left out is a trap less: STARTTLS, PIPELINING, CHUNKING, DSN, … */
+static enum next on_hello(struct conversation *conversation)
+{
+    const struct wire *wire = conversation->wire;
+    const struct wire_capabilities *offered = &wire->capabilities;
+    char reply[256];
+
+    snprintf(reply, sizeof reply, "250-wire\r\n%s%s%s%s%s%s250 HELP\r\n", offered->size ? "250-SIZE\r\n" : "",
+             offered->eight_bit_mime ? "250-8BITMIME\r\n" : "", offered->smtputf8 ? "250-SMTPUTF8\r\n" : "",
+             wire->mechanism != NULL ? "250-AUTH " : "", wire->mechanism != NULL ? wire->mechanism : "",
+             wire->mechanism != NULL ? "\r\n" : "");
+    tell_engine(conversation, reply);
+    return GO_ON;
+}
+
+/* --- the commands that go to the server -------------------------------------------------------- */
+
+static enum next refused(struct wire *wire)
+{
+    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->peer);
+    (void)wire_stage_failed(wire);
+    return END;
+}
+
+static enum next on_auth(struct conversation *conversation)
+{
+    struct wire *wire = conversation->wire;
+    const struct reply *reply = &wire->parser.reply;
+    char shown[64], challenge[REPLY_TEXT_SIZE + 8];
+
+    wire_stage_begin(wire, RELAY_AUTH);
+    if (wire->mechanism == NULL || conversation->authenticated)
+        return engine_trouble(conversation, "wants to log in where it should not");
+    snprintf(shown, sizeof shown, "AUTH %s ***", wire->mechanism);
+    for (int round = 0; round < AUTH_ROUNDS_MAX; round++) {
+        if (!wire_command(wire, conversation->line, conversation->length, round == 0 ? shown : "***"))
+            return END;
+        explicit_bzero(conversation->line, sizeof conversation->line);
+        if (reply->code != 334)
+            break;
+        /* libESMTP gives up on challenges that are no base64 ("334 Username:"), though it looks into none */
+        if (strcmp(wire->mechanism, "XOAUTH2") == 0)
+            snprintf(challenge, sizeof challenge, "334 %s\r\n", reply->text);
+        else
+            snprintf(challenge, sizeof challenge, "334 VXNlcm5hbWU6\r\n");
+        tell_engine(conversation, challenge);
+        if (!next_line(conversation, wire->request->deadline_ms))
+            return engine_trouble(conversation, "gave up the login");
+    }
+    if (reply->code != 235)
+        return refused(wire);
+    conversation->authenticated = true;
+    wire_stage_done(wire, reply->code, reply->text);
+    tell_engine_code(conversation, reply->code);
+    return GO_ON;
+}
+
+/* Whether the line is this command for this address. libcurl turns a domain that is not ASCII into its ASCII form. */
+static bool line_is(const struct conversation *conversation, const char *command, const char *address)
+{
+    const char *rest = conversation->line + strlen(command);
+    size_t length = strlen(address);
+
+    if (strncasecmp(conversation->line, command, strlen(command)) != 0 || *rest++ != '<')
+        return false;
+    if (!address_is_ascii(address)) {
+        const char *domain = address_domain(address);
+        length = domain != NULL ? (size_t)(domain - address) : length;
+        return strncmp(rest, address, length) == 0 && strchr(rest, '>') != NULL;
+    }
+    return strncmp(rest, address, length) == 0 && rest[length] == '>' &&
+           (rest[length + 1] == ' ' || rest[length + 1] == '\r');
+}
+
+static enum next on_mail(struct conversation *conversation)
+{
+    static const char body[] = " BODY=8BITMIME";
+    struct wire *wire = conversation->wire;
+    char *line = conversation->line;
+
+    wire_stage_begin(wire, RELAY_MAIL);
+    if (wire->mechanism != NULL && !conversation->authenticated)
+        return engine_trouble(conversation, "went on without the login");
+    if (!line_is(conversation, "MAIL FROM:", wire->request->sender))
+        return engine_trouble(conversation, "sent another MAIL command than it was asked to");
+    /* libcurl does not declare 8-bit content */
+    if (wire->request->message->eight_bit && wire->capabilities.eight_bit_mime &&
+        strcasestr(line, " BODY=") == NULL &&
+        conversation->length + sizeof body < sizeof conversation->line) {
+        size_t end = conversation->length - 2;
+        conversation->length =
+            end + (size_t)snprintf(line + end, sizeof conversation->line - end, "%s\r\n", body);
+    }
+    if (!wire_command(wire, line, conversation->length, NULL))
+        return END;
+    if (wire->parser.reply.code / 100 != 2)
+        return refused(wire);
+    conversation->mail_accepted = true;
+    wire_stage_done(wire, wire->parser.reply.code, wire->parser.reply.text);
+    tell_engine_code(conversation, 250);
+    return GO_ON;
+}
+
+static enum next on_rcpt(struct conversation *conversation)
+{
+    struct wire *wire = conversation->wire;
+
+    wire_stage_begin(wire, RELAY_RCPT);
+    if (!conversation->mail_accepted || conversation->rcpt_accepted ||
+        !line_is(conversation, "RCPT TO:", wire->request->recipient))
+        return engine_trouble(conversation, "sent another RCPT command than it was asked to");
+    if (!wire_command(wire, conversation->line, conversation->length, NULL))
+        return END;
+    if (wire->parser.reply.code / 100 != 2)
+        return refused(wire);
+    conversation->rcpt_accepted = true;
+    wire_stage_done(wire, wire->parser.reply.code, wire->parser.reply.text);
+    tell_engine_code(conversation, 250);
+    return GO_ON;
+}
+
+/* --- the content ------------------------------------------------------------------------------- */
+
+static enum next content_refused(struct conversation *conversation, const struct content_check *check,
+                                 enum content_verdict verdict)
+{
+    struct wire *wire = conversation->wire;
+
+    if (verdict == CONTENT_ALTERED) {
+        (void)engine_trouble(conversation, "altered the message at byte %ju; nothing was delivered",
+                             (uintmax_t)check->offset);
+        return END_ALTERED;
+    }
+    if (verdict == CONTENT_BARE_LF)
+        outcome_local(
+            &wire->outcome, "4.3.0",
+            "the message holds a line feed without carriage return near byte %ju, which must not be "
+            "sent; this is a defect, please report it",
+            (uintmax_t)check->offset);
+    else
+        outcome_local(&wire->outcome, "4.3.0", "cannot read the message at byte %ju: %s",
+                      (uintmax_t)check->offset, strerrordesc_np(check->error));
+    (void)wire_stage_failed(wire);
+    return END;
+}
+
+/* From the engine to the server, up to and with the final dot. Whatever ends it early ends it without the dot. */
+static enum next pass_content(struct conversation *conversation, struct content_check *check)
+{
+    struct wire *wire = conversation->wire;
+    struct transport *local = &conversation->local;
+    enum content_verdict verdict = CONTENT_MORE;
+    char buffer[2 + TRANSPORT_IN_SIZE]; /* what was held back, and what came */
+    size_t held = 0;
+
+    while (verdict == CONTENT_MORE) {
+        enum transport_status status;
+        size_t got, safe = 0, ready;
+
+        if (transport_fill(local, wire->request->deadline_ms) != TRANSPORT_OK)
+            return engine_trouble(conversation, "ended in the middle of the message");
+        got = local->in_end - local->in_start;
+        memcpy(buffer + held, local->in + local->in_start, got);
+        local->in_start = local->in_end;
+        verdict = content_feed(check, buffer + held, got, &safe);
+        if (verdict == CONTENT_COMPLETE && safe != got)
+            verdict = CONTENT_ALTERED;
+        if (verdict != CONTENT_MORE && verdict != CONTENT_COMPLETE)
+            return content_refused(conversation, check, verdict);
+        /* a reply before the dot was sent is a refusal or a lie, never a success */
+        if (transport_has_input(&wire->transport)) {
+            (void)wire_interrupted(wire, TRANSPORT_OK);
+            return END;
+        }
+        ready = safe > 0 ? held + safe : 0;
+        wire->stage_deadline_ms = wire_deadline(wire);
+        status = wire_write(wire, buffer, ready);
+        if (status != TRANSPORT_OK) {
+            (void)wire_interrupted(wire, status);
+            return END;
+        }
+        held = held + got - ready;
+        memmove(buffer, buffer + ready, held);
+    }
+    return GO_ON;
+}
+
+static void take_final_reply(struct conversation *conversation)
+{
+    struct wire *wire = conversation->wire;
+    const struct reply *reply = &wire->parser.reply;
+    enum transport_status status;
+    enum reply_progress progress;
+
+    wire->stage_deadline_ms = wire_deadline(wire);
+    reply_start(&wire->parser);
+    if (!wire_read_reply(wire, &status, &progress)) {
+        judge_in_doubt(&wire->outcome,
+                       status == TRANSPORT_TIMEOUT ? "Timeout"
+                       : status != TRANSPORT_OK    ? "Connection lost"
+                                                   : "Garbled reply",
+                       wire->peer);
+        (void)wire_stage_failed(wire);
+        return;
+    }
+    if (reply->code / 100 == 2) {
+        outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
+        if (wire->request->accepted != NULL)
+            wire->request->accepted(wire->request->accepted_context, &wire->outcome);
+        wire->usable = true;
+        wire_stage_done(wire, reply->code, reply->text);
+    } else if (reply->code >= 400) {
+        wire->usable = true;
+        (void)refused(wire);
+    } else {
+        judge_in_doubt(&wire->outcome, "Garbled reply", wire->peer);
+        (void)wire_stage_failed(wire);
+    }
+    tell_engine_code(conversation, reply->code);
+}
+
+static enum next on_data(struct conversation *conversation)
+{
+    struct wire *wire = conversation->wire;
+    struct content_check check;
+    enum next next;
+
+    wire_stage_begin(wire, RELAY_DATA);
+    if (!conversation->rcpt_accepted)
+        return engine_trouble(conversation, "sent DATA before its time");
+    if (!wire_command(wire, "DATA\r\n", 6, NULL))
+        return END;
+    if (wire->parser.reply.code != 354)
+        return refused(wire);
+    if (conversation->local.in_start < conversation->local.in_end)
+        return engine_trouble(conversation, "sent content before it was asked to");
+    wire->usable = false; /* until the final reply */
+    tell_engine_code(conversation, 354);
+    content_start(&check, wire->request->message);
+    next = pass_content(conversation, &check);
+    content_finish(&check);
+    if (next == GO_ON) {
+        if (wire->request->trace != NULL)
+            fprintf(wire->request->trace, "C: (%ju bytes of message)\nC: .\n",
+                    (uintmax_t)wire->request->message->size);
+        take_final_reply(conversation);
+        next = END;
+    }
+    return next;
+}
+
+/* --- both together ----------------------------------------------------------------------------- */
+
+static const struct {
+    const char *verb;
+    enum next (*handle)(struct conversation *conversation);
+} commands[] = {
+    {"EHLO ", on_hello},     {"HELO ", on_hello},   {"AUTH ", on_auth},
+    {"MAIL FROM:", on_mail}, {"RCPT TO:", on_rcpt}, {"DATA\r\n", on_data},
+};
+
+static enum next converse(struct conversation *conversation)
+{
+    enum next next = GO_ON;
+
+    tell_engine(conversation, "220 wire\r\n");
+    while (next == GO_ON) {
+        size_t i = 0;
+
+        if (!next_line(conversation, conversation->wire->request->deadline_ms)) {
+            bool late = clock_monotonic_ms() >= conversation->wire->request->deadline_ms;
+            return engine_trouble(conversation, late ? "was too slow" : "gave up before its time");
+        }
+        while (i < sizeof commands / sizeof commands[0] &&
+               strncasecmp(conversation->line, commands[i].verb, strlen(commands[i].verb)) != 0)
+            i++;
+        if (i == sizeof commands / sizeof commands[0])
+            return engine_trouble(conversation, "sent an unexpected command: %.4s", conversation->line);
+        next = commands[i].handle(conversation);
+    }
+    return next;
+}
+
+/* The engine knows the final reply: let it end in order, and answer its QUIT ourselves. */
+static void bid_farewell(struct conversation *conversation)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + FAREWELL_MS;
+
+    while (next_line(conversation, deadline_ms))
+        tell_engine_code(conversation, 221);
+}
+
+static void *run_engine(void *argument)
+{
+    struct {
+        const struct engine *engine;
+        struct engine_job job;
+    } *work = argument;
+
+    work->engine->run(&work->job);
+    return NULL;
+}
+
+enum conversation_end conversation_run(struct wire *wire, const struct engine *engine)
+{
+    struct conversation conversation = {.wire = wire, .engine = engine};
+    struct {
+        const struct engine *engine;
+        struct engine_job job;
+    } work = {.engine = engine,
+              .job = {.request = wire->request,
+                      .mechanism = wire->mechanism,
+                      .eight_bit = wire->request->message->eight_bit && wire->capabilities.eight_bit_mime}};
+    enum next next;
+    sigset_t all, before;
+    pthread_t thread;
+    int ends[2], error;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        outcome_local(&wire->outcome, "4.3.0", "cannot make a local stream: %s", strerrordesc_np(errno));
+        return CONVERSATION_OVER;
+    }
+    transport_init(&conversation.local);
+    conversation.local.descriptor = ends[0];
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    work.job.stream = ends[1];
+
+    /* signals are for the thread that knows what to do with them */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread, NULL, run_engine, &work);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        outcome_local(&wire->outcome, "4.3.0", "cannot start a thread: %s", strerrordesc_np(error));
+        close(ends[1]);
+        transport_close(&conversation.local);
+        return CONVERSATION_OVER;
+    }
+    next = converse(&conversation);
+    if (wire->stage == RELAY_DATA && wire->usable)
+        bid_farewell(&conversation);
+    explicit_bzero(conversation.line, sizeof conversation.line);
+    transport_close(&conversation.local);
+    pthread_join(thread, NULL);
+    if (wire->request->trace != NULL)
+        fprintf(wire->request->trace, "*: %s: %s\n", engine->name, work.job.says);
+    if (wire->outcome.class == OUTCOME_DELIVERED && !work.job.accepted)
+        log_line(LOG_WARNING, "%s accepted the message, but %s says: %s", wire->peer, engine->name,
+                 work.job.says);
+    return next == END_ALTERED ? CONVERSATION_ALTERED : CONVERSATION_OVER;
+}

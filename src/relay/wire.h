@@ -1,0 +1,92 @@
+/*
+ * wire: our end of the SMTP session with a TPSP. It resolves, connects, negotiates TLS, reads the greeting and the
+ * capabilities, and then passes commands one at a time, each with its deadline, keeping the server's own words
+ * as the record by which a delivery is judged.
+ *
+ * A wire is good for one session and belongs to one thread. Whatever fails, wire.outcome says what, and wire.stage
+ * where; nothing else needs to be asked.
+ */
+#ifndef SENDPOST_RELAY_WIRE_H
+#define SENDPOST_RELAY_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/dns.h"
+#include "relay/relay.h"
+#include "relay/reply.h"
+#include "relay/tls.h"
+#include "relay/transport.h"
+
+#define WIRE_LINE_MAX \
+    16384 /* a command line, CRLF included; AUTH lines are the long ones (RFC 4954 section 4) */
+
+/* What the server offers. */
+struct wire_capabilities {
+    bool starttls;
+    bool size;
+    uint64_t size_limit; /* 0: none given */
+    bool eight_bit_mime;
+    bool smtputf8;
+    bool auth_plain, auth_login, auth_xoauth2;
+    char auth_list[256]; /* as offered, for messages to people */
+};
+
+struct wire {
+    const struct relay_request *request;
+    const struct config_tpsp *tpsp;
+    struct tls_contexts *tls;
+    struct dns_resolver *resolver;
+    struct transport transport;
+    struct reply_parser parser; /* parser.reply is the last reply */
+    struct wire_capabilities capabilities;
+    void (*line_seen)(void *context, size_t index, const char *text, size_t length); /* of the next reply */
+    const char *mechanism; /* the login to make: "PLAIN", "LOGIN", "XOAUTH2"; NULL: none */
+    bool contacted;        /* a TCP connection was made */
+    bool usable;           /* in step with the server: the next command can be sent */
+    enum relay_stage stage;
+    int64_t stage_started_us;
+    int64_t stage_deadline_ms;
+    char peer[160];
+    char tls_text[96];
+    struct outcome outcome;
+};
+
+void wire_init(struct wire *wire, const struct relay_request *request, struct tls_contexts *tls,
+               struct dns_resolver *resolver) __attribute__((nonnull));
+
+/* From resolving to the capabilities, under TLS where wanted, and the choice of the login. */
+bool wire_open(struct wire *wire) __attribute__((nonnull));
+
+/* QUIT where the session is in step (its reply is awaited only for an observer), keep the TLS session, close. */
+void wire_close(struct wire *wire) __attribute__((nonnull));
+
+/* A stage begins: its deadline runs from now. It ends with one of the two others, which tell the observer. */
+void wire_stage_begin(struct wire *wire, enum relay_stage stage) __attribute__((nonnull));
+void wire_stage_done(struct wire *wire, int smtp_code, const char *detail) __attribute__((nonnull));
+/* wire.outcome is set. Always returns false. */
+bool wire_stage_failed(struct wire *wire) __attribute__((nonnull));
+
+/* The deadline for the next step of the current stage: command-timeout from now, within the attempt's. */
+int64_t wire_deadline(const struct wire *wire) __attribute__((nonnull));
+
+/*
+ * Send one command line (CRLF included) and read the reply to wire.parser.reply. shown: what the trace shows
+ * instead, for secrets; NULL: the line itself. False when there was no usable reply: then the stage has failed.
+ */
+bool wire_command(struct wire *wire, const char *line, size_t length, const char *shown)
+    __attribute__((nonnull(1, 2)));
+
+/* Parts of wire_command() for those who send content in between. wire_write() reports nothing by itself. */
+enum transport_status wire_write(struct wire *wire, const char *data, size_t length) __attribute__((nonnull));
+bool wire_read_reply(struct wire *wire, enum transport_status *status_r, enum reply_progress *progress_r)
+    __attribute__((nonnull));
+/* Bytes came, or the connection ended, before we were through: judge what there is. Always returns false. */
+bool wire_interrupted(struct wire *wire, enum transport_status write_status) __attribute__((nonnull));
+
+/* Read a reply that the last command or the content asked for. False: the stage has failed. */
+bool wire_await_reply(struct wire *wire) __attribute__((nonnull));
+
+void wire_trace(const struct wire *wire, char who, const char *text, size_t length) __attribute__((nonnull));
+
+#endif

@@ -1,0 +1,293 @@
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "relay/judge.h"
+#include "relay/wire.h"
+
+static bool refused(struct wire *wire)
+{
+    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->peer);
+    return wire_stage_failed(wire);
+}
+
+static int64_t connect_deadline(const struct wire *wire)
+{
+    int64_t deadline = clock_monotonic_ms() + wire->tpsp->connect_timeout_ms;
+    return deadline < wire->request->deadline_ms ? deadline : wire->request->deadline_ms;
+}
+
+static bool try_addresses(struct wire *wire, const struct dns_address *addresses, size_t count)
+{
+    enum transport_status status = TRANSPORT_FAILED;
+
+    for (size_t i = 0; i < count; i++) {
+        snprintf(wire->peer, sizeof wire->peer, "%.90s[%.46s]:%u", wire->tpsp->host, addresses[i].text,
+                 wire->tpsp->port);
+        wire_stage_begin(wire, RELAY_CONNECT);
+        status = transport_connect(&wire->transport, &addresses[i], connect_deadline(wire));
+        if (status == TRANSPORT_OK) {
+            wire->contacted = true;
+            wire_stage_done(wire, 0, wire->peer);
+            return true;
+        }
+        judge_transport(&wire->outcome, RELAY_CONNECT, status, wire->transport.error, wire->peer);
+        wire_stage_failed(wire);
+        if (clock_monotonic_ms() >= wire->request->deadline_ms)
+            break;
+    }
+    return false;
+}
+
+static bool connect_to_host(struct wire *wire)
+{
+    const struct config_tpsp *tpsp = wire->tpsp;
+    struct dns_address *addresses = NULL;
+    size_t count = 0;
+    enum dns_result result;
+    bool connected;
+
+    wire_stage_begin(wire, RELAY_RESOLVE);
+    result =
+        dns_addresses(wire->resolver, tpsp->host, tpsp->port, wire->request->deadline_ms, &addresses, &count);
+    if (result != DNS_OK || count == 0) {
+        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.3", "cannot resolve %s: %s%s",
+                    tpsp->host, dns_reason(wire->resolver),
+                    result == DNS_NOT_FOUND ? "; check host in the configuration" : "");
+        free(addresses);
+        return wire_stage_failed(wire);
+    }
+    wire_stage_done(wire, 0, addresses[0].text);
+    connected = try_addresses(wire, addresses, count);
+    free(addresses);
+    return connected;
+}
+
+static bool start_tls(struct wire *wire)
+{
+    char error[512] = "", detail[1024];
+
+    if (!tls_start(wire->tls, &wire->transport, wire->tpsp, wire->stage_deadline_ms, error, sizeof error)) {
+        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
+                    "TLS handshake failed with %s: %s", wire->peer, error);
+        return wire_stage_failed(wire);
+    }
+    tls_summary(&wire->transport, wire->tls_text, sizeof wire->tls_text);
+    if (wire->request->trace != NULL)
+        fprintf(wire->request->trace, "*: %s\n", wire->tls_text);
+    if (wire->request->observe != NULL) {
+        tls_detail(&wire->transport, detail, sizeof detail);
+        wire_stage_done(wire, 0, detail);
+    }
+    return true;
+}
+
+static bool read_greeting(struct wire *wire)
+{
+    wire_stage_begin(wire, RELAY_GREETING);
+    if (!wire_await_reply(wire))
+        return false;
+    if (wire->parser.reply.code != 220)
+        return refused(wire);
+    wire->usable = true;
+    wire_stage_done(wire, 220, wire->parser.reply.text);
+    return true;
+}
+
+static bool word_is(const char *text, size_t length, const char *word)
+{
+    return length == strlen(word) && strncasecmp(text, word, length) == 0;
+}
+
+/* "AUTH PLAIN LOGIN" and the old "AUTH=PLAIN LOGIN" */
+static void note_mechanisms(struct wire_capabilities *capabilities, const char *text, size_t length)
+{
+    size_t have = strlen(capabilities->auth_list);
+
+    for (size_t at = 0; at < length;) {
+        size_t end = at;
+        while (end < length && text[end] != ' ')
+            end++;
+        capabilities->auth_plain |= word_is(text + at, end - at, "PLAIN");
+        capabilities->auth_login |= word_is(text + at, end - at, "LOGIN");
+        capabilities->auth_xoauth2 |= word_is(text + at, end - at, "XOAUTH2");
+        at = end + 1;
+    }
+    if (have < sizeof capabilities->auth_list - 1)
+        snprintf(capabilities->auth_list + have, sizeof capabilities->auth_list - have, "%s%.*s",
+                 have > 0 ? " " : "", (int)length, text);
+}
+
+static void note_capability(void *context, size_t index, const char *text, size_t length)
+{
+    struct wire_capabilities *capabilities = context;
+    size_t word = 0;
+
+    if (index == 0) /* the server's name */
+        return;
+    while (word < length && text[word] != ' ' && text[word] != '=')
+        word++;
+    if (word_is(text, word, "STARTTLS"))
+        capabilities->starttls = true;
+    else if (word_is(text, word, "8BITMIME"))
+        capabilities->eight_bit_mime = true;
+    else if (word_is(text, word, "SMTPUTF8"))
+        capabilities->smtputf8 = true;
+    else if (word_is(text, word, "SIZE")) {
+        capabilities->size = true;
+        /* text ends at the line end, which is no digit */
+        for (size_t i = word + 1; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+            if (capabilities->size_limit < UINT64_MAX / 10 - 10)
+                capabilities->size_limit = capabilities->size_limit * 10 + (uint64_t)(text[i] - '0');
+    } else if (word_is(text, word, "AUTH") && word < length) {
+        note_mechanisms(capabilities, text + word + 1, length - word - 1);
+    }
+}
+
+/* RFC 5321 section 4.1.4: the fully qualified name of this host where it has one, else its address literal. */
+static void helo_name(const struct wire *wire, char *name, size_t size)
+{
+    char host[256] = "", address[INET6_ADDRSTRLEN] = "127.0.0.1";
+    struct sockaddr_storage local = {0};
+    socklen_t length = sizeof local;
+    bool well_formed;
+
+    gethostname(host, sizeof host - 1);
+    well_formed = strchr(host, '.') != NULL;
+    for (const char *at = host; *at != '\0'; at++)
+        well_formed = well_formed && (isalnum((unsigned char)*at) || strchr("-._", *at) != NULL);
+    if (well_formed) {
+        snprintf(name, size, "%s", host);
+        return;
+    }
+    if (getsockname(wire->transport.descriptor, (struct sockaddr *)&local, &length) == 0) {
+        if (local.ss_family == AF_INET6)
+            inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&local)->sin6_addr, address, sizeof address);
+        else
+            inet_ntop(AF_INET, &((struct sockaddr_in *)&local)->sin_addr, address, sizeof address);
+    }
+    snprintf(name, size, "[%s%s]", local.ss_family == AF_INET6 ? "IPv6:" : "", address);
+}
+
+static bool wants_login(const struct config_tpsp *tpsp)
+{
+    return tpsp->auth != AUTH_NONE && tpsp->username != NULL;
+}
+
+static bool say_hello(struct wire *wire)
+{
+    char name[300], line[320];
+    int length, code;
+
+    wire_stage_begin(wire, RELAY_EHLO);
+    helo_name(wire, name, sizeof name);
+    length = snprintf(line, sizeof line, "EHLO %s\r\n", name);
+    memset(&wire->capabilities, 0, sizeof wire->capabilities);
+    wire->line_seen = note_capability;
+    if (!wire_command(wire, line, (size_t)length, NULL)) {
+        wire->line_seen = NULL;
+        return false;
+    }
+    wire->line_seen = NULL;
+    code = wire->parser.reply.code;
+    /* a server that knows no EHLO: fine where nothing is wanted of it that HELO cannot give */
+    if ((code == 500 || code == 501 || code == 502 || code == 504) && !wants_login(wire->tpsp) &&
+        wire->tpsp->security != SECURITY_STARTTLS) {
+        memset(&wire->capabilities, 0, sizeof wire->capabilities);
+        length = snprintf(line, sizeof line, "HELO %s\r\n", name);
+        if (!wire_command(wire, line, (size_t)length, NULL))
+            return false;
+    }
+    if (wire->parser.reply.code != 250) {
+        memset(&wire->capabilities, 0, sizeof wire->capabilities);
+        return refused(wire);
+    }
+    /* the second one, under TLS, belongs to STARTTLS: the list of steps names each stage once */
+    if (wire->tpsp->security != SECURITY_STARTTLS || wire->transport.ssl == NULL)
+        wire_stage_done(wire, 250, wire->parser.reply.text);
+    return true;
+}
+
+static bool negotiate_tls(struct wire *wire)
+{
+    wire_stage_begin(wire, RELAY_STARTTLS);
+    if (!wire->capabilities.starttls) {
+        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
+                    "TLS handshake failed: %s does not offer STARTTLS, and nothing is sent in the clear; "
+                    "check port and security",
+                    wire->peer);
+        return wire_stage_failed(wire);
+    }
+    if (!wire_command(wire, "STARTTLS\r\n", 10, NULL))
+        return false;
+    if (wire->parser.reply.code != 220)
+        return refused(wire);
+    /* What stands behind the 220 was not protected: somebody may have put it there (CVE-2011-0411 and its kin). */
+    if (wire->transport.in_start < wire->transport.in_end) {
+        wire->usable = false;
+        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
+                    "TLS handshake failed with %s: plain text was injected behind its STARTTLS reply; "
+                    "somebody may be tampering with the connection",
+                    wire->peer);
+        return wire_stage_failed(wire);
+    }
+    wire->usable = false; /* no QUIT into a broken handshake */
+    if (!start_tls(wire))
+        return false;
+    wire->usable = true;
+    return true;
+}
+
+static bool no_login(struct wire *wire, const char *why, const char *what)
+{
+    wire_stage_begin(wire, RELAY_AUTH);
+    outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.0", "Auth rejected: %s %s%s",
+                wire->peer, why, what);
+    return wire_stage_failed(wire);
+}
+
+static bool choose_login(struct wire *wire)
+{
+    const struct wire_capabilities *offered = &wire->capabilities;
+    const struct config_tpsp *tpsp = wire->tpsp;
+
+    if (!wants_login(tpsp))
+        return true;
+    if (wire->transport.ssl == NULL && !tpsp->auth_without_tls)
+        return no_login(wire, "is reached without TLS, and no password is sent in the clear; ",
+                        "set security, or auth-without-tls: true");
+    if (tpsp->auth == AUTH_XOAUTH2 || (tpsp->auth == AUTH_AUTO && tpsp->oauth_token != NULL))
+        wire->mechanism = offered->auth_xoauth2 && tpsp->oauth_token != NULL ? "XOAUTH2" : NULL;
+    else if (tpsp->auth != AUTH_LOGIN && offered->auth_plain)
+        wire->mechanism = "PLAIN";
+    else if (tpsp->auth != AUTH_PLAIN && offered->auth_login)
+        wire->mechanism = "LOGIN";
+    if (wire->mechanism != NULL)
+        return true;
+    if (offered->auth_list[0] == '\0')
+        return no_login(wire, "offers no login; ", "check port and security, or set auth: none");
+    return no_login(wire, "does not offer the wanted login mechanism; it offers ", offered->auth_list);
+}
+
+bool wire_open(struct wire *wire)
+{
+    if (!connect_to_host(wire))
+        return false;
+    if (wire->tpsp->security == SECURITY_TLS) {
+        wire_stage_begin(wire, RELAY_TLS);
+        if (!start_tls(wire))
+            return false;
+    }
+    if (!read_greeting(wire) || !say_hello(wire))
+        return false;
+    if (wire->tpsp->security == SECURITY_STARTTLS && (!negotiate_tls(wire) || !say_hello(wire)))
+        return false;
+    return choose_login(wire);
+}
