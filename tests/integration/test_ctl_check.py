@@ -1,0 +1,271 @@
+"""sendpostctl check finds each planted misconfiguration, and names the remedy."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from private_postfix import MAIN, MASTER
+from sendpost import Sendpost, build_directory
+from support import remove, scratch
+
+CTL = build_directory() / "sendpostctl"
+
+
+class Site:
+    """An installation that is well, and the configuration directory of the Postfix in front of it."""
+
+    def __init__(self, ca):
+        self.sendpost, self.etc, self.ca = Sendpost(), scratch("spetc-"), ca
+        self.tpsp = {"name": "primary", "id": 12, "host": "localhost", "port": 2525, "username": "relay",
+                     "password-file": self.sendpost.secret_file("primary.password", "hunter2"),
+                     "tls-ca-path": str(ca.hashed)}
+        self.settings = {"log_path": str(self.sendpost.log_path), "validation": {"max-message-size": "100M"}}
+        self.main, self.master = self.sendpost.main_cf(), self.sendpost.master_cf(maxproc=7)
+
+    def write(self):
+        self.sendpost.configure([self.tpsp], **self.settings)
+        text = MAIN.format(top=self.etc, name="check.test") + self.main
+        settings = dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "")
+                        for line in text.splitlines() if line and not line.startswith("#"))
+        (self.etc / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
+        (self.etc / "master.cf").write_text(MASTER.format(port=2599, smtpd_options="", smtpd="-") + self.master)
+
+    def run(self, *arguments):
+        return subprocess.run([str(CTL), "-c", str(self.sendpost.config), "check", "--postfix-config", str(self.etc),
+                               *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+    def check(self):
+        done = self.run("--json")
+        result = json.loads(done.stdout)
+        assert done.returncode == (0 if result["ok"] else 1), done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+        return result
+
+    def findings(self, status):
+        return [finding for finding in self.check()["checks"] if finding["status"] == status]
+
+    def close(self):
+        self.sendpost.close()
+        remove(self.etc)
+
+
+@pytest.fixture
+def site(ca):
+    if os.geteuid() != 0:
+        pytest.skip("becoming the delivery user needs root")
+    if shutil.which("postconf") is None:
+        pytest.skip("Postfix is not installed; run tools/deps test")
+    made = Site(ca)
+    made.write()
+    yield made
+    made.close()
+
+
+def test_a_site_that_is_well_has_no_failure(site):
+    result = site.check()
+    assert result["ok"], [finding for finding in result["checks"] if finding["status"] == "failure"]
+    texts = "\n".join(finding["text"] for finding in result["checks"])
+    assert f"{site.sendpost.config} loads for user nobody" in texts
+    assert "tpsp primary: localhost:2525 with STARTTLS, login as relay, at most 100 an hour" in texts
+    assert "pool default: to primary, always" in texts
+    assert f"{site.sendpost.state} is writable; the first delivery will create state.db" in texts
+    assert "primary: localhost is " in texts
+    assert "transport sendpost: runs sendpost-pipe, at most 7 deliveries at once" in texts
+    assert "sendpost_destination_recipient_limit = 1" in texts
+    assert "sendpost_time_limit is 1000s, above delivery-timeout (60s)" in texts
+    assert "default_transport = sendpost:default" in texts
+    assert not (site.sendpost.state / "state.db").exists()  # nothing was changed
+
+
+def test_people_read_lines_with_remedies(site):
+    site.master = site.master.replace("null_sender=", "")
+    site.write()
+    done = site.run()
+    assert done.returncode == 1
+    assert "ok       configuration: account 117, sub-account 4321\n" in done.stdout
+    assert ("failure  postfix: transport sendpost: bounces would be sent from MAILER-DAEMON instead of the null sender\n"
+            "         remedy: null_sender= (with nothing behind it) in master.cf\n") in done.stdout
+    assert done.stdout.rstrip().endswith("1 failure")
+    assert "\033" not in done.stdout
+
+
+def replace_master(old, new):
+    def plant(site):
+        assert site.master.count(old) == 1
+        site.master = site.master.replace(old, new)
+        site.write()
+    return plant
+
+
+def add_main(line):
+    def plant(site):
+        site.main += line + "\n"
+        site.write()
+    return plant
+
+
+def configure(**settings):
+    def plant(site):
+        site.settings.update(settings)
+        site.write()
+    return plant
+
+
+def set_tpsp(**settings):
+    def plant(site):
+        site.tpsp.update(settings)
+        site.write()
+    return plant
+
+
+def chmod(what, mode):
+    def plant(site):
+        os.chmod(what(site.sendpost), mode)
+    return plant
+
+
+def chown_root(what):
+    def plant(site):
+        os.chown(what(site.sendpost), 0, 0)
+    return plant
+
+
+def remove_state(site):
+    site.sendpost.state.rmdir()
+
+
+def remove_program(site):
+    site.sendpost.program.unlink()
+
+
+def garble_store(site):
+    (site.sendpost.state / "state.db").mkdir()
+    site.sendpost.give(site.sendpost.state / "state.db", 0o700)
+
+
+def empty_ca(site):
+    (site.sendpost.top / "cas").mkdir()
+    set_tpsp(**{"tls-ca-path": str(site.sendpost.top / "cas")})(site)
+
+
+def drop_key(site):
+    configure(endpoint="https://localhost/events")(site)
+    tree = json.loads(site.sendpost.config.read_text())
+    del tree["api-key-file"]
+    site.sendpost.config.write_text(json.dumps(tree))
+
+
+def drop_recipient_limit(site):
+    site.main = site.main.replace("sendpost_destination_recipient_limit = 1", "")
+    site.write()
+
+
+FAILURES = {
+    "wrong word": (set_tpsp(security="ssl"), "configuration",
+                   'tpsps[0].security: "ssl" is none of none, starttls, tls', "postfix-sendpost.yaml(5)"),
+    "secret open to others": (chmod(lambda it: it.top / "primary.password", 0o644), "configuration",
+                              "primary.password is open to others (mode 0644); chmod o= ", "mended"),
+    "secret of root": (chown_root(lambda it: it.top / "primary.password"), "configuration",
+                       "primary.password cannot be read by uid 65534; chgrp it", "mended"),
+    "configuration of root": (chown_root(lambda it: it.config), "configuration",
+                              "config.yaml: the configuration file cannot be read by uid 65534; chgrp it", "mended"),
+    "configuration writable by all": (chmod(lambda it: it.config, 0o666), "configuration", "anybody may change", "chmod o-w "),
+    "no CA": (empty_ca, "configuration", "primary: the CA directory", "openssl rehash "),
+    "no API key": (drop_key, "events",
+                   "no API key for those of tpsp primary", "api-key-file"),
+    "no state directory": (remove_state, "state", "cannot find the state directory", "install -d -o nobody -g nobody -m 0750 "),
+    "state of root": (chown_root(lambda it: it.state), "state", "belongs to root, but deliveries run as nobody", "chown -R nobody: "),
+    "state open": (chmod(lambda it: it.state, 0o755), "state", "is open to others (mode 0755)", "chmod 0750 "),
+    "state unwritable": (chmod(lambda it: it.state, 0o550), "state", "cannot be written by nobody: Permission denied", "chmod 0750 "),
+    "store broken": (garble_store, "state", "state.db", "mended"),
+    "log is a directory": (lambda site: configure(log_path=str(site.etc))(site), "mail log", "is no regular file", "log-path: journal"),
+    "unknown host": (set_tpsp(host="no-such-host.invalid"), "names", "tpsp primary: no-such-host.invalid ", ""),
+    "no transport": (replace_master("sendpost-pipe", "other-pipe"), "postfix", "no transport in master.cf runs sendpost-pipe",
+                     "postfix-conf/master.cf"),
+    "no recipient limit": (drop_recipient_limit, "postfix", "sendpost_destination_recipient_limit is ",
+                           "postconf -e 'sendpost_destination_recipient_limit = 1'"),
+    "time limit below ours": (add_main("sendpost_time_limit = 80s"), "postfix",
+                              "sendpost_time_limit is 80s, delivery-timeout 60s: Postfix bounces", "postconf -e 'sendpost_time_limit = 1000s'"),
+    "flags that alter mail": (replace_master("flags=q", "flags=qDRhu"), "postfix", "flags=qDRhu changes mail or addresses (DRhu)",
+                              "flags=q, and no other"),
+    "null sender": (replace_master("null_sender=", "null_sender=postmaster"), "postfix",
+                    "bounces would be sent from postmaster", "null_sender="),
+    "chroot": (replace_master("-       n       n       -", "-       n       y       -"), "postfix", "may run chrooted",
+               "chroot column"),
+    "unprivileged": (replace_master("-       n       n       -", "-       -       n       -"), "postfix", "must start privileged",
+                     "unpriv column"),
+    "unknown user": (replace_master("user=nobody", "user=sendpost-nobody"), "postfix", "there is no user sendpost-nobody",
+                     "useradd --system"),
+    "root": (replace_master("user=nobody", "user=root"), "postfix", "pipe(8) refuses to run as root", "user=sendpost"),
+    "no sender": (replace_master("-f ${sender}", ""), "postfix", "the envelope sender is not passed on", "-f ${sender}"),
+    "no program": (remove_program, "postfix", "sendpost-pipe cannot be run, and Postfix would bounce", "install it there"),
+    "unknown pool": (add_main("default_transport = sendpost:bulk"), "postfix", "there is no pool bulk", "name a pool"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_planted_failure_is_found_with_its_remedy(site, name):
+    plant, subject, text, remedy = FAILURES[name]
+    plant(site)
+    found = site.findings("failure")
+    assert [finding for finding in found
+            if finding["check"] == subject and text in finding["text"] and remedy in finding["remedy"]], found
+
+
+WARNINGS = {
+    "no verification": (set_tpsp(**{"tls-verify": False}), "configuration", "can redirect the connection", "tls-verify: true"),
+    "clear text": (set_tpsp(security="none", **{"auth-without-tls": True}), "configuration", "the password travels unencrypted", "starttls"),
+    "no id": (lambda site: (site.tpsp.pop("id"), site.write()), "configuration", "has no id", "as id"),
+    "no default pool": (configure(pools=[{"name": "bulk", "members": ["primary"]}]), "configuration", "there is no pool default",
+                        "name one of the pools default"),
+    "no log": (configure(log_path="/nonexistent/mail.log"), "mail log", "/nonexistent/mail.log does not exist", "log-path"),
+    "log of root": (chown_root(lambda it: it.log_path), "mail log", "cannot be read by nobody: Permission denied", "usermod -aG adm nobody"),
+    "no queue id": (replace_master("-q ${queue_id}", ""), "postfix", "a retry cannot be recognised", "-q ${queue_id}"),
+    "no flags": (replace_master("flags=q", ""), "postfix", "arrive garbled", "flags=q"),
+    "no route": (add_main("default_transport = smtp"), "postfix", "no mail is routed to it", "transport(5)"),
+    "larger in front": (configure(validation={"max-message-size": "1M"}), "postfix", "Postfix takes mail that is dropped later", "message_size_limit"),
+    "short queue": (add_main("maximal_queue_lifetime = 2h"), "postfix", "maximal_queue_lifetime is 7200s, shorter than retry.schedule (54000s)", "retry.schedule"),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_what_may_be_meant_is_a_warning(site, name):
+    plant, subject, text, remedy = WARNINGS[name]
+    plant(site)
+    found = site.findings("warning")
+    assert [finding for finding in found
+            if finding["check"] == subject and text in finding["text"] and remedy in finding["remedy"]], found
+
+
+def test_a_time_limit_given_in_master_cf_counts(site):
+    replace_master("flags=q user", "-o sendpost_time_limit=70s flags=q user")(site)
+    assert [finding for finding in site.findings("failure") if "sendpost_time_limit is 70s" in finding["text"]]
+
+
+def test_the_store_that_root_looks_at_stays_the_users(site):
+    from sqlite3 import connect
+    path = site.sendpost.state / "state.db"
+    connect(path).close()
+    path.touch()
+    site.sendpost.give(path, 0o640)
+    assert site.check()["ok"]
+    assert {file.stat().st_uid for file in site.sendpost.state.iterdir()} == {site.sendpost.uid}
+
+
+def test_usage_errors_end_with_64():
+    for arguments in (["chekc"], ["check", "--bogus"], ["check", "extra"], ["-c"], [], ["check", "--config"]):
+        done = subprocess.run([str(CTL), *arguments], capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 64, arguments
+        assert done.stdout == "" and ("Try: sendpostctl" in done.stderr or "Usage: sendpostctl" in done.stderr)
+
+
+def test_help_and_version_end_with_0():
+    for arguments in (["--help"], ["-h"], ["check", "--help"], ["-V"], ["check", "--version"]):
+        done = subprocess.run([str(CTL), *arguments], capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 0 and done.stdout and done.stderr == "", arguments
+    overview = subprocess.run([str(CTL), "--help"], capture_output=True, text=True, check=True).stdout
+    for line in overview.split("Commands:\n")[1].split("\n\n")[0].splitlines():
+        done = subprocess.run([str(CTL), line.split()[0], "--help"], capture_output=True, text=True, check=True)
+        assert "Examples:\n  sendpostctl " in done.stdout
