@@ -18,6 +18,9 @@ Suite *reply_suite(void);
 Suite *request_suite(void);
 Suite *status_suite(void);
 Suite *store_suite(void);
+Suite *rate_file_suite(void);
+Suite *rate_limit_suite(void);
+Suite *rate_table_suite(void);
 Suite *uuid_suite(void);
 
 #endif

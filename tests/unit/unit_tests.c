@@ -21,6 +21,9 @@ int main(void)
     srunner_add_suite(runner, request_suite());
     srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, store_suite());
+    srunner_add_suite(runner, rate_file_suite());
+    srunner_add_suite(runner, rate_limit_suite());
+    srunner_add_suite(runner, rate_table_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

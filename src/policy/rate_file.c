@@ -1,0 +1,259 @@
+#include "policy/rate_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/map_guard.h"
+#include "base/xalloc.h"
+
+#define NAME "rates"
+#define NEW_NAME "rates.new"
+#define LOCK_PATIENCE_MS 10000
+#define LOCK_STEP_MS 5
+
+_Static_assert(sizeof(struct rate_entry) == 256, "an entry lies within one page and whole cache lines");
+_Static_assert(sizeof(struct rate_file) == 4096 + RATE_ENTRIES * sizeof(struct rate_entry), "no padding");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock inside an atomic would not be shared by processes");
+
+int rate_file_lock(const char *state_dir, struct outcome *error_r)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
+    int directory = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (directory < 0) {
+        outcome_local(error_r, "4.3.0",
+                      "cannot open the state directory %s: %s; create it, owned by the user of the pipe",
+                      state_dir, strerror(errno));
+        return -1;
+    }
+    /* not a blocking flock(): a holder that is stopped must not stop the mail without a word */
+    for (int waited = 0; flock(directory, LOCK_EX | LOCK_NB) != 0; waited += LOCK_STEP_MS) {
+        int reason = errno;
+        if ((reason != EWOULDBLOCK && reason != EINTR) || waited >= LOCK_PATIENCE_MS) {
+            outcome_local(
+                error_r, "4.3.0", "cannot lock %s: %s; see who holds it with fuser -v %s", state_dir,
+                reason == EWOULDBLOCK ? "held by another process for 10 s" : strerror(reason), state_dir);
+            close(directory);
+            return -1;
+        }
+        nanosleep(&step, NULL);
+    }
+    return directory;
+}
+
+static void cannot(struct outcome *error_r, const char *verb, const char *state_dir, const char *name)
+{
+    int reason = errno;
+
+    outcome_local(error_r, "4.3.0",
+                  "cannot %s %s/%s: %s; check the owner of the directory and the room on its disk", verb,
+                  state_dir, name, strerror(reason));
+}
+
+/* Open the file as it is. -1 when it cannot be used as a file at all, with errno set. */
+static int open_current(int directory)
+{
+    struct stat status;
+    int descriptor = openat(directory, NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (descriptor >= 0 && (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode))) {
+        close(descriptor);
+        errno = ENOENT; /* a device or a pipe: to be replaced like a missing file */
+        return -1;
+    }
+    return descriptor;
+}
+
+/* The file as it is, mapped, if it is ours and of this boot; NULL otherwise. */
+static struct rate_file *map_valid(int descriptor, const char *boot_id)
+{
+    struct stat status;
+
+    if (fstat(descriptor, &status) != 0 || status.st_size != (off_t)sizeof(struct rate_file))
+        return NULL;
+    struct rate_file *file = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (file == MAP_FAILED)
+        return NULL;
+    map_guard_add(file, sizeof *file);
+    if (atomic_load(&file->magic) == RATE_MAGIC && strncmp(file->boot_id, boot_id, sizeof file->boot_id) == 0)
+        return file;
+    map_guard_remove(file);
+    munmap(file, sizeof *file);
+    return NULL;
+}
+
+/* What is left of word, counted from the new boot; see the head of rate_file.h. */
+static int64_t carry_over_word(int64_t word, int64_t seen, int64_t window)
+{
+    int64_t left = 0;
+
+    if (word > seen && __builtin_sub_overflow(word, seen, &left))
+        left = window;
+    if (left > window)
+        left = window;
+    return left > RATE_SYNC_NS ? left : RATE_SYNC_NS;
+}
+
+static void carry_over(const struct rate_file *from, struct rate_file *to)
+{
+    int64_t seen = atomic_load(&from->seen_ns);
+
+    to->rebooted = 1;
+    for (size_t i = 0; i < RATE_ENTRIES; i++) {
+        const struct rate_entry *old = &from->entries[i];
+        uint64_t hash = atomic_load(&old->hash);
+        if (hash <= RATE_HASH_CLAIMED || old->window_ns <= 0)
+            continue;
+        for (size_t probe = 0; probe < RATE_PROBES; probe++) {
+            struct rate_entry *place = &to->entries[(hash + probe) % RATE_ENTRIES];
+            if (atomic_load(&place->hash) != RATE_HASH_EMPTY)
+                continue;
+            place->window_ns = old->window_ns;
+            memcpy(place->label, old->label, sizeof place->label);
+            for (size_t word = 0; word < RATE_WORDS; word++)
+                atomic_store(&place->words[word],
+                             carry_over_word(atomic_load(&old->words[word]), seen, old->window_ns));
+            atomic_store(&place->hash, hash);
+            break;
+        }
+    }
+}
+
+/* Take from the file that is there what is worth keeping, and mark it as retired. */
+static void retire(int descriptor, struct rate_file *fresh)
+{
+    AUTO_FREE char *old = xmalloc(sizeof(struct rate_file));
+    const uint64_t retired = RATE_MAGIC_RETIRED;
+    uint64_t magic = 0;
+    ssize_t length = pread(descriptor, old, sizeof(struct rate_file), 0);
+
+    if (length < (ssize_t)sizeof magic)
+        return;
+    memcpy(&magic, old, sizeof magic);
+    if (magic != RATE_MAGIC)
+        return; /* not ours, or retired: nobody uses it */
+    if (length == (ssize_t)sizeof(struct rate_file))
+        carry_over((const struct rate_file *)(const void *)old, fresh);
+    /* a write that fails leaves users of an earlier file of this name on it: they see that it was unlinked */
+    (void)!pwrite(descriptor, &retired, sizeof retired, 0);
+}
+
+static bool write_all(int descriptor, const void *data, size_t size)
+{
+    for (const char *at = data; size > 0;) {
+        ssize_t written = write(descriptor, at, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        at += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+/* Under the lock: write the file whole, then put it in its place. */
+static bool install(int directory, const struct rate_file *fresh)
+{
+    struct stat owner;
+    int descriptor = openat(directory, NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+    if (descriptor < 0)
+        return false;
+    /* written out, not extended: a hole that finds no room on the disk later would be a SIGBUS in mid-delivery */
+    bool ok = write_all(descriptor, fresh, sizeof *fresh) && fsync(descriptor) == 0;
+    /* begun by root (sendpostctl), the file must still be the pipe user's */
+    if (ok && geteuid() == 0)
+        ok = fstat(directory, &owner) == 0 && fchown(descriptor, owner.st_uid, owner.st_gid) == 0;
+    int reason = errno;
+    close(descriptor);
+    errno = reason;
+    if (ok && renameat(directory, NEW_NAME, directory, NAME) == 0) {
+        fsync(directory);
+        return true;
+    }
+    reason = errno;
+    unlinkat(directory, NEW_NAME, 0);
+    errno = reason;
+    return false;
+}
+
+static bool replace(int directory, const char *boot_id, int descriptor)
+{
+    struct rate_file *fresh = xcalloc(1, sizeof *fresh);
+
+    memcpy(fresh->boot_id, boot_id, strnlen(boot_id, sizeof fresh->boot_id - 1));
+    if (descriptor >= 0)
+        retire(descriptor, fresh);
+    atomic_store(&fresh->magic, RATE_MAGIC);
+    bool ok = install(directory, fresh);
+    int reason = errno;
+    free(fresh);
+    errno = reason;
+    return ok;
+}
+
+/* Open and map the file if it may be used. Otherwise *descriptor_r is what there is in its place, or -1 with errno. */
+static struct rate_file *use(int directory, const char *boot_id, int *descriptor_r)
+{
+    *descriptor_r = open_current(directory);
+    return *descriptor_r < 0 ? NULL : map_valid(*descriptor_r, boot_id);
+}
+
+static struct rate_file *map_or_replace(int directory, const char *state_dir, const char *boot_id,
+                                        int *descriptor_r, struct outcome *error_r)
+{
+    struct rate_file *file =
+        use(directory, boot_id, descriptor_r); /* another process may have made it meanwhile */
+
+    if (file != NULL)
+        return file;
+    if (*descriptor_r < 0 && errno != ENOENT && errno != ELOOP) {
+        cannot(error_r, "open", state_dir, NAME);
+        return NULL;
+    }
+    bool replaced = replace(directory, boot_id, *descriptor_r);
+    if (!replaced)
+        cannot(error_r, "create", state_dir, NAME);
+    if (*descriptor_r >= 0)
+        close(*descriptor_r);
+    if (!replaced)
+        return NULL;
+    file = use(directory, boot_id, descriptor_r);
+    if (file == NULL) {
+        cannot(error_r, "map", state_dir, NAME);
+        if (*descriptor_r >= 0)
+            close(*descriptor_r);
+    }
+    return file;
+}
+
+struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int *descriptor_r,
+                                struct outcome *error_r)
+{
+    AUTO_CLOSE int unlocked = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (unlocked >= 0) {
+        struct rate_file *file = use(unlocked, boot_id, descriptor_r);
+        if (file != NULL)
+            return file;
+        if (*descriptor_r >= 0)
+            close(*descriptor_r);
+    }
+    AUTO_CLOSE int directory = rate_file_lock(state_dir, error_r);
+    return directory < 0 ? NULL : map_or_replace(directory, state_dir, boot_id, descriptor_r, error_r);
+}
+
+void rate_file_unmap(struct rate_file *file, int descriptor)
+{
+    map_guard_remove(file);
+    munmap(file, sizeof *file);
+    close(descriptor);
+}

@@ -1,0 +1,281 @@
+#include "policy/rate_limit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MS_NS INT64_C(1000000)
+
+/* --- the limits of a delivery ---------------------------------------------------------------- */
+
+static void set_limit(struct rate_limit *limit_r, const char *tpsp, const char *kind, const char *provider,
+                      const struct config_rate *rate, uint32_t burst)
+{
+    int64_t window = rate->window_ms * MS_NS;
+
+    memset(limit_r, 0, sizeof *limit_r);
+    rate_key_set(&limit_r->key, tpsp, kind, window);
+    limit_r->rate = *rate;
+    limit_r->provider = provider;
+    limit_r->lanes = burst < 1 ? 1 : burst > RATE_BURST_MAX ? RATE_BURST_MAX : burst;
+    if (limit_r->lanes > rate->limit)
+        limit_r->lanes = rate->limit;
+    int64_t paced = (int64_t)rate->limit - limit_r->lanes + 1;
+    limit_r->pace_ns = window / paced + (window % paced != 0);
+}
+
+static bool add_limit(struct rate_set *set, const char *kind, const char *provider,
+                      const struct config_rate *rate, uint32_t burst, struct outcome *error_r)
+{
+    struct rate_limit limit;
+
+    if (rate->limit == 0)
+        return true;
+    set_limit(&limit, set->tpsp, kind, provider, rate, burst);
+    for (size_t i = 0; i < set->count; i++)
+        if (set->limits[i].key.hash == limit.key.hash) { /* taken twice it would count twice */
+            if (limit.rate.limit < set->limits[i].rate.limit)
+                set->limits[i] = limit;
+            return true;
+        }
+    if (set->count == RATE_SET_MAX) {
+        outcome_local(error_r, "4.3.5",
+                      "TPSP %s has more than %d rate limits for one message: remove some of its rates",
+                      set->tpsp, RATE_SET_MAX);
+        return false;
+    }
+    set->limits[set->count++] = limit;
+    return true;
+}
+
+bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum provider_category provider,
+                   uint32_t burst, struct outcome *error_r)
+{
+    const char *name = provider_category_name(provider);
+
+    set_r->tpsp = tpsp->name;
+    set_r->count = 0;
+    if (!add_limit(set_r, "global", NULL, &tpsp->global_rate, burst, error_r))
+        return false;
+    for (size_t i = 0; i < tpsp->rate_count; i++)
+        if (!add_limit(set_r, "rate", NULL, &tpsp->rates[i], burst, error_r))
+            return false;
+    return add_limit(set_r, name, name, &tpsp->provider_rates[provider], burst, error_r);
+}
+
+/* --- lanes ----------------------------------------------------------------------------------- */
+
+static int64_t interval_of(const struct rate_limit *limit, unsigned lane)
+{
+    return lane == 0 ? limit->pace_ns : limit->key.window_ns;
+}
+
+/*
+ * A word that no taker could have written up to now. The clock is read after the word: else a word written between
+ * our reading of the clock and of the word would be cut short.
+ */
+static int64_t tame(const struct rate_table *table, _Atomic int64_t *word, int64_t interval)
+{
+    int64_t value = atomic_load(word);
+    int64_t latest = rate_table_now(table) + interval;
+
+    while (value > latest)
+        if (atomic_compare_exchange_weak(word, &value, latest))
+            return latest;
+    return value;
+}
+
+static int64_t lane_word(const struct rate_table *table, const struct rate_limit *limit, unsigned lane,
+                         int64_t now)
+{
+    _Atomic int64_t *word = &limit->entry->words[lane];
+    int64_t value = atomic_load(word);
+
+    return value > now + interval_of(limit, lane) ? tame(table, word, interval_of(limit, lane)) : value;
+}
+
+/* A free lane and its word; otherwise the time of the next. Lane 0 first: the burst is kept for when it is needed. */
+static bool find_lane(const struct rate_table *table, const struct rate_limit *limit, int64_t now,
+                      unsigned *lane_r, int64_t *word_r)
+{
+    int64_t next = INT64_MAX;
+
+    for (unsigned lane = 0; lane < limit->lanes; lane++) {
+        int64_t word = lane_word(table, limit, lane, now);
+        if (word <= now) {
+            *lane_r = lane;
+            *word_r = word;
+            return true;
+        }
+        if (word < next)
+            next = word;
+    }
+    *word_r = next;
+    return false;
+}
+
+static bool find_entry(struct rate_table *table, struct rate_limit *limit, struct outcome *error_r)
+{
+    if (limit->entry == NULL || limit->generation != rate_table_generation(table) ||
+        atomic_load(&limit->entry->hash) != limit->key.hash) {
+        limit->entry = rate_table_obtain(table, &limit->key, error_r);
+        limit->generation = rate_table_generation(table);
+    }
+    return limit->entry != NULL;
+}
+
+/* --- taking and giving back ------------------------------------------------------------------ */
+
+static void put_back(struct rate_grant *grant)
+{
+    while (grant->count > 0) {
+        grant->count--;
+        int64_t expected = grant->taken[grant->count].after;
+        atomic_compare_exchange_strong(grant->taken[grant->count].word, &expected,
+                                       grant->taken[grant->count].before);
+    }
+}
+
+void rate_limit_give_back(const struct rate_table *table, struct rate_grant *grant)
+{
+    if (grant->generation == rate_table_generation(table))
+        put_back(grant);
+    grant->count = 0;
+}
+
+/* The refusal, if any, that lasts longest: RATE_REFUSED, or RATE_GRANTED when all have a lane free. */
+static enum rate_answer look(struct rate_table *table, struct rate_set *set, int64_t now,
+                             unsigned lanes_r[RATE_SET_MAX], int64_t words_r[RATE_SET_MAX],
+                             const struct rate_limit **limit_r, int64_t *next_r, struct outcome *error_r)
+{
+    enum rate_answer answer = RATE_GRANTED;
+
+    for (size_t i = 0; i < set->count; i++) {
+        if (!find_entry(table, &set->limits[i], error_r))
+            return RATE_TROUBLE;
+        if (find_lane(table, &set->limits[i], now, &lanes_r[i], &words_r[i]))
+            continue;
+        if (answer == RATE_GRANTED || words_r[i] > *next_r) {
+            *limit_r = &set->limits[i];
+            *next_r = words_r[i];
+        }
+        answer = RATE_REFUSED;
+    }
+    return answer;
+}
+
+/* Swap what look() has found. False, with all put back, when somebody was faster. */
+static bool swap_all(const struct rate_set *set, int64_t now, const unsigned lanes[RATE_SET_MAX],
+                     const int64_t words[RATE_SET_MAX], struct rate_grant *grant)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        _Atomic int64_t *word = &set->limits[i].entry->words[lanes[i]];
+        int64_t expected = words[i], after = now + interval_of(&set->limits[i], lanes[i]);
+        if (!atomic_compare_exchange_strong(word, &expected, after)) {
+            put_back(grant);
+            return false;
+        }
+        grant->taken[i].word = word;
+        grant->taken[i].before = words[i];
+        grant->taken[i].after = after;
+        grant->count = i + 1;
+    }
+    return true;
+}
+
+/* What a power cut must not take back (see rate_file.h), and whether it all counts. */
+static bool confirm(const struct rate_table *table, const struct rate_set *set,
+                    const unsigned lanes[RATE_SET_MAX])
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (interval_of(&set->limits[i], lanes[i]) >= RATE_SYNC_NS)
+            rate_table_sync(set->limits[i].entry);
+    for (size_t i = 0; i < set->count; i++)
+        if (!rate_table_holds(table, set->limits[i].entry, &set->limits[i].key))
+            return false;
+    return true;
+}
+
+enum rate_answer rate_limit_take(struct rate_table *table, struct rate_set *set, struct rate_grant *grant_r,
+                                 const struct rate_limit **limit_r, int64_t *next_r, struct outcome *error_r)
+{
+    unsigned lanes[RATE_SET_MAX];
+    int64_t words[RATE_SET_MAX];
+
+    for (;;) { /* again only when another process took something, or the file was replaced */
+        int64_t now = rate_table_now(table);
+        grant_r->time_ns = now;
+        grant_r->count = 0;
+        if (!rate_table_ready(table, now, error_r))
+            return RATE_TROUBLE;
+        grant_r->generation = rate_table_generation(table);
+        enum rate_answer answer = look(table, set, now, lanes, words, limit_r, next_r, error_r);
+        if (answer == RATE_TROUBLE && !rate_table_intact(table))
+            continue;
+        if (answer != RATE_GRANTED)
+            return answer;
+        if (!swap_all(set, now, lanes, words, grant_r))
+            continue;
+        if (confirm(table, set, lanes))
+            return RATE_GRANTED;
+        put_back(grant_r);
+    }
+}
+
+/* --- for people ------------------------------------------------------------------------------ */
+
+char *rate_text(const struct config_rate *rate, char buffer[RATE_TEXT_SIZE])
+{
+    static const struct {
+        int64_t window_ms;
+        char letter;
+    } units[] = {{1000, 's'}, {60000, 'm'}, {3600000, 'h'}, {86400000, 'd'}};
+
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (units[i].window_ms == rate->window_ms) {
+            snprintf(buffer, RATE_TEXT_SIZE, "%" PRIu32 "/%c", rate->limit, units[i].letter);
+            return buffer;
+        }
+    snprintf(buffer, RATE_TEXT_SIZE, "%" PRIu32 " in %g s", rate->limit, (double)rate->window_ms / 1000);
+    return buffer;
+}
+
+void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_t wait_ns,
+                        struct outcome *outcome_r)
+{
+    char text[RATE_TEXT_SIZE];
+    int64_t seconds = wait_ns <= 0 ? 1 : (wait_ns + 1000 * MS_NS - 1) / (1000 * MS_NS);
+
+    outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                "rate limit of TPSP %s: %s%s%s%s reached, next slot in %" PRId64 " s", tpsp,
+                rate_text(&limit->rate, text), limit->provider ? " (provider " : "",
+                limit->provider ? limit->provider : "", limit->provider ? ")" : "", seconds);
+}
+
+unsigned rate_limit_peek(struct rate_table *table, struct rate_limit *limit, int64_t *next_r)
+{
+    int64_t now = rate_table_now(table);
+    unsigned available = 0;
+
+    *next_r = now;
+    limit->entry = rate_table_find(table, &limit->key);
+    limit->generation = rate_table_generation(table);
+    if (limit->entry == NULL)
+        return limit->lanes; /* never used */
+    *next_r = INT64_MAX;
+    for (unsigned lane = 0; lane < limit->lanes; lane++) {
+        int64_t word = lane_word(table, limit, lane, now);
+        available += word <= now;
+        if (word < *next_r)
+            *next_r = word < now ? now : word;
+    }
+    return available;
+}
+
+void rate_limit_reset(struct rate_table *table, struct rate_limit *limit)
+{
+    limit->entry = rate_table_find(table, &limit->key);
+    limit->generation = rate_table_generation(table);
+    for (size_t i = 0; limit->entry != NULL && i < RATE_WORDS; i++)
+        atomic_store(&limit->entry->words[i], 0);
+}
