@@ -3,27 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Bytes of one well-formed UTF-8 sequence at text (RFC 3629 section 4), 0 when there is none. */
-static size_t utf8_sequence(const unsigned char *text)
-{
-    if (text[0] < 0x80)
-        return 1;
-    if (text[0] >= 0xc2 && text[0] <= 0xdf)
-        return (text[1] & 0xc0) == 0x80 ? 2 : 0;
-    if ((text[0] & 0xf0) == 0xe0) {
-        if ((text[1] & 0xc0) != 0x80 || (text[2] & 0xc0) != 0x80 || (text[0] == 0xe0 && text[1] < 0xa0) ||
-            (text[0] == 0xed && text[1] > 0x9f))
-            return 0;
-        return 3;
-    }
-    if (text[0] >= 0xf0 && text[0] <= 0xf4) {
-        if ((text[1] & 0xc0) != 0x80 || (text[2] & 0xc0) != 0x80 || (text[3] & 0xc0) != 0x80 ||
-            (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-            return 0;
-        return 4;
-    }
-    return 0;
-}
+#include "base/utf8.h"
 
 bool address_valid(const char *address, const char **why_r)
 {
@@ -47,7 +27,7 @@ bool address_valid(const char *address, const char **why_r)
 
     for (const char *at = address; *at != '\0' && *why_r == NULL;) {
         unsigned char c = (unsigned char)*at;
-        size_t sequence = utf8_sequence((const unsigned char *)at);
+        size_t sequence = utf8_sequence(at, strlen(at));
         bool local_part = at < domain - 1;
         if (sequence == 0)
             *why_r = "it is not valid UTF-8";

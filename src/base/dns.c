@@ -143,7 +143,8 @@ static void channel_work(ares_channel channel, int wait_ms)
     int ready;
 
     for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        bool readable = ARES_GETSOCK_READABLE(wanted, i), writable = ARES_GETSOCK_WRITABLE(wanted, i);
+        /* as ARES_GETSOCK_READABLE() and _WRITABLE() do, which shift a signed 1 by 31 */
+        bool readable = wanted >> i & 1u, writable = wanted >> (i + ARES_GETSOCK_MAXNUM) & 1u;
         if (readable || writable)
             polled[count++] = (struct pollfd){
                 .fd = sockets[i], .events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0))};

@@ -10,8 +10,9 @@ const char *const schema_migrations[] = {
     "CREATE TABLE events ("
     " id INTEGER PRIMARY KEY,"
     " event_id TEXT NOT NULL UNIQUE,"
-    " state INTEGER NOT NULL," /* enum event_state; 0 is pending */
-    " due_ms INTEGER NOT NULL DEFAULT 0,"
+    " state INTEGER NOT NULL,"               /* enum event_state; 0 is pending */
+    " due_ms INTEGER NOT NULL DEFAULT 0,"    /* pending: not to be tried before */
+    " leased_ms INTEGER NOT NULL DEFAULT 0," /* pending: somebody is at it until then */
     " tries INTEGER NOT NULL DEFAULT 0,"
     " message_id TEXT NOT NULL,"
     " cs INTEGER NOT NULL,"
@@ -29,7 +30,7 @@ const char *const schema_migrations[] = {
     " provider TEXT NOT NULL DEFAULT '',"
     " attempt INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX events_message ON events (message_id);"
-    "CREATE INDEX events_pending ON events (due_ms, id) WHERE state = 0;",
+    "CREATE INDEX events_pending ON events (tpsp, due_ms, id, leased_ms) WHERE state = 0;",
 };
 
 const int schema_version = (int)(sizeof schema_migrations / sizeof *schema_migrations);

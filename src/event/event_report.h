@@ -6,11 +6,18 @@
 #ifndef SENDPOST_EVENT_REPORT_H
 #define SENDPOST_EVENT_REPORT_H
 
+#include <stdio.h>
+
 #include "base/config.h"
 #include "base/store.h"
 #include "event/event.h"
+#include "event/event_store.h"
 
 struct event_reporter;
+
+/* The state in which an event of this kind is to be stored under this configuration: EVENT_PENDING or EVENT_LOCAL. */
+enum event_state event_report_state(const struct config *config, const struct event *event)
+    __attribute__((nonnull));
 
 /* Keeps its HTTP connection for as long as it lives. Belongs to one thread, like the store it works on. Both
  * outlive it. */
@@ -23,13 +30,15 @@ void event_reporter_trace(struct event_reporter *reporter, FILE *trace) __attrib
 
 enum event_report_result {
     EVENT_REPORT_DONE,    /* every event is reported, rejected or local */
-    EVENT_REPORT_KEPT,    /* some stay pending: API down, busy, or the key is refused */
+    EVENT_REPORT_KEPT,    /* some that were due stay pending: API down, busy, or the key is refused */
     EVENT_REPORT_TROUBLE, /* the store failed; *error_r says why */
 };
 
 /*
- * Report one event, stored as pending by the caller before. When it stays pending, the row is made durable
- * (fsync) before this returns. Takes at most report.timeout, and ends by deadline_ms (clock_monotonic_ms()).
+ * Report one event, stored as pending and committed by the caller before. When it stays pending, the row is made durable
+ * (fsync) before this returns. Takes at most report.timeout, and ends by deadline_ms (clock_monotonic_ms()). While the
+ * API is known to be down it is not asked at all (event/event_pause.h). EVENT_REPORT_TROUBLE: the event is neither
+ * reported nor durable.
  */
 enum event_report_result event_report_one(struct event_reporter *reporter, const struct event *event,
                                           int64_t deadline_ms, struct outcome *error_r)
@@ -41,8 +50,9 @@ struct event_report_counts {
 
 /*
  * Report what is pending and due, oldest first, in batches of config.batch_size, each event with the key of
- * its TPSP, until nothing due is left, the API fails, or deadline_ms. all: also what is not due yet. counts_r
- * is added to.
+ * its TPSP, until nothing that was due at the beginning is left, the API fails, or deadline_ms. all: also what is not
+ * due yet, and although the API is known to be down: a person asks. Never what another process is just reporting.
+ * counts_r is added to. Also deletes some events older than events-retention.
  */
 enum event_report_result event_report_pending(struct event_reporter *reporter, bool all, int64_t deadline_ms,
                                               struct event_report_counts *counts_r, struct outcome *error_r)

@@ -2,6 +2,8 @@
  * event_store: the events table of the store. It is the outbox (pending rows are still to be reported), the
  * proof that a delivery was accepted (never sent twice after a crash), and the history that `sendpostctl
  * events` shows.
+ *
+ * Functions that write do so inside a transaction of the caller, or as one of their own with STORE_NORMAL.
  */
 #ifndef SENDPOST_EVENT_STORE_H
 #define SENDPOST_EVENT_STORE_H
@@ -15,14 +17,14 @@ enum event_state {
     EVENT_REJECTED, /* the API refused this event alone; never retried */
     EVENT_LOCAL,    /* kept here only: endpoint none, or a kind that the configuration does not report */
 };
+#define EVENT_STATE_COUNT 4
 
 const char *event_state_name(enum event_state state) __attribute__((returns_nonnull));
 bool event_state_by_name(const char *name, enum event_state *state_r) __attribute__((nonnull));
 
 /*
- * Insert, inside a transaction of the caller or as one of its own with STORE_NORMAL. An event whose event_id
- * is there already is left as it is (true). A pending row is first due at due_ms (clock_realtime_ms()): the
- * writer's own time to report it before anybody else tries.
+ * Insert. An event whose event_id is there already is left as it is (true). A pending row is first due at due_ms
+ * (clock_realtime_ms()): the writer's own time to report it before anybody else tries.
  */
 bool event_store_add(struct store *store, const struct event *event, enum event_state state, int64_t due_ms,
                      struct outcome *error_r) __attribute__((nonnull));
@@ -34,5 +36,60 @@ bool event_store_add(struct store *store, const struct event *event, enum event_
 int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
                               const char *recipient, struct event *event_r, enum event_state *state_r,
                               struct outcome *error_r) __attribute__((nonnull));
+
+/* --- the outbox, for event_report --------------------------------------------------------------- */
+
+/* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending stays. */
+bool event_store_settle(struct store *store, const struct event *event, enum event_state state,
+                        struct outcome *error_r) __attribute__((nonnull));
+
+/* It stays pending: nobody is at it any more; due_ms > 0: and it was tried alone, so it is due again then. */
+bool event_store_keep(struct store *store, const char *event_id, int64_t due_ms, struct outcome *error_r)
+    __attribute__((nonnull));
+
+/* How often it was tried alone; 0 when it is not there. */
+int event_store_tries(struct store *store, const char *event_id) __attribute__((nonnull));
+
+/* The first TPSP name after this one, in byte order, that has pending events ("" is a name, too; NULL begins): 1 with
+ * *tpsp_r for the caller to free, 0 when there is none, -1 with *error_r set. */
+int event_store_next_tpsp(struct store *store, const char *after, char **tpsp_r, struct outcome *error_r)
+    __attribute__((nonnull(1, 3, 4)));
+
+/*
+ * Pending events of one TPSP that were due at now_ms, in the order in which they became so: up to limit, which nobody
+ * else is given until leased_ms. Runs its own transaction. -1 with *error_r set on failure.
+ */
+int event_store_lease(struct store *store, const char *tpsp, int64_t now_ms, int64_t leased_ms, int limit,
+                      struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
+
+/* Make every pending event that nobody is at due at now_ms. */
+bool event_store_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)
+    __attribute__((nonnull));
+
+/* --- history ------------------------------------------------------------------------------------ */
+
+bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)
+    __attribute__((nonnull));
+
+struct event_filter {
+    bool by_state;
+    enum event_state state;
+    int64_t since_ms;       /* timestamp; 0: any */
+    const char *message_id; /* NULL: any */
+    const char *recipient;  /* NULL: any; the domain without regard to case */
+};
+
+/* Calls see() for each event in order of arrival until it returns false. */
+bool event_store_each(struct store *store, const struct event_filter *filter,
+                      bool (*see)(void *context, const struct event *event, enum event_state state),
+                      void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
+
+/*
+ * Delete events that are older than before_ms and not pending: at most EVENT_SWEEP_ROWS in one call, among the oldest
+ * rows, so that a call costs little. Returns how many; -1 with *error_r set. event_report calls it.
+ */
+#define EVENT_SWEEP_ROWS 500
+int event_store_sweep(struct store *store, int64_t before_ms, struct outcome *error_r)
+    __attribute__((nonnull));
 
 #endif

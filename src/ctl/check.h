@@ -1,0 +1,42 @@
+/*
+ * check: the parts of `sendpostctl check`. Each looks at one thing and says what it found, a line a finding;
+ * what is not well comes with its remedy. Nothing is changed, and no mail or event is sent.
+ */
+#ifndef SENDPOST_CTL_CHECK_H
+#define SENDPOST_CTL_CHECK_H
+
+#include <sys/types.h>
+
+#include "ctl/ctl.h"
+
+enum check_level { CHECK_OK, CHECK_WARNING, CHECK_FAILURE, CHECK_LEVELS };
+
+struct check {
+    struct ctl *ctl;
+    const struct config *config; /* NULL when it cannot be loaded */
+    const char *subject;         /* the part that speaks: "configuration", "state" … */
+    size_t counts[CHECK_LEVELS];
+    struct json_object *findings; /* every one so far */
+    bool quiet;                   /* collect, print nothing */
+    char *user; /* who delivers: user= in master.cf, else the owner of the state directory */
+};
+
+/* remedy: NULL where there is nothing to do. Secrets are no business of a finding. */
+void check_say(struct check *check, enum check_level level, const char *remedy, const char *format, ...)
+    __attribute__((nonnull(1, 4), format(printf, 4, 5)));
+
+/* Run look() as the delivery user, in a child, where we are root; as we are otherwise. Its findings come back. */
+void check_as_user(struct check *check, void (*look)(struct check *check)) __attribute__((nonnull));
+
+void check_configuration(struct check *check) __attribute__((nonnull)); /* check_config.c */
+void check_state(struct check *check) __attribute__((nonnull));         /* check_state.c */
+void check_log(struct check *check) __attribute__((nonnull));
+void check_clock(struct check *check) __attribute__((nonnull));
+void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
+void check_postfix(struct check *check, const char *directory)
+    __attribute__((nonnull(1))); /* check_postfix.c */
+
+/* The user= of the transport that runs sendpost-pipe; NULL when Postfix names none. The caller frees. */
+char *check_postfix_user(const char *directory);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * ctl: the frame of sendpostctl. main.c parses options for every subcommand along tables, so that --help, the
+ * manual and the shell completion tell the same story; a subcommand is one file with one struct ctl_command,
+ * listed in main.c.
+ *
+ *     static int run(struct ctl *ctl) { … return CTL_WELL; }
+ *     const struct ctl_command ctl_rates = {.name = "rates", …, .run = run};
+ *
+ * Text that came from a remote end or a message is printed through ctl_text() or a table, which make it safe
+ * for a terminal.
+ */
+#ifndef SENDPOST_CTL_H
+#define SENDPOST_CTL_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/config.h"
+#include "base/store.h"
+
+enum ctl_status { CTL_WELL = 0, CTL_NOT_WELL = 1, CTL_USAGE = 64 };
+
+struct ctl_option {
+    const char *name;     /* long form, without dashes */
+    char letter;          /* 0: none */
+    const char *argument; /* its name in --help; NULL: takes none */
+    const char *help;
+};
+
+struct ctl_command;
+
+struct ctl {
+    const struct ctl_command *command;
+    const char *config_path;
+    bool json;
+    bool verbose;
+    size_t operand_count;
+    char **operands;     /* what is no option, after the name of the subcommand */
+    const char **values; /* one for each row of command->options; see ctl_option() */
+    struct config *config;
+    struct store *store;
+};
+
+struct ctl_command {
+    const char *name;
+    const char *synopsis;             /* operands and own options: "[TPSP…] [--from A] [--to B]" */
+    const char *summary;              /* one line for the overview */
+    const char *examples;             /* indented by two spaces, a line each, with line ends */
+    const struct ctl_option *options; /* ends with a row without name; NULL: none of its own */
+    enum ctl_status (*run)(struct ctl *ctl);
+};
+
+/* The value given for an option of the subcommand: NULL when it was not given, "" when it takes none. */
+const char *ctl_option(const struct ctl *ctl, const char *name) __attribute__((nonnull));
+
+/* "sendpostctl NAME: …" and where help is, on stderr. Returns CTL_USAGE, ctl_fail() CTL_NOT_WELL. */
+enum ctl_status ctl_usage(const struct ctl *ctl, const char *format, ...)
+    __attribute__((nonnull, format(printf, 2, 3)));
+enum ctl_status ctl_fail(const struct ctl *ctl, const char *format, ...)
+    __attribute__((nonnull, format(printf, 2, 3)));
+
+/* The configuration, loaded once; NULL when it cannot be: that has been said, return CTL_NOT_WELL. */
+const struct config *ctl_config(struct ctl *ctl) __attribute__((nonnull));
+
+/* The store of that configuration, opened once; NULL as above. Files that root would create belong to the
+ * owner of the state directory. */
+struct store *ctl_store(struct ctl *ctl) __attribute__((nonnull));
+
+/* Between the two, when root, files are created as the owner of the state directory. Not nestable. */
+void ctl_become_owner(const char *state_dir) __attribute__((nonnull));
+void ctl_become_self(void);
+
+/* --- output (ctl_output.c) ------------------------------------------------------------------- */
+
+enum ctl_colour { CTL_PLAIN, CTL_BOLD, CTL_GREEN, CTL_YELLOW, CTL_RED, CTL_DIM };
+
+/* Escape sequence when stdout is a terminal that wants colour (NO_COLOR, TERM=dumb), else "". */
+const char *ctl_colour(enum ctl_colour colour) __attribute__((returns_nonnull));
+
+/* A copy of text without control characters and invalid UTF-8; the caller frees. */
+char *ctl_text(const char *text) __attribute__((nonnull, returns_nonnull));
+
+/* A table with left-aligned columns, printed when it is complete. A header that begins with '>' makes its
+ * column right-aligned. */
+struct ctl_table;
+struct ctl_table *ctl_table_new(size_t columns, const char *const headers[])
+    __attribute__((nonnull, returns_nonnull));
+/* As many strings as there are columns; copied. NULL is an empty cell. */
+void ctl_table_row(struct ctl_table *table, const char *const cells[]) __attribute__((nonnull));
+size_t ctl_table_rows(const struct ctl_table *table) __attribute__((nonnull));
+void ctl_table_print(struct ctl_table *table) __attribute__((nonnull)); /* prints and frees */
+
+/* Print a JSON value with its line end, and give it up. */
+void ctl_print_json(struct json_object *value);
+
+/* --- the subcommands, in the order of --help -------------------------------------------------- */
+
+extern const struct ctl_command ctl_check;
+
+#endif

@@ -1,0 +1,144 @@
+/* What sendpostctl prints: tables for people, JSON for programs, colour on a terminal that wants it. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+
+const char *ctl_colour(enum ctl_colour colour)
+{
+    static const char *const sequences[] = {
+        [CTL_PLAIN] = "\033[0m",   [CTL_BOLD] = "\033[1m", [CTL_GREEN] = "\033[32m",
+        [CTL_YELLOW] = "\033[33m", [CTL_RED] = "\033[31m", [CTL_DIM] = "\033[2m",
+    };
+    const char *terminal = getenv("TERM"), *refused = getenv("NO_COLOR");
+
+    if (!isatty(STDOUT_FILENO) || terminal == NULL || strcmp(terminal, "dumb") == 0 ||
+        (refused != NULL && *refused != '\0'))
+        return "";
+    return sequences[colour];
+}
+
+/* Bytes of the UTF-8 sequence at text (RFC 3629), 0 when it is none. */
+static size_t utf8_length(const unsigned char *text)
+{
+    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = text[0] < 0x80   ? 1
+                    : text[0] < 0xc2 ? 0
+                    : text[0] < 0xe0 ? 2
+                    : text[0] < 0xf0 ? 3
+                    : text[0] < 0xf5 ? 4
+                                     : 0;
+    unsigned value = length == 1 ? text[0] : text[0] & (0xffu >> (length + 1));
+
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (text[i] & 0x3f);
+    }
+    if (length > 1 &&
+        (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000) || value < 0xa0))
+        return 0;
+    return length;
+}
+
+char *ctl_text(const char *text)
+{
+    char *clean = xmalloc(strlen(text) + 1), *to = clean;
+
+    while (*text != '\0') {
+        size_t length = utf8_length((const unsigned char *)text);
+        if (length == 0 || (unsigned char)*text < ' ' || *text == 127) {
+            *to++ = '?';
+            text++;
+        } else {
+            memcpy(to, text, length);
+            to += length;
+            text += length;
+        }
+    }
+    *to = '\0';
+    return clean;
+}
+
+/* Characters, not bytes: good enough for what our tables hold. */
+static size_t width(const char *text)
+{
+    size_t count = 0;
+
+    for (; *text != '\0'; text++)
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+struct ctl_table {
+    size_t columns, rows; /* the header is row 0 */
+    char **cells;
+    bool *right;
+};
+
+struct ctl_table *ctl_table_new(size_t columns, const char *const headers[])
+{
+    struct ctl_table *table = xcalloc(1, sizeof *table);
+
+    table->columns = columns;
+    table->right = xcalloc(columns, sizeof table->right[0]);
+    AUTO_FREE const char **names = xcalloc(columns, sizeof names[0]);
+    for (size_t i = 0; i < columns; i++) {
+        table->right[i] = headers[i][0] == '>';
+        names[i] = headers[i] + (table->right[i] ? 1 : 0);
+    }
+    ctl_table_row(table, names);
+    return table;
+}
+
+void ctl_table_row(struct ctl_table *table, const char *const cells[])
+{
+    table->cells = xrealloc(table->cells, (table->rows + 1) * table->columns * sizeof table->cells[0]);
+    for (size_t i = 0; i < table->columns; i++)
+        table->cells[table->rows * table->columns + i] = ctl_text(cells[i] != NULL ? cells[i] : "");
+    table->rows++;
+}
+
+size_t ctl_table_rows(const struct ctl_table *table)
+{
+    return table->rows - 1;
+}
+
+static void print_row(const struct ctl_table *table, size_t row, const size_t *widths)
+{
+    for (size_t i = 0; i < table->columns; i++) {
+        const char *cell = table->cells[row * table->columns + i];
+        size_t pad = widths[i] - width(cell);
+        bool last = i + 1 == table->columns;
+        printf("%*s%s%*s%s", table->right[i] ? (int)pad : 0, "", cell, table->right[i] || last ? 0 : (int)pad,
+               "", last ? "" : "  ");
+    }
+}
+
+void ctl_table_print(struct ctl_table *table)
+{
+    AUTO_FREE size_t *widths = xcalloc(table->columns, sizeof widths[0]);
+
+    for (size_t i = 0; i < table->rows * table->columns; i++)
+        if (width(table->cells[i]) > widths[i % table->columns])
+            widths[i % table->columns] = width(table->cells[i]);
+    for (size_t row = 0; row < table->rows; row++) {
+        fputs(row == 0 ? ctl_colour(CTL_BOLD) : "", stdout);
+        print_row(table, row, widths);
+        printf("%s\n", row == 0 ? ctl_colour(CTL_PLAIN) : "");
+    }
+    for (size_t i = 0; i < table->rows * table->columns; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    free(table->right);
+    free(table);
+}
+
+void ctl_print_json(struct json_object *value)
+{
+    puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(value);
+}

@@ -1,0 +1,273 @@
+/* sendpostctl: what a person asks of postfix-sendpost. See ctl.h for the frame, and sendpostctl(8). */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+
+/* In the order of --help. A subcommand stands here once it works. */
+static const struct ctl_command *const commands[] = {
+    &ctl_check,
+};
+
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static const struct ctl_option common[] = {
+    {"config", 'c', "FILE", "configuration (" SYSCONFDIR "/config.yaml)"},
+    {"json", 0, NULL, "print JSON"},
+    {"verbose", 'v', NULL, "say more on stderr"},
+    {"help", 'h', NULL, "print this"},
+    {"version", 'V', NULL, "print the version"},
+    {.name = NULL},
+};
+
+/* --- help and errors ------------------------------------------------------------------------- */
+
+static void print_options(const struct ctl_option *options)
+{
+    for (; options != NULL && options->name != NULL; options++) {
+        char left[40];
+        snprintf(left, sizeof left, "%s%s%s", options->name, options->argument != NULL ? " " : "",
+                 options->argument != NULL ? options->argument : "");
+        printf("  %c%c%c --%-18s %s\n", options->letter ? '-' : ' ', options->letter ? options->letter : ' ',
+               options->letter ? ',' : ' ', left, options->help);
+    }
+}
+
+static void print_overview(FILE *stream)
+{
+    fprintf(stream, "Usage: sendpostctl [-c FILE] [-v] COMMAND [OPTION…] [--json]\n\nCommands:\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(stream, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(stream,
+            "\n\"sendpostctl COMMAND --help\" tells more; sendpostctl(8) tells all.\n"
+            "Exit status: 0 when well, 1 when what was asked about is not well, 64 for wrong usage.\n");
+}
+
+static void print_help(const struct ctl_command *command)
+{
+    printf("Usage: sendpostctl %s%s%s\n%s.\n\n", command->name, *command->synopsis ? " " : "",
+           command->synopsis, command->summary);
+    if (command->options != NULL && command->options->name != NULL) {
+        printf("Options:\n");
+        print_options(command->options);
+        printf("\n");
+    }
+    printf("Options of every command:\n");
+    print_options(common);
+    printf("\nExamples:\n%s", command->examples);
+}
+
+__attribute__((format(printf, 2, 0))) static void complain(const struct ctl *ctl, const char *format,
+                                                           va_list arguments)
+{
+    fflush(stdout);
+    fprintf(stderr, "sendpostctl%s%s: ", ctl->command != NULL ? " " : "",
+            ctl->command != NULL ? ctl->command->name : "");
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+enum ctl_status ctl_usage(const struct ctl *ctl, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain(ctl, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "Try: sendpostctl%s%s --help\n", ctl->command != NULL ? " " : "",
+            ctl->command != NULL ? ctl->command->name : "");
+    return CTL_USAGE;
+}
+
+enum ctl_status ctl_fail(const struct ctl *ctl, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain(ctl, format, arguments);
+    va_end(arguments);
+    return CTL_NOT_WELL;
+}
+
+/* --- configuration and store ----------------------------------------------------------------- */
+
+const struct config *ctl_config(struct ctl *ctl)
+{
+    struct outcome error;
+
+    if (ctl->config == NULL && (ctl->config = config_load(ctl->config_path, &error)) == NULL)
+        ctl_fail(ctl, "%s", error.text);
+    return ctl->config;
+}
+
+void ctl_become_owner(const char *state_dir)
+{
+    struct stat status;
+
+    if (geteuid() != 0 || stat(state_dir, &status) != 0 || status.st_uid == 0)
+        return;
+    if (setegid(status.st_gid) != 0 || seteuid(status.st_uid) != 0)
+        fprintf(stderr, "sendpostctl: cannot become the owner of %s: %s\n", state_dir, strerror(errno));
+}
+
+void ctl_become_self(void)
+{
+    if (getuid() == 0 && (seteuid(0) != 0 || setegid(getgid()) != 0))
+        abort(); /* the saved ids are root's: this cannot fail, and must not go unnoticed */
+}
+
+struct store *ctl_store(struct ctl *ctl)
+{
+    struct outcome error;
+
+    if (ctl->store != NULL || ctl_config(ctl) == NULL)
+        return ctl->store;
+    ctl_become_owner(ctl->config->state_dir);
+    bool good = store_open(&ctl->store, ctl->config->state_dir, &error);
+    ctl_become_self();
+    if (!good) {
+        ctl_fail(ctl, "%s", error.text);
+        ctl->store = NULL;
+    }
+    return ctl->store;
+}
+
+/* --- options --------------------------------------------------------------------------------- */
+
+#define OPTIONS_MAX 32
+#define LONG_ONLY 256 /* getopt value of an option without letter: this and its row */
+
+struct parser {
+    struct option longs[OPTIONS_MAX + 1];
+    char letters[3 * OPTIONS_MAX];
+    size_t count;
+};
+
+static void add_options(struct parser *parser, const struct ctl_option *options)
+{
+    for (; options != NULL && options->name != NULL && parser->count < OPTIONS_MAX; options++) {
+        size_t row = parser->count++, length = strlen(parser->letters);
+        parser->longs[row] =
+            (struct option){.name = options->name,
+                            .has_arg = options->argument != NULL ? required_argument : no_argument,
+                            .val = options->letter ? options->letter : LONG_ONLY + (int)row};
+        if (options->letter)
+            snprintf(parser->letters + length, sizeof parser->letters - length, "%c%s", options->letter,
+                     options->argument != NULL ? ":" : "");
+    }
+}
+
+/* False when the program is to end with *status_r. */
+static bool take_common(struct ctl *ctl, const char *name, const char *value, enum ctl_status *status_r)
+{
+    *status_r = CTL_WELL;
+    if (strcmp(name, "config") == 0)
+        ctl->config_path = value;
+    else if (strcmp(name, "json") == 0)
+        ctl->json = true;
+    else if (strcmp(name, "verbose") == 0)
+        ctl->verbose = true;
+    else if (strcmp(name, "version") == 0) {
+        printf("sendpostctl (postfix-sendpost) %s\n", PACKAGE_VERSION);
+        return false;
+    } else {
+        if (ctl->command != NULL)
+            print_help(ctl->command);
+        else
+            print_overview(stdout);
+        return false;
+    }
+    return true;
+}
+
+/*
+ * One run of getopt: the common options up to the subcommand's name, then common and own options among its
+ * operands.
+ */
+static bool parse(struct ctl *ctl, int argc, char **argv, enum ctl_status *status_r)
+{
+    const struct ctl_option *own = ctl->command != NULL ? ctl->command->options : NULL;
+    struct parser parser = {.letters = "+:"};
+    int got;
+
+    if (ctl->command != NULL)
+        memcpy(parser.letters, ":", 2);
+    add_options(&parser, common);
+    size_t common_count = parser.count;
+    add_options(&parser, own);
+    ctl->values = xcalloc(parser.count - common_count + 1, sizeof ctl->values[0]);
+    optind = 0; /* glibc: start afresh */
+    opterr = 0;
+    while ((got = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
+        size_t row = 0;
+        while (row < parser.count && parser.longs[row].val != got)
+            row++;
+        if (row == parser.count) {
+            *status_r = ctl_usage(ctl, got == ':' ? "option %s needs a value" : "unknown option %s",
+                                  argv[optind - 1]);
+            return false;
+        }
+        if (row >= common_count)
+            ctl->values[row - common_count] = optarg != NULL ? optarg : "";
+        else if (!take_common(ctl, parser.longs[row].name, optarg, status_r))
+            return false;
+    }
+    ctl->operands = argv + optind;
+    ctl->operand_count = (size_t)(argc - optind);
+    return true;
+}
+
+const char *ctl_option(const struct ctl *ctl, const char *name)
+{
+    for (size_t i = 0; ctl->command->options != NULL && ctl->command->options[i].name != NULL; i++)
+        if (strcmp(ctl->command->options[i].name, name) == 0)
+            return ctl->values[i];
+    abort(); /* a subcommand asks for an option that it has not declared */
+}
+
+static enum ctl_status dispatch(struct ctl *ctl, int argc, char **argv)
+{
+    enum ctl_status status;
+
+    if (!parse(ctl, argc, argv, &status))
+        return status;
+    if (ctl->operand_count == 0) {
+        print_overview(stderr);
+        return CTL_USAGE;
+    }
+    char **rest = ctl->operands;
+    int rest_count = (int)ctl->operand_count;
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i]->name, rest[0]) == 0)
+            ctl->command = commands[i];
+    if (ctl->command == NULL)
+        return ctl_usage(ctl, "there is no command \"%s\"", rest[0]);
+    free(ctl->values);
+    if (!parse(ctl, rest_count, rest, &status))
+        return status;
+    log_open("ctl", ctl->verbose);
+    return ctl->command->run(ctl);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = {.config_path = SYSCONFDIR "/config.yaml"};
+
+    enum ctl_status status = dispatch(&ctl, argc, argv);
+    store_close(ctl.store);
+    config_free(ctl.config);
+    free(ctl.values);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("sendpostctl: cannot write the result");
+        return CTL_NOT_WELL;
+    }
+    return (int)status;
+}

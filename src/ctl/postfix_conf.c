@@ -1,0 +1,183 @@
+#include "ctl/postfix_conf.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+#include "ctl/ctl_run.h"
+
+#define PROGRAM "/sendpost-pipe"
+
+/* postconf [-c directory] options… */
+static bool postconf(struct ctl_run *run, const char *directory, const char *const options[])
+{
+    const char *argv[8] = {"postconf"};
+    size_t count = 1;
+
+    if (directory != NULL) {
+        argv[count++] = "-c";
+        argv[count++] = directory;
+    }
+    for (; *options != NULL && count < 7; options++)
+        argv[count++] = *options;
+    argv[count] = NULL;
+    return ctl_run(run, argv);
+}
+
+/* The next word of a line, *rest behind it and its blanks; NULL at the end. Cuts the line up. */
+static char *word(char **rest)
+{
+    char *start = *rest + strspn(*rest, " \t");
+
+    if (*start == '\0')
+        return NULL;
+    char *end = start + strcspn(start, " \t");
+    *rest = end;
+    if (*end != '\0') {
+        *end = '\0';
+        *rest = end + 1 + strspn(end + 1, " \t");
+    }
+    return start;
+}
+
+/* "argv=" at the start of a word. */
+static char *find_argv(char *arguments)
+{
+    for (char *at = arguments; (at = strstr(at, "argv=")) != NULL; at++)
+        if (at == arguments || isspace((unsigned char)at[-1]))
+            return at;
+    return NULL;
+}
+
+static void add_transport(struct postfix_transports *transports, char *line)
+{
+    char *columns[8], *rest = line; /* service type private unpriv chroot wakeup maxproc command */
+
+    for (size_t i = 0; i < 8; i++)
+        if ((columns[i] = word(&rest)) == NULL)
+            return;
+    char *argv = find_argv(rest);
+    if (strcmp(columns[1], "unix") != 0 || strcmp(columns[7], "pipe") != 0 || argv == NULL)
+        return;
+    size_t program_length = strcspn(argv, " "), ours = strlen(PROGRAM);
+    if (program_length < ours || memcmp(argv + program_length - ours, PROGRAM, ours) != 0)
+        return;
+    transports->items = xrealloc(transports->items, (transports->count + 1) * sizeof transports->items[0]);
+    transports->items[transports->count++] = (struct postfix_transport){
+        .name = xstrdup(columns[0]),
+        .unprivileged = xstrdup(columns[3]),
+        .chroot = xstrdup(columns[4]),
+        .maxproc = xstrdup(columns[6]),
+        .arguments = xstrndup(rest, (size_t)(argv - rest)),
+        .argv = xstrdup(argv + strlen("argv=")),
+    };
+}
+
+bool postfix_transports(const char *directory, struct postfix_transports *transports_r, char **why_r)
+{
+    struct ctl_run run;
+    /* -f would fold long lines; without it each service is one line */
+    bool good = postconf(&run, directory, (const char *const[]){"-M", NULL});
+
+    *transports_r = (struct postfix_transports){0};
+    if (good) {
+        char *rest = run.out, *line;
+        while ((line = strsep(&rest, "\n")) != NULL)
+            add_transport(transports_r, line);
+    } else if (why_r != NULL) {
+        *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")
+                                   : xasprintf("postconf -M: %.300s", run.err);
+    }
+    ctl_run_free(&run);
+    return good;
+}
+
+void postfix_transports_free(struct postfix_transports *transports)
+{
+    for (size_t i = 0; i < transports->count; i++) {
+        struct postfix_transport *transport = &transports->items[i];
+        free(transport->name);
+        free(transport->unprivileged);
+        free(transport->chroot);
+        free(transport->maxproc);
+        free(transport->arguments);
+        free(transport->argv);
+    }
+    free(transports->items);
+    *transports = (struct postfix_transports){0};
+}
+
+char *postfix_attribute(const struct postfix_transport *transport, const char *name)
+{
+    AUTO_FREE char *copy = xstrdup(transport->arguments);
+    size_t length = strlen(name);
+    char *rest = copy, *each;
+
+    while ((each = word(&rest)) != NULL)
+        if (strncmp(each, name, length) == 0 && each[length] == '=')
+            return xstrdup(each + length + 1);
+    return NULL;
+}
+
+/* Macro braces away: ${x}, $(x) and $x become $x. */
+static char *plain(const char *text)
+{
+    char *copy = xcalloc(1, strlen(text) + 1), *to = copy;
+
+    for (; *text != '\0'; text++)
+        if (strchr("{}()", *text) == NULL)
+            *to++ = *text;
+    return copy;
+}
+
+bool postfix_argv_has(const struct postfix_transport *transport, const char *wanted)
+{
+    AUTO_FREE char *argv = plain(transport->argv), *want = plain(wanted);
+    size_t length = strlen(want);
+
+    for (const char *at = argv; (at = strstr(at, want)) != NULL; at++)
+        if (!isalnum((unsigned char)at[length]) && at[length] != '_')
+            return true;
+    return false;
+}
+
+char *postfix_parameter(const char *directory, const char *name)
+{
+    struct ctl_run run;
+    bool good = postconf(&run, directory, (const char *const[]){"-x", "-h", name, NULL});
+    /* an unknown name is a warning on stderr, nothing on stdout, and status 0 */
+    char *value = good && (run.out[0] != '\0' || run.err[0] == '\0') ? xstrdup(run.out) : NULL;
+
+    ctl_run_free(&run);
+    return value;
+}
+
+char *postfix_time_limit(const char *directory, const struct postfix_transport *transport)
+{
+    AUTO_FREE char *name = xasprintf("%s_time_limit", transport->name);
+    char *value = postfix_attribute(transport, name); /* as in -o NAME_time_limit=… */
+
+    if (value == NULL)
+        value = postfix_parameter(directory, name);
+    if (value == NULL)
+        value = postfix_parameter(directory, "command_time_limit");
+    return value;
+}
+
+int64_t postfix_seconds(const char *text)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } units[] = {{'\0', 1}, {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+    char *end;
+    long long value = strtoll(text, &end, 10);
+
+    if (end == text || value < 0 || value > 1000000000 || (*end != '\0' && end[1] != '\0'))
+        return -1;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (units[i].unit == *end)
+            return value * units[i].seconds;
+    return -1;
+}

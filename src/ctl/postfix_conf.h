@@ -1,0 +1,47 @@
+/*
+ * postfix_conf: Postfix's settings as postconf(1) tells them. directory: its configuration directory, NULL for
+ * the default one. Reads only.
+ */
+#ifndef SENDPOST_POSTFIX_CONF_H
+#define SENDPOST_POSTFIX_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A service of master.cf that runs sendpost-pipe through pipe(8). Words as they stand in their columns. */
+struct postfix_transport {
+    char *name, *unprivileged, *chroot, *maxproc;
+    char *arguments; /* what follows "pipe", up to argv= */
+    char *argv;      /* program and its arguments */
+};
+
+struct postfix_transports {
+    struct postfix_transport *items;
+    size_t count;
+};
+
+/* False, with *why_r (if not NULL) to be freed by the caller, when postconf cannot tell. The transports are to
+ * be freed in any case. */
+bool postfix_transports(const char *directory, struct postfix_transports *transports_r, char **why_r)
+    __attribute__((nonnull(2)));
+void postfix_transports_free(struct postfix_transports *transports) __attribute__((nonnull));
+
+/* The value of NAME=value among the arguments of pipe(8): "" when it is empty, NULL when it is not there. The
+ * caller frees. */
+char *postfix_attribute(const struct postfix_transport *transport, const char *name) __attribute__((nonnull));
+
+/* Whether a word stands in argv; ${x}, $x and $(x) are the same. */
+bool postfix_argv_has(const struct postfix_transport *transport, const char *word) __attribute__((nonnull));
+
+/* Value of a main.cf parameter, $names expanded; NULL when Postfix does not know it. The caller frees. */
+char *postfix_parameter(const char *directory, const char *name) __attribute__((nonnull(2)));
+
+/* The transport's time limit: its own -o, NAME_time_limit, or command_time_limit. The caller frees. */
+char *postfix_time_limit(const char *directory, const struct postfix_transport *transport)
+    __attribute__((nonnull(2)));
+
+/* "1000s", "5m", "1000": seconds, -1 when it is no time. */
+int64_t postfix_seconds(const char *text) __attribute__((nonnull));
+
+#endif

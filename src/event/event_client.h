@@ -1,0 +1,48 @@
+/*
+ * event_client: POST requests to the event ingestion API over HTTPS, through libcurl (HTTP/1.1, one connection kept
+ * between requests).
+ *
+ * The server's certificate and name are always verified, against the configured CA directory or file and never
+ * against libcurl's built-in bundle, which takes 60 ms to read. Redirects are not followed: the key goes to the
+ * configured host and nowhere else. Neither proxies nor .netrc of the environment are used, for the same reason. At
+ * most a few kB of an answer are read.
+ *
+ * The key appears in no error text and in no trace, also not where the server echoes it. A client belongs to one
+ * thread.
+ */
+#ifndef SENDPOST_EVENT_CLIENT_H
+#define SENDPOST_EVENT_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/config.h"
+
+struct event_client;
+
+#define EVENT_ANSWER_TEXT_SIZE 400
+
+struct event_answer {
+    int status;                        /* HTTP status; 0: no answer, text says why */
+    int64_t retry_after_ms;            /* from now, as the server asks; 0: it did not */
+    char text[EVENT_ANSWER_TEXT_SIZE]; /* "HTTP 422: no such account"; one line of clean UTF-8 */
+};
+
+/* endpoint: https URL. Both arguments outlive the client. */
+struct event_client *event_client_open(const char *endpoint, const struct config_tls *tls)
+    __attribute__((nonnull, returns_nonnull));
+void event_client_close(struct event_client *client); /* NULL is fine */
+
+/* The HTTP dialogue on this stream, keys masked; NULL: none. */
+void event_client_trace(struct event_client *client, FILE *trace) __attribute__((nonnull(1)));
+
+/* key: NULL for none. Always fills *answer_r, within timeout_ms. */
+void event_client_post(struct event_client *client, const char *key, const char *body, size_t length,
+                       int64_t timeout_ms, struct event_answer *answer_r) __attribute__((nonnull(1, 3, 6)));
+
+/* Fill text from status and the beginning of a body as it was received, the key (NULL: none) masked. */
+void event_answer_describe(struct event_answer *answer, const char *key, const char *body, size_t length)
+    __attribute__((nonnull(1, 3)));
+
+#endif

@@ -1,0 +1,68 @@
+"""Fixtures of the integration tests: real programs on loopback, each with a scratch directory of its own."""
+import os
+import shutil
+
+import pytest
+
+from private_postfix import PrivatePostfix
+from sendpost import Sendpost, build_directory
+from support import remove, scratch, wait_for
+from tls_ca import CertificateAuthority
+from tpsp import Tpsp
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: the sample that also runs on a sanitizer build")
+    if not (build_directory() / "sendpost-pipe").exists():
+        raise pytest.UsageError(f"no programs in {build_directory()}: build first, or set SENDPOST_BUILD")
+
+
+@pytest.fixture(scope="session")
+def postfix_runs():
+    if os.geteuid() != 0:
+        pytest.skip("a private Postfix needs root")
+    if shutil.which("postfix") is None:
+        pytest.skip("Postfix is not installed; run tools/deps test")
+
+
+@pytest.fixture(scope="session")
+def ca():
+    directory = scratch("spca-")
+    yield CertificateAuthority(directory)
+    remove(directory)
+
+
+@pytest.fixture(scope="session")
+def session_tpsp(postfix_runs, ca):
+    with Tpsp(ca) as server:
+        yield server
+
+
+@pytest.fixture
+def tpsp(session_tpsp):
+    """A real Postfix as TPSP, with an empty mailbox."""
+    session_tpsp.forget()
+    return session_tpsp
+
+
+@pytest.fixture(scope="session")
+def session_front(postfix_runs):
+    with Sendpost() as installation:
+        with PrivatePostfix("front.test", main=installation.main_cf(), master=installation.master_cf()) as front:
+            yield front, installation
+
+
+@pytest.fixture
+def front(session_front):
+    """A real Postfix that sends everything through our transport; nothing is in its queue."""
+    postfix, installation = session_front
+    yield postfix
+    postfix.delete_queue()
+    wait_for(lambda: not installation.leftovers(), lambda: f"the end of {installation.leftovers()}", timeout=90)
+
+
+@pytest.fixture
+def sendpost(session_front, front):
+    """The installation that front's transport runs: programs, state and log as new, no configuration yet."""
+    session_front[1].renew()
+    return session_front[1]

@@ -1,0 +1,156 @@
+"""An installation of postfix-sendpost for one test: a copy of the programs, a configuration, a state directory, a log,
+and the transport exactly as postfix-conf/ describes it, with only user and paths exchanged.
+"""
+import json
+import os
+import pwd
+import re
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+from support import TOP, processes_mentioning, remove, scratch
+
+USER = "nobody"  # exists everywhere; an installation has "sendpost"
+PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce")
+SECRET_KEY = "event-key-that-stays-secret-8c1f"
+
+
+def build_directory():
+    return Path(os.environ.get("SENDPOST_BUILD", TOP / "build"))
+
+
+def replace_once(text, old, new):
+    assert text.count(old) == 1, f"{old!r} is not exactly once in:\n{text}"
+    return text.replace(old, new)
+
+
+class Sendpost:
+    def __init__(self, state_dir=None):
+        self.top = scratch("sp-")
+        account = pwd.getpwnam(USER)
+        self.uid, self.gid = account.pw_uid, account.pw_gid
+        self.libexec = self.top / "libexec"
+        self.program = self.libexec / "sendpost-pipe"
+        self.config, self.log_path = self.top / "config.yaml", self.top / "sendpost.log"
+        self.own_state = state_dir is None
+        self.state = Path(state_dir or self.top / "state")
+        self.renew()
+
+    def renew(self):
+        """Programs, state and log as after a fresh installation; no configuration."""
+        shutil.rmtree(self.libexec, ignore_errors=True)
+        self.libexec.mkdir()
+        self.libexec.chmod(0o755)
+        for program in PROGRAMS:
+            if (build_directory() / program).exists():
+                shutil.copy2(build_directory() / program, self.libexec / program)
+        if self.own_state:
+            shutil.rmtree(self.state, ignore_errors=True)
+        self.state.mkdir(exist_ok=True)
+        self.give(self.state, 0o750)
+        self.log_path.write_text("")
+        self.give(self.log_path, 0o640)
+        self.config.unlink(missing_ok=True)
+
+    def replace(self, program, text):
+        """Another program in the place of one of ours."""
+        (self.libexec / program).unlink(missing_ok=True)
+        (self.libexec / program).write_text(text)
+        (self.libexec / program).chmod(0o755)
+
+    def give(self, path, mode):
+        """To the user of the transport, who owns what only he may read."""
+        os.chown(path, self.uid, self.gid)
+        os.chmod(path, mode)
+
+    def secret_file(self, name, secret):
+        path = self.top / name
+        path.write_text(secret + "\n")
+        self.give(path, 0o600)
+        return str(path)
+
+    # --- configuration ------------------------------------------------------------------------------------------
+
+    def configure(self, tpsps, endpoint="none", ca=None, **settings):
+        """Write the configuration; JSON is YAML. Settings are keys with '_' for '-'."""
+        tree = {"account-id": 117, "subaccount-id": 4321, "state-dir": str(self.state), "endpoint": endpoint,
+                "delivery-timeout": "60s", "rate-limit-wait": "0s",
+                "tpsps": [{key.replace("_", "-"): value for key, value in tpsp.items()} for tpsp in tpsps]}
+        if endpoint != "none":
+            tree["api-key-file"] = self.secret_file("event-api-key", SECRET_KEY)
+            tree["report"] = {"timeout": "5s"}
+            if ca is not None:
+                tree["report"]["tls-ca-path"] = str(ca.hashed)
+        for key, value in settings.items():
+            name = key.replace("_", "-")
+            tree[name] = {**tree[name], **value} if isinstance(value, dict) and name in tree else value
+        self.config.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
+        self.give(self.config, 0o600)
+
+    def tpsp(self, server, ca, name="primary", password=None, **settings):
+        """The entry for a Tpsp of tpsp.py, with login and verified STARTTLS."""
+        from tpsp import PASSWORD, USERNAME
+        entry = {"name": name, "id": 12, "host": "localhost", "port": server.port, "security": "starttls",
+                 "username": USERNAME, "password-file": self.secret_file(f"{name}.password", password or PASSWORD),
+                 "tls-ca-path": str(ca.hashed), "connect-timeout": "10s", "command-timeout": "20s", "max-rate-per-hour": 0}
+        entry.update({key.replace("_", "-"): value for key, value in settings.items()})
+        return entry
+
+    # --- in Postfix ------------------------------------------------------------------------------------------------
+
+    def main_cf(self, extra=""):
+        """What goes into main.cf: the fragment, a route for everything, and a log without a syslog daemon."""
+        fragment = (TOP / "postfix-conf/main.cf").read_text()
+        return (fragment + "default_transport = sendpost:default\nmaximal_queue_lifetime = 1d\n"
+                f"export_environment = TZ MAIL_CONFIG LANG SENDPOST_LOG_FILE={self.log_path}\n" + extra)
+
+    def master_cf(self, maxproc=None, options=""):
+        """The fragment for master.cf, with the paths and the user of this installation."""
+        fragment = (TOP / "postfix-conf/master.cf.in").read_text()
+        fragment = replace_once(fragment, "user=sendpost", f"user={USER}")
+        fragment = replace_once(fragment, "@pkglibexecdir@/sendpost-pipe", f"{self.program} -c {self.config}{options}")
+        if maxproc is not None:
+            fragment, count = re.subn(r"(sendpost +unix +- +n +n +- +)50( +pipe)", rf"\g<1>{maxproc}\2", fragment)
+            assert count == 1
+        return fragment
+
+    # --- by hand ------------------------------------------------------------------------------------------------------
+
+    def run(self, *arguments, message=b"", program=None, timeout=120, environment=None, **options):
+        """Run sendpost-pipe as pipe(8) would: as the user of the transport, with hardly any environment."""
+        env = {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(self.log_path), **(environment or {})}
+        return subprocess.run([str(program or self.program), "-c", str(self.config), *map(str, arguments)], input=message,
+                              capture_output=True, timeout=timeout, check=False, env=env, cwd="/", user=self.uid,
+                              group=self.gid, extra_groups=[], **options)
+
+    # --- what it left behind ------------------------------------------------------------------------------------------
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def events(self):
+        """The rows of the events table, as dictionaries."""
+        path = self.state / "state.db"
+        if not path.exists():
+            return []
+        with sqlite3.connect(path, timeout=30) as database:
+            database.row_factory = sqlite3.Row
+            rows = [dict(row) for row in database.execute("SELECT * FROM events")]
+        for leftover in self.state.glob("state.db*"):  # root opened them; they stay the user's
+            self.give(leftover, leftover.stat().st_mode & 0o777)
+        return rows
+
+    def leftovers(self):
+        """Processes of ours that still run; pipe(8), which has our path among its arguments, is not ours."""
+        return [pid for pid, arguments in processes_mentioning(str(self.libexec)) if arguments[0] != b"pipe"]
+
+    def close(self):
+        remove(self.top)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

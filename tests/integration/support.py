@@ -1,0 +1,101 @@
+"""Small things that every helper of the integration tests, the demo and the benches needs."""
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def wait_for(condition, what, timeout=60.0, interval=0.02):
+    """The first true value of condition(); what says what was waited for when it never came."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {timeout:.0f} s in vain for {what() if callable(what) else what}")
+        time.sleep(interval)
+
+
+def free_port(family=socket.AF_INET):
+    """A loopback port that nobody listens on; below the range from which clients' ports come."""
+    while True:
+        port = random.randint(12000, 30000)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def listens(port, host="127.0.0.1"):
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def scratch(prefix):
+    """A directory that every user may enter, with a path short enough for the sockets in it."""
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    path.chmod(0o755)
+    return path
+
+
+def remove(path):
+    """Remove a scratch directory; KEEP_SCRATCH=1 leaves it to be looked at."""
+    if not os.environ.get("KEEP_SCRATCH"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def processes_mentioning(text):
+    """(process id, arguments) of every process whose command line mentions text, ourselves excepted."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in command:
+            found.append((int(entry.name), command.split(b"\0")))
+    return found
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def end_process(pid, patience=10.0):
+    """SIGTERM, and SIGKILL for what does not listen."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            wait_for(lambda: not alive(pid), f"the end of process {pid}", timeout=patience)
+            return
+        except TimeoutError:
+            continue
+
+
+def run(*command, **options):
+    """subprocess.run() that shows what a failed command said."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(str(word) for word in command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
