@@ -41,20 +41,6 @@ struct delivery {
 
 /* --- record: the event row ----------------------------------------------------------------------- */
 
-static bool event_wanted(const struct delivery *delivery)
-{
-    const struct config *config = delivery->context->config;
-
-    switch (delivery->outcome.class) {
-    case OUTCOME_DELIVERED:
-        return config->report.accepted_as != ACCEPTED_AS_NONE;
-    case OUTCOME_DEFERRED:
-        return config->report.deferred;
-    default:
-        return true;
-    }
-}
-
 static enum event_cs event_kind(const struct delivery *delivery)
 {
     switch (delivery->outcome.class) {
@@ -105,7 +91,7 @@ static bool record_event(struct delivery *delivery, struct outcome *error_r)
     const struct config *config = delivery->context->config;
     int64_t due_ms = clock_realtime_ms() + config->report.timeout_ms + OWN_REPORT_MS;
 
-    delivery->event_state = config->endpoint != NULL && event_wanted(delivery) ? EVENT_PENDING : EVENT_LOCAL;
+    delivery->event_state = event_report_state(config, &delivery->event);
     delivery->recorded =
         event_store_add(delivery->context->store, &delivery->event, delivery->event_state, due_ms, error_r);
     return delivery->recorded;
@@ -148,9 +134,8 @@ static void record(struct delivery *delivery)
     const struct outcome *outcome = &delivery->outcome;
     struct outcome error;
 
-    if (delivery->recorded ||
-        (outcome->class == OUTCOME_DEFERRED &&
-         (outcome->cause == CAUSE_LOCAL || outcome->cause == CAUSE_RATE || !event_wanted(delivery))))
+    if (delivery->recorded || (outcome->class == OUTCOME_DEFERRED &&
+                               (outcome->cause == CAUSE_LOCAL || outcome->cause == CAUSE_RATE)))
         return;
     if (outcome->class == OUTCOME_DELIVERED) {
         insist_on_record(delivery);
@@ -289,7 +274,10 @@ static void report(struct delivery *delivery)
                  event_reporter_last_error(context->reporter));
         break;
     case EVENT_REPORT_TROUBLE:
-        log_line(LOG_ERR, "%s: event kept, but: %s", delivery->uuid, error.text);
+        /* Neither reported nor safe from a power cut. The next try finds the row and has nothing left to do but this. */
+        log_line(LOG_ERR, "%s: event not reported: %s", delivery->uuid, error.text);
+        if (delivery->outcome.class != OUTCOME_DEFERRED)
+            delivery->outcome = error;
     }
 }
 
