@@ -31,6 +31,35 @@ const char *const schema_migrations[] = {
     " attempt INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX events_message ON events (message_id);"
     "CREATE INDEX events_pending ON events (tpsp, due_ms, id, leased_ms) WHERE state = 0;",
+    /*
+     * deliveries (policy/retry.h): a row for each message and recipient that has failed and is not through.
+     * suppression (policy/suppression.h): by the address itself, so that a look-up is one descent of the tree.
+     * dns_cache (policy/dns_cache.h): a fixed number of slots.
+     */
+    "CREATE TABLE deliveries ("
+    " queue_id TEXT NOT NULL,"
+    " recipient TEXT NOT NULL,"
+    " message_id TEXT NOT NULL,"
+    " sender TEXT NOT NULL,"
+    " tpsp TEXT NOT NULL,"
+    " attempts INTEGER NOT NULL,"
+    " due_ms INTEGER NOT NULL,"
+    " first_ms INTEGER NOT NULL,"
+    " last_ms INTEGER NOT NULL,"
+    " smtp_code INTEGER NOT NULL,"
+    " smtp_enhanced_code TEXT NOT NULL,"
+    " smtp_description TEXT NOT NULL,"
+    " PRIMARY KEY (queue_id, recipient)) WITHOUT ROWID;"
+    "CREATE INDEX deliveries_last ON deliveries (last_ms);"
+    "CREATE TABLE suppression ("
+    " address TEXT PRIMARY KEY NOT NULL,"
+    " reason INTEGER NOT NULL," /* enum suppression_reason */
+    " since_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE dns_cache ("
+    " slot INTEGER PRIMARY KEY,"
+    " key TEXT NOT NULL,"
+    " value TEXT NOT NULL,"
+    " expires_ms INTEGER NOT NULL);",
 };
 
 const int schema_version = (int)(sizeof schema_migrations / sizeof *schema_migrations);

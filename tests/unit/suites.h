@@ -24,6 +24,11 @@ Suite *store_suite(void);
 Suite *rate_file_suite(void);
 Suite *rate_limit_suite(void);
 Suite *rate_table_suite(void);
+Suite *from_header_suite(void);
+Suite *provider_suite(void);
+Suite *retry_suite(void);
+Suite *return_path_suite(void);
+Suite *suppression_suite(void);
 Suite *uuid_suite(void);
 
 #endif

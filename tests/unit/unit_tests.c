@@ -27,6 +27,11 @@ int main(void)
     srunner_add_suite(runner, rate_file_suite());
     srunner_add_suite(runner, rate_limit_suite());
     srunner_add_suite(runner, rate_table_suite());
+    srunner_add_suite(runner, from_header_suite());
+    srunner_add_suite(runner, provider_suite());
+    srunner_add_suite(runner, retry_suite());
+    srunner_add_suite(runner, return_path_suite());
+    srunner_add_suite(runner, suppression_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

@@ -1,0 +1,26 @@
+/*
+ * from_header: the domain of the first mailbox in a From: field (RFC 5322 section 3.4, with the obsolete
+ * forms of section 4.4 and what is seen in the wild: names with unquoted "@" or ",", quotes and parentheses
+ * that are never closed). One pass, nothing allocated for what the field says.
+ */
+#ifndef SENDPOST_FROM_HEADER_H
+#define SENDPOST_FROM_HEADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define FROM_DOMAIN_SIZE 256
+
+/*
+ * value: the unfolded field body, length bytes. The domain comes out in lower case, without the final dot, in
+ * ASCII ("xn--…" for an internationalised one); a domain literal with its brackets. False when the field
+ * names no mailbox with a possible domain.
+ */
+bool from_header_domain(const char *value, size_t length, char domain_r[FROM_DOMAIN_SIZE])
+    __attribute__((nonnull));
+
+/* The same normal form for a domain from elsewhere (the envelope). */
+bool from_header_normalise(const char *domain, size_t length, char domain_r[FROM_DOMAIN_SIZE])
+    __attribute__((nonnull));
+
+#endif

@@ -1,0 +1,165 @@
+#include "policy/suppression.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static const char *const reasons[SUPPRESSION_REASONS] = {
+    [SUPPRESSION_MANUAL] = "manual",
+    [SUPPRESSION_UNSUBSCRIBE] = "unsubscribe",
+    [SUPPRESSION_HARD_BOUNCE] = "hard bounce",
+    [SUPPRESSION_SPAM_COMPLAINT] = "spam complaint",
+};
+
+const char *suppression_reason_name(enum suppression_reason reason)
+{
+    return (unsigned)reason < SUPPRESSION_REASONS ? reasons[reason] : reasons[SUPPRESSION_MANUAL];
+}
+
+static bool same_reason(const char *name, const char *reason)
+{
+    while (*name != '\0' &&
+           (tolower((unsigned char)*name) == *reason || (*reason == ' ' && (*name == '-' || *name == '_')))) {
+        name++;
+        reason++;
+    }
+    return *name == '\0' && *reason == '\0';
+}
+
+bool suppression_reason_by_name(const char *name, enum suppression_reason *reason_r)
+{
+    for (unsigned i = 0; i < SUPPRESSION_REASONS; i++)
+        if (same_reason(name, reasons[i])) {
+            *reason_r = (enum suppression_reason)i;
+            return true;
+        }
+    return false;
+}
+
+/* --- normal form --------------------------------------------------------------------------------------------- */
+
+/* Lower case from at on, without a final dot. */
+static void normalise_domain(char *at)
+{
+    size_t length = strlen(at);
+
+    if (length > 1 && at[length - 1] == '.')
+        at[length - 1] = '\0';
+    for (; *at != '\0'; at++)
+        *at = (char)tolower((unsigned char)*at);
+}
+
+bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const char **why_r)
+{
+    bool whole_domain = *text == '@' || strchr(text, '@') == NULL;
+    const char *domain = *text == '@' ? text + 1 : text;
+    int length = whole_domain ? snprintf(address_r, ADDRESS_SIZE, "x@%s", domain)
+                              : snprintf(address_r, ADDRESS_SIZE, "%s", text);
+
+    if (length < 0 || length >= ADDRESS_SIZE) {
+        *why_r = "it is too long";
+        return false;
+    }
+    if (!address_valid(address_r, why_r))
+        return false;
+    if (whole_domain && strchr(domain, '.') == NULL) {
+        *why_r = "it is neither an address nor a domain";
+        return false;
+    }
+    if (whole_domain)
+        memmove(address_r, address_r + 1, (size_t)length);
+    normalise_domain(strrchr(address_r, '@') + 1);
+    return true;
+}
+
+/* --- look up --------------------------------------------------------------------------------------------------- */
+
+static int step_found(struct store *store, sqlite3_stmt *statement, struct suppression *found_r,
+                      struct outcome *error_r)
+{
+    int step = store_step(store, statement, error_r);
+
+    if (step > 0) {
+        snprintf(found_r->address, sizeof found_r->address, "%s",
+                 (const char *)sqlite3_column_text(statement, 0));
+        found_r->reason = (enum suppression_reason)sqlite3_column_int(statement, 1);
+        found_r->since_ms = sqlite3_column_int64(statement, 2);
+    }
+    sqlite3_reset(statement);
+    return step;
+}
+
+int suppression_find(struct store *store, const char *recipient, bool sub_address,
+                     struct suppression *found_r, struct outcome *error_r)
+{
+    char address[ADDRESS_SIZE], base[ADDRESS_SIZE];
+    sqlite3_stmt *statement;
+    char *at, *plus;
+
+    *found_r = (struct suppression){.address = ""};
+    snprintf(address, sizeof address, "%s", recipient);
+    at = strrchr(address, '@');
+    if (at == NULL)
+        return 0;
+    normalise_domain(at + 1);
+    memcpy(base, address, sizeof base);
+    plus = strchr(base, '+');
+    if (sub_address && plus != NULL && plus > base && plus < base + (at - address))
+        memmove(plus, base + (at - address), strlen(at) + 1);
+
+    /* of several the most specific one: it is the longest */
+    statement = store_statement(store,
+                                "SELECT address, reason, since_ms FROM suppression WHERE address IN (?, ?, ?)"
+                                " ORDER BY length(address) DESC LIMIT 1",
+                                error_r);
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_text(statement, 1, address, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, base, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, at, -1, SQLITE_STATIC);
+    return step_found(store, statement, found_r, error_r);
+}
+
+bool suppression_pass(struct store *store, const struct config *config, const char *recipient,
+                      struct outcome *outcome_r)
+{
+    struct suppression found;
+    char since[CLOCK_RFC3339_SIZE];
+    int result = config->suppression.enabled
+                     ? suppression_find(store, recipient, config->suppression.sub_address, &found, outcome_r)
+                     : 0;
+
+    if (result > 0)
+        outcome_set(outcome_r, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.7.1",
+                    "recipient is suppressed (%s since %.10s%s%s)", suppression_reason_name(found.reason),
+                    clock_rfc3339(found.since_ms, since), *found.address == '@' ? ", the whole domain " : "",
+                    *found.address == '@' ? found.address + 1 : "");
+    return result == 0;
+}
+
+/* --- change ------------------------------------------------------------------------------------------------------ */
+
+bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
+{
+    sqlite3_stmt *statement = store_statement(
+        store, "INSERT OR REPLACE INTO suppression (address, reason, since_ms) VALUES (?, ?, ?)", error_r);
+
+    if (statement == NULL)
+        return false;
+    sqlite3_bind_text(statement, 1, entry->address, -1, SQLITE_STATIC);
+    sqlite3_bind_int(statement, 2, (int)entry->reason);
+    sqlite3_bind_int64(statement, 3, entry->since_ms);
+    return store_run(store, statement, error_r);
+}
+
+int suppression_remove(struct store *store, const char *address, struct outcome *error_r)
+{
+    sqlite3_stmt *statement = store_statement(store, "DELETE FROM suppression WHERE address = ?", error_r);
+
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_text(statement, 1, address, -1, SQLITE_STATIC);
+    return store_run(store, statement, error_r) ? sqlite3_changes(store_handle(store)) : -1;
+}

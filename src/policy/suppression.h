@@ -1,0 +1,60 @@
+/*
+ * suppression: addresses, and whole domains, that get no mail from here, each with reason and date. Table
+ * suppression, by address in its normal form: the domain in lower case and without a final dot, the local
+ * part as it is written; a whole domain as "@example.com". A domain does not include its subdomains.
+ */
+#ifndef SENDPOST_SUPPRESSION_H
+#define SENDPOST_SUPPRESSION_H
+
+#include "base/address.h"
+#include "base/config.h"
+#include "base/store.h"
+
+enum suppression_reason {
+    SUPPRESSION_MANUAL,
+    SUPPRESSION_UNSUBSCRIBE,
+    SUPPRESSION_HARD_BOUNCE,
+    SUPPRESSION_SPAM_COMPLAINT,
+    SUPPRESSION_REASONS
+};
+
+struct suppression {
+    char address[ADDRESS_SIZE]; /* the entry; "@example.com" is a domain */
+    enum suppression_reason reason;
+    int64_t since_ms; /* clock_realtime_ms() */
+};
+
+/* "manual", "unsubscribe", "hard bounce", "spam complaint". */
+const char *suppression_reason_name(enum suppression_reason reason) __attribute__((returns_nonnull));
+
+/* Without regard to case; '-' and '_' may stand for the space. */
+bool suppression_reason_by_name(const char *name, enum suppression_reason *reason_r) __attribute__((nonnull));
+
+/* "user@Example.com", "Example.com" or "@Example.com" in its normal form; false with the reason in *why_r (a
+ * constant string) when it is neither an address nor a domain. */
+bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const char **why_r)
+    __attribute__((nonnull));
+
+/*
+ * The entry that stops mail to recipient: of itself, of the address without its sub-address (what follows the
+ * first "+" of the local part) when sub_address is set, or of its domain. 1 with *found_r filled, 0 when there
+ * is none, -1 with *error_r set.
+ */
+int suppression_find(struct store *store, const char *recipient, bool sub_address,
+                     struct suppression *found_r, struct outcome *error_r) __attribute__((nonnull));
+
+/* Add, or replace reason and date of, an entry whose address is in normal form; inside the caller's
+ * transaction or as one of its own. */
+bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
+    __attribute__((nonnull));
+
+/* 1 when it was there, 0 when not, -1 with *error_r set. address: in normal form. */
+int suppression_remove(struct store *store, const char *address, struct outcome *error_r)
+    __attribute__((nonnull));
+
+/* The stage of a delivery: false with *outcome_r set when recipient is suppressed (5.7.1) or the store cannot
+ * tell. */
+bool suppression_pass(struct store *store, const struct config *config, const char *recipient,
+                      struct outcome *outcome_r) __attribute__((nonnull));
+
+#endif
