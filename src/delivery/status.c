@@ -6,22 +6,19 @@
 
 #include "base/log.h"
 
-/* "said: 550 5.1.1 User unknown", as smtp(8) words it; our own words where no server said anything. */
+/* What smtp(8) says of a refusal; our own words, which name the host, where they are not the server's alone. */
 static void describe(const struct status_facts *facts, char *text_r, size_t size)
 {
-    const struct outcome *outcome = facts->outcome;
     static const char *const commands[RELAY_STAGE_COUNT] = {
-        [RELAY_GREETING] = "connection", [RELAY_EHLO] = "EHLO",      [RELAY_STARTTLS] = "STARTTLS",
-        [RELAY_AUTH] = "AUTH",           [RELAY_MAIL] = "MAIL FROM", [RELAY_RCPT] = "RCPT TO",
-        [RELAY_DATA] = "DATA",
-    };
-    const char *command = facts->relay != NULL ? commands[facts->relay->stage] : NULL;
+        [RELAY_MAIL] = "MAIL FROM", [RELAY_RCPT] = "RCPT TO", [RELAY_DATA] = "DATA"};
+    const struct outcome *outcome = facts->outcome;
+    const struct relay_result *relay = facts->relay;
 
-    if (outcome->smtp_code == 0 || facts->relay == NULL)
+    if (relay == NULL || outcome->cause != CAUSE_MESSAGE || outcome->smtp_code == 0)
         snprintf(text_r, size, "%s", outcome->text);
     else
-        snprintf(text_r, size, "host %s said: %d %s (in reply to %s)", facts->relay->peer, outcome->smtp_code,
-                 outcome->text, command != NULL ? command : "the last command");
+        snprintf(text_r, size, "host %s said: %d %s (in reply to %s)", relay->peer, outcome->smtp_code,
+                 outcome->text, commands[relay->stage] != NULL ? commands[relay->stage] : "the last command");
 }
 
 void status_result(const struct status_facts *facts, struct delivery_result *result_r,
