@@ -1,4 +1,4 @@
-/* sendpostctl check: names that must resolve. */
+/* sendpostctl check: names that must resolve, and an event API that must answer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +6,7 @@
 #include "base/dns.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "event/event_client.h"
 
 static void look_name(struct check *check, struct dns_resolver *resolver, const char *what, const char *host,
                       uint16_t port)
@@ -59,8 +60,57 @@ static void look_names(struct check *check)
     dns_close(resolver);
 }
 
+/* --- the event API --------------------------------------------------------------------------- */
+
+/*
+ * A batch without events is the one request that changes nothing anywhere; an API that looks at the key before
+ * the body answers for the key.
+ */
+static void look_key(struct check *check, struct event_client *client, const char *whose, const char *key)
+{
+    static const char empty[] = "{\"events\":[]}";
+    const char *endpoint = check->config->endpoint;
+    struct event_answer answer;
+
+    event_client_post(client, key, empty, strlen(empty), check->config->report.timeout_ms, &answer);
+    if (answer.status == 0)
+        check_say(check, CHECK_FAILURE,
+                  "look at name, firewall and certificate; mail goes out meanwhile, and events are kept",
+                  "%s cannot be reached: %s", endpoint, answer.text);
+    else if (answer.status == 401 || answer.status == 403)
+        check_say(check, CHECK_FAILURE,
+                  "create an event API key in SendPost, and put it into the file of api-key-file",
+                  "the key of %s is refused: %s", whose, answer.text);
+    else if (answer.status == 404 || answer.status == 405 || answer.status / 100 == 3)
+        check_say(check, CHECK_FAILURE, "correct the endpoint", "%s takes no events: %s", endpoint,
+                  answer.text);
+    else if (answer.status == 408 || answer.status == 429 || answer.status / 100 == 5)
+        check_say(check, CHECK_WARNING, "try again later; mail goes out meanwhile, and events are kept",
+                  "the API is in trouble: %s", answer.text);
+    else
+        check_say(check, CHECK_OK, NULL, "the API answers, and does not refuse the key of %s", whose);
+}
+
+static void look_api(struct check *check)
+{
+    const struct config *config = check->config;
+    struct event_client *client = event_client_open(config->endpoint, &config->report.tls);
+
+    if (config->api_key != NULL)
+        look_key(check, client, "the account", config->api_key);
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        if (config->tpsps[i].api_key != NULL) {
+            AUTO_FREE char *whose = xasprintf("tpsp %s", config->tpsps[i].name);
+            look_key(check, client, whose, config->tpsps[i].api_key);
+        }
+    event_client_close(client);
+}
+
 void check_network(struct check *check)
 {
     check->subject = "names";
     check_as_user(check, look_names);
+    check->subject = "events";
+    if (check->config->endpoint != NULL)
+        check_as_user(check, look_api);
 }

@@ -1,14 +1,17 @@
 """sendpostctl check finds each planted misconfiguration, and names the remedy."""
+import http.server
 import json
 import os
 import shutil
+import ssl
 import subprocess
+import threading
 
 import pytest
 
 from private_postfix import MAIN, MASTER
-from sendpost import Sendpost, build_directory
-from support import remove, scratch
+from sendpost import SECRET_KEY, Sendpost, build_directory
+from support import free_port, remove, scratch
 
 CTL = build_directory() / "sendpostctl"
 
@@ -252,6 +255,71 @@ def test_the_store_that_root_looks_at_stays_the_users(site):
     site.sendpost.give(path, 0o640)
     assert site.check()["ok"]
     assert {file.stat().st_uid for file in site.sendpost.state.iterdir()} == {site.sendpost.uid}
+
+
+class Api(http.server.ThreadingHTTPServer):
+    """Answers every POST over HTTPS with one status; keeps what it was sent."""
+
+    def __init__(self, ca, status):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status, self.seen = status, []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*ca.issue("api.test"))
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = f"https://localhost:{self.server_port}/events"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append((self.headers["X-SP-Event-ApiKey"], json.loads(body)))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("status, level, text", [
+    (202, "ok", "does not refuse the key of the account"),
+    (400, "ok", "does not refuse the key of the account"),
+    (401, "failure", "the key of the account is refused: HTTP 401"),
+    (403, "failure", "the key of the account is refused: HTTP 403"),
+    (404, "failure", "takes no events: HTTP 404"),
+    (503, "warning", "the API is in trouble: HTTP 503"),
+])
+def test_the_key_is_tried_with_a_batch_without_events(site, ca, status, level, text):
+    with Api(ca, status) as api:
+        site.settings.update(endpoint=api.url, ca=ca)
+        site.write()
+        found = [finding for finding in site.findings(level) if finding["check"] == "events" and text in finding["text"]]
+        assert found, site.check()
+        assert api.seen[0] == (SECRET_KEY, {"events": []})
+        assert SECRET_KEY not in json.dumps(site.check())
+
+
+def test_an_api_that_is_not_there_is_a_failure(site, ca):
+    site.settings.update(endpoint=f"https://localhost:{free_port()}/events", ca=ca)
+    site.write()
+    assert [finding for finding in site.findings("failure") if "cannot be reached: " in finding["text"]]
+
+
+def test_offline_asks_nobody(site, ca):
+    with Api(ca, 202) as api:
+        site.settings.update(endpoint=api.url, ca=ca)
+        site.tpsp["host"] = "no-such-host.invalid"
+        site.write()
+        assert site.run("--offline").returncode == 0
+        assert not api.seen
 
 
 def test_usage_errors_end_with_64():
