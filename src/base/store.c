@@ -16,16 +16,16 @@
 #define OPEN_ATTEMPTS 5 /* each but the last ended in a file that somebody moved away under us */
 
 /*
- * The WAL is checkpointed by whoever closes its store while it is longer than CHECKPOINT_PAGES, but one in
- * CHECKPOINT_ODDS only: a checkpoint that cannot finish (a reader is in the way) leaves the WAL long, and
- * would otherwise be paid again by every process. A process that does not close does it in store_commit()
- * from CHECKPOINT_PAGES_OPEN on. The bound is low because the first process to open the file after a quiet
- * moment reads the whole WAL.
+ * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than CHECKPOINT_PAGES; a process
+ * that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_MOST on. Only one does at a time, the others
+ * pass by.
+ *
+ * The bound is low because a process that opens the file when nobody else has it open reads the whole WAL, and the WAL
+ * has to be truncated because that process cannot know how much of it is in the database already (nBackfill of the
+ * wal-index does not outlive the last process).
  */
-#define CHECKPOINT_PAGES 400
-#define CHECKPOINT_PAGES_OPEN 1200
-#define CHECKPOINT_PAGES_TRUNCATE 20000
-#define CHECKPOINT_ODDS 4
+#define CHECKPOINT_PAGES 250
+#define CHECKPOINT_PAGES_MOST 1000
 
 struct statement {
     const char *sql;
@@ -127,15 +127,22 @@ static int note_wal_pages(void *context, sqlite3 *database, const char *name, in
     return SQLITE_OK;
 }
 
+/* The slow part, writing and syncing the pages, is done while others read and write. To truncate the WAL everybody
+ * has to be kept out for a moment: if somebody is there the next process may do it, unless the WAL has become long. */
 static void checkpoint(struct store *store)
 {
-    int mode =
-        store->wal_pages < CHECKPOINT_PAGES_TRUNCATE ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE;
+    sqlite3 *database = store->current->database;
+    int pages = 0, done = 0;
 
-    store->busy_wait_ms = 1000; /* TRUNCATE waits for readers, and holds up writers meanwhile */
-    sqlite3_wal_checkpoint_v2(store->current->database, "main", mode, NULL, NULL); /* failed: another will */
+    store->busy_wait_ms = 0;
+    if (sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &done) == SQLITE_OK) {
+        bool insist = pages >= CHECKPOINT_PAGES_MOST;
+        store->busy_wait_ms = insist ? 1000 : 0;
+        if (done == pages || insist)
+            sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
     store->busy_wait_ms = BUSY_WAIT_MS;
-    store->wal_pages = 0; /* as far as we are concerned: the next commit tells */
+    store->wal_pages = 0; /* the next commit tells again */
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -348,7 +355,7 @@ void store_close(struct store *store)
         return;
     if (store->current != NULL) {
         store_rollback(store);
-        if (store->wal_pages >= CHECKPOINT_PAGES && random_below(store, CHECKPOINT_ODDS) == 0)
+        if (store->wal_pages >= CHECKPOINT_PAGES)
             checkpoint(store);
     }
     while (store->current != NULL)
@@ -400,7 +407,7 @@ bool store_commit(struct store *store, struct outcome *error_r)
         return false;
     }
     set_durability(store, false, &ignored); /* statements outside a transaction are STORE_NORMAL */
-    if (store->wal_pages >= CHECKPOINT_PAGES_OPEN && random_below(store, CHECKPOINT_ODDS) == 0)
+    if (store->wal_pages >= CHECKPOINT_PAGES_MOST)
         checkpoint(store);
     return true;
 }
