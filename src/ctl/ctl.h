@@ -98,5 +98,6 @@ void ctl_print_json(struct json_object *value);
 /* --- the subcommands, in the order of --help -------------------------------------------------- */
 
 extern const struct ctl_command ctl_check;
+extern const struct ctl_command ctl_events;
 
 #endif

@@ -15,6 +15,7 @@
 /* In the order of --help. A subcommand stands here once it works. */
 static const struct ctl_command *const commands[] = {
     &ctl_check,
+    &ctl_events,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -1,5 +1,5 @@
 /*
- * event_client: POST requests to the event ingestion API over HTTPS, through libcurl (HTTP/1.1, one connection kept
+ * event_client: POST requests to the event ingestion API, through libcurl (HTTP/1.1, one connection kept
  * between requests).
  *
  * The server's certificate and name are always verified, against the configured CA directory or file and never
@@ -29,7 +29,7 @@ struct event_answer {
     char text[EVENT_ANSWER_TEXT_SIZE]; /* "HTTP 422: no such account"; one line of clean UTF-8 */
 };
 
-/* endpoint: https URL. Both arguments outlive the client. */
+/* endpoint: https URL, or http of loopback. Both arguments outlive the client. */
 struct event_client *event_client_open(const char *endpoint, const struct config_tls *tls)
     __attribute__((nonnull, returns_nonnull));
 void event_client_close(struct event_client *client); /* NULL is fine */

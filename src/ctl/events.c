@@ -1,0 +1,188 @@
+/* sendpostctl events: the history of what was reported, and `events flush`, which reports what is pending now. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "event/event_report.h"
+#include "event/event_store.h"
+
+#define FLUSH_TIME_MS (3600 * 1000LL)
+
+/* "90s", "5m", "1h", "7d", a bare number of seconds; -1 when it is no duration. */
+static int64_t milliseconds(const char *text)
+{
+    static const struct {
+        const char *unit;
+        int64_t milliseconds;
+    } units[] = {{"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    char *end;
+
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || number < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].unit) == 0 && number < INT64_MAX / 2 / units[i].milliseconds)
+            return number * units[i].milliseconds;
+    return -1;
+}
+
+/* --- the history ---------------------------------------------------------------------------------- */
+
+struct listing {
+    struct ctl_table *table; /* NULL: JSON, printed as it comes */
+    size_t count;
+};
+
+static bool list_as_json(struct listing *listing, const struct event *event, enum event_state state)
+{
+    struct json_object *object = event_to_json(event, event_state_name(state));
+
+    printf("%s%s", listing->count > 0 ? ",\n" : "",
+           json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
+    return ferror(stdout) == 0;
+}
+
+static bool list_one(void *context, const struct event *event, enum event_state state)
+{
+    struct listing *listing = context;
+    char timestamp[CLOCK_RFC3339_SIZE];
+
+    if (listing->table == NULL) {
+        bool well = list_as_json(listing, event, state);
+        listing->count++;
+        return well;
+    }
+    AUTO_FREE char *reply = event->smtp_code > 0
+                                ? xasprintf("%d %s", event->smtp_code, event->smtp_description)
+                                : xstrdup(event->smtp_description);
+    ctl_table_row(listing->table,
+                  (const char *[]){clock_rfc3339(event->timestamp_ms, timestamp), event_state_name(state),
+                                   event_type(event), event->message_id, event->queue_id, event->recipient,
+                                   event->tpsp, reply});
+    listing->count++;
+    return true;
+}
+
+static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter)
+{
+    static const char *const headers[] = {"TIME",     "STATE",     "EVENT", "MESSAGE",
+                                          "QUEUE ID", "RECIPIENT", "TPSP",  "REPLY"};
+    struct store *store = ctl_store(ctl);
+    struct listing listing = {0};
+    struct outcome error;
+
+    if (store == NULL)
+        return CTL_NOT_WELL;
+    if (ctl->json)
+        printf("[");
+    else
+        listing.table = ctl_table_new(sizeof headers / sizeof *headers, headers);
+    bool well = event_store_each(store, filter, list_one, &listing, &error);
+    if (ctl->json)
+        printf("]\n");
+    else
+        ctl_table_print(listing.table);
+    return well ? CTL_WELL : ctl_fail(ctl, "%s", error.text);
+}
+
+/* --- flush ------------------------------------------------------------------------------------------ */
+
+static void print_counts(const struct ctl *ctl, const struct event_report_counts *counts, int64_t pending,
+                         const char *why)
+{
+    if (!ctl->json) {
+        printf("%" PRIu64 " reported, %" PRIu64 " rejected, %" PRId64 " pending\n", counts->reported,
+               counts->rejected, pending);
+        return;
+    }
+    struct json_object *object = json_object_new_object();
+    json_object_object_add(object, "reported", json_object_new_int64((int64_t)counts->reported));
+    json_object_object_add(object, "rejected", json_object_new_int64((int64_t)counts->rejected));
+    json_object_object_add(object, "pending", json_object_new_int64(pending));
+    json_object_object_add(object, "error", json_object_new_string(why));
+    ctl_print_json(object);
+}
+
+static enum ctl_status flush(struct ctl *ctl)
+{
+    struct store *store = ctl_store(ctl);
+    struct event_report_counts counts = {0};
+    struct outcome error;
+    int64_t pending = 0;
+
+    if (store == NULL)
+        return CTL_NOT_WELL;
+    struct event_reporter *reporter = event_reporter_open(ctl->config, store);
+    event_reporter_trace(reporter, ctl->verbose ? stderr : NULL);
+    enum event_report_result result =
+        event_report_pending(reporter, true, clock_monotonic_ms() + FLUSH_TIME_MS, &counts, &error);
+    AUTO_FREE char *why = xstrdup(event_reporter_last_error(reporter));
+    event_reporter_close(reporter);
+    if (result == EVENT_REPORT_TROUBLE || !event_store_count(store, EVENT_PENDING, &pending, &error))
+        return ctl_fail(ctl, "%s", error.text);
+    print_counts(ctl, &counts, pending, why);
+    if (pending == 0)
+        return CTL_WELL;
+    return ctl_fail(ctl, "%" PRId64 " events stay pending: %s", pending,
+                    *why != '\0' ? why
+                                 : "another process is reporting them, or they came just now; try again");
+}
+
+/* ------------------------------------------------------------------------------------------------------ */
+
+static const struct ctl_option options[] = {
+    {"state", 's', "STATE", "pending, reported, rejected or local"},
+    {"since", 0, "DURATION", "what happened in the last 90s, 5m, 1h, 7d"},
+    {"message-id", 'm', "UUID", "of one message"},
+    {"recipient", 'r', "ADDRESS", "of one recipient"},
+    {.name = NULL},
+};
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    struct event_filter filter = {.message_id = ctl_option(ctl, "message-id"),
+                                  .recipient = ctl_option(ctl, "recipient")};
+    const char *state = ctl_option(ctl, "state"), *since = ctl_option(ctl, "since");
+    bool filtered = state != NULL || since != NULL || filter.message_id != NULL || filter.recipient != NULL;
+    char message_id[UUID_SIZE];
+
+    if (ctl->operand_count == 1 && strcmp(ctl->operands[0], "flush") == 0)
+        return filtered ? ctl_usage(ctl, "flush reports every pending event and takes no filter")
+                        : flush(ctl);
+    if (ctl->operand_count > 0)
+        return ctl_usage(ctl, "\"%s\" is not known here: say flush or nothing", ctl->operands[0]);
+    filter.by_state = state != NULL;
+    if (state != NULL && !event_state_by_name(state, &filter.state))
+        return ctl_usage(ctl, "there is no state \"%s\": pending, reported, rejected, local", state);
+    if (since != NULL) {
+        int64_t ago_ms = milliseconds(since);
+        if (ago_ms < 0)
+            return ctl_usage(ctl, "\"%s\" is no duration: write it like 90s, 5m, 1h or 7d", since);
+        filter.since_ms = clock_realtime_ms() - ago_ms;
+    }
+    if (filter.message_id != NULL) {
+        if (!uuid_valid(filter.message_id, strlen(filter.message_id)))
+            return ctl_usage(ctl, "\"%s\" is no message UUID: it is the uuid= of the log lines",
+                             filter.message_id);
+        uuid_copy(message_id, filter.message_id);
+        filter.message_id = message_id;
+    }
+    return list(ctl, &filter);
+}
+
+const struct ctl_command ctl_events = {
+    .name = "events",
+    .synopsis = "[flush] [--state STATE] [--since DURATION] [--message-id UUID] [--recipient ADDRESS]",
+    .summary = "Show what became of messages, or report what is still pending",
+    .examples = "  sendpostctl events --since 1h --recipient user@example.com\n"
+                "  sendpostctl events --state rejected --json\n"
+                "  sendpostctl events flush -v\n",
+    .options = options,
+    .run = run,
+};
