@@ -1,11 +1,9 @@
 #include "delivery/deliver.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -13,6 +11,11 @@
 #include "delivery/identity.h"
 #include "delivery/status.h"
 #include "event/event_store.h"
+#include "policy/provider.h"
+#include "policy/retry.h"
+#include "policy/return_path.h"
+#include "policy/suppression.h"
+#include "policy/validate.h"
 
 #define OWN_REPORT_MS \
     5000 /* beyond report.timeout: the time that a fresh event is ours before others report it */
@@ -26,7 +29,10 @@ struct delivery {
     int claim; /* descriptor, -1 when none */
 
     char uuid[UUID_SIZE];
+    struct return_path path;
     const char *sender; /* reverse path as it is sent */
+    int failures;       /* attempts that failed before this one */
+    struct provider provider;
     const struct config_pool *pool;
     const struct config_tpsp *tpsp;
 
@@ -81,6 +87,9 @@ static void compose_event(struct delivery *delivery)
     if (tpsp != NULL) {
         snprintf(event->tpsp, sizeof event->tpsp, "%s", tpsp->name);
         event->tpsp_id = tpsp->id;
+        event->attempt = delivery->failures + 1;
+        snprintf(event->provider, sizeof event->provider, "%s",
+                 provider_category_name(delivery->provider.category));
     }
     if (event->cs == CS_DEFERRED) /* it can happen again, to the same message */
         clock_rfc3339(event->timestamp_ms, occurrence);
@@ -130,25 +139,67 @@ static void insist_on_record(struct delivery *delivery)
     }
 }
 
+static struct retry_key retry_key_of(const struct delivery *delivery)
+{
+    return (struct retry_key){delivery->request->queue_id, delivery->request->recipient, delivery->uuid};
+}
+
+/* The message is through: the ladder is not needed any more. What stays of it in a crash is swept one day. */
+static void record_end(const struct delivery *delivery)
+{
+    struct retry_key key = retry_key_of(delivery);
+    struct outcome error;
+
+    if (delivery->failures > 0 && !retry_forget(delivery->context->store, &key, &error))
+        log_line(LOG_WARNING, "%s: retries not forgotten: %s", delivery->uuid, error.text);
+}
+
+/* A failed attempt and the event that tells of it, both or none; the last one turns into a drop here. */
+static bool record_failure(struct delivery *delivery, struct outcome *error_r)
+{
+    struct store *store = delivery->context->store;
+    struct retry_key key = retry_key_of(delivery);
+
+    if (!store_begin(store, STORE_NORMAL, error_r))
+        return false;
+    if (retry_failed(store, delivery->context->config, &key, delivery->request->sender, delivery->tpsp->name,
+                     clock_realtime_ms(), &delivery->outcome, error_r)) {
+        compose_event(delivery);
+        if (record_event(delivery, error_r) && store_commit(store, error_r))
+            return true;
+    }
+    store_rollback(store);
+    delivery->recorded = false;
+    return false;
+}
+
+static bool record_drop(struct delivery *delivery, struct outcome *error_r)
+{
+    compose_event(delivery);
+    if (!record_event(delivery, error_r))
+        return false;
+    record_end(delivery);
+    return true;
+}
+
 static void record(struct delivery *delivery)
 {
     const struct outcome *outcome = &delivery->outcome;
+    bool dropped = outcome->class == OUTCOME_DROPPED;
     struct outcome error;
 
-    if (delivery->recorded || (outcome->class == OUTCOME_DEFERRED &&
-                               (outcome->cause == CAUSE_LOCAL || outcome->cause == CAUSE_RATE)))
-        return;
     if (outcome->class == OUTCOME_DELIVERED) {
-        insist_on_record(delivery);
+        if (!delivery->recorded)
+            insist_on_record(delivery);
+        record_end(delivery);
         return;
     }
-    compose_event(delivery);
-    if (record_event(delivery, &error))
+    if (dropped ? record_drop(delivery, &error) : !retry_counts(outcome) || record_failure(delivery, &error))
         return;
     if (outcome->class == OUTCOME_DROPPED)
         delivery->outcome = error; /* Postfix keeps it until the event can be kept */
     else
-        log_line(LOG_WARNING, "%s: deferral not on record: %s", delivery->uuid, error.text);
+        log_line(LOG_WARNING, "%s: failed attempt not on record: %s", delivery->uuid, error.text);
 }
 
 /* --- identify ---------------------------------------------------------------------------------------- */
@@ -186,44 +237,82 @@ static bool identify(struct delivery *delivery)
 
 /* --- decide ---------------------------------------------------------------------------------------------- */
 
-static bool decide(struct delivery *delivery)
+/* The time that recording and reporting need at the end is nobody else's. */
+static int64_t work_deadline(const struct deliver_context *context)
+{
+    return context->deadline_ms - context->config->report.timeout_ms - 1000;
+}
+
+static bool is_valid(struct delivery *delivery, const char *from)
+{
+    struct validate_facts facts = {.sender = delivery->request->sender,
+                                   .recipient = delivery->request->recipient,
+                                   .from = from,
+                                   .size = message_received_size(delivery->message),
+                                   .header_overflow = message_header_overflow(delivery->message)};
+
+    return validate(delivery->context->config, &facts, &delivery->outcome);
+}
+
+static bool is_not_suppressed(struct delivery *delivery)
+{
+    const struct deliver_context *context = delivery->context;
+
+    return context->store == NULL || suppression_pass(context->store, context->config,
+                                                      delivery->request->recipient, &delivery->outcome);
+}
+
+static bool has_return_path(struct delivery *delivery, const char *from)
+{
+    const struct deliver_context *context = delivery->context;
+    bool pass = return_path_decide(context->config, context->store, context->resolver, from,
+                                   delivery->request->sender, delivery->uuid, work_deadline(context),
+                                   &delivery->path, &delivery->outcome);
+
+    delivery->sender = delivery->path.sender;
+    return pass;
+}
+
+static bool is_due(struct delivery *delivery)
+{
+    const struct deliver_context *context = delivery->context;
+    struct retry_key key = retry_key_of(delivery);
+
+    return context->store == NULL || retry_due(context->store, context->config, &key, clock_realtime_ms(),
+                                               &delivery->failures, &delivery->outcome);
+}
+
+static bool has_pool(struct delivery *delivery)
 {
     const struct delivery_request *request = delivery->request;
     const struct config *config = delivery->context->config;
-    const struct message *message = delivery->message;
-    int64_t limit = config->validation.max_message_size;
-    const char *why;
 
     delivery->pool = config_pool_for(config, request->pool, request->recipient);
     if (delivery->pool == NULL)
         outcome_local(&delivery->outcome, "4.3.5",
                       "no pool is named \"%s\"; add it to pools in %s, or correct the nexthop", request->pool,
                       config->path);
-    else if (limit > 0 && message_received_size(message) > (uint64_t)limit)
-        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.3.4",
-                    "message of %" PRIu64 " bytes is larger than the limit of %" PRId64,
-                    message_received_size(message), limit);
-    else if (message_header_overflow(message))
-        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.3.4",
-                    "message header is larger than %u bytes", MESSAGE_HEADER_MAX);
-    else if (!address_valid(request->recipient, &why))
-        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.1.3",
-                    "bad recipient address: %s", why);
-    else if (*request->sender != '\0' && !address_valid(request->sender, &why))
-        outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.1.7", "bad sender address: %s",
-                    why);
-    else
-        return true;
-    return false;
+    return delivery->pool != NULL;
+}
+
+/*
+ * The order is a promise: what is not to be sent takes no rate slot and opens no connection, and what costs
+ * more comes later. A dry run has neither store nor resolver.
+ */
+static bool decide(struct delivery *delivery)
+{
+    const struct deliver_context *context = delivery->context;
+    char *from AUTO_FREE = message_header(delivery->message, "From", 0);
+
+    if (!is_valid(delivery, from) || !is_not_suppressed(delivery) || !has_return_path(delivery, from) ||
+        !is_due(delivery) || !has_pool(delivery))
+        return false;
+    provider_find(context->config, context->store, context->resolver, delivery->request->recipient,
+                  work_deadline(context), &delivery->provider);
+    return true;
 }
 
 /* --- relay ------------------------------------------------------------------------------------------------- */
-
-/* The time that recording and reporting need at the end is not the TPSP's. */
-static int64_t relay_deadline(const struct deliver_context *context)
-{
-    return context->deadline_ms - context->config->report.timeout_ms - 1000;
-}
 
 static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
 {
@@ -236,7 +325,7 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         .sender = delivery->sender,
         .recipient = delivery->request->recipient,
         .message = message_view(delivery->message),
-        .deadline_ms = relay_deadline(context),
+        .deadline_ms = work_deadline(context),
         .trace = context->trace,
         .accepted = record_accepted,
         .accepted_context = delivery,

@@ -156,7 +156,8 @@ void provider_find(const struct config *config, struct store *store, struct dns_
     normalise(recipient, domain);
     if (!found(provider_rules_exact(rules, PROVIDER_DOMAIN, domain), PROVIDER_BY_DOMAIN, "", provider_r) &&
         !found(provider_rules_wildcard(rules, PROVIDER_DOMAIN, domain), PROVIDER_BY_DOMAIN, "", provider_r) &&
-        config->provider_lookup == PROVIDER_LOOKUP_MX && *domain != '\0' && *domain != '[') {
+        config->provider_lookup == PROVIDER_LOOKUP_MX && resolver != NULL && *domain != '\0' &&
+        *domain != '[') {
         char *hosts AUTO_FREE = mx_hosts(store, resolver, domain, deadline_ms, provider_r);
         if (!match_hosts(rules, hosts, provider_rules_exact, provider_r))
             match_hosts(rules, hosts, provider_rules_wildcard, provider_r);

@@ -26,10 +26,11 @@ struct provider {
     char note[200];                   /* what DNS said when it said no; "" otherwise */
 };
 
-/* store may be NULL: nothing is remembered. deadline_ms: clock_monotonic_ms(). */
+/* store may be NULL: nothing is remembered. resolver may be NULL: MX hosts are not looked up. deadline_ms:
+ * clock_monotonic_ms(). */
 void provider_find(const struct config *config, struct store *store, struct dns_resolver *resolver,
                    const char *recipient, int64_t deadline_ms, struct provider *provider_r)
-    __attribute__((nonnull(1, 3, 4, 6)));
+    __attribute__((nonnull(1, 4, 6)));
 
 /* Path of the postmaster's file; the caller frees. */
 char *provider_file(const struct config *config) __attribute__((nonnull, returns_nonnull));

@@ -33,12 +33,13 @@ struct return_path {
 
 /*
  * from: value of the From: field, NULL when there is none. sender: the envelope's, "" is the null sender. store:
- * the DNS cache; may be NULL. deadline_ms: clock_monotonic_ms(). Always fills *path_r; false with *outcome_r set
+ * the DNS cache; may be NULL. resolver: NULL in a dry run, which takes for verified what only DNS could tell.
+ * deadline_ms: clock_monotonic_ms(). Always fills *path_r; false with *outcome_r set
  * when the message must not go out (5.7.1) or DNS cannot tell (4.4.3).
  */
 bool return_path_decide(const struct config *config, struct store *store, struct dns_resolver *resolver,
                         const char *from, const char *sender, const char *uuid, int64_t deadline_ms,
                         struct return_path *path_r, struct outcome *outcome_r)
-    __attribute__((nonnull(1, 3, 5, 6, 8, 9)));
+    __attribute__((nonnull(1, 5, 6, 8, 9)));
 
 #endif
