@@ -109,11 +109,26 @@ static enum next refused(struct wire *wire)
     return END;
 }
 
+/* The answer to a challenge of the server. */
+static bool next_answer(struct conversation *conversation)
+{
+    const struct wire *wire = conversation->wire;
+
+    if (strcmp(wire->mechanism, "XOAUTH2") == 0) {
+        /* the challenge is the reason of a refusal: an empty answer asks for the refusal itself. libcurl gives up. */
+        conversation->length = (size_t)snprintf(conversation->line, sizeof conversation->line, "\r\n");
+        return true;
+    }
+    /* libESMTP gives up on challenges that are no base64 ("334 Username:"), though it looks into none */
+    tell_engine(conversation, "334 VXNlcm5hbWU6\r\n");
+    return next_line(conversation, wire->request->deadline_ms);
+}
+
 static enum next on_auth(struct conversation *conversation)
 {
     struct wire *wire = conversation->wire;
     const struct reply *reply = &wire->parser.reply;
-    char shown[64], challenge[REPLY_TEXT_SIZE + 8];
+    char shown[64];
 
     wire_stage_begin(wire, RELAY_AUTH);
     if (wire->mechanism == NULL || conversation->authenticated)
@@ -125,13 +140,7 @@ static enum next on_auth(struct conversation *conversation)
         explicit_bzero(conversation->line, sizeof conversation->line);
         if (reply->code != 334)
             break;
-        /* libESMTP gives up on challenges that are no base64 ("334 Username:"), though it looks into none */
-        if (strcmp(wire->mechanism, "XOAUTH2") == 0)
-            snprintf(challenge, sizeof challenge, "334 %s\r\n", reply->text);
-        else
-            snprintf(challenge, sizeof challenge, "334 VXNlcm5hbWU6\r\n");
-        tell_engine(conversation, challenge);
-        if (!next_line(conversation, wire->request->deadline_ms))
+        if (!next_answer(conversation))
             return engine_trouble(conversation, "gave up the login");
     }
     if (reply->code != 235)

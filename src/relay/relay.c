@@ -95,26 +95,16 @@ static bool addresses_fit(const struct relay_request *request, struct outcome *o
     return true;
 }
 
-static bool ascii_local_part(const char *address)
-{
-    const char *domain = address_domain(address);
-
-    for (const char *at = address; *at != '\0' && at != domain; at++)
-        if ((unsigned char)*at > 127)
-            return false;
-    return true;
-}
-
 /*
- * A domain that is not ASCII has an ASCII form, which libcurl uses where SMTPUTF8 is missing; a local part has none. The
- * message is dropped for this TPSP, but as the host's trouble: another one may offer SMTPUTF8.
+ * libcurl would fall back to sending such an address as it is. The message is dropped for this TPSP, but as the host's
+ * trouble: another one may offer SMTPUTF8.
  */
 static bool can_take_addresses(struct wire *wire)
 {
     const struct relay_request *request = wire->request;
 
     if (wire->capabilities.smtputf8 ||
-        (ascii_local_part(request->sender) && ascii_local_part(request->recipient)))
+        (address_is_ascii(request->sender) && address_is_ascii(request->recipient)))
         return true;
     wire_stage_begin(wire, RELAY_MAIL);
     outcome_set(&wire->outcome, OUTCOME_DROPPED, CAUSE_HOST, 0, "5.6.7",

@@ -1,0 +1,438 @@
+"""relay_send() against a TPSP that misbehaves as scripted: never a hang, never a false success, never a leak."""
+import base64
+import shutil
+import subprocess
+
+import pytest
+
+from relay_client import MESSAGE, Relay
+from scripted_tpsp import ScriptedTpsp, drip, flood, hang_up, reset, stall, stop_reading
+from support import free_port, listens, wait_for
+
+ENGINES = ["libesmtp", "libcurl"]
+PATIENCE = {"connect_timeout": 1000, "command_timeout": 700, "deadline": 20000}
+
+
+@pytest.fixture
+def relay(tmp_path):
+    return Relay(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def certificate(ca):
+    chain, key = ca.issue("tpsp.test")
+    return {"chain": chain, "key": key}
+
+
+# --- delivered ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_message_is_delivered(relay, engine):
+    with ScriptedTpsp() as server:
+        result = relay(server, engine=engine, observe=True)
+        assert (result["class"], result["smtp_code"], result["engine"]) == ("delivered", 250, engine)
+        assert result["text"] == "2.0.0 Ok: queued as SCRIPTED" and result["enhanced"] == "2.0.0"
+        assert server.messages == [MESSAGE]
+        connection = server.wait_connection()
+        assert connection.sender.startswith(b"MAIL FROM:<s@example.com> SIZE=%d" % len(MESSAGE))
+        assert connection.recipient == b"RCPT TO:<r@example.net>"
+        assert [step["stage"] for step in result["steps"]] == ["resolve", "connect", "greeting", "ehlo", "mail", "rcpt",
+                                                                "data", "quit"]
+        assert connection.commands[-1] == "QUIT"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_null_sender_is_sent_as_such(relay, engine):
+    with ScriptedTpsp() as server:
+        assert relay(server, engine=engine, sender="")["class"] == "delivered"
+        assert server.connections[0].sender.startswith(b"MAIL FROM:<> ")
+
+
+HEADER = MESSAGE[:MESSAGE.index(b"\r\n\r\n") + 4]
+NASTY = {
+    "dots": HEADER + b".\r\n..\r\n.leading\r\n...\r\n \r\n.\r\n",
+    "first line is a dot": HEADER + b".\r\n",
+    "empty body": HEADER,
+    "no final line end": HEADER + b"the end",
+    "ends in a dot": HEADER + b"\r\n.",
+    "NUL": HEADER + b"a\0b\r\n\0\r\n",
+    "NUL in the header": HEADER[:-2] + b"X-Nul: a\0b\r\n\r\nbody\r\n",
+    "bare CR": HEADER + b"a\rb\r\n\r\r\n.\rx\r\n",
+    "8 bit": HEADER + bytes(range(128, 256)) + b"\r\n",
+    "long line": HEADER + b"x" * 70000 + b"\r\n.\r\n",
+    "very long line": HEADER + b"y" * 3000000 + b"\r\nend\r\n",
+    "folded dots": HEADER[:-2] + b"X-Fold: a\r\n .b\r\n\t..\r\n.X: y\r\n\r\nbody\r\n",
+    "buffer edges": HEADER + b"".join(b"." * (n % 5) + b"z" * n + b"\r\n" for n in range(1500)),
+    "many dots": HEADER + b".\r\n" * 60000,
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NASTY)
+def test_every_byte_arrives_unchanged(relay, engine, name):
+    message = NASTY[name]
+    with ScriptedTpsp() as server:
+        result = relay(server, engine=engine, message=message)
+        assert result["class"] == "delivered", result
+        ending = b"" if message.endswith(b"\r\n") else b"\r\n"
+        assert server.messages == [message + ending]
+
+
+WELL = b"Date: x\r\nFrom: a@example.com\r\nMessage-Id: <1@x>\r\n"
+
+
+@pytest.mark.parametrize("header", [
+    b"Subject: nothing else\r\n", b"Date: x\r\nFrom: a\r\n", b"Date : x\r\nFrom: a\r\nMessage-Id: <1>\r\n",
+    WELL + b"To: a\r\nTo: b\r\n", WELL + b"Return-Path: <a>\r\n", WELL + b"Original-Recipient: rfc822;a\r\n",
+    WELL + b"Resent-Reply-To: a\r\n", WELL + b"From: b\r\n", b"", WELL + b"Reply-To: a\r\nreply-to: b\r\n"])
+@pytest.mark.parametrize("engine", ["auto", "libesmtp"])
+def test_a_header_that_libesmtp_would_alter_goes_through_libcurl(relay, header, engine):
+    with ScriptedTpsp() as server:
+        message = header + b"\r\nbody\r\n"
+        result = relay(server, engine=engine, message=message)
+        assert (result["class"], result["engine"]) == ("delivered", "libcurl")
+        assert server.messages == [message]
+
+
+def test_engine_auto_is_libesmtp(relay):
+    with ScriptedTpsp() as server:
+        assert relay(server)["engine"] == "libesmtp"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("offered", [True, False])
+def test_8bitmime_is_declared_where_it_is_offered(relay, engine, offered):
+    message = HEADER + b"\xc3\xa4\r\n"
+    with ScriptedTpsp(offers=["8BITMIME"] if offered else []) as server:
+        assert relay(server, engine=engine, message=message)["class"] == "delivered"
+        assert server.messages == [message]
+        assert (b" BODY=8BITMIME" in server.connections[0].sender) == offered
+        assert b" SIZE=" not in server.connections[0].sender
+
+
+def test_7bit_content_is_not_declared_as_8bit(relay):
+    with ScriptedTpsp() as server:
+        relay(server)
+        assert b"BODY" not in server.connections[0].sender
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_memory_stays_flat(relay, engine):
+    line = b"The quick brown fox jumps over the lazy dog and then some more of it\r\n"
+    with ScriptedTpsp() as server:
+        small = relay(server, engine=engine)["peak_kb"]
+        large = relay(server, engine=engine, message=HEADER + line * (50 * 1024 * 1024 // len(line)))
+        assert large["class"] == "delivered"
+        assert large["peak_kb"] < small + 4096
+        assert len(server.messages[1]) > 50 * 1000 * 1000
+
+
+def test_ehlo_falls_back_to_helo(relay):
+    with ScriptedTpsp(ehlo="502 5.5.1 what", auth="") as server:
+        server.script["ehlo"] = lambda c: c.reply("250 scripted" if c.commands[-1].startswith("HELO") else "502 5.5.1 what")
+        assert relay(server)["class"] == "delivered"
+        assert [c.split(" ")[0] for c in server.wait_connection().commands][:2] == ["EHLO", "HELO"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_replies_without_text_are_understood(relay, engine):
+    with ScriptedTpsp(connect="220", mail="250", rcpt="250", data=b"354\r\n", dot="250", quit="221") as server:
+        server.script["data"] = "354"
+        result = relay(server, engine=engine)
+        assert (result["class"], result["smtp_code"], result["text"]) == ("delivered", 250, "")
+        assert server.messages == [MESSAGE]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_continuation_lines_with_changing_enhanced_codes_are_understood(relay, engine):
+    with ScriptedTpsp(rcpt=["250 2.1.5 one", "250 2.1.0 two", "250 three"]) as server:
+        assert relay(server, engine=engine)["class"] == "delivered"
+
+
+def test_an_ipv6_literal_is_reached(relay):
+    with ScriptedTpsp(host="::1") as server:
+        result = relay(server)
+        assert result["class"] == "delivered" and result["peer"] == f"::1[::1]:{server.port}"
+
+
+@pytest.fixture
+def two_addresses():
+    """A DNS server that knows two.test with the addresses ::1 and 127.0.0.1."""
+    port = free_port()
+    server = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+                               "--pid-file", "--user=root", f"--port={port}", "--listen-address=127.0.0.1",
+                               "--bind-interfaces", "--host-record=two.test,127.0.0.1,::1"], stderr=subprocess.DEVNULL)
+    wait_for(lambda: listens(port), "dnsmasq")
+    yield {"host": "two.test", "dns": f"127.0.0.1:{port}"}
+    server.terminate()
+    server.wait()
+
+
+@pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_every_address_of_a_name_is_tried(relay, two_addresses, host):
+    with ScriptedTpsp(host=host) as server:
+        result = relay(server, **two_addresses)
+        assert result["class"] == "delivered" and result["peer"] == f"two.test[{host}]:{server.port}"
+
+
+# --- refused --------------------------------------------------------------------------------------------------------
+
+EARLY = ["connect", "ehlo"]
+TRANSACTION = ["mail", "rcpt", "data", "dot"]
+STAGE = {"connect": "greeting", "dot": "data", "content": "data"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("code", [450, 550])
+@pytest.mark.parametrize("stage", EARLY + TRANSACTION)
+def test_a_refusal_is_judged_by_its_stage(relay, stage, code, engine):
+    with ScriptedTpsp(**{stage: f"{code} {str(code)[0]}.1.1 refused here"}) as server:
+        result = relay(server, engine=engine)
+        dropped = stage in TRANSACTION and code == 550
+        assert result["class"] == ("dropped" if dropped else "deferred")
+        assert result["cause"] == ("message" if stage in TRANSACTION else "host")
+        assert result["smtp_code"] == code and "refused here" in result["text"]
+        assert result["enhanced"] == ("5.1.1" if dropped else "4.1.1")
+        assert result["stage"] == STAGE.get(stage, stage) and result["contacted"]
+        assert server.messages == []
+        if stage in ("mail", "rcpt", "data", "dot"):
+            assert server.wait_connection().commands[-1] == "QUIT"
+
+
+@pytest.mark.parametrize("stage", EARLY + TRANSACTION)
+def test_421_is_always_the_hosts_trouble(relay, stage):
+    def bye(connection):
+        connection.reply("421 4.3.2 shutting down")
+        hang_up(connection)
+
+    with ScriptedTpsp(**{stage: bye}) as server:
+        result = relay(server)
+        assert (result["class"], result["cause"], result["smtp_code"]) == ("deferred", "host", 421)
+
+
+@pytest.mark.parametrize("reply", ["530 5.7.0 Authentication required", "554 5.7.1 <r@example.net>: Relay access denied"])
+def test_a_refusal_of_our_login_is_no_judgement_of_the_message(relay, reply):
+    with ScriptedTpsp(rcpt=reply) as server:
+        result = relay(server)
+        assert (result["class"], result["cause"]) == ("deferred", "host")
+
+
+def test_connection_refused_says_so(relay):
+    with ScriptedTpsp() as server:
+        pass
+    result = relay(server)
+    assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "connect")
+    assert result["text"].startswith("Connection refused by 127.0.0.1[127.0.0.1]:") and not result["contacted"]
+
+
+def test_an_unknown_host_says_so(relay):
+    with ScriptedTpsp() as server:
+        result = relay(server, host="does-not-exist.invalid", deadline=3000)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "resolve")
+        assert result["text"].startswith("cannot resolve does-not-exist.invalid: ")
+
+
+# --- silence, loss, nonsense ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", [stall, drip(b"2"), drip(b"250-x\r\n", 0.02), reset, hang_up],
+                         ids=["stall", "drip", "drip lines", "reset", "hang up"])
+@pytest.mark.parametrize("stage", EARLY + TRANSACTION)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_silence_and_loss_end_in_time(relay, stage, action, engine):
+    if action is not stall and engine == "libcurl":
+        pytest.skip("the wire is the same; one engine is enough")
+    if stage == "data" and action not in (stall, reset, hang_up):
+        pytest.skip("said with the other stages")
+    with ScriptedTpsp(**{stage: action}) as server:
+        result = relay(server, engine=engine, **PATIENCE)
+        assert result["class"] == "deferred" and result["stage"] == STAGE.get(stage, stage)
+        assert result["cause"] == ("in-doubt" if stage == "dot" else "host")
+        assert ("may have been accepted" in result["text"]) == (stage == "dot")
+        assert result["ms"] < 5000
+        if action is stall:
+            assert result["text"].startswith("Timeout ")
+        if action in (reset, hang_up):
+            assert result["text"].startswith("Connection lost")
+
+
+def test_the_deadline_of_the_attempt_holds_at_every_stage(relay):
+    with ScriptedTpsp(rcpt=stall) as server:
+        result = relay(server, deadline=500)
+        assert result["class"] == "deferred" and 400 <= result["ms"] < 5000
+
+
+@pytest.mark.parametrize("stage", EARLY + TRANSACTION)
+@pytest.mark.parametrize("action", [flood(b"250-more and more\r\n"), flood(b"x" * 4096), b"hello there\r\n", b"\r\n",
+                                    b"999 odd\r\n", b"250-a\r\n550 b\r\n", b"25\r\n"],
+                         ids=["flood of lines", "flood without line", "no reply", "empty", "999", "changing code", "short"])
+def test_nonsense_ends_the_session(relay, stage, action):
+    with ScriptedTpsp(**{stage: action}) as server:
+        result = relay(server, **PATIENCE)
+        assert result["class"] == "deferred" and result["stage"] == STAGE.get(stage, stage)
+        assert result["cause"] == ("in-doubt" if stage == "dot" else "host")
+        assert server.messages == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("stage, action", [
+    ("data", b"354 go\r\n250 2.0.0 Ok: queued as LIE\r\n"),  # the final reply before the message
+    ("content", b"250 2.0.0 Ok: queued as LIE\r\n"),
+    ("mail", b"250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n"),
+    ("data", "250 2.0.0 Ok: queued as LIE"),
+    ("dot", "354 go on")])
+def test_no_lie_is_taken_for_success(relay, stage, action, engine):
+    with ScriptedTpsp(**{stage: action}) as server:
+        result = relay(server, engine=engine, message=HEADER + b"some text\r\n" * 20000, **PATIENCE)
+        assert result["class"] == "deferred" and not result["accepted_called"]
+
+
+def test_an_early_refusal_of_the_content_is_heard(relay):
+    def too_big(connection):
+        connection.reply("552 5.3.4 Message too big")
+        stop_reading(connection)
+
+    with ScriptedTpsp(content=too_big) as server:
+        result = relay(server, message=HEADER + b"some text\r\n" * 2000000, **PATIENCE)
+        assert (result["class"], result["cause"], result["smtp_code"]) == ("dropped", "message", 552)
+        assert not server.connections[0].dot_seen
+
+
+@pytest.mark.parametrize("action", [reset, hang_up, stop_reading], ids=["reset", "hang up", "stop reading"])
+def test_a_connection_lost_within_the_content_is_not_in_doubt(relay, action):
+    with ScriptedTpsp(content=action) as server:
+        result = relay(server, message=HEADER + b"some text\r\n" * 2000000, **PATIENCE)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "data")
+        assert "may have been accepted" not in result["text"] and not server.connections[0].dot_seen
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("address", ["a@b.c>\r\nRCPT TO:<evil@example.net", "a b@example.net", "a<b@example.net", "x"])
+def test_an_address_cannot_become_a_command(relay, engine, address):
+    with ScriptedTpsp() as server:
+        for addresses in ({"sender": address}, {"recipient": address}):
+            result = relay(server, engine=engine, **addresses)
+            assert result["class"] == "dropped" and result["enhanced"] in ("5.1.3", "5.1.7")
+        assert server.connections == []
+
+
+# --- login ----------------------------------------------------------------------------------------------------------
+
+LOGIN = {"username": "user", "password": "p\u00e4ss \"word\"", "auth_without_tls": True}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("auth, offered, used", [("auto", "LOGIN PLAIN", "PLAIN"), ("auto", "LOGIN CRAM-MD5", "LOGIN"),
+                                                 ("plain", "LOGIN PLAIN", "PLAIN"), ("login", "PLAIN LOGIN", "LOGIN")])
+def test_the_login_is_made_with_the_right_mechanism(relay, engine, auth, offered, used):
+    with ScriptedTpsp(auth=offered, credentials=(LOGIN["username"], LOGIN["password"])) as server:
+        result = relay(server, engine=engine, auth=auth, trace=True, **LOGIN)
+        assert result["class"] == "delivered" and result["engine"] == engine
+        assert server.connections[0].login[0] == used
+        for secret in (LOGIN["password"].encode(), b"\0user\0" + LOGIN["password"].encode()):
+            assert base64.b64encode(secret).decode() not in result["trace"]
+        assert "***" in result["trace"]
+
+
+def test_xoauth2_goes_through_libcurl(relay):
+    with ScriptedTpsp(credentials=("user", "TOKEN")) as server:
+        result = relay(server, username="user", token="TOKEN", auth_without_tls=True, trace=True)
+        assert (result["class"], result["engine"]) == ("delivered", "libcurl")
+        assert server.connections[0].login == ("XOAUTH2", "user", "TOKEN")
+        assert "TOKEN" not in result["trace"]
+        assert base64.b64encode(b"user=user\1auth=Bearer TOKEN\1\1").decode() not in result["trace"]
+
+
+def test_a_refused_xoauth2_token_defers(relay):
+    def refuse(connection):
+        connection.reply("334 eyJzdGF0dXMiOiI0MDAifQ==")
+        connection.read_line()
+        connection.reply("535 5.7.8 Username and Password not accepted")
+
+    with ScriptedTpsp(auth="XOAUTH2") as server:
+        server.script["auth"] = refuse
+        result = relay(server, username="user", token="OLD", auth_without_tls=True)
+        assert (result["class"], result["cause"], result["stage"], result["smtp_code"]) == ("deferred", "host", "auth", 535)
+        assert result["text"].startswith("Auth rejected by ")
+
+
+def test_a_long_password_goes_through_libcurl(relay):
+    password = "x" * 300
+    with ScriptedTpsp(credentials=("user", password)) as server:
+        result = relay(server, username="user", password=password, auth_without_tls=True)
+        assert (result["class"], result["engine"]) == ("delivered", "libcurl")
+
+
+def test_challenges_that_are_no_base64_do_not_matter(relay):
+    def login(connection):
+        connection.reply("334 Password please")
+        connection.read_line()
+        connection.reply("235 ok")
+
+    with ScriptedTpsp(auth="LOGIN") as server:
+        server.script["auth"] = login
+        assert relay(server, **LOGIN)["class"] == "delivered"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("reply", ["535 5.7.8 wrong", "454 4.7.0 later", "504 5.5.4 what", "421 4.3.2 bye"])
+def test_a_refused_login_defers_and_nothing_is_sent(relay, engine, reply):
+    with ScriptedTpsp() as server:
+        server.script["auth"] = reply
+        result = relay(server, engine=engine, **LOGIN)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "auth")
+        assert result["smtp_code"] == int(reply[:3]) and reply in result["text"]
+        assert result["text"].startswith("Auth rejected by 127.0.0.1[127.0.0.1]:")
+        assert server.wait_connection().sender is None
+
+
+@pytest.mark.parametrize("offered, auth", [("", "auto"), ("CRAM-MD5 GSSAPI", "auto"), ("LOGIN", "plain"), ("PLAIN", "login")])
+def test_a_missing_mechanism_defers(relay, offered, auth):
+    with ScriptedTpsp(auth=offered) as server:
+        result = relay(server, auth=auth, **LOGIN)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "auth")
+        assert result["text"].startswith("Auth rejected: ") and (offered in result["text"])
+        assert server.wait_connection().sender is None
+
+
+def test_no_password_goes_out_in_the_clear(relay):
+    with ScriptedTpsp() as server:
+        result = relay(server, **{**LOGIN, "auth_without_tls": False})
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "auth")
+        assert not any(command.startswith(("AUTH", "MAIL")) for command in server.wait_connection().commands)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_a_wanted_login_there_is_none(relay, engine):
+    with ScriptedTpsp() as server:
+        assert relay(server, engine=engine)["class"] == "delivered"
+        assert relay(server, engine=engine, auth="none", **LOGIN)["class"] == "delivered"
+        assert all(connection.login is None for connection in server.connections)
+
+
+# --- SMTPUTF8 -------------------------------------------------------------------------------------------------------
+
+
+UTF8 = ["j\u00f6rg@example.net", "jorg@m\u00fcnchen.example"]
+
+
+@pytest.mark.parametrize("address", UTF8)
+def test_an_utf8_address_is_sent_with_smtputf8(relay, address):
+    with ScriptedTpsp() as server:
+        for addresses in ({"sender": address}, {"recipient": address}):
+            result = relay(server, **addresses)
+            assert (result["class"], result["engine"]) == ("delivered", "libcurl")
+        assert all(b" SMTPUTF8" in connection.sender for connection in server.connections)
+        assert server.connections[0].sender.startswith(f"MAIL FROM:<{address}> ".encode())
+        assert server.connections[1].recipient == f"RCPT TO:<{address}>".encode()
+
+
+@pytest.mark.parametrize("address", UTF8)
+def test_smtputf8_that_is_not_offered_drops_as_the_hosts_trouble(relay, address):
+    with ScriptedTpsp(offers=["8BITMIME"]) as server:
+        result = relay(server, recipient=address)
+        assert (result["class"], result["cause"], result["enhanced"]) == ("dropped", "host", "5.6.7")
+        assert server.wait_connection().sender is None
