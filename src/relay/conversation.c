@@ -104,7 +104,7 @@ static enum next on_hello(struct conversation *conversation)
 
 static enum next refused(struct wire *wire)
 {
-    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->peer);
+    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
     (void)wire_stage_failed(wire);
     return END;
 }

@@ -6,6 +6,7 @@
 #define BIT(stage) (1u << (stage))
 #define ENVELOPE (BIT(RELAY_MAIL) | BIT(RELAY_RCPT))
 #define TRANSACTION (ENVELOPE | BIT(RELAY_DATA))
+#define WITHOUT_LOGIN (1u << RELAY_STAGE_COUNT) /* the rule holds only where we did not log in */
 
 /*
  * Replies to MAIL, RCPT and DATA, first match wins; what matches none is the message's. Codes are those of
@@ -64,6 +65,9 @@ static const struct rule {
     {ENVELOPE, 500, 599, NULL, "relay not allowed", CAUSE_HOST},
     {ENVELOPE, 500, 599, NULL, "relaying not permitted", CAUSE_HOST},
     {ENVELOPE, 500, 599, NULL, "relaying not allowed", CAUSE_HOST},
+    {ENVELOPE, 500, 599, NULL, "client host rejected", CAUSE_HOST},
+    /* what Postfix says on a submission port to those who did not log in, and also of a recipient on a list */
+    {ENVELOPE | WITHOUT_LOGIN, 500, 599, NULL, "access denied", CAUSE_HOST},
     /* what our account may send is used up: another TPSP can still take the message */
     {TRANSACTION, 500, 599, NULL, "sending limit exceeded", CAUSE_HOST},
     {TRANSACTION, 500, 599, NULL, "sending quota exceeded", CAUSE_HOST},
@@ -80,11 +84,12 @@ static bool enhanced_matches(const char *prefix, const struct reply *reply)
     return enhanced == length || (length == 5 && prefix[4] == '2' && enhanced == 6);
 }
 
-static enum outcome_cause transaction_cause(enum relay_stage stage, const struct reply *reply)
+static enum outcome_cause transaction_cause(enum relay_stage stage, const struct reply *reply, bool logged_in)
 {
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         const struct rule *rule = &rules[i];
-        if ((rule->stages & BIT(stage)) != 0 && reply->code >= rule->low && reply->code <= rule->high &&
+        if ((rule->stages & BIT(stage)) != 0 && ((rule->stages & WITHOUT_LOGIN) == 0 || !logged_in) &&
+            reply->code >= rule->low && reply->code <= rule->high &&
             (rule->enhanced == NULL || enhanced_matches(rule->enhanced, reply)) &&
             (rule->words == NULL || strcasestr(reply->text, rule->words) != NULL))
             return rule->cause;
@@ -112,11 +117,11 @@ static const struct {
     [RELAY_QUIT] = {"QUIT", "QUIT refused by", "", "4.5.0"},
 };
 
-void judge_reply(struct outcome *outcome_r, enum relay_stage stage, const struct reply *reply,
+void judge_reply(struct outcome *outcome_r, enum relay_stage stage, const struct reply *reply, bool logged_in,
                  const char *peer)
 {
     bool transaction = (BIT(stage) & TRANSACTION) != 0;
-    enum outcome_cause cause = transaction ? transaction_cause(stage, reply) : CAUSE_HOST;
+    enum outcome_cause cause = transaction ? transaction_cause(stage, reply, logged_in) : CAUSE_HOST;
     size_t length;
 
     if (cause == CAUSE_MESSAGE && reply->code >= 400) {

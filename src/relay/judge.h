@@ -12,7 +12,7 @@
 #include "relay/transport.h"
 
 /* A reply that is not the one that stage hoped for. peer: "smtp.example.net[192.0.2.1]:587". */
-void judge_reply(struct outcome *outcome_r, enum relay_stage stage, const struct reply *reply,
+void judge_reply(struct outcome *outcome_r, enum relay_stage stage, const struct reply *reply, bool logged_in,
                  const char *peer) __attribute__((nonnull));
 
 /* The connection failed while stage waited for its reply. */

@@ -147,7 +147,7 @@ bool wire_interrupted(struct wire *wire, enum transport_status write_status)
         wire->stage_deadline_ms = wire->request->deadline_ms;
     if ((transport->in_start < transport->in_end || transport_has_input(transport)) &&
         wire_read_reply(wire, &status, &progress) && wire->parser.reply.code >= 400) {
-        judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->peer);
+        judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
         return wire_stage_failed(wire);
     }
     if (write_status != TRANSPORT_OK) {

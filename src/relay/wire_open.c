@@ -14,7 +14,7 @@
 
 static bool refused(struct wire *wire)
 {
-    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->peer);
+    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
     return wire_stage_failed(wire);
 }
 

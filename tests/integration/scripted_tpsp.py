@@ -186,7 +186,8 @@ class Connection:
         if verb in (b"EHLO", b"HELO"):
             self.act("tls_ehlo" if under_tls and self.server.security == "starttls" else "ehlo", self.capabilities(verb))
         elif verb == b"STARTTLS":
-            if self.act("starttls") in (DEFAULTS["starttls"], self.server.script["starttls"]) and not under_tls:
+            action = self.act("starttls")
+            if isinstance(action, str) and action.startswith("220"):
                 self.start_tls()
         elif verb == b"AUTH":
             self.act("auth", Connection.log_in)

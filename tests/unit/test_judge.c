@@ -7,15 +7,31 @@
 
 #define PEER "tpsp.example[192.0.2.1]:587"
 
-static struct outcome judge(enum relay_stage stage, int code, const char *text)
+static struct outcome judge_login(enum relay_stage stage, int code, const char *text, bool logged_in)
 {
     struct reply reply = {.code = code, .lines = 1, .text_length = strlen(text)};
     struct outcome outcome;
 
     snprintf(reply.text, sizeof reply.text, "%s", text);
-    judge_reply(&outcome, stage, &reply, PEER);
+    judge_reply(&outcome, stage, &reply, logged_in, PEER);
     return outcome;
 }
+
+static struct outcome judge(enum relay_stage stage, int code, const char *text)
+{
+    return judge_login(stage, code, text, true);
+}
+
+START_TEST(access_denied_without_a_login_is_about_the_login)
+{
+    const char *text = "5.7.1 <r@example.net>: Recipient address rejected: Access denied";
+
+    ck_assert_int_eq(judge_login(RELAY_RCPT, 554, text, false).cause, CAUSE_HOST);
+    ck_assert_int_eq(judge_login(RELAY_RCPT, 554, text, false).class, OUTCOME_DEFERRED);
+    ck_assert_int_eq(judge_login(RELAY_RCPT, 554, text, true).cause, CAUSE_MESSAGE);
+    ck_assert_int_eq(judge_login(RELAY_RCPT, 554, text, true).class, OUTCOME_DROPPED);
+}
+END_TEST
 
 START_TEST(a_5xx_before_mail_is_the_hosts_trouble_and_defers)
 {
@@ -119,6 +135,7 @@ Suite *judge_suite(void)
     Suite *suite = suite_create("judge");
     TCase *tcase = tcase_create("judge");
 
+    tcase_add_test(tcase, access_denied_without_a_login_is_about_the_login);
     tcase_add_test(tcase, a_5xx_before_mail_is_the_hosts_trouble_and_defers);
     tcase_add_loop_test(tcase, message_trouble_drops_and_host_trouble_defers, 0,
                         sizeof transactions / sizeof transactions[0]);
