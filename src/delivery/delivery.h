@@ -1,0 +1,66 @@
+/*
+ * delivery: one delivery on its way through the stages, inside src/delivery alone. deliver.c leads it from one to the next; each
+ * stage fills in its part and looks at what came before.
+ */
+#ifndef SENDPOST_DELIVERY_H
+#define SENDPOST_DELIVERY_H
+
+#include "base/uuid.h"
+#include "delivery/deliver.h"
+#include "event/event_store.h"
+#include "policy/provider.h"
+#include "policy/retry.h"
+#include "policy/return_path.h"
+
+struct delivery {
+    const struct deliver_context *context;
+    const struct delivery_request *request;
+    struct message *message;
+    int64_t start_ms;
+    int claim; /* descriptor, -1 when none */
+
+    char uuid[UUID_SIZE];
+    struct return_path path;
+    const char *sender; /* reverse path as it is sent */
+    int failures;       /* attempts that failed before this one */
+    struct provider provider;
+    const struct config_pool *pool;
+    const struct config_tpsp *tpsp;
+
+    bool asked; /* relay holds what the TPSP was asked and said */
+    struct relay_result relay;
+    struct outcome outcome;
+
+    bool recorded; /* event is in the store, in this state */
+    struct event event;
+    enum event_state event_state;
+};
+
+static inline struct retry_key delivery_retry_key(const struct delivery *delivery)
+{
+    return (struct retry_key){delivery->request->queue_id, delivery->request->recipient, delivery->uuid};
+}
+
+/* --- decide.c --- */
+
+/*
+ * Whether to send it now, from where and through which pool; false with delivery->outcome set when not. The order is a
+ * promise: what is not to be sent takes no rate slot and opens no connection, and what costs more comes later. A dry run has
+ * neither store nor resolver.
+ */
+bool delivery_decide(struct delivery *delivery) __attribute__((nonnull));
+
+/* The time until which policy and relay may work: what recording and reporting need at the end is nobody else's. */
+int64_t delivery_work_deadline(const struct deliver_context *context) __attribute__((nonnull));
+
+/* --- record.c --- */
+
+/* The final 2xx was read this very moment (relay_request.accepted): from here until the row is there, a kill would send
+ * the message twice. */
+void delivery_record_accepted(void *delivery, const struct outcome *outcome) __attribute__((nonnull));
+
+/* Event row and retry ladder say what became of it. May turn the outcome: the last rung of the ladder into a drop, a drop that
+ * cannot be kept into a deferral. */
+void delivery_record(struct delivery *delivery) __attribute__((nonnull));
+
+#endif

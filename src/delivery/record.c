@@ -1,0 +1,159 @@
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "delivery/delivery.h"
+#include "event/event_report.h"
+
+/* Beyond report.timeout: the time that a fresh event is ours before anybody else reports it. */
+#define OWN_REPORT_MS 5000
+
+static enum event_cs event_kind(const struct delivery *delivery)
+{
+    switch (delivery->outcome.class) {
+    case OUTCOME_DELIVERED:
+        return delivery->context->config->report.accepted_as == ACCEPTED_AS_SENT ? CS_SENT : CS_DELIVERED;
+    case OUTCOME_DEFERRED:
+        return CS_DEFERRED;
+    default:
+        return CS_DROPPED;
+    }
+}
+
+/* Whether the server itself said the enhanced status code, or we did because the words are ours. */
+static bool enhanced_code_is_known(const struct outcome *outcome)
+{
+    return outcome->smtp_code == 0 || outcome->cause == CAUSE_HOST ||
+           outcome_enhanced_length(outcome->text, strlen(outcome->text)) > 0;
+}
+
+static void compose_event(struct delivery *delivery)
+{
+    const struct outcome *outcome = &delivery->outcome;
+    const struct config_tpsp *tpsp = delivery->tpsp;
+    struct event *event = &delivery->event;
+    char occurrence[CLOCK_RFC3339_SIZE] = "";
+
+    *event = (struct event){.cs = event_kind(delivery),
+                            .source = EVENT_SOURCE_PIPE,
+                            .timestamp_ms = clock_realtime_ms(),
+                            .smtp_code = outcome->smtp_code};
+    snprintf(event->message_id, sizeof event->message_id, "%s", delivery->uuid);
+    snprintf(event->recipient, sizeof event->recipient, "%s", delivery->request->recipient);
+    snprintf(event->sender, sizeof event->sender, "%s", delivery->request->sender);
+    snprintf(event->queue_id, sizeof event->queue_id, "%s", delivery->request->queue_id);
+    if (enhanced_code_is_known(outcome))
+        snprintf(event->smtp_enhanced_code, sizeof event->smtp_enhanced_code, "%s", outcome->enhanced);
+    event_describe(event, outcome->text, strlen(outcome->text));
+    if (tpsp != NULL) {
+        snprintf(event->tpsp, sizeof event->tpsp, "%s", tpsp->name);
+        event->tpsp_id = tpsp->id;
+        event->attempt = delivery->failures + 1;
+        snprintf(event->provider, sizeof event->provider, "%s",
+                 provider_category_name(delivery->provider.category));
+    }
+    if (event->cs == CS_DEFERRED) /* it can happen again, to the same message */
+        clock_rfc3339(event->timestamp_ms, occurrence);
+    event_identify(event, occurrence);
+}
+
+static bool record_event(struct delivery *delivery, struct outcome *error_r)
+{
+    const struct config *config = delivery->context->config;
+    int64_t due_ms = clock_realtime_ms() + config->report.timeout_ms + OWN_REPORT_MS;
+
+    delivery->event_state = event_report_state(config, &delivery->event);
+    delivery->recorded =
+        event_store_add(delivery->context->store, &delivery->event, delivery->event_state, due_ms, error_r);
+    return delivery->recorded;
+}
+
+void delivery_record_accepted(void *context, const struct outcome *outcome)
+{
+    struct delivery *delivery = context;
+    struct outcome error;
+
+    delivery->outcome = *outcome;
+    compose_event(delivery);
+    if (!record_event(delivery, &error))
+        log_line(LOG_ERR, "%s: accepted by %s but not on record yet: %s", delivery->uuid,
+                 delivery->tpsp->name, error.text);
+}
+
+/*
+ * The TPSP has the message and the store does not take the row (a disk that filled up meanwhile). Told 75 now, Postfix would send it twice; told
+ * 0, the event would be lost. So try on as long as there is time.
+ */
+static void insist_on_record(struct delivery *delivery)
+{
+    const struct timespec pause = {.tv_nsec = 500 * 1000 * 1000};
+    struct outcome error;
+
+    while (!record_event(delivery, &error)) {
+        if (clock_monotonic_ms() + 2000 >= delivery->context->deadline_ms) {
+            outcome_local(&delivery->outcome, "4.3.0", "accepted by %s, may be sent twice: %s",
+                          delivery->tpsp->name, error.text);
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* The message is through: the ladder is not needed any more. What stays of it in a crash is swept one day. */
+static void record_end(const struct delivery *delivery)
+{
+    struct retry_key key = delivery_retry_key(delivery);
+    struct outcome error;
+
+    if (delivery->failures > 0 && !retry_forget(delivery->context->store, &key, &error))
+        log_line(LOG_WARNING, "%s: retries not forgotten: %s", delivery->uuid, error.text);
+}
+
+/* A failed attempt and the event that tells of it, both or none; the last one turns into a drop here. */
+static bool record_failure(struct delivery *delivery, struct outcome *error_r)
+{
+    struct store *store = delivery->context->store;
+    struct retry_key key = delivery_retry_key(delivery);
+
+    if (!store_begin(store, STORE_NORMAL, error_r))
+        return false;
+    if (retry_failed(store, delivery->context->config, &key, delivery->request->sender, delivery->tpsp->name,
+                     clock_realtime_ms(), &delivery->outcome, error_r)) {
+        compose_event(delivery);
+        if (record_event(delivery, error_r) && store_commit(store, error_r))
+            return true;
+    }
+    store_rollback(store);
+    delivery->recorded = false;
+    return false;
+}
+
+static bool record_drop(struct delivery *delivery, struct outcome *error_r)
+{
+    compose_event(delivery);
+    if (!record_event(delivery, error_r))
+        return false;
+    record_end(delivery);
+    return true;
+}
+
+void delivery_record(struct delivery *delivery)
+{
+    const struct outcome *outcome = &delivery->outcome;
+    bool dropped = outcome->class == OUTCOME_DROPPED;
+    struct outcome error;
+
+    if (outcome->class == OUTCOME_DELIVERED) {
+        if (!delivery->recorded)
+            insist_on_record(delivery);
+        record_end(delivery);
+        return;
+    }
+    if (dropped ? record_drop(delivery, &error) : !retry_counts(outcome) || record_failure(delivery, &error))
+        return;
+    if (outcome->class == OUTCOME_DROPPED)
+        delivery->outcome = error; /* Postfix keeps it until the event can be kept */
+    else
+        log_line(LOG_WARNING, "%s: failed attempt not on record: %s", delivery->uuid, error.text);
+}
