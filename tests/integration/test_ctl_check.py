@@ -34,6 +34,8 @@ class Site:
                         for line in text.splitlines() if line and not line.startswith("#"))
         (self.etc / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
         (self.etc / "master.cf").write_text(MASTER.format(port=2599, smtpd_options="", smtpd="-") + self.master)
+        for name in ("main.cf", "master.cf"):  # Postfix waits until a file has been at rest for two seconds
+            os.utime(self.etc / name, (1, 1))
 
     def run(self, *arguments):
         return subprocess.run([str(CTL), "-c", str(self.sendpost.config), "check", "--postfix-config", str(self.etc),
