@@ -60,6 +60,34 @@ const char *const schema_migrations[] = {
     " key TEXT NOT NULL,"
     " value TEXT NOT NULL,"
     " expires_ms INTEGER NOT NULL);",
+    /* the log agent: position in the log (agent/position.h), queue ids (agent/correlation.h), recipients of which more
+       is to come (agent/ledger.h); written in one transaction for each piece of the log */
+    "CREATE TABLE log_position ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " path TEXT NOT NULL,"
+    " device INTEGER NOT NULL,"
+    " inode INTEGER NOT NULL,"
+    " offset INTEGER NOT NULL,"
+    " head_length INTEGER NOT NULL,"
+    " head_hash INTEGER NOT NULL,"
+    " modified_ms INTEGER NOT NULL,"
+    " last_ms INTEGER NOT NULL,"
+    " cursor TEXT NOT NULL);"
+    "CREATE TABLE correlation (block INTEGER PRIMARY KEY, entries BLOB NOT NULL);"
+    "CREATE TABLE agent_recipient ("
+    " key INTEGER NOT NULL,"
+    " waiting INTEGER NOT NULL,"
+    " recipient TEXT NOT NULL,"
+    " nth INTEGER NOT NULL,"
+    " uuid BLOB,"
+    " reported_ms INTEGER NOT NULL,"
+    " timestamp_ms INTEGER NOT NULL,"
+    " cs INTEGER NOT NULL,"
+    " queue_id TEXT NOT NULL,"
+    " smtp_code INTEGER NOT NULL,"
+    " smtp_enhanced_code TEXT NOT NULL,"
+    " smtp_description TEXT NOT NULL,"
+    " PRIMARY KEY (key, waiting, recipient, nth)) WITHOUT ROWID;",
 };
 
 const int schema_version = (int)(sizeof schema_migrations / sizeof *schema_migrations);

@@ -12,7 +12,6 @@ Suite *engine_suite(void);
 Suite *judge_suite(void);
 Suite *log_time_suite(void);
 Suite *message_suite(void);
-Suite *config_suite(void);
 Suite *event_suite(void);
 Suite *event_store_suite(void);
 Suite *outcome_suite(void);
@@ -29,6 +28,8 @@ Suite *provider_suite(void);
 Suite *retry_suite(void);
 Suite *return_path_suite(void);
 Suite *suppression_suite(void);
+Suite *tail_suite(void);
+Suite *track_suite(void);
 Suite *uuid_suite(void);
 
 #endif

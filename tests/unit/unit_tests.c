@@ -15,7 +15,6 @@ int main(void)
     srunner_add_suite(runner, judge_suite());
     srunner_add_suite(runner, log_time_suite());
     srunner_add_suite(runner, message_suite());
-    srunner_add_suite(runner, config_suite());
     srunner_add_suite(runner, event_suite());
     srunner_add_suite(runner, event_store_suite());
     srunner_add_suite(runner, outcome_suite());
@@ -32,6 +31,8 @@ int main(void)
     srunner_add_suite(runner, retry_suite());
     srunner_add_suite(runner, return_path_suite());
     srunner_add_suite(runner, suppression_suite());
+    srunner_add_suite(runner, tail_suite());
+    srunner_add_suite(runner, track_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

@@ -1,0 +1,266 @@
+#include "agent/ledger.h"
+
+#include <string.h>
+
+#include "agent/fate.h"
+#include "event/event_report.h"
+#include "event/event_store.h"
+
+/* A row of agent_recipient: recipients that were deferred have nth 0, one row each; fates that wait for a UUID are
+ * told apart by their time. */
+struct row {
+    uint64_t key;
+    bool waiting;
+    int64_t nth;
+    int64_t reported_ms;
+    const unsigned char *uuid; /* NULL: not known */
+    struct event event;
+};
+
+static bool report(struct ledger *ledger, struct event *event, const unsigned char uuid[16])
+{
+    fate_identify(event, uuid);
+    ledger->events[event->cs]++;
+    /* due by when it happened: what happened first is reported first */
+    return event_store_add(ledger->store, event, event_report_state(ledger->config, event),
+                           event->timestamp_ms, &ledger->error);
+}
+
+/* --- rows --------------------------------------------------------------------------------------- */
+
+static bool put_row(struct ledger *ledger, const struct row *row)
+{
+    sqlite3_stmt *statement = store_statement(
+        ledger->store,
+        "INSERT OR REPLACE INTO agent_recipient (key, waiting, recipient, nth, uuid, reported_ms,"
+        " timestamp_ms, cs, queue_id, smtp_code, smtp_enhanced_code, smtp_description)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        &ledger->error);
+    if (statement == NULL)
+        return false;
+    sqlite3_bind_int64(statement, 1, (int64_t)row->key);
+    sqlite3_bind_int(statement, 2, row->waiting);
+    sqlite3_bind_text(statement, 3, row->event.recipient, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 4, row->nth);
+    if (row->uuid != NULL)
+        sqlite3_bind_blob(statement, 5, row->uuid, 16, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 6, row->reported_ms);
+    sqlite3_bind_int64(statement, 7, row->event.timestamp_ms);
+    sqlite3_bind_int(statement, 8, (int)row->event.cs);
+    sqlite3_bind_text(statement, 9, row->event.queue_id, -1, SQLITE_STATIC);
+    sqlite3_bind_int(statement, 10, row->event.smtp_code);
+    sqlite3_bind_text(statement, 11, row->event.smtp_enhanced_code, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 12, row->event.smtp_description, -1, SQLITE_STATIC);
+    return store_run(ledger->store, statement, &ledger->error);
+}
+
+/* A statement with the key bound to its first parameter. */
+static sqlite3_stmt *with_key(struct ledger *ledger, const char *sql, uint64_t key)
+{
+    sqlite3_stmt *statement = store_statement(ledger->store, sql, &ledger->error);
+
+    if (statement != NULL)
+        sqlite3_bind_int64(statement, 1, (int64_t)key);
+    return statement;
+}
+
+static bool drop_deferred(struct ledger *ledger, uint64_t key, const char *recipient)
+{
+    sqlite3_stmt *statement =
+        with_key(ledger, "DELETE FROM agent_recipient WHERE key = ? AND waiting = 0 AND recipient = ?", key);
+
+    if (statement == NULL)
+        return false;
+    sqlite3_bind_text(statement, 2, recipient, -1, SQLITE_STATIC);
+    return store_run(ledger->store, statement, &ledger->error);
+}
+
+/* When this recipient's deferral was last reported; 0: never, -1: the store failed. */
+static int64_t reported_before(struct ledger *ledger, uint64_t key, const char *recipient)
+{
+    sqlite3_stmt *statement = with_key(
+        ledger, "SELECT reported_ms FROM agent_recipient WHERE key = ? AND waiting = 0 AND recipient = ?",
+        key);
+    int64_t reported_ms = 0;
+
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_text(statement, 2, recipient, -1, SQLITE_STATIC);
+    int result = sqlite3_step(statement);
+    if (result == SQLITE_ROW)
+        reported_ms = sqlite3_column_int64(statement, 0);
+    else if (result != SQLITE_DONE) {
+        store_error(ledger->store, "look up a deferred recipient", &ledger->error);
+        reported_ms = -1;
+    }
+    sqlite3_reset(statement);
+    return reported_ms;
+}
+
+static void read_text(char *text_r, size_t size, sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+    size_t length = text != NULL ? strnlen((const char *)text, size - 1) : 0;
+
+    if (length > 0)
+        memcpy(text_r, text, length);
+    text_r[length] = '\0';
+}
+
+/* --- notes -------------------------------------------------------------------------------------- */
+
+/* Repeated deferrals of one recipient are reported at most every report.deferred-interval. */
+static bool on_deferred(struct ledger *ledger, const struct track_note *note, struct row *row)
+{
+    int64_t interval = 0, before = note->noted ? reported_before(ledger, note->key, row->event.recipient) : 0;
+
+    if (before < 0)
+        return false;
+    row->uuid = note->uuid;
+    row->reported_ms = before;
+    if (before > 0 && note->time_ms < before + interval)
+        ledger->coalesced++;
+    else if (!report(ledger, &row->event, note->uuid))
+        return false;
+    else
+        row->reported_ms = note->time_ms;
+    return put_row(ledger, row);
+}
+
+static bool on_fate(struct ledger *ledger, const struct track_note *note, struct row *row)
+{
+    if (note->uuid == NULL) {
+        row->waiting = true;
+        row->nth = note->time_ms;
+        return put_row(ledger, row);
+    }
+    if (note->verb == TRACK_DEFERRED)
+        return on_deferred(ledger, note, row);
+    return report(ledger, &row->event, note->uuid) &&
+           (!note->noted || drop_deferred(ledger, note->key, row->event.recipient));
+}
+
+static bool on_own_deferred(struct ledger *ledger, const struct track_note *note, struct row *row)
+{
+    unsigned char uuid[16] = {0};
+
+    row->uuid = note->uuid;
+    if (note->line->uuid.length > 0) { /* each recipient of the pipe may have its own */
+        track_pack_uuid(uuid, note->line->uuid.at);
+        row->uuid = uuid;
+    } else if (note->line->kind == POSTFIX_LOG_DELIVERY && note->noted) {
+        return true; /* pipe(8) says again what sendpost-pipe has said, and knows less */
+    }
+    return put_row(ledger, row);
+}
+
+/* The UUID of a row, or the message's. */
+static const unsigned char *uuid_of(sqlite3_stmt *statement, int column, const struct track_note *note)
+{
+    return sqlite3_column_bytes(statement, column) == 16 ? sqlite3_column_blob(statement, column)
+                                                         : note->uuid;
+}
+
+/* Rows become events: those deferred have bounced by expiry, those that waited are what they are. */
+static bool release(struct ledger *ledger, const struct track_note *note, bool waiting)
+{
+    sqlite3_stmt *statement = with_key(
+        ledger,
+        "SELECT recipient, uuid, timestamp_ms, cs, queue_id, smtp_code, smtp_enhanced_code, smtp_description"
+        " FROM agent_recipient WHERE key = ?1 AND waiting = ?2 ORDER BY timestamp_ms, recipient",
+        note->key);
+    int result;
+    bool good = statement != NULL;
+
+    if (good)
+        sqlite3_bind_int(statement, 2, waiting);
+    while (good && (result = sqlite3_step(statement)) != SQLITE_DONE) {
+        struct event event = {.source = EVENT_SOURCE_AGENT};
+        if (result != SQLITE_ROW) {
+            store_error(ledger->store, "read the recipients of a message", &ledger->error);
+            good = false;
+            break;
+        }
+        const unsigned char *uuid = uuid_of(statement, 1, note);
+        if (uuid == NULL)
+            continue;
+        read_text(event.recipient, sizeof event.recipient, statement, 0);
+        event.timestamp_ms = waiting ? sqlite3_column_int64(statement, 2) : note->time_ms;
+        event.cs = waiting ? (enum event_cs)sqlite3_column_int(statement, 3) : CS_SOFT_BOUNCED;
+        read_text(event.queue_id, sizeof event.queue_id, statement, 4);
+        event.smtp_code = sqlite3_column_int(statement, 5);
+        read_text(event.smtp_enhanced_code, sizeof event.smtp_enhanced_code, statement, 6);
+        read_text(event.smtp_description, sizeof event.smtp_description, statement, 7);
+        ledger->released += waiting;
+        good = report(ledger, &event, uuid);
+    }
+    if (statement != NULL)
+        sqlite3_reset(statement);
+    return good;
+}
+
+static bool run_on_key(struct ledger *ledger, const char *sql, uint64_t key)
+{
+    sqlite3_stmt *statement = with_key(ledger, sql, key);
+
+    return statement != NULL && store_run(ledger->store, statement, &ledger->error);
+}
+
+/* Those that waited and were deferred are deferred still. */
+static bool on_adopted(struct ledger *ledger, const struct track_note *note)
+{
+    return release(ledger, note, true) &&
+           run_on_key(ledger,
+                      "UPDATE OR REPLACE agent_recipient SET waiting = 0, nth = 0, reported_ms = timestamp_ms"
+                      " WHERE key = ? AND waiting = 1 AND cs = 61", /* CS_DEFERRED */
+                      note->key) &&
+           run_on_key(ledger, "DELETE FROM agent_recipient WHERE key = ? AND waiting = 1", note->key);
+}
+
+static bool on_moved(struct ledger *ledger, const struct track_note *note)
+{
+    sqlite3_stmt *statement =
+        with_key(ledger, "UPDATE OR REPLACE agent_recipient SET key = ?2 WHERE key = ?1", note->key);
+
+    if (statement == NULL)
+        return false;
+    sqlite3_bind_int64(statement, 2, (int64_t)note->other_key);
+    return store_run(ledger->store, statement, &ledger->error);
+}
+
+bool ledger_note(void *context, const struct track_note *note)
+{
+    struct ledger *ledger = context;
+    struct row row;
+
+    row.key = note->key;
+    row.waiting = false;
+    row.nth = row.reported_ms = 0;
+    row.uuid = NULL;
+    switch (note->verb) {
+    case TRACK_DELIVERED:
+    case TRACK_BOUNCED:
+    case TRACK_DEFERRED:
+    case TRACK_DISCARDED:
+        fate_describe(&row.event, note, ledger->rules);
+        return on_fate(ledger, note, &row);
+    case TRACK_OWN_DEFERRED:
+        fate_describe(&row.event, note, ledger->rules);
+        return on_own_deferred(ledger, note, &row);
+    case TRACK_OWN_SETTLED:
+        if (!note->noted)
+            return true;
+        fate_describe(&row.event, note, ledger->rules);
+        return drop_deferred(ledger, note->key, row.event.recipient);
+    case TRACK_EXPIRED:
+        return release(ledger, note, false) &&
+               run_on_key(ledger, "DELETE FROM agent_recipient WHERE key = ? AND waiting = 0", note->key);
+    case TRACK_ADOPTED:
+        return on_adopted(ledger, note);
+    case TRACK_MOVED:
+        return on_moved(ledger, note);
+    case TRACK_FORGOTTEN:
+        return run_on_key(ledger, "DELETE FROM agent_recipient WHERE key = ?", note->key);
+    }
+    return true;
+}

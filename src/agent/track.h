@@ -1,0 +1,73 @@
+/*
+ * track: follows messages through the log, line by line, and tells what became of each recipient of those that carry a
+ * SendPost UUID. Knows the rules, and keeps nothing but the table of correlations; what has to be remembered of a
+ * recipient, and what becomes an event, is told to the ledger as notes.
+ *
+ * A UUID is learnt, the better source first, from the header_checks line of X-Sendpost-Message-UUID, from a VERP sender
+ * bounces+UUID+SUBACCOUNT@…, from the lines of sendpost-pipe, or from the message that a content filter or an alias made
+ * this one of.
+ *
+ * No delivery: an address probe; the hand-over to a filter on this machine ("250 … queued as X" from a loopback
+ * address, where X has been seen in this log) and the forwarding by an alias ("forwarded as X"); the lines of our own
+ * transport, because the pipe has reported them.
+ */
+#ifndef SENDPOST_TRACK_H
+#define SENDPOST_TRACK_H
+
+#include "agent/correlation.h"
+#include "agent/postfix_log.h"
+
+enum track_verb {
+    /* a recipient's fate; without uuid it has to wait for TRACK_ADOPTED */
+    TRACK_DELIVERED,
+    TRACK_BOUNCED,
+    TRACK_DEFERRED, /* remembered until another fate or TRACK_FORGOTTEN */
+    TRACK_DISCARDED,
+    /* a recipient's fate that the pipe reports itself */
+    TRACK_OWN_DEFERRED, /* remembered, too: the message may expire in the queue */
+    TRACK_OWN_SETTLED,
+    /* all that is remembered of the message */
+    TRACK_EXPIRED,   /* those deferred are given up by the MTA */
+    TRACK_ADOPTED,   /* the UUID of those that waited has turned up */
+    TRACK_MOVED,     /* the message goes on as other_key */
+    TRACK_FORGOTTEN, /* the message is gone */
+};
+
+struct track_note {
+    enum track_verb verb;
+    uint64_t key;                        /* of the message in the queue */
+    uint64_t other_key;                  /* TRACK_MOVED */
+    const unsigned char *uuid;           /* 16 bytes, or NULL: not known */
+    int64_t time_ms;                     /* by the log */
+    const struct postfix_log_line *line; /* NULL with TRACK_FORGOTTEN */
+    bool noted;                          /* something is remembered of the message */
+};
+
+struct track_counts {
+    uint64_t lines;      /* all */
+    uint64_t postfix;    /* written by Postfix */
+    uint64_t broken;     /* begin like a delivery line and are none */
+    uint64_t deliveries; /* fates told */
+    uint64_t
+        uncorrelated; /* deliveries to the outside without a UUID; those that wait for one are not among them */
+};
+
+struct track {
+    struct correlation *table;
+    struct track_counts counts;
+    bool (*note)(void *context,
+                 const struct track_note *note); /* false: stop, the chunk will be read again */
+    void *context;
+};
+
+/* One line at a time, in the log's order. False when a note was not taken. */
+bool track_line(struct track *track, const struct postfix_log_line *line, int64_t time_ms)
+    __attribute__((nonnull));
+
+/* A valid UUID's text to its 16 bytes. */
+void track_pack_uuid(unsigned char uuid_r[16], const char *text) __attribute__((nonnull));
+
+/* Forget the dead; call it now and then. now_ms: the log's time. */
+bool track_bury(struct track *track, int64_t now_ms) __attribute__((nonnull));
+
+#endif
