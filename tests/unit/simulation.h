@@ -18,6 +18,7 @@
 
 struct simulation {
     _Atomic int64_t now;
+    _Atomic int busy; /* processes that time waits for, where a test wants it to */
     _Atomic size_t count;
     int64_t records[SIMULATION_RECORDS];
     char dir[64];

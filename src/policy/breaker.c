@@ -1,0 +1,129 @@
+#include "policy/breaker.h"
+
+#define MS_NS INT64_C(1000000)
+#define FAILURES_MAX 0xffff
+
+static unsigned failures_of(int64_t word)
+{
+    return (unsigned)(word & FAILURES_MAX);
+}
+
+static int64_t until_of(int64_t word)
+{
+    return (word >> 16) * MS_NS;
+}
+
+static int64_t pack(int64_t until_ns, unsigned failures)
+{
+    return (until_ns / MS_NS) << 16 | (failures > FAILURES_MAX ? FAILURES_MAX : failures);
+}
+
+static int64_t pause_after(unsigned failures)
+{
+    int64_t pause = BREAKER_FIRST_NS;
+
+    for (unsigned i = BREAKER_THRESHOLD; i < failures && pause < BREAKER_LONGEST_NS; i++)
+        pause *= 2;
+    return pause < BREAKER_LONGEST_NS ? pause : BREAKER_LONGEST_NS;
+}
+
+static int64_t try_time(unsigned failures)
+{
+    int64_t pause = pause_after(failures);
+
+    return pause > BREAKER_TRY_NS ? pause : BREAKER_TRY_NS;
+}
+
+static void set_key(struct rate_key *key_r, const char *tpsp)
+{
+    rate_key_set(key_r, tpsp, "breaker", 0);
+}
+
+static struct rate_entry *find(struct rate_table *table, const char *tpsp)
+{
+    struct outcome ignored;
+    struct rate_key key;
+
+    set_key(&key, tpsp);
+    return rate_table_ready(table, rate_table_now(table), &ignored) ? rate_table_find(table, &key) : NULL;
+}
+
+static struct breaker judge(int64_t word, int64_t now)
+{
+    struct breaker breaker = {.state = BREAKER_CLOSED, .failures = failures_of(word)};
+
+    if (breaker.failures < BREAKER_THRESHOLD)
+        return breaker;
+    breaker.until_ns = until_of(word);
+    /* a time further ahead than we ever set one is damage */
+    breaker.state =
+        breaker.until_ns > now && breaker.until_ns <= now + BREAKER_LONGEST_NS ? BREAKER_OPEN : BREAKER_TRY;
+    return breaker;
+}
+
+struct breaker breaker_look(struct rate_table *table, const char *tpsp)
+{
+    struct rate_entry *entry = find(table, tpsp);
+
+    return judge(entry == NULL ? 0 : atomic_load(&entry->words[0]), rate_table_now(table));
+}
+
+struct breaker breaker_ask(struct rate_table *table, const char *tpsp)
+{
+    struct rate_entry *entry = find(table, tpsp);
+    int64_t now = rate_table_now(table);
+    int64_t word = entry == NULL ? 0 : atomic_load(&entry->words[0]);
+
+    for (;;) {
+        struct breaker breaker = judge(word, now);
+        if (breaker.state != BREAKER_TRY)
+            return breaker;
+        /* who swaps first is the one; the word is read again by the others */
+        if (atomic_compare_exchange_strong(&entry->words[0], &word,
+                                           pack(now + try_time(breaker.failures), breaker.failures)))
+            return breaker;
+    }
+}
+
+/* The word after a failure; unchanged when it says nothing new. */
+static int64_t failed(int64_t word, enum breaker_state state, int64_t now)
+{
+    unsigned failures = failures_of(word);
+
+    if (failures >= BREAKER_THRESHOLD && state != BREAKER_TRY)
+        return word; /* begun before it opened: the one who tries will tell */
+    failures++;
+    return pack(failures >= BREAKER_THRESHOLD ? now + pause_after(failures) : 0, failures);
+}
+
+void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_state state,
+                    enum breaker_result result)
+{
+    struct rate_entry *entry = find(table, tpsp);
+    int64_t now = rate_table_now(table);
+    struct outcome ignored;
+    struct rate_key key;
+
+    if (entry == NULL && result == BREAKER_FAILS) {
+        set_key(&key, tpsp);
+        entry = rate_table_obtain(table, &key, &ignored);
+    }
+    if (entry == NULL)
+        return;
+    int64_t word = atomic_load(&entry->words[0]), next;
+    do {
+        if (result == BREAKER_WORKS)
+            next = 0;
+        else if (result == BREAKER_FAILS)
+            next = failed(word, state, now);
+        else
+            next = state == BREAKER_TRY && failures_of(word) >= BREAKER_THRESHOLD
+                       ? pack(now, failures_of(word))
+                       : word;
+    } while (next != word && !atomic_compare_exchange_weak(&entry->words[0], &word, next));
+}
+
+void breaker_reset(struct rate_table *table, const char *tpsp)
+{
+    breaker_report(table, tpsp, BREAKER_CLOSED, BREAKER_WORKS);
+}

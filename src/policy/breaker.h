@@ -1,0 +1,55 @@
+/*
+ * breaker: a TPSP that fails again and again is left alone for a growing while, by all processes together, and then tried
+ * by one message at a time.
+ *
+ * BREAKER_THRESHOLD failures in a row (nobody reached, refused as a host, no final reply) open it for BREAKER_FIRST_NS. After
+ * that one process gets to try; the others go on leaving the TPSP alone. If it fails, the time doubles, up to
+ * BREAKER_LONGEST_NS; any success closes the breaker. Who is killed while trying blocks the next try for no longer
+ * than BREAKER_TRY_NS, or the time that the breaker was open.
+ *
+ * The state lives in a rate_table: one word, failures in the low 16 bits, above them the time in milliseconds until
+ * which it is open. It begins anew with each boot, and with the loss of the file: the breaker is then closed. It spares
+ * time, it guards no promise; where the table fails, the breaker is closed, too.
+ */
+#ifndef SENDPOST_BREAKER_H
+#define SENDPOST_BREAKER_H
+
+#include "policy/rate_table.h"
+
+#define BREAKER_THRESHOLD 5
+#define BREAKER_FIRST_NS INT64_C(5000000000)
+#define BREAKER_LONGEST_NS (600 * INT64_C(1000000000))
+#define BREAKER_TRY_NS (60 * INT64_C(1000000000))
+
+enum breaker_state {
+    BREAKER_CLOSED, /* go ahead */
+    BREAKER_TRY,    /* go ahead: the caller is the one to try, and says to breaker_report() how it went */
+    BREAKER_OPEN,   /* leave it alone */
+};
+
+struct breaker {
+    enum breaker_state state;
+    unsigned failures; /* in a row */
+    int64_t until_ns;  /* BREAKER_OPEN: when it is tried again, at the earliest */
+};
+
+/* May this delivery go to the TPSP? */
+struct breaker breaker_ask(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
+
+/* The same without taking the place of the one to try: BREAKER_TRY means that the next one would be. */
+struct breaker breaker_look(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
+
+enum breaker_result {
+    BREAKER_WORKS,
+    BREAKER_FAILS,
+    BREAKER_UNKNOWN, /* it was not tried after all */
+};
+
+/* state: as breaker_ask() answered. */
+void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_state state,
+                    enum breaker_result result) __attribute__((nonnull));
+
+/* Close it. */
+void breaker_reset(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
+
+#endif

@@ -1,0 +1,269 @@
+#include "policy/pool.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+
+#define MS_NS INT64_C(1000000)
+#define SECOND_NS (1000 * MS_NS)
+
+/* --- whose turn it is ------------------------------------------------------------------------ */
+
+static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* A step that visits each of total places once before it comes back; near the golden section it mixes them well. */
+static uint64_t stride(uint64_t total)
+{
+    uint64_t step = (uint64_t)((double)total * 0.6180339887498949);
+
+    while (greatest_common_divisor(step, total) != 1)
+        step++;
+    return step;
+}
+
+static uint64_t weight_of(const struct config_pool *pool, size_t member)
+{
+    return pool->strategy == STRATEGY_WEIGHTED ? pool->members[member].weight : 1;
+}
+
+/* Of order[from…] the one whose turn it is comes to order[from]; *turn becomes the number of its turns so far. */
+static void choose(const struct config_pool *pool, size_t from, uint64_t *turn, size_t *order)
+{
+    uint64_t total = 0;
+
+    for (size_t i = from; i < pool->member_count; i++)
+        total += weight_of(pool, order[i]);
+    if (total == 0)
+        return;
+    uint64_t at = (uint64_t)((unsigned __int128)(*turn % total) * stride(total) % total);
+    for (size_t i = from; i < pool->member_count; i++) {
+        uint64_t weight = weight_of(pool, order[i]);
+        if (at >= weight) {
+            at -= weight;
+            continue;
+        }
+        size_t chosen = order[i];
+        memmove(&order[from + 1], &order[from], (i - from) * sizeof order[0]);
+        order[from] = chosen;
+        *turn = *turn / total * weight + at; /* by these numbers the rest is shared out, should it fail */
+        return;
+    }
+}
+
+void pool_order(const struct config_pool *pool, uint64_t turn, size_t *order_r)
+{
+    for (size_t i = 0; i < pool->member_count; i++)
+        order_r[i] = i;
+    for (size_t i = 0; pool->strategy != STRATEGY_FAILOVER && i + 1 < pool->member_count; i++)
+        choose(pool, i, &turn, order_r);
+}
+
+/* Take a turn, unless this delivery has one in that pool. False with *error_r set. */
+static bool take_turn(struct pool_cursor *cursor, const struct config_pool *pool, struct outcome *error_r)
+{
+    size_t **order = &cursor->orders[pool - cursor->config->pools];
+    uint64_t turn = 0;
+
+    if (*order != NULL)
+        return true;
+    if (pool->strategy != STRATEGY_FAILOVER && pool->member_count > 1) {
+        struct rate_key key;
+        rate_key_set(&key, pool->name, "turns", 0);
+        if (!rate_table_ready(cursor->table, rate_table_now(cursor->table), error_r))
+            return false;
+        struct rate_entry *entry = rate_table_obtain(cursor->table, &key, error_r);
+        if (entry == NULL)
+            return false;
+        turn = (uint64_t)atomic_fetch_add(&entry->words[0], 1);
+    }
+    *order = xcalloc(pool->member_count, sizeof **order);
+    pool_order(pool, turn, *order);
+    return true;
+}
+
+/* --- whether a member can have the message ----------------------------------------------------- */
+
+static int64_t seconds_until(const struct pool_cursor *cursor, int64_t time_ns)
+{
+    int64_t wait = time_ns - rate_table_now(cursor->table);
+
+    return wait <= SECOND_NS ? 1 : (wait + SECOND_NS - 1) / SECOND_NS;
+}
+
+static void note_breaker(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                         const struct breaker *breaker)
+{
+    struct pool_obstacles *obstacles = &cursor->obstacles;
+
+    if (obstacles->left_alone && breaker->until_ns >= obstacles->retry_ns)
+        return;
+    obstacles->left_alone = true;
+    obstacles->retry_ns = breaker->until_ns;
+    outcome_local(&obstacles->breaker, "4.4.1",
+                  "TPSP %s is left alone after %u failures in a row, next attempt in %" PRId64 " s%s",
+                  tpsp->name, breaker->failures, seconds_until(cursor, breaker->until_ns),
+                  cursor->pool->member_count > 1 ? "; no other TPSP of the pool can take the message" : "");
+}
+
+static void note_rate(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                      const struct rate_limit *limit, int64_t next_ns)
+{
+    struct pool_obstacles *obstacles = &cursor->obstacles;
+
+    if (obstacles->over_rate && next_ns >= obstacles->slot_ns)
+        return;
+    obstacles->over_rate = true;
+    obstacles->slot_ns = next_ns;
+    rate_limit_explain(tpsp->name, limit, next_ns - rate_table_now(cursor->table), &obstacles->rate);
+}
+
+enum answer { GIVEN, PASSED_OVER, OVER_RATE, TROUBLE };
+
+static enum answer try_member(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                              struct outcome *error_r)
+{
+    const struct rate_limit *limit;
+    struct rate_set set;
+    int64_t next;
+
+    if (!rate_set_init(&set, tpsp, cursor->provider, cursor->config->rate_burst, error_r))
+        return TROUBLE;
+    struct breaker breaker = breaker_ask(cursor->table, tpsp->name);
+    if (breaker.state == BREAKER_OPEN) {
+        note_breaker(cursor, tpsp, &breaker);
+        return PASSED_OVER;
+    }
+    enum rate_answer answer = rate_limit_take(cursor->table, &set, &cursor->grant, &limit, &next, error_r);
+    if (answer == RATE_GRANTED) {
+        cursor->tpsp = tpsp;
+        cursor->breaker = breaker.state;
+        return GIVEN;
+    }
+    breaker_report(cursor->table, tpsp->name, breaker.state, BREAKER_UNKNOWN);
+    if (answer == RATE_TROUBLE)
+        return TROUBLE;
+    note_rate(cursor, tpsp, limit, next);
+    return OVER_RATE;
+}
+
+/* One round over the pool, and over its overflow as long as somebody is over his rate. */
+static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
+{
+    const struct config *config = cursor->config;
+    const struct config_pool *pool = cursor->pool;
+    bool over_rate;
+
+    memset(&cursor->obstacles, 0, sizeof cursor->obstacles);
+    do {
+        over_rate = false;
+        if (!take_turn(cursor, pool, error_r))
+            return TROUBLE;
+        for (size_t i = 0; i < pool->member_count; i++) {
+            size_t member = cursor->orders[pool - config->pools][i];
+            size_t tpsp = pool->members[member].tpsp;
+            if (cursor->done[tpsp])
+                continue;
+            enum answer answer = try_member(cursor, &config->tpsps[tpsp], error_r);
+            if (answer == GIVEN || answer == TROUBLE)
+                return answer;
+            over_rate |= answer == OVER_RATE;
+        }
+        pool = pool->overflow < 0 ? NULL : &config->pools[pool->overflow];
+    } while (over_rate && pool != NULL);
+    return cursor->obstacles.over_rate ? OVER_RATE : PASSED_OVER;
+}
+
+/* --- the walk ---------------------------------------------------------------------------------- */
+
+void pool_begin(struct pool_cursor *cursor_r, const struct config *config, const struct config_pool *pool,
+                struct rate_table *table, enum provider_category provider, int64_t deadline_ms)
+{
+    memset(cursor_r, 0, sizeof *cursor_r);
+    cursor_r->config = config;
+    cursor_r->pool = pool;
+    cursor_r->table = table;
+    cursor_r->provider = provider;
+    cursor_r->deadline_ns = deadline_ms * MS_NS;
+    cursor_r->done = xcalloc(config->tpsp_count, sizeof *cursor_r->done);
+    cursor_r->orders = xcalloc(config->pool_count, sizeof *cursor_r->orders);
+}
+
+/* Wait for the first slot, if it comes in time. */
+static bool wait_for_slot(struct pool_cursor *cursor)
+{
+    int64_t now = rate_table_now(cursor->table);
+
+    if (cursor->wait_until_ns == 0) {
+        cursor->wait_until_ns = now + cursor->config->rate_limit_wait_ms * MS_NS;
+        if (cursor->wait_until_ns > cursor->deadline_ns)
+            cursor->wait_until_ns = cursor->deadline_ns;
+    }
+    if (cursor->obstacles.slot_ns > cursor->wait_until_ns || now >= cursor->wait_until_ns)
+        return false;
+    rate_table_sleep_until(cursor->table, cursor->obstacles.slot_ns);
+    return true;
+}
+
+bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
+{
+    enum answer answer;
+    struct outcome error;
+
+    if (cursor->final || (cursor->asked && rate_table_now(cursor->table) >= cursor->deadline_ns))
+        return false;
+    do
+        answer = try_all(cursor, &error);
+    while (answer == OVER_RATE && wait_for_slot(cursor));
+    if (answer == GIVEN) {
+        *tpsp_r = cursor->tpsp;
+        return true;
+    }
+    cursor->final = true;
+    if (answer == TROUBLE)
+        *outcome = error;
+    else if (answer == OVER_RATE)
+        *outcome = cursor->obstacles.rate;
+    else if (!cursor->asked)
+        *outcome = cursor->obstacles.breaker;
+    return false;
+}
+
+static enum breaker_result judge(const struct outcome *outcome)
+{
+    if (outcome->cause == CAUSE_HOST || outcome->cause == CAUSE_IN_DOUBT)
+        return BREAKER_FAILS;
+    return outcome->cause == CAUSE_NONE || outcome->cause == CAUSE_MESSAGE ? BREAKER_WORKS : BREAKER_UNKNOWN;
+}
+
+void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool contacted)
+{
+    breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, judge(outcome));
+    if (!contacted)
+        rate_limit_give_back(cursor->table, &cursor->grant);
+    cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
+    cursor->asked = true;
+    cursor->final = outcome->class != OUTCOME_DEFERRED || outcome->cause != CAUSE_HOST;
+    cursor->tpsp = NULL;
+}
+
+void pool_end(struct pool_cursor *cursor)
+{
+    if (cursor->tpsp != NULL) { /* never reported, hence never contacted */
+        breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, BREAKER_UNKNOWN);
+        rate_limit_give_back(cursor->table, &cursor->grant);
+    }
+    for (size_t i = 0; i < cursor->config->pool_count; i++)
+        free(cursor->orders[i]);
+    free(cursor->orders);
+    free(cursor->done);
+}

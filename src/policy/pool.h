@@ -1,0 +1,81 @@
+/*
+ * pool: which TPSP of a pool gets the message, and whether it may have it now. A cursor is the walk of one delivery over
+ * the members of its pool:
+ *
+ *     pool_begin(&cursor, …);
+ *     while (pool_next(&cursor, &tpsp, &outcome)) {
+ *         … contact tpsp, which sets outcome …
+ *         pool_report(&cursor, &outcome, contacted);
+ *     }
+ *     pool_end(&cursor);          (outcome is what became of the delivery)
+ *
+ * The first member is chosen by the strategy: the first one (failover), each in turn (round-robin), or each as often as
+ * its weight says (weighted). Turns are counted by all processes together; of as many turns as the weights add
+ * up to, each member has exactly its weight, well mixed. If a member cannot be used, its turns go to the others in the
+ * proportion of theirs.
+ *
+ * A member is passed over while its breaker is open, and while one of its rate limits has no slot. The next one is
+ * tried only if the TPSP could not be reached or refused us as a host (OUTCOME_DEFERRED, CAUSE_HOST): never when the
+ * message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members are over their rate and no
+ * other could take the message, the overflow pool is tried, then the pools are waited for, up to rate-limit-wait.
+ *
+ * Every outcome here is a deferral: CAUSE_RATE (4.7.1), the one that ends first; where no rate is in the way and all breakers are
+ * open, CAUSE_LOCAL (4.4.1), which says when the first is tried again. Neither is an attempt, for nobody was asked.
+ */
+#ifndef SENDPOST_POOL_H
+#define SENDPOST_POOL_H
+
+#include "base/config.h"
+#include "policy/breaker.h"
+#include "policy/rate_limit.h"
+
+/* The fields are this module's own. */
+struct pool_cursor {
+    const struct config *config;
+    const struct config_pool *pool;
+    struct rate_table *table;
+    enum provider_category provider;
+    int64_t deadline_ns;
+    int64_t wait_until_ns; /* 0: has not waited yet */
+
+    bool *done;      /* by TPSP: has been asked */
+    size_t **orders; /* by pool: its members in the order of this delivery; NULL: no turn taken yet */
+    bool asked;      /* some TPSP was */
+    bool final;      /* the last answer ends the walk */
+
+    const struct config_tpsp *tpsp; /* given out by pool_next(), not reported yet */
+    enum breaker_state breaker;
+    struct rate_grant grant;
+
+    struct pool_obstacles { /* why nobody could be given out in this round */
+        bool over_rate;
+        int64_t slot_ns; /* the first one */
+        struct outcome rate;
+        bool left_alone;
+        int64_t retry_ns;
+        struct outcome breaker;
+    } obstacles;
+};
+
+/* deadline_ms: clock_monotonic_ms() by which pool_next() gives up. Everything is kept by pointer. */
+void pool_begin(struct pool_cursor *cursor_r, const struct config *config, const struct config_pool *pool,
+                struct rate_table *table, enum provider_category provider, int64_t deadline_ms)
+    __attribute__((nonnull));
+
+/*
+ * The next TPSP to contact; its slots are taken. False at the end: *outcome is then set when nobody was contacted, or somebody is only
+ * over his rate; otherwise it stays what the last one made it.
+ */
+bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
+    __attribute__((nonnull));
+
+/* What became of the TPSP given out last. contacted: a connection was made, so that a slot was used. */
+void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool contacted)
+    __attribute__((nonnull));
+
+void pool_end(struct pool_cursor *cursor) __attribute__((nonnull));
+
+/* The members in the order in which turn number turn tries them: indices into pool->members, member_count of them. */
+void pool_order(const struct config_pool *pool, uint64_t turn, size_t *order_r) __attribute__((nonnull));
+
+#endif
