@@ -120,6 +120,8 @@ def test_7bit_content_is_not_declared_as_8bit(relay):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_memory_stays_flat(relay, engine):
+    if b"__asan_init" in relay.program.read_bytes():
+        pytest.skip("AddressSanitizer keeps what was freed")
     line = b"The quick brown fox jumps over the lazy dog and then some more of it\r\n"
     with ScriptedTpsp() as server:
         small = relay(server, engine=engine)["peak_kb"]
