@@ -99,5 +99,8 @@ void ctl_print_json(struct json_object *value);
 
 extern const struct ctl_command ctl_check;
 extern const struct ctl_command ctl_events;
+extern const struct ctl_command ctl_deliveries;
+extern const struct ctl_command ctl_suppress;
+extern const struct ctl_command ctl_explain;
 
 #endif

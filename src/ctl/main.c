@@ -16,6 +16,9 @@
 static const struct ctl_command *const commands[] = {
     &ctl_check,
     &ctl_events,
+    &ctl_deliveries,
+    &ctl_suppress,
+    &ctl_explain,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

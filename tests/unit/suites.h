@@ -34,6 +34,7 @@ Suite *store_suite(void);
 Suite *suppression_suite(void);
 Suite *tail_suite(void);
 Suite *track_suite(void);
+Suite *suppression_file_suite(void);
 Suite *uuid_suite(void);
 
 #endif

@@ -37,6 +37,7 @@ int main(void)
     srunner_add_suite(runner, suppression_suite());
     srunner_add_suite(runner, tail_suite());
     srunner_add_suite(runner, track_suite());
+    srunner_add_suite(runner, suppression_file_suite());
     srunner_add_suite(runner, uuid_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

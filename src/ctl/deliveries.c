@@ -1,0 +1,142 @@
+/* sendpostctl deliveries: messages that failed at least once and wait for their next attempt. See policy/retry.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "event/event.h"
+#include "policy/retry.h"
+
+/* Row of the table as the event that its last failure was. */
+static void read_event(sqlite3_stmt *row, struct event *event_r)
+{
+    *event_r = (struct event){.cs = CS_DEFERRED,
+                              .source = EVENT_SOURCE_PIPE,
+                              .attempt = sqlite3_column_int(row, 5),
+                              .timestamp_ms = sqlite3_column_int64(row, 8),
+                              .smtp_code = sqlite3_column_int(row, 9)};
+    const struct {
+        int column;
+        char *field;
+        size_t size;
+    } texts[] = {
+        {0, event_r->queue_id, sizeof event_r->queue_id},
+        {1, event_r->recipient, sizeof event_r->recipient},
+        {2, event_r->message_id, sizeof event_r->message_id},
+        {3, event_r->sender, sizeof event_r->sender},
+        {4, event_r->tpsp, sizeof event_r->tpsp},
+        {10, event_r->smtp_enhanced_code, sizeof event_r->smtp_enhanced_code},
+    };
+    char occurrence[CLOCK_RFC3339_SIZE];
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        snprintf(texts[i].field, texts[i].size, "%s",
+                 (const char *)sqlite3_column_text(row, texts[i].column));
+    const char *text = (const char *)sqlite3_column_text(row, 11);
+    event_describe(event_r, text, strlen(text));
+    clock_rfc3339(event_r->timestamp_ms, occurrence);
+    event_identify(event_r, occurrence);
+}
+
+static void print_as_json(const struct event *event, bool due, int64_t due_ms, bool first)
+{
+    struct json_object *object = event_to_json(event, due ? "due" : "waiting");
+    char next[CLOCK_RFC3339_SIZE];
+
+    json_object_object_add(object, "next_attempt", json_object_new_string(clock_rfc3339(due_ms, next)));
+    printf("%s%s", first ? "" : ",\n",
+           json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
+}
+
+static enum ctl_status list(struct ctl *ctl)
+{
+    static const char *const headers[] = {"QUEUE ID",     "RECIPIENT", ">FAILED",
+                                          "NEXT ATTEMPT", "TPSP",      "LAST REPLY"};
+    struct store *store = ctl_store(ctl);
+    struct ctl_table *table =
+        ctl->json || store == NULL ? NULL : ctl_table_new(sizeof headers / sizeof *headers, headers);
+    int64_t now_ms = clock_realtime_ms();
+    struct outcome error;
+    sqlite3_stmt *row =
+        store == NULL
+            ? NULL
+            : store_statement(store,
+                              "SELECT queue_id, recipient, message_id, sender, tpsp, attempts, due_ms,"
+                              " first_ms, last_ms, smtp_code, smtp_enhanced_code, smtp_description"
+                              " FROM deliveries ORDER BY due_ms, queue_id, recipient",
+                              &error);
+    int step = -1;
+
+    if (store == NULL)
+        return CTL_NOT_WELL;
+    if (ctl->json)
+        printf("[");
+    for (bool first = true; row != NULL && (step = store_step(store, row, &error)) > 0; first = false) {
+        struct event event;
+        int64_t due_ms = sqlite3_column_int64(row, 6);
+        char next[CLOCK_RFC3339_SIZE];
+        read_event(row, &event);
+        if (ctl->json) {
+            print_as_json(&event, due_ms <= now_ms, due_ms, first);
+            continue;
+        }
+        AUTO_FREE char *failed = xasprintf("%d of %zu", event.attempt, ctl->config->retry.schedule_count + 1);
+        ctl_table_row(table, (const char *[]){event.queue_id, event.recipient, failed,
+                                              due_ms <= now_ms ? "now" : clock_rfc3339(due_ms, next),
+                                              event.tpsp, event.smtp_description});
+    }
+    if (ctl->json)
+        printf("]\n");
+    else
+        ctl_table_print(table);
+    return step == 0 ? CTL_WELL : ctl_fail(ctl, "%s", error.text);
+}
+
+static enum ctl_status retry(struct ctl *ctl, const char *queue_id)
+{
+    struct store *store = ctl_store(ctl);
+    struct outcome error;
+    int count = store == NULL ? -1 : retry_now(store, queue_id, &error);
+
+    if (store == NULL)
+        return CTL_NOT_WELL;
+    if (count < 0)
+        return ctl_fail(ctl, "%s", error.text);
+    if (ctl->json) {
+        struct json_object *object = json_object_new_object();
+        json_object_object_add(object, "queue_id", json_object_new_string(queue_id));
+        json_object_object_add(object, "due", json_object_new_int(count));
+        ctl_print_json(object);
+    }
+    if (count == 0)
+        return ctl_fail(ctl,
+                        "no delivery with queue id %s waits; \"sendpostctl deliveries\" lists those that do",
+                        queue_id);
+    if (!ctl->json)
+        printf("%d due now; Postfix comes for it when its own time is up, or at once with: postqueue -i %s\n",
+               count, queue_id);
+    return CTL_WELL;
+}
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    if (ctl->operand_count == 0)
+        return list(ctl);
+    if (strcmp(ctl->operands[0], "retry") != 0)
+        return ctl_usage(ctl, "\"%s\" is not known here: say retry or nothing", ctl->operands[0]);
+    if (ctl->operand_count != 2)
+        return ctl_usage(ctl, "retry takes one queue id");
+    return retry(ctl, ctl->operands[1]);
+}
+
+const struct ctl_command ctl_deliveries = {
+    .name = "deliveries",
+    .synopsis = "[retry QUEUE_ID]",
+    .summary = "Show messages that wait for their next attempt, or make one due now",
+    .examples = "  sendpostctl deliveries\n"
+                "  sendpostctl deliveries retry 4bXyz1Qwz9 && postqueue -i 4bXyz1Qwz9\n",
+    .options = NULL,
+    .run = run,
+};

@@ -1,0 +1,212 @@
+/*
+ * sendpostctl explain: what policy would decide now about a message to a recipient, stage by stage, and why.
+ * Nothing is sent, no attempt is counted and no rate slot taken; DNS is asked where a delivery would ask it.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "policy/provider.h"
+#include "policy/return_path.h"
+#include "policy/suppression.h"
+#include "policy/validate.h"
+
+struct explanation {
+    struct ctl *ctl;
+    const struct config *config;
+    struct store *store;
+    struct dns_resolver *resolver;
+    const char *recipient, *sender, *nexthop;
+    int64_t deadline_ms;
+    struct json_object *stages;
+    const char *verdict; /* "relay", "drop", "defer" */
+};
+
+/* What a stage says. outcome: NULL when the message passes. */
+__attribute__((format(printf, 4, 5), nonnull(1, 2, 4))) static bool say(struct explanation *explanation,
+                                                                        const char *stage,
+                                                                        const struct outcome *outcome,
+                                                                        const char *format, ...)
+{
+    char text[2 * OUTCOME_TEXT_SIZE];
+    va_list arguments;
+    const char *word = outcome == NULL ? "pass" : outcome->class == OUTCOME_DROPPED ? "drop" : "defer";
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    AUTO_FREE char *clean = ctl_text(text);
+    struct json_object *object = json_object_new_object();
+    json_object_object_add(object, "stage", json_object_new_string(stage));
+    json_object_object_add(object, "decision", json_object_new_string(word));
+    json_object_object_add(object, "text", json_object_new_string(clean));
+    json_object_array_add(explanation->stages, object);
+    if (!explanation->ctl->json)
+        printf("%s%-5s%s  %-12s %s\n",
+               ctl_colour(outcome == NULL                     ? CTL_GREEN
+                          : outcome->class == OUTCOME_DROPPED ? CTL_RED
+                                                              : CTL_YELLOW),
+               word, ctl_colour(CTL_PLAIN), stage, clean);
+    if (outcome != NULL)
+        explanation->verdict = word;
+    return outcome == NULL;
+}
+
+static bool stop(struct explanation *explanation, const char *stage, const struct outcome *outcome)
+{
+    return say(explanation, stage, outcome, "%s %s", outcome->enhanced, outcome->text);
+}
+
+static bool explain_validation(struct explanation *explanation)
+{
+    struct validate_facts facts = {.sender = explanation->sender != NULL ? explanation->sender : "",
+                                   .recipient = explanation->recipient,
+                                   .from = "present"};
+    struct outcome outcome;
+
+    if (!validate(explanation->config, &facts, &outcome))
+        return stop(explanation, "validation", &outcome);
+    return say(explanation, "validation", NULL, "%s can be addressed", explanation->recipient);
+}
+
+static bool explain_suppression(struct explanation *explanation)
+{
+    struct outcome outcome;
+
+    if (!suppression_pass(explanation->store, explanation->config, explanation->recipient, &outcome))
+        return stop(explanation, "suppression", &outcome);
+    return say(explanation, "suppression", NULL,
+               explanation->config->suppression.enabled ? "not on the list" : "suppression.enabled is off");
+}
+
+static bool explain_return_path(struct explanation *explanation)
+{
+    const struct config *config = explanation->config;
+    struct return_path path;
+    struct outcome outcome;
+
+    if (explanation->sender == NULL)
+        return say(explanation, "return path", NULL,
+                   config->return_path.verify == VERIFY_OFF ? "return-path.verify is off"
+                                                            : "depends on the sender: say --sender ADDRESS");
+    if (!return_path_decide(config, explanation->store, explanation->resolver, NULL, explanation->sender,
+                            "UUID", explanation->deadline_ms, &path, &outcome))
+        return outcome.class == OUTCOME_DEFERRED
+                   ? stop(explanation, "return path", &outcome)
+                   : say(explanation, "return path", &outcome, "%s %s (sender domain %s: %s)",
+                         outcome.enhanced, outcome.text, *path.domain ? path.domain : "none", path.note);
+    return say(explanation, "return path", NULL, "MAIL FROM:<%s> (sender domain %s: %s)", path.sender,
+               *path.domain ? path.domain : "none", path.note);
+}
+
+static bool explain_provider(struct explanation *explanation)
+{
+    struct provider provider;
+    const char *name;
+
+    provider_find(explanation->config, explanation->store, explanation->resolver, explanation->recipient,
+                  explanation->deadline_ms, &provider);
+    name = provider_category_name(provider.category);
+    if (provider.how == PROVIDER_BY_DOMAIN)
+        return say(explanation, "provider", NULL, "%s, by the domain rule %s", name, provider.pattern);
+    if (provider.how == PROVIDER_BY_MX)
+        return say(explanation, "provider", NULL, "%s, by the MX rule %s for %s", name, provider.pattern,
+                   provider.host);
+    return say(explanation, "provider", NULL, "%s: %s", name,
+               *provider.note ? provider.note
+               : explanation->config->provider_lookup == PROVIDER_LOOKUP_DOMAIN
+                   ? "no rule for the domain, and MX hosts "
+                     "are not looked at (provider-lookup)"
+                   : "no rule for the domain or its MX hosts");
+}
+
+static bool explain_pool(struct explanation *explanation)
+{
+    static const char *const strategies[] = {[STRATEGY_FAILOVER] = "failover",
+                                             [STRATEGY_ROUND_ROBIN] = "round-robin",
+                                             [STRATEGY_WEIGHTED] = "weighted"};
+    const struct config *config = explanation->config;
+    const struct config_pool *pool = config_pool_for(config, explanation->nexthop, explanation->recipient);
+    AUTO_FREE char *members = xstrdup("");
+    struct outcome outcome;
+
+    if (pool == NULL) {
+        outcome_local(&outcome, "4.3.5",
+                      "no pool is named \"%s\"; add it to pools in %s, or correct the nexthop",
+                      explanation->nexthop, config->path);
+        return stop(explanation, "pool", &outcome);
+    }
+    for (size_t i = 0; i < pool->member_count; i++) {
+        char *longer =
+            xasprintf("%s%s%s", members, i > 0 ? ", " : "", config->tpsps[pool->members[i].tpsp].name);
+        free(members);
+        members = longer;
+    }
+    return say(explanation, "pool", NULL, "%s, %s: %s", pool->name, strategies[pool->strategy], members);
+}
+
+static enum ctl_status explain(struct explanation *explanation)
+{
+    /* the order of delivery/deliver.c; there is no message, so the retry ladder has nothing to say */
+    static bool (*const stages[])(struct explanation *) = {
+        explain_validation, explain_suppression, explain_return_path, explain_pool, explain_provider,
+    };
+    bool pass = true;
+
+    for (size_t i = 0; pass && i < sizeof stages / sizeof stages[0]; i++)
+        pass = stages[i](explanation);
+    if (explanation->ctl->json) {
+        struct json_object *object = json_object_new_object();
+        json_object_object_add(object, "recipient", json_object_new_string(explanation->recipient));
+        json_object_object_add(object, "decision", json_object_new_string(explanation->verdict));
+        json_object_object_add(object, "stages", explanation->stages);
+        ctl_print_json(object);
+    } else {
+        json_object_put(explanation->stages);
+    }
+    return pass ? CTL_WELL : CTL_NOT_WELL;
+}
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    const struct config *config;
+    const char *nexthop = ctl_option(ctl, "pool");
+    struct explanation explanation = {.ctl = ctl, .sender = ctl_option(ctl, "sender"), .verdict = "relay"};
+    enum ctl_status status;
+
+    if (ctl->operand_count != 1)
+        return ctl_usage(ctl, "one recipient is wanted");
+    config = ctl_config(ctl);
+    if (config == NULL || (explanation.store = ctl_store(ctl)) == NULL)
+        return CTL_NOT_WELL;
+    explanation.config = config;
+    explanation.recipient = ctl->operands[0];
+    explanation.nexthop = nexthop != NULL ? nexthop : "";
+    if (explanation.sender != NULL && strcmp(explanation.sender, "<>") == 0)
+        explanation.sender = "";
+    explanation.stages = json_object_new_array();
+    explanation.deadline_ms = clock_monotonic_ms() + config->delivery_timeout_ms;
+    explanation.resolver = dns_open((const char *const *)config->dns.servers.items, config->dns.servers.count,
+                                    (int)config->dns.timeout_ms);
+    status = explain(&explanation);
+    dns_close(explanation.resolver);
+    return status;
+}
+
+static const struct ctl_option options[] = {
+    {"sender", 's', "ADDRESS", "sender, in the envelope and in From:; <> is the null sender"},
+    {"pool", 'p', "POOL", "the nexthop that Postfix would give (default)"},
+    {.name = NULL},
+};
+
+const struct ctl_command ctl_explain = {
+    .name = "explain",
+    .synopsis = "RECIPIENT [--sender ADDRESS] [--pool POOL]",
+    .summary = "Say what would be decided now about a message, and why",
+    .examples = "  sendpostctl explain user@example.com --sender news@example.org\n",
+    .options = options,
+    .run = run,
+};

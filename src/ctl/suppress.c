@@ -1,0 +1,417 @@
+/* sendpostctl suppress: the list of addresses and domains that get no mail. See policy/suppression.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "policy/suppression_file.h"
+
+#define BATCH_ENTRIES 1000000     /* read and sorted in memory at once: about 100 MB */
+#define TRANSACTION_ENTRIES 20000 /* written at once: deliveries wait for no longer than this takes */
+#define ERRORS_SHOWN 20
+#define BAR_WIDTH 40
+
+/* --- add, del, check ------------------------------------------------------------------------------------------- */
+
+static struct json_object *entry_to_json(const struct suppression *entry)
+{
+    char since[CLOCK_RFC3339_SIZE];
+    struct json_object *object = json_object_new_object();
+
+    json_object_object_add(object, "address", json_object_new_string(entry->address));
+    json_object_object_add(object, "reason", json_object_new_string(suppression_reason_name(entry->reason)));
+    json_object_object_add(object, "date", json_object_new_string(clock_rfc3339(entry->since_ms, since)));
+    return object;
+}
+
+/* The operands in normal form, before anything is done with the first; false when one of them is no address. */
+static bool normalise_all(struct ctl *ctl, struct suppression **entries_r)
+{
+    size_t count = ctl->operand_count - 1;
+    struct suppression *entries = xcalloc(count, sizeof *entries);
+    const char *why;
+
+    *entries_r = entries;
+    for (size_t i = 0; i < count; i++)
+        if (!suppression_normalise(ctl->operands[i + 1], entries[i].address, &why)) {
+            ctl_usage(ctl, "\"%s\" is no address or domain: %s", ctl->operands[i + 1], why);
+            return false;
+        }
+    return true;
+}
+
+static bool read_reason(struct ctl *ctl, enum suppression_reason *reason_r)
+{
+    const char *reason = ctl_option(ctl, "reason");
+
+    if (reason == NULL || suppression_reason_by_name(reason, reason_r))
+        return true;
+    ctl_usage(ctl, "--reason is one of manual, unsubscribe, hard-bounce, spam-complaint");
+    return false;
+}
+
+static enum ctl_status end(struct ctl *ctl, struct json_object *answers, enum ctl_status status)
+{
+    if (ctl->json)
+        ctl_print_json(answers);
+    else
+        json_object_put(answers);
+    return status;
+}
+
+static enum ctl_status add(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
+{
+    struct json_object *added = json_object_new_array();
+    enum suppression_reason reason = SUPPRESSION_MANUAL;
+    struct outcome error;
+
+    if (!read_reason(ctl, &reason))
+        return end(ctl, added, CTL_USAGE);
+    for (size_t i = 0; i < count; i++) {
+        entries[i].reason = reason;
+        entries[i].since_ms = clock_realtime_ms();
+        if (!suppression_add(store, &entries[i], &error))
+            return end(ctl, added, ctl_fail(ctl, "%s", error.text));
+        json_object_array_add(added, entry_to_json(&entries[i]));
+        if (!ctl->json)
+            printf("%s suppressed (%s)\n", entries[i].address, suppression_reason_name(reason));
+    }
+    return end(ctl, added, CTL_WELL);
+}
+
+static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
+{
+    struct json_object *removed = json_object_new_array();
+    enum ctl_status status = CTL_WELL;
+    struct outcome error;
+
+    for (size_t i = 0; i < count; i++) {
+        int result = suppression_remove(store, entries[i].address, &error);
+        if (result < 0)
+            return end(ctl, removed, ctl_fail(ctl, "%s", error.text));
+        if (result == 0) {
+            status = ctl_fail(ctl, "%s is not on the list", entries[i].address);
+            continue;
+        }
+        json_object_array_add(removed, json_object_new_string(entries[i].address));
+        if (!ctl->json)
+            printf("%s no longer suppressed\n", entries[i].address);
+    }
+    return end(ctl, removed, status);
+}
+
+static struct json_object *answer_to_json(const struct suppression *asked, const struct suppression *found)
+{
+    struct json_object *answer = json_object_new_object();
+
+    json_object_object_add(answer, "address", json_object_new_string(asked->address));
+    json_object_object_add(answer, "suppressed", json_object_new_boolean(found != NULL));
+    if (found != NULL)
+        json_object_object_add(answer, "by", entry_to_json(found));
+    return answer;
+}
+
+/* Not well is what is suppressed: no mail goes there. */
+static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
+{
+    bool sub_address = ctl_config(ctl)->suppression.sub_address;
+    struct json_object *answers = json_object_new_array();
+    enum ctl_status status = CTL_WELL;
+    char since[CLOCK_RFC3339_SIZE];
+    struct outcome error;
+
+    for (size_t i = 0; i < count; i++) {
+        struct suppression found;
+        int result = suppression_find(store, entries[i].address, sub_address, &found, &error);
+        if (result < 0)
+            return end(ctl, answers, ctl_fail(ctl, "%s", error.text));
+        json_object_array_add(answers, answer_to_json(&entries[i], result > 0 ? &found : NULL));
+        status = result > 0 ? CTL_NOT_WELL : status;
+        if (ctl->json)
+            continue;
+        if (result > 0)
+            printf("%s suppressed by %s (%s since %.10s)\n", entries[i].address, found.address,
+                   suppression_reason_name(found.reason), clock_rfc3339(found.since_ms, since));
+        else
+            printf("%s not suppressed\n", entries[i].address);
+    }
+    return end(ctl, answers, status);
+}
+
+/* --- import ------------------------------------------------------------------------------------------------------ */
+
+struct import {
+    struct ctl *ctl;
+    struct store *store;
+    const char *name;
+    FILE *stream;
+    int64_t size; /* of the file; 0 when it is none */
+    struct suppression_file file;
+    uint64_t lines, imported, rejected;
+    struct batch_entry {
+        char *address;
+        uint64_t line;
+        int64_t since_ms;
+        enum suppression_reason reason;
+    } * batch;
+    size_t count;
+};
+
+static void show_progress(const struct import *import, const char *doing)
+{
+    int64_t done = import->size > 0 ? ftello(import->stream) : 0;
+    int percent = import->size > 0 && done >= 0 ? (int)(done * 100 / import->size) : 0;
+    int filled = percent * BAR_WIDTH / 100;
+
+    if (import->size == 0 || !isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r[%.*s%.*s] %3d %%  %" PRIu64 " lines, %s ", filled,
+            "########################################", BAR_WIDTH - filled,
+            "........................................", percent, import->lines, doing);
+}
+
+static void end_progress(const struct import *import)
+{
+    if (import->size > 0 && isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}
+
+static int by_address_and_line(const void *left, const void *right)
+{
+    const struct batch_entry *a = left, *b = right;
+    int order = strcmp(a->address, b->address);
+
+    return order != 0 ? order : a->line < b->line ? -1 : 1;
+}
+
+/* Sorted, so that the tree of the table grows at one end instead of everywhere; the later line counts. */
+static bool write_batch(struct import *import, struct outcome *error_r)
+{
+    bool good = true;
+
+    qsort(import->batch, import->count, sizeof *import->batch, by_address_and_line);
+    for (size_t i = 0; good && i < import->count; i++) {
+        struct suppression entry = {.reason = import->batch[i].reason, .since_ms = import->batch[i].since_ms};
+        snprintf(entry.address, sizeof entry.address, "%s", import->batch[i].address);
+        if (i % TRANSACTION_ENTRIES == 0)
+            good = (i == 0 || store_commit(import->store, error_r)) &&
+                   store_begin(import->store, STORE_NORMAL, error_r);
+        good = good && suppression_add(import->store, &entry, error_r);
+        if (i % TRANSACTION_ENTRIES == 0)
+            show_progress(import, "writing");
+    }
+    if (good && import->count > 0)
+        good = store_commit(import->store, error_r);
+    else
+        store_rollback(import->store);
+    if (good)
+        import->imported += import->count;
+    for (size_t i = 0; i < import->count; i++)
+        free(import->batch[i].address);
+    import->count = 0;
+    return good;
+}
+
+static void reject(struct import *import, const char *why)
+{
+    if (import->rejected++ == 0)
+        end_progress(import);
+    if (import->rejected <= ERRORS_SHOWN)
+        fprintf(stderr, "%s:%" PRIu64 ": %s\n", import->name, import->lines, why);
+    else if (import->rejected == ERRORS_SHOWN + 1)
+        fprintf(stderr, "%s: further errors are only counted\n", import->name);
+}
+
+static bool read_lines(struct import *import, struct outcome *error_r)
+{
+    AUTO_FREE char *line = NULL;
+    size_t size = 0;
+    const char *why;
+    struct suppression entry;
+    ssize_t length;
+
+    while ((length = getline(&line, &size, import->stream)) >= 0) {
+        import->lines++;
+        if (strlen(line) != (size_t)length) {
+            reject(import, "a NUL byte");
+            continue;
+        }
+        switch (suppression_file_read(&import->file, line, &entry, &why)) {
+        case SUPPRESSION_ENTRY:
+            import->batch[import->count++] =
+                (struct batch_entry){xstrdup(entry.address), import->lines, entry.since_ms, entry.reason};
+            break;
+        case SUPPRESSION_ERROR:
+            reject(import, why);
+            break;
+        case SUPPRESSION_NOTHING:
+            break;
+        }
+        if (import->lines % TRANSACTION_ENTRIES == 0)
+            show_progress(import, "reading");
+        if (import->count == BATCH_ENTRIES && !write_batch(import, error_r))
+            return false;
+    }
+    if (ferror(import->stream)) {
+        outcome_local(error_r, "4.3.0", "%s: %s", import->name, strerror(errno));
+        return false;
+    }
+    return write_batch(import, error_r);
+}
+
+static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *stream)
+{
+    struct import import = {.ctl = ctl, .name = name, .stream = stream, .file.since_ms = clock_realtime_ms()};
+    struct stat status;
+    struct outcome error;
+
+    if (!read_reason(ctl, &import.file.reason))
+        return CTL_USAGE;
+    import.store = ctl_store(ctl);
+    if (import.store == NULL)
+        return CTL_NOT_WELL;
+    if (fstat(fileno(stream), &status) == 0 && S_ISREG(status.st_mode))
+        import.size = status.st_size;
+    import.batch = xcalloc(BATCH_ENTRIES, sizeof *import.batch);
+    bool good = read_lines(&import, &error);
+    end_progress(&import);
+    free(import.batch);
+    if (ctl->json) {
+        struct json_object *counts = json_object_new_object();
+        json_object_object_add(counts, "imported", json_object_new_int64((int64_t)import.imported));
+        json_object_object_add(counts, "rejected", json_object_new_int64((int64_t)import.rejected));
+        ctl_print_json(counts);
+    } else {
+        printf("%" PRIu64 " imported, %" PRIu64 " rejected\n", import.imported, import.rejected);
+    }
+    if (!good)
+        return ctl_fail(ctl, "%s", error.text);
+    return import.rejected > 0 ? CTL_NOT_WELL : CTL_WELL;
+}
+
+static enum ctl_status import_file(struct ctl *ctl, const char *name)
+{
+    if (strcmp(name, "-") == 0)
+        return import_stream(ctl, "standard input", stdin);
+    AUTO_FCLOSE FILE *stream = fopen(name, "re");
+    if (stream == NULL)
+        return ctl_fail(ctl, "%s: %s", name, strerror(errno));
+    return import_stream(ctl, name, stream);
+}
+
+/* --- export ------------------------------------------------------------------------------------------------------ */
+
+static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream, struct outcome *error_r)
+{
+    sqlite3_stmt *rows =
+        store_statement(store, "SELECT address, reason, since_ms FROM suppression ORDER BY address", error_r);
+    const char *separator = "[";
+    int step = -1;
+
+    if (rows != NULL && !ctl->json)
+        fputs(SUPPRESSION_FILE_HEADER "\n", stream);
+    while (rows != NULL && (step = store_step(store, rows, error_r)) > 0) {
+        struct suppression entry = {.reason = (enum suppression_reason)sqlite3_column_int(rows, 1),
+                                    .since_ms = sqlite3_column_int64(rows, 2)};
+        snprintf(entry.address, sizeof entry.address, "%s", (const char *)sqlite3_column_text(rows, 0));
+        if (ctl->json) { /* a row at a time: there may be millions */
+            struct json_object *object = entry_to_json(&entry);
+            fprintf(stream, "%s\n %s", separator, json_object_to_json_string(object));
+            json_object_put(object);
+            separator = ",";
+        } else {
+            AUTO_FREE char *line = suppression_file_line(&entry);
+            fprintf(stream, "%s\n", line);
+        }
+    }
+    if (ctl->json)
+        fprintf(stream, "%s\n]\n", *separator == '[' ? "[" : "");
+    return step == 0;
+}
+
+static enum ctl_status export_file(struct ctl *ctl, const char *name)
+{
+    struct store *store = ctl_store(ctl);
+    bool to_stdout = strcmp(name, "-") == 0;
+    int descriptor =
+        store == NULL || to_stdout ? -1 : open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FILE *stream = to_stdout ? stdout : descriptor < 0 ? NULL : fdopen(descriptor, "w");
+    struct outcome error;
+
+    if (store == NULL)
+        return CTL_NOT_WELL;
+    if (stream == NULL)
+        return ctl_fail(ctl, "%s: %s", name, strerror(errno));
+    bool read = export_rows(ctl, store, stream, &error);
+    bool written = fflush(stream) == 0 && !ferror(stream);
+    int reason = errno;
+    if (!to_stdout && fclose(stream) != 0 && written) {
+        reason = errno;
+        written = false;
+    }
+    if (!read)
+        return ctl_fail(ctl, "%s", error.text);
+    return written ? CTL_WELL : ctl_fail(ctl, "%s: %s; the list is not complete", name, strerror(reason));
+}
+
+/* --- the command --------------------------------------------------------------------------------------------------- */
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    static const struct {
+        const char *verb;
+        enum ctl_status (*on_entries)(struct ctl *, struct store *, struct suppression *, size_t);
+        enum ctl_status (*on_file)(struct ctl *, const char *);
+    } verbs[] = {{"add", add, NULL},
+                 {"del", del, NULL},
+                 {"check", check, NULL},
+                 {"import", NULL, import_file},
+                 {"export", NULL, export_file}};
+
+    for (size_t i = 0; ctl->operand_count > 0 && i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(ctl->operands[0], verbs[i].verb) != 0)
+            continue;
+        if (verbs[i].on_file != NULL) {
+            bool optional = verbs[i].on_file == export_file && ctl->operand_count == 1;
+            return optional || ctl->operand_count == 2
+                       ? verbs[i].on_file(ctl, optional ? "-" : ctl->operands[1])
+                       : ctl_usage(ctl, "%s takes one file, or - for standard input or output",
+                                   verbs[i].verb);
+        }
+        if (ctl->operand_count < 2)
+            return ctl_usage(ctl, "%s takes addresses or domains", verbs[i].verb);
+        struct suppression *entries = NULL;
+        enum ctl_status status = CTL_USAGE;
+        if (normalise_all(ctl, &entries)) {
+            struct store *store = ctl_store(ctl);
+            status = store == NULL ? CTL_NOT_WELL
+                                   : verbs[i].on_entries(ctl, store, entries, ctl->operand_count - 1);
+        }
+        free(entries);
+        return status;
+    }
+    return ctl_usage(ctl, "first comes add, del, check, import or export");
+}
+
+static const struct ctl_option options[] = {
+    {"reason", 'r', "REASON", "manual, unsubscribe, hard-bounce or spam-complaint (manual)"},
+    {.name = NULL},
+};
+
+const struct ctl_command ctl_suppress = {
+    .name = "suppress",
+    .synopsis = "add|del|check ADDRESS… | import FILE | export [FILE] [--reason R]",
+    .summary = "Addresses and domains that get no mail",
+    .examples = "  sendpostctl suppress add user@example.com example.net --reason unsubscribe\n"
+                "  sendpostctl suppress check user@example.com\n"
+                "  sendpostctl suppress import complaints.csv --reason spam-complaint\n"
+                "  sendpostctl suppress export backup.csv\n",
+    .options = options,
+    .run = run,
+};
