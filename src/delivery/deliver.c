@@ -8,6 +8,7 @@
 #include "delivery/delivery.h"
 #include "delivery/identity.h"
 #include "delivery/status.h"
+#include "policy/pool.h"
 
 /* --- identify ---------------------------------------------------------------------------------------- */
 
@@ -67,14 +68,17 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
 
 static void relay(struct delivery *delivery)
 {
-    const struct config *config = delivery->context->config;
-    const struct config_pool *pool = delivery->pool;
+    const struct deliver_context *context = delivery->context;
+    const struct config_tpsp *tpsp;
+    struct pool_cursor cursor;
 
-    for (size_t i = 0; i < pool->member_count; i++) {
-        relay_to(delivery, &config->tpsps[pool->members[i].tpsp]);
-        if (delivery->outcome.class != OUTCOME_DEFERRED || delivery->outcome.cause != CAUSE_HOST)
-            break;
+    pool_begin(&cursor, context->config, delivery->pool, context->rates, delivery->provider.category,
+               delivery_work_deadline(context));
+    while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
+        relay_to(delivery, tpsp);
+        pool_report(&cursor, &delivery->outcome, delivery->relay.contacted);
     }
+    pool_end(&cursor);
 }
 
 /* --- report -------------------------------------------------------------------------------------------------- */

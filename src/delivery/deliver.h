@@ -15,11 +15,13 @@
 #include "delivery/request.h"
 #include "delivery/status.h"
 #include "event/event_report.h"
+#include "policy/rate_table.h"
 #include "relay/relay.h"
 
 struct deliver_context {
     const struct config *config;
     struct store *store;
+    struct rate_table *rates;
     struct relay_session *relay;
     struct event_reporter *reporter;
     struct dns_resolver *resolver;

@@ -82,8 +82,10 @@ static void run(const struct config *config, const struct delivery_request *requ
     if (request->dry_run) {
         deliver_dry_run(&context, request, message, stdout, result_r, text_r);
         fflush(stdout);
-    } else if (!store_open(&context.store, config->state_dir, &error)) {
+    } else if (!store_open(&context.store, config->state_dir, &error) ||
+               !rate_table_open(&context.rates, config->state_dir, &rate_clock_system, &error)) {
         result_from_error(result_r, &error, text_r);
+        store_close(context.store);
     } else {
         context.trace = request->verbose ? stderr : NULL;
         context.resolver = dns_open((const char *const *)config->dns.servers.items, config->dns.servers.count,
@@ -95,6 +97,7 @@ static void run(const struct config *config, const struct delivery_request *requ
         event_reporter_close(context.reporter);
         relay_close(context.relay);
         dns_close(context.resolver);
+        rate_table_close(context.rates);
         store_close(context.store);
     }
     message_free(message);
