@@ -12,7 +12,8 @@
 
 /* --- opening ------------------------------------------------------------------------------------------ */
 
-static bool read_builtin(struct classify_rules *rules, struct outcome *error_r)
+static bool read_lines(struct classify_rules *rules, const char *name, const char *const lines[],
+                       size_t count, struct outcome *error_r)
 {
     char *text = NULL;
     size_t length = 0;
@@ -20,13 +21,13 @@ static bool read_builtin(struct classify_rules *rules, struct outcome *error_r)
     bool well;
 
     if (stream == NULL) {
-        outcome_local(error_r, "4.3.0", "classify: out of memory");
+        outcome_local(error_r, "4.3.0", "%s: out of memory", name);
         return false;
     }
-    for (size_t i = 0; i < classify_builtin_count; i++)
-        fprintf(stream, "%s\n", classify_builtin[i]);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stream, "%s\n", lines[i]);
     fclose(stream);
-    well = classify_rules_read(rules, CLASSIFY_BUILTIN, text, length, error_r);
+    well = classify_rules_read(rules, name, text, length, error_r);
     free(text);
     return well;
 }
@@ -62,7 +63,8 @@ static bool read_file(struct classify_rules *rules, struct outcome *error_r)
 /* The rules read so far become a rule set together with ours; on failure they are freed. */
 static struct classify_rules *complete(struct classify_rules *rules, bool well, struct outcome *error_r)
 {
-    if (well && read_builtin(rules, error_r) && classify_rules_finish(rules, error_r))
+    if (well && read_lines(rules, CLASSIFY_BUILTIN, data_classify, data_classify_count, error_r) &&
+        classify_rules_finish(rules, error_r))
         return rules;
     classify_close(rules);
     return NULL;
@@ -84,6 +86,17 @@ struct classify_rules *classify_parse(const char *name, const char *text, size_t
     struct classify_rules *rules = xcalloc(1, sizeof *rules);
 
     return complete(rules, classify_rules_read(rules, name, text, length, error_r), error_r);
+}
+
+struct classify_rules *classify_compile(const char *name, const char *const lines[], size_t count,
+                                        struct outcome *error_r)
+{
+    struct classify_rules *rules = xcalloc(1, sizeof *rules);
+
+    if (read_lines(rules, name, lines, count, error_r) && classify_rules_finish(rules, error_r))
+        return rules;
+    classify_close(rules);
+    return NULL;
 }
 
 void classify_close(struct classify_rules *rules)
@@ -125,6 +138,12 @@ static bool number_fits(unsigned short pattern, unsigned short number)
     return pattern == CLASSIFY_ANY || pattern == number;
 }
 
+/* No code at all has class 0, which "*" does not stand for. */
+static bool class_fits(unsigned short pattern, unsigned char class)
+{
+    return pattern == CLASSIFY_ANY ? class != 0 : pattern == class;
+}
+
 static bool condition_holds(const struct classify_condition *condition, const struct codes *codes)
 {
     bool code = condition->code_count == 0, status = condition->status_count == 0;
@@ -132,7 +151,7 @@ static bool condition_holds(const struct classify_condition *condition, const st
     for (size_t i = 0; i < condition->code_count && !code; i++)
         code = code_fits(condition->codes[i], codes->reply);
     for (size_t i = 0; i < condition->status_count && !status; i++)
-        status = codes->status.class != 0 && number_fits(condition->statuses[i].class, codes->status.class) &&
+        status = class_fits(condition->statuses[i].class, codes->status.class) &&
                  number_fits(condition->statuses[i].subject, codes->status.subject) &&
                  number_fits(condition->statuses[i].detail, codes->status.detail);
     return code && status;

@@ -76,13 +76,14 @@ static bool read_code(struct classify_condition *condition, const char *item, si
     return true;
 }
 
-/* "5.1.1", "*.2.*" */
+/* "5.1.1", "*.2.*", "none" */
 static bool read_status(struct classify_condition *condition, const char *item, size_t length)
 {
-    unsigned short part[3];
-    size_t at = 0;
+    unsigned short part[3] = {CLASSIFY_NONE, CLASSIFY_ANY, CLASSIFY_ANY};
+    bool none = length == 4 && memcmp(item, "none", 4) == 0;
+    size_t at = none ? length : 0;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3 && !none; i++) {
         size_t begin = at;
         unsigned value = 0;
 
@@ -144,7 +145,8 @@ static bool read_condition(struct reader *reader, struct classify_condition *con
         size_t term = strcspn(line + at, " }");
 
         if (term > 0 && !read_term(condition, line + at, term))
-            return fail(reader, "a condition is code=550,5xx or status=5.1.1,*.2.*, at most 8 of a kind");
+            return fail(reader,
+                        "a condition is code=550,5xx or status=5.1.1,*.2.*,none, at most 8 of a kind");
         at += term + 1;
     }
     if (condition->code_count + condition->status_count == 0)

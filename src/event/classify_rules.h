@@ -22,6 +22,7 @@ struct classify_section {
 };
 
 #define CLASSIFY_ANY 0xffff
+#define CLASSIFY_NONE 0 /* as a class: there is no enhanced code */
 
 struct classify_condition {
     size_t code_count, status_count;       /* 0: no condition */
@@ -66,8 +67,14 @@ bool classify_rules_read(struct classify_rules *rules, const char *file, const c
 /* After the last read. */
 bool classify_rules_finish(struct classify_rules *rules, struct outcome *error_r) __attribute__((nonnull));
 
-/* data/classify, compiled in. */
-extern const char *const classify_builtin[];
-extern const size_t classify_builtin_count;
+/* A rule set of these lines alone: for other data files of the same form. */
+struct classify_rules *classify_compile(const char *name, const char *const lines[], size_t count,
+                                        struct outcome *error_r) __attribute__((nonnull));
+
+/* data/classify and data/notices, compiled in: a string a line. */
+extern const char *const data_classify[];
+extern const size_t data_classify_count;
+extern const char *const data_notices[];
+extern const size_t data_notices_count;
 
 #endif

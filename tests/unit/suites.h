@@ -6,6 +6,7 @@
 
 Suite *address_suite(void);
 Suite *breaker_suite(void);
+Suite *bounce_report_suite(void);
 Suite *classify_suite(void);
 Suite *config_suite(void);
 Suite *dns_suite(void);

@@ -9,6 +9,7 @@ int main(void)
 
     srunner_add_suite(runner, address_suite());
     srunner_add_suite(runner, breaker_suite());
+    srunner_add_suite(runner, bounce_report_suite());
     srunner_add_suite(runner, classify_suite());
     srunner_add_suite(runner, config_suite());
     srunner_add_suite(runner, dns_suite());

@@ -1,0 +1,335 @@
+#include "bounce/mime.h"
+
+#include <ctype.h>
+#include <gmime/gmime.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+
+#define DEPTH_MAX 16
+
+struct walk {
+    struct mime_report *report;
+    GString *notice, *html, *fields, *returned;
+    unsigned parts;
+};
+
+/* --- texts ---------------------------------------------------------------------------------------- */
+
+static void append(GString *text, const char *bytes, size_t length)
+{
+    if (text->len >= MIME_TEXT_MAX)
+        return;
+    if (length > MIME_TEXT_MAX - text->len)
+        length = MIME_TEXT_MAX - text->len;
+    for (size_t i = 0; i < length; i++)
+        if (bytes[i] != '\r' && bytes[i] != '\0')
+            g_string_append_c(text, bytes[i]);
+    g_string_append_c(text, '\n');
+}
+
+/* The content of a leaf, decoded and in UTF-8, as far as its charset is known. */
+static void append_part(GString *text, GMimePart *part)
+{
+    GMimeDataWrapper *content = g_mime_part_get_content(part);
+    const char *charset = g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
+    GMimeStream *memory, *stream;
+    GMimeFilter *filter = NULL;
+    GByteArray *bytes;
+
+    if (content == NULL)
+        return;
+    memory = g_mime_stream_mem_new();
+    stream = g_mime_stream_filter_new(memory);
+    if (charset != NULL && g_ascii_strcasecmp(charset, "utf-8") != 0 &&
+        g_ascii_strcasecmp(charset, "us-ascii") != 0)
+        filter = g_mime_filter_charset_new(charset, "utf-8");
+    if (filter != NULL) {
+        g_mime_stream_filter_add(GMIME_STREAM_FILTER(stream), filter);
+        g_object_unref(filter);
+    }
+    g_mime_data_wrapper_write_to_stream(content, stream);
+    g_mime_stream_flush(stream);
+    bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(memory));
+    if (bytes != NULL)
+        append(text, (const char *)bytes->data, bytes->len);
+    g_object_unref(stream);
+    g_object_unref(memory);
+}
+
+/* A tag that ends a line in a browser ends it here; the others leave nothing. */
+static bool breaks_line(const char *tag)
+{
+    static const char *const names[] = {"br", "p",   "/p", "div", "/div", "tr", "/tr",
+                                        "td", "/td", "li", "/h",  "hr",   "pre"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (g_ascii_strncasecmp(tag, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static size_t append_entity(GString *text, const char *from)
+{
+    static const struct {
+        const char *name;
+        char plain;
+    } entities[] = {{"&lt;", '<'},   {"&gt;", '>'},   {"&amp;", '&'}, {"&nbsp;", ' '},
+                    {"&quot;", '"'}, {"&#39;", '\''}, {"&#64;", '@'}};
+
+    for (size_t i = 0; i < sizeof entities / sizeof entities[0]; i++)
+        if (g_ascii_strncasecmp(from, entities[i].name, strlen(entities[i].name)) == 0) {
+            g_string_append_c(text, entities[i].plain);
+            return strlen(entities[i].name);
+        }
+    g_string_append_c(text, '&');
+    return 1;
+}
+
+/* HTML becomes lines of plain text: enough to find words and addresses, no more. */
+static void append_html(GString *text, const char *html)
+{
+    while (*html != '\0' && text->len < MIME_TEXT_MAX) {
+        if (*html == '<') {
+            const char *end = strchr(html, '>');
+
+            if (end == NULL)
+                return;
+            if (breaks_line(html + 1))
+                g_string_append_c(text, '\n');
+            if (g_ascii_strncasecmp(html + 1, "style", 5) == 0 ||
+                g_ascii_strncasecmp(html + 1, "script", 6) == 0) {
+                end = strstr(end, "</");
+                if (end == NULL)
+                    return;
+                end--;
+            }
+            html = end + 1;
+        } else if (*html == '&') {
+            html += append_entity(text, html);
+        } else {
+            g_string_append_c(text, *html == '\n' ? ' ' : *html);
+            html++;
+        }
+    }
+}
+
+/* --- structure -------------------------------------------------------------------------------------- */
+
+static void append_headers(GString *text, GMimeObject *object)
+{
+    char *headers = g_mime_object_get_headers(object, NULL);
+
+    if (headers != NULL)
+        append(text, headers, strlen(headers));
+    g_free(headers);
+}
+
+static bool is_report(GMimeObject *part)
+{
+    const char *type;
+
+    if (part == NULL ||
+        !g_mime_content_type_is_type(g_mime_object_get_content_type(part), "multipart", "report"))
+        return false;
+    type = g_mime_object_get_content_type_parameter(part, "report-type");
+    return type != NULL && g_ascii_strcasecmp(type, "delivery-status") == 0;
+}
+
+static void walk_leaf(struct walk *walk, GMimeObject *object)
+{
+    GMimeContentType *type = g_mime_object_get_content_type(object);
+    const char *media = g_mime_content_type_get_media_type(type);
+    const char *sub = g_mime_content_type_get_media_subtype(type);
+    bool message = media != NULL && g_ascii_strcasecmp(media, "message") == 0;
+    bool text = media != NULL && g_ascii_strcasecmp(media, "text") == 0;
+
+    if (!GMIME_IS_PART(object) || sub == NULL)
+        return;
+    if (strstr(sub, "delivery-status") != NULL ||
+        (message && g_ascii_strcasecmp(sub, "delivery-status") == 0))
+        append_part(walk->fields, GMIME_PART(object));
+    else if (message && g_ascii_strcasecmp(sub, "feedback-report") == 0)
+        walk->report->is_feedback = true;
+    else if (message && strstr(sub, "disposition-notification") != NULL)
+        walk->report->is_disposition = true;
+    else if (message || (text && g_ascii_strcasecmp(sub, "rfc822-headers") == 0))
+        append_part(walk->returned, GMIME_PART(object));
+    else if (text && g_ascii_strcasecmp(sub, "html") == 0)
+        append_part(walk->html, GMIME_PART(object));
+    else if (text && walk->returned->len == 0)
+        append_part(walk->notice, GMIME_PART(object));
+}
+
+static void walk_part(struct walk *walk, GMimeObject *object, unsigned depth)
+{
+    if (object == NULL || depth > DEPTH_MAX || ++walk->parts > MIME_PARTS_MAX)
+        return;
+    if (GMIME_IS_MULTIPART(object)) {
+        int count = g_mime_multipart_get_count(GMIME_MULTIPART(object));
+
+        for (int i = 0; i < count && walk->parts <= MIME_PARTS_MAX; i++)
+            walk_part(walk, g_mime_multipart_get_part(GMIME_MULTIPART(object), i), depth + 1);
+    } else if (GMIME_IS_MESSAGE_PART(object)) {
+        GMimeMessage *message = g_mime_message_part_get_message(GMIME_MESSAGE_PART(object));
+
+        if (message == NULL)
+            return;
+        /* a report that somebody forwarded as an attachment */
+        if (is_report(g_mime_message_get_mime_part(message)) && walk->fields->len == 0)
+            walk_part(walk, g_mime_message_get_mime_part(message), depth + 1);
+        else
+            append_headers(walk->returned, GMIME_OBJECT(message));
+    } else {
+        walk_leaf(walk, object);
+    }
+}
+
+/* What follows the first empty line. */
+static const char *body_of(const char *bytes, size_t length, size_t *body_length_r)
+{
+    for (size_t i = 0; i + 1 < length; i++) {
+        size_t next = i + 1 + (bytes[i + 1] == '\r' && i + 2 < length);
+
+        if (bytes[i] == '\n' && bytes[next] == '\n') {
+            *body_length_r = length - next - 1;
+            return bytes + next + 1;
+        }
+    }
+    *body_length_r = 0;
+    return bytes;
+}
+
+static char *header(GMimeMessage *message, const char *name)
+{
+    const char *value = g_mime_object_get_header(GMIME_OBJECT(message), name);
+
+    return xstrdup(value ? value : "");
+}
+
+static void read_headers(struct mime_report *report, GMimeMessage *message)
+{
+    GDateTime *date = g_mime_message_get_date(message);
+    const char *subject = g_mime_message_get_subject(message);
+
+    report->subject = xstrdup(subject ? subject : "");
+    report->from = header(message, "From");
+    report->to = header(message, "To");
+    report->return_path = header(message, "Return-Path");
+    report->failed_recipients = header(message, "X-Failed-Recipients");
+    report->auto_submitted = header(message, "Auto-Submitted");
+    report->date_ms = date ? g_date_time_to_unix(date) * 1000 : 0;
+}
+
+static char *take(GString *text)
+{
+    char *copy = xstrdup(text->str);
+
+    g_string_free(text, TRUE);
+    return copy;
+}
+
+static void silence(const char *domain, GLogLevelFlags level, const char *message, void *data)
+{
+    (void)domain, (void)level, (void)message, (void)data;
+}
+
+void mime_init(void)
+{
+    g_mime_init();
+    /* it complains about what it reads, on the descriptor that pipe(8) reads */
+    g_log_set_default_handler(silence, NULL);
+}
+
+void mime_read(struct mime_report *report_r, const char *bytes, size_t length)
+{
+    struct walk walk = {.report = report_r,
+                        .notice = g_string_new(NULL),
+                        .html = g_string_new(NULL),
+                        .fields = g_string_new(NULL),
+                        .returned = g_string_new(NULL)};
+    GMimeStream *stream;
+    GMimeParser *parser;
+    GMimeMessage *message;
+
+    memset(report_r, 0, sizeof *report_r);
+    if (length > MIME_MESSAGE_MAX)
+        length = MIME_MESSAGE_MAX;
+    if (length > 5 && memcmp(bytes, "From ", 5) == 0) { /* the separator line of a mailbox file */
+        const char *end = memchr(bytes, '\n', length);
+        size_t line = end ? (size_t)(end + 1 - bytes) : length;
+
+        bytes += line;
+        length -= line;
+    }
+    stream = g_mime_stream_mem_new_with_buffer(bytes, length);
+    parser = g_mime_parser_new_with_stream(stream);
+    message = g_mime_parser_construct_message(parser, NULL);
+    if (message != NULL) {
+        read_headers(report_r, message);
+        walk_part(&walk, g_mime_message_get_mime_part(message), 0);
+        g_object_unref(message);
+    } else {
+        report_r->subject = xstrdup("");
+        report_r->from = xstrdup("");
+        report_r->to = xstrdup("");
+        report_r->return_path = xstrdup("");
+        report_r->failed_recipients = xstrdup("");
+        report_r->auto_submitted = xstrdup("");
+    }
+    g_object_unref(parser);
+    g_object_unref(stream);
+
+    if (strspn(walk.notice->str, " \t\n") == walk.notice->len)
+        append_html(walk.notice, walk.html->str);
+    if (walk.notice->len + walk.fields->len == 0) { /* multipart without a part, for one */
+        size_t body_length;
+        const char *body = body_of(bytes, length, &body_length);
+
+        append(walk.notice, body, body_length);
+    }
+    g_string_free(walk.html, TRUE);
+    report_r->notice = take(walk.notice);
+    report_r->fields = take(walk.fields);
+    report_r->returned = take(walk.returned);
+}
+
+void mime_clear(struct mime_report *report)
+{
+    char **texts[] = {
+        &report->notice,        &report->fields, &report->returned,    &report->subject,
+        &report->from,          &report->to,     &report->return_path, &report->failed_recipients,
+        &report->auto_submitted};
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        free(*texts[i]);
+        *texts[i] = NULL;
+    }
+}
+
+bool mime_field(const char *header, const char *name, char *value_r, size_t size)
+{
+    size_t name_length = strlen(name);
+
+    for (const char *line = header; line != NULL && *line != '\0';
+         line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+        const char *at = line + name_length;
+        size_t length = 0;
+
+        if (g_ascii_strncasecmp(line, name, name_length) != 0 || *at != ':')
+            continue;
+        for (at++; *at != '\0' && length + 1 < size; at++) {
+            if (*at == '\n' && at[1] != ' ' && at[1] != '\t')
+                break;
+            if ((*at == '\n' || *at == ' ' || *at == '\t') && (length == 0 || value_r[length - 1] == ' '))
+                continue;
+            value_r[length++] = *at == '\n' || *at == '\t' ? ' ' : *at;
+        }
+        while (length > 0 && value_r[length - 1] == ' ')
+            length--;
+        value_r[length] = '\0';
+        return true;
+    }
+    return false;
+}
