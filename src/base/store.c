@@ -453,21 +453,26 @@ sqlite3_stmt *store_statement(struct store *store, const char *sql, struct outco
     return prepared;
 }
 
-int store_step(struct store *store, sqlite3_stmt *statement, struct outcome *error_r)
+static int step(struct store *store, sqlite3_stmt *statement, const char *verb, struct outcome *error_r)
 {
     int result = sqlite3_step(statement);
 
     if (result == SQLITE_ROW)
         return 1;
     if (result != SQLITE_DONE)
-        store_error(store, sqlite3_stmt_readonly(statement) ? "read" : "write", error_r);
+        store_error(store, verb, error_r);
     sqlite3_reset(statement);
     return result == SQLITE_DONE ? 0 : -1;
 }
 
+int store_step(struct store *store, sqlite3_stmt *statement, struct outcome *error_r)
+{
+    return step(store, statement, "read", error_r);
+}
+
 bool store_run(struct store *store, sqlite3_stmt *statement, struct outcome *error_r)
 {
-    int row = store_step(store, statement, error_r);
+    int row = step(store, statement, "write", error_r);
 
     sqlite3_reset(statement);
     return row >= 0;
