@@ -274,7 +274,17 @@ static size_t find_mentions(struct mention *mentions, const char *text, size_t l
 
 /* --- the lines about an address ------------------------------------------------------------------------------ */
 
-/* From begin, without the lines that begin with another of the addresses. */
+/* The line begins with an address, and not with this one: what follows is about that. */
+static bool begins_another(const struct line *line, const char *address)
+{
+    const char *at = memchr(line->text, '@', line->length);
+    char other[ADDRESS_SIZE];
+    size_t begin, end;
+
+    return at != NULL && address_around(line, (size_t)(at - line->text), &begin, &end, other) &&
+           strength_of(line, begin) == STRENGTH_START && strcasecmp(other, address) != 0;
+}
+
 static void append_lines(FILE *out, const char *text, size_t begin, size_t end)
 {
     if (end > begin)
@@ -297,6 +307,8 @@ char *notice_about(const char *text, size_t length, const char *address)
             if (left == 0 && has(before.text, before.length, ">>>")) /* the command that this line answers */
                 fprintf(out, "%.*s\n", (int)before.length, before.text);
             left = 1 + LINES_AFTER;
+        } else if (begins_another(&line, address)) {
+            left = 0;
         }
         if (left > 0 && !is_blank(&line)) {
             fprintf(out, "%.*s\n", (int)line.length, line.text);

@@ -19,6 +19,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_deliveries,
     &ctl_suppress,
     &ctl_explain,
+    &ctl_classify,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

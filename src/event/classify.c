@@ -70,6 +70,13 @@ static struct classify_rules *complete(struct classify_rules *rules, bool well, 
     return NULL;
 }
 
+char *classify_path(const char *config_path)
+{
+    const char *slash = strrchr(config_path, '/');
+
+    return xasprintf("%.*sclassify", slash != NULL ? (int)(slash + 1 - config_path) : 0, config_path);
+}
+
 struct classify_rules *classify_open(const char *path, struct outcome *error_r)
 {
     struct classify_rules *rules = xcalloc(1, sizeof *rules);

@@ -21,6 +21,9 @@
 #define CLASSIFY_FILE SYSCONFDIR "/classify" /* the postmaster's own rules; need not exist */
 #define CLASSIFY_TEXT_MAX 4096               /* bytes of a text that are looked at */
 
+/* The same beside another configuration file: where its programs look. The caller frees. */
+char *classify_path(const char *config_path) __attribute__((nonnull, returns_nonnull));
+
 struct classify_rules;
 
 struct classify_result {

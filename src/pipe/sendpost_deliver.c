@@ -3,9 +3,7 @@
  * REQUEST_DESCRIPTOR, the message on standard input; the result goes back over REQUEST_DESCRIPTOR. What is printed here, or by any
  * library, ends in the log.
  */
-#include <errno.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,46 +17,10 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
+#include "delivery/channel.h"
 #include "delivery/deliver.h"
 
 #define DRY_RUN_SPOOL "/tmp" /* a dry run leaves the state directory alone */
-
-static bool transfer(bool write_it, char *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t done =
-            write_it ? write(REQUEST_DESCRIPTOR, bytes, length) : read(REQUEST_DESCRIPTOR, bytes, length);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        bytes += done;
-        length -= (size_t)done;
-    }
-    return true;
-}
-
-static bool receive_request(struct delivery_request *request_r, char **payload_r)
-{
-    unsigned char length[4];
-
-    if (!transfer(false, (char *)length, sizeof length))
-        return false;
-    size_t payload = (size_t)length[0] << 24 | (size_t)length[1] << 16 | (size_t)length[2] << 8 | length[3];
-    if (payload > REQUEST_FRAME_MAX)
-        return false;
-    *payload_r = xmalloc(payload);
-    return transfer(false, *payload_r, payload) && request_decode(*payload_r, payload, request_r);
-}
-
-static void send_result(const struct delivery_result *result)
-{
-    AUTO_FREE char *frame = NULL;
-    size_t length = result_encode(result, &frame);
-
-    if (length > 0)
-        transfer(true, frame, length);
-}
 
 static void result_from_error(struct delivery_result *result_r, const struct outcome *error,
                               char text_r[STATUS_TEXT_SIZE])
@@ -117,7 +79,7 @@ int main(void)
     signal(SIGTERM, SIG_IGN); /* finishing and recording what was begun is the safe way to end */
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stderr, NULL, _IOLBF, 0);
-    if (!receive_request(&request, &payload)) {
+    if (!channel_receive(&request, &payload)) {
         fputs("sendpost-deliver is started by sendpost-pipe, not by hand\n", stderr);
         return EX_USAGE;
     }
@@ -129,10 +91,10 @@ int main(void)
         outcome_local(&error, "4.3.5", "--uuid %s is no UUID", request.uuid);
         result_from_error(&result, &error, text);
     } else {
-        send_result(&(struct delivery_result){.deadline_s = (int)(config->delivery_timeout_ms / 1000)});
+        channel_send(&(struct delivery_result){.deadline_s = (int)(config->delivery_timeout_ms / 1000)});
         run(config, &request, start_ms + config->delivery_timeout_ms, &result, text);
     }
-    send_result(&result);
+    channel_send(&result);
     config_free(config);
     return EX_OK;
 }

@@ -3,19 +3,16 @@
  * under supervision, and tells Postfix what became of the message. Exit status 0, 75 or 69 and nothing else; see
  * sendpost-pipe(8).
  */
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "delivery/front.h"
 #include "delivery/request.h"
-#include "pipe/supervise.h"
+#include "delivery/supervise.h"
 
 #define DEADLINE_S 600 /* until the deliverer has read delivery-timeout */
 
@@ -43,14 +40,6 @@ static const struct option options[] = {
     {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0},
 };
 
-/* The line for Postfix, and the status. */
-static int finish(int status, const char *text)
-{
-    printf("%s\n", text);
-    fflush(stdout);
-    return status;
-}
-
 static int finish_wrong(const char *what)
 {
     char text[512];
@@ -59,39 +48,7 @@ static int finish_wrong(const char *what)
              "4.3.5 sendpost-pipe: %s; see the sendpost entry in master.cf and sendpost-pipe --help", what);
     log_open("pipe", false);
     log_line(LOG_ERR, "%s", text);
-    return finish(EX_TEMPFAIL, text);
-}
-
-/* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. */
-static const char *envelope_sender(char *argument)
-{
-    size_t length = strlen(argument);
-
-    if (length >= 2 && argument[0] == '<' && argument[length - 1] == '>') {
-        argument[length - 1] = '\0';
-        argument++;
-    }
-    return strcmp(argument, "MAILER-DAEMON") == 0 ? "" : argument;
-}
-
-/* pipe(8) gives stdout and stderr the same pipe, which nothing but the status line may begin. */
-static bool stderr_is_for_a_person(void)
-{
-    struct stat out, err;
-
-    return isatty(STDERR_FILENO) || (fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
-                                     (out.st_dev != err.st_dev || out.st_ino != err.st_ino));
-}
-
-static void copy_to_stdout(int descriptor)
-{
-    char bytes[65536];
-    ssize_t got;
-
-    lseek(descriptor, 0, SEEK_SET);
-    while ((got = read(descriptor, bytes, sizeof bytes)) > 0)
-        fwrite(bytes, 1, (size_t)got, stdout);
-    fflush(stdout);
+    return front_finish(EX_TEMPFAIL, text);
 }
 
 static int run(const struct delivery_request *request)
@@ -100,7 +57,7 @@ static int run(const struct delivery_request *request)
     struct supervision supervision = {
         .program = "sendpost-deliver",
         .deadline_s = DEADLINE_S,
-        .output_to_person = request->verbose && stderr_is_for_a_person(),
+        .output_to_person = request->verbose && front_stderr_is_for_a_person(),
         .child_stdout = request->dry_run ? memfd_create("dry-run", MFD_CLOEXEC) : -1,
     };
     char *frame;
@@ -112,22 +69,10 @@ static int run(const struct delivery_request *request)
     log_open("pipe", false);
     supervise(&supervision, &result);
     free(frame);
-    finish(result.status, result.text);
+    front_finish(result.status, result.text);
     if (supervision.child_stdout >= 0)
-        copy_to_stdout(supervision.child_stdout); /* behind the status line, which comes first always */
+        front_copy_to_stdout(supervision.child_stdout); /* behind the status line, which comes first always */
     return result.status;
-}
-
-/* Descriptors 0 to 2 are taken by something, or what we open next would be mistaken for them. */
-static void occupy_standard_descriptors(void)
-{
-    int descriptor;
-
-    do
-        descriptor = open("/dev/null", O_RDWR);
-    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
-    if (descriptor > STDERR_FILENO)
-        close(descriptor);
 }
 
 int main(int argc, char **argv)
@@ -136,12 +81,12 @@ int main(int argc, char **argv)
         .config_path = SYSCONFDIR "/config.yaml", .pool = "", .queue_id = "", .uuid = ""};
     int option;
 
-    occupy_standard_descriptors();
+    front_occupy_descriptors();
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":f:p:q:u:nc:vhV", options, NULL)) != -1) {
         switch (option) {
         case 'f':
-            request.sender = envelope_sender(optarg);
+            request.sender = front_sender(optarg);
             break;
         case 'p':
             request.pool = optarg;

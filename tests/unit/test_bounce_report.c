@@ -114,6 +114,13 @@ static const struct {
             "5.1.1 <a@example.org>: no such user\n\n"
             "------ This is a copy of the message, including all the headers. ------\n\n" RETURNED,
      "hard a@example.org 5.1.1 user-unknown\n"},
+    {"Exim, several recipients in one paragraph",
+     DAEMON "X-Failed-Recipients: a@example.org,\n  b@example.org\nSubject: Mail delivery failed\n\n"
+            "The following address(es) failed:\n\n  a@example.org\n    SMTP error from remote mail server "
+            "after RCPT TO:<a@example.org>:\n    550 5.1.1 <a@example.org>... User unknown\n"
+            "  b@example.org\n    SMTP error from remote mail server after RCPT TO:<b@example.org>:\n"
+            "    552 5.2.2 <b@example.org>... Mailbox full\n",
+     "hard a@example.org 5.1.1 user-unknown\nsoft b@example.org 5.2.2 quota\n"},
     {"old Sendmail",
      DAEMON "Subject: Returned mail: User unknown\n\n   ----- Transcript of session follows -----\nWhile "
             "talking to mx.example.org:\n"

@@ -1,4 +1,4 @@
-#include "pipe/supervise.h"
+#include "delivery/supervise.h"
 
 #include <errno.h>
 #include <fcntl.h>

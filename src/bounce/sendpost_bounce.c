@@ -1,0 +1,127 @@
+/*
+ * sendpost-bounce: the program that Postfix's pipe(8) starts for what comes to a bounce address. It reads its
+ * options and runs sendpost-judge, which parses the report, under the same supervision as a delivery: a report that
+ * crashes a library, or a library that is missing, must not make Postfix bounce a bounce and lose it. Exit
+ * status 0 or 75 and nothing else; see sendpost-bounce(8).
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "delivery/front.h"
+#include "delivery/request.h"
+#include "delivery/supervise.h"
+
+#define DEADLINE_S 300 /* reading, judging, storing and reporting take seconds */
+
+static const char usage[] =
+    "usage: sendpost-bounce [-c FILE] [-q QUEUE_ID] [-n] [-v] [-f SENDER] [--] RECIPIENT < report\n"
+    "\n"
+    "  -f, --sender SENDER      envelope sender of the report; '' or '<>' is the null sender\n"
+    "  -q, --queue-id ID        queue id, for the log\n"
+    "  -n, --dry-run            print a JSON object for each failed recipient; store and report nothing\n"
+    "  -c, --config FILE        configuration (default " SYSCONFDIR "/config.yaml)\n"
+    "  -v, --verbose            what was judged by which rule, and the HTTP dialogue, on stderr\n"
+    "  -h, --help               this text\n"
+    "  -V, --version            version\n"
+    "\n"
+    "Exit status: 0 the event is on disk, or the message is no bounce; 75 try again later.\n";
+
+static const struct option options[] = {
+    {"sender", required_argument, NULL, 'f'}, {"queue-id", required_argument, NULL, 'q'},
+    {"dry-run", no_argument, NULL, 'n'},      {"config", required_argument, NULL, 'c'},
+    {"verbose", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+};
+
+static int finish_wrong(const char *what)
+{
+    char text[512];
+
+    snprintf(
+        text, sizeof text,
+        "4.3.5 sendpost-bounce: %s; see the sendpost-bounce entry in master.cf and sendpost-bounce --help",
+        what);
+    log_open("bounce", false);
+    log_line(LOG_ERR, "%s", text);
+    return front_finish(EX_TEMPFAIL, text);
+}
+
+static int run(const struct delivery_request *request)
+{
+    static struct supervise_result result;
+    struct supervision supervision = {
+        .program = "sendpost-judge",
+        .deadline_s = DEADLINE_S,
+        .output_to_person = request->verbose && front_stderr_is_for_a_person(),
+        .child_stdout = request->dry_run ? memfd_create("dry-run", MFD_CLOEXEC) : -1,
+    };
+    char *frame;
+
+    supervision.frame_length = request_encode(request, &frame);
+    if (supervision.frame_length == 0)
+        return finish_wrong("the arguments are larger than 64 KB");
+    supervision.frame = frame;
+    log_open("bounce", false);
+    supervise(&supervision, &result);
+    free(frame);
+    if (result.status != EX_OK && result.status != EX_TEMPFAIL) { /* 69 would bounce the bounce */
+        result.status = EX_TEMPFAIL;
+        snprintf(result.text, sizeof result.text, "4.3.0 sendpost-judge gave an answer that makes no sense");
+    }
+    if (result.status != EX_OK)
+        log_line(LOG_ERR, "%s: report to <%s> deferred: %s",
+                 *request->queue_id ? request->queue_id : "NOQUEUE", request->recipient, result.text);
+    if (!request->dry_run || result.status != EX_OK)
+        front_finish(result.status, result.text);
+    if (supervision.child_stdout >= 0)
+        front_copy_to_stdout(supervision.child_stdout);
+    return result.status;
+}
+
+int main(int argc, char **argv)
+{
+    struct delivery_request request = {
+        .config_path = SYSCONFDIR "/config.yaml", .sender = "", .pool = "", .queue_id = "", .uuid = ""};
+    int option;
+
+    front_occupy_descriptors();
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":f:q:nc:vhV", options, NULL)) != -1) {
+        switch (option) {
+        case 'f':
+            request.sender = front_sender(optarg);
+            break;
+        case 'q':
+            request.queue_id = optarg;
+            break;
+        case 'n':
+            request.dry_run = true;
+            break;
+        case 'c':
+            request.config_path = optarg;
+            break;
+        case 'v':
+            request.verbose = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        case 'V':
+            puts("sendpost-bounce " PACKAGE_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            return finish_wrong(option == ':' ? "an option lacks its argument" : "an option is unknown");
+        }
+    }
+    if (argc - optind != 1)
+        return finish_wrong(argc == optind ? "no recipient"
+                                           : "more than one recipient: set "
+                                             "sendpost-bounce_destination_recipient_limit = 1");
+    request.recipient = argv[optind];
+    return run(&request);
+}

@@ -1,0 +1,249 @@
+/*
+ * sendpost-judge: one report in a process of its own, started by sendpost-bounce and by nobody else. The request
+ * comes over REQUEST_DESCRIPTOR, the report on standard input; the result goes back over REQUEST_DESCRIPTOR. What is
+ * printed here, or by any library, ends in the log; with --dry-run standard output is the answer.
+ *
+ * What if it dies here? Before the commit of the events nothing has happened; after it, the same report makes the same
+ * event ids, which the store has already. So the supervisor's 75 is right wherever this ends.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/store.h"
+#include "base/xalloc.h"
+#include "bounce/mime.h"
+#include "bounce/record.h"
+#include "bounce/report.h"
+#include "delivery/channel.h"
+#include "event/event_report.h"
+
+#define DEADLINE_MS 120000      /* for reporting to the API; what is left then stays pending */
+#define MEMORY_MAX (1ull << 30) /* address space: a flaw in a library must not take the machine along */
+#define TEXT_SIZE (OUTCOME_ENHANCED_SIZE + OUTCOME_TEXT_SIZE)
+
+struct judging {
+    const struct delivery_request *request;
+    struct classify_rules *rules;
+    struct report report;
+    char message_id[UUID_SIZE];
+    struct config *config; /* not with --dry-run */
+    struct store *store;
+    char text[TEXT_SIZE]; /* of the result */
+};
+
+/* What matters of the report; the rest is read and forgotten, or pipe(8) would see its pipe break. */
+static bool read_input(char *bytes, size_t *length_r, struct outcome *error_r)
+{
+    static char rest[65536];
+    size_t length = 0;
+
+    for (;;) {
+        bool full = length == MIME_MESSAGE_MAX;
+        ssize_t got = full ? read(STDIN_FILENO, rest, sizeof rest)
+                           : read(STDIN_FILENO, bytes + length, MIME_MESSAGE_MAX - length);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            outcome_local(error_r, "4.3.0", "cannot read the report: %s", strerror(errno));
+            return false;
+        }
+        if (got == 0)
+            break;
+        if (!full)
+            length += (size_t)got;
+    }
+    *length_r = length;
+    return true;
+}
+
+/* The postmaster's rules lie beside the configuration. Wrong ones are said, and ours alone used. */
+static struct classify_rules *open_rules(const char *config_path, struct outcome *error_r)
+{
+    AUTO_FREE char *path = classify_path(config_path);
+    struct classify_rules *rules = classify_open(path, error_r);
+
+    if (rules != NULL)
+        return rules;
+    log_line(LOG_ERR, "%s; judging by the built-in rules alone", error_r->text);
+    return classify_open(NULL, error_r);
+}
+
+static bool read_report(struct judging *judging, struct outcome *error_r)
+{
+    AUTO_FREE char *bytes = xmalloc(MIME_MESSAGE_MAX);
+    const struct delivery_request *request = judging->request;
+    size_t length;
+
+    judging->rules = open_rules(request->config_path, error_r);
+    if (judging->rules == NULL)
+        return false;
+    struct report_reader *reader = report_open(judging->rules, error_r);
+    if (reader == NULL)
+        return false;
+    bool well = read_input(bytes, &length, error_r);
+    if (well) {
+        report_read(reader, bytes, length, request->sender, request->recipient, &judging->report);
+        if (!report_message_id(judging->message_id, request->recipient))
+            memcpy(judging->message_id, judging->report.message_id, sizeof judging->message_id);
+    }
+    report_close(reader);
+    return well;
+}
+
+/* --- --dry-run ------------------------------------------------------------------------------------------ */
+
+static void print_recipients(const struct judging *judging)
+{
+    for (size_t i = 0; i < judging->report.count; i++) {
+        const struct report_recipient *recipient = &judging->report.recipients[i];
+        struct event event;
+        struct json_object *object;
+
+        record_event(&event, &judging->report, recipient, judging->message_id, NULL, clock_realtime_ms());
+        object = event_to_json(&event, NULL);
+        json_object_object_add(object, "status", json_object_new_string(recipient->status));
+        json_object_object_add(object, "delayed", json_object_new_boolean(recipient->delayed));
+        json_object_object_add(object, "reason", json_object_new_string(recipient->reason));
+        json_object_object_add(object, "rule", json_object_new_string(recipient->rule));
+        puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(object);
+    }
+    fflush(stdout);
+}
+
+/* --- for good --------------------------------------------------------------------------------------------- */
+
+static const char *queue_id(const struct judging *judging)
+{
+    return *judging->request->queue_id ? judging->request->queue_id : "NOQUEUE";
+}
+
+/* A message that makes no event is logged and counted, and that is all. */
+static bool ignore(struct judging *judging, const char *counter, const char *why, struct outcome *error_r)
+{
+    log_line(LOG_INFO, "%s: to=<%s>, from=<%s>, status=ignored (%s)", queue_id(judging),
+             judging->request->recipient, judging->request->sender, why);
+    snprintf(judging->text, sizeof judging->text, "2.0.0 no event: %s", why);
+    return record_count(judging->store, counter, error_r);
+}
+
+static void log_event(const struct judging *judging, const struct event *event,
+                      const struct report_recipient *recipient)
+{
+    log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, dsn=%s, reason=%s, rule=\"%s\", status=%s (%s)",
+             queue_id(judging), event->recipient, event->message_id,
+             *event->smtp_enhanced_code ? event->smtp_enhanced_code : "none", recipient->reason,
+             recipient->rule, event_type(event), event->smtp_description);
+}
+
+/* They are on disk; what the API does not take now is reported by the agent. */
+static void report_events(const struct judging *judging, const struct event *events, size_t count)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
+    struct event_reporter *reporter = event_reporter_open(judging->config, judging->store);
+    enum event_report_result result = EVENT_REPORT_DONE;
+    struct outcome error;
+
+    event_reporter_trace(reporter, judging->request->verbose ? stderr : NULL);
+    for (size_t i = 0; i < count && result == EVENT_REPORT_DONE; i++)
+        if (event_report_state(judging->config, &events[i]) == EVENT_PENDING)
+            result = event_report_one(reporter, &events[i], deadline_ms, &error);
+    if (result == EVENT_REPORT_KEPT)
+        log_line(LOG_WARNING, "%s: event kept for later: %s", queue_id(judging),
+                 event_reporter_last_error(reporter));
+    else if (result == EVENT_REPORT_TROUBLE)
+        log_line(LOG_WARNING, "%s: event kept for later: %s", queue_id(judging), error.text);
+    event_reporter_close(reporter);
+}
+
+static bool record(struct judging *judging, struct outcome *error_r)
+{
+    const struct report *report = &judging->report;
+    AUTO_FREE struct event *events = xcalloc(report->count, sizeof *events);
+    AUTO_FREE struct record_sent *sent = xcalloc(1, sizeof *sent);
+    int64_t now_ms = clock_realtime_ms();
+
+    if (!record_find_sent(judging->store, judging->message_id, sent, error_r))
+        return false;
+    for (size_t i = 0; i < report->count; i++)
+        record_event(&events[i], report, &report->recipients[i], judging->message_id, sent, now_ms);
+    if (!record_store(judging->store, judging->config, events, report->count, sent, now_ms, error_r))
+        return false;
+    for (size_t i = 0; i < report->count; i++)
+        log_event(judging, &events[i], &report->recipients[i]);
+    report_events(judging, events, report->count);
+    snprintf(judging->text, sizeof judging->text, "2.0.0 uuid=%s %s", judging->message_id,
+             event_type(&events[0]));
+    return true;
+}
+
+static bool judge(struct judging *judging, struct outcome *error_r)
+{
+    if (!judging->request->dry_run) {
+        judging->config = config_load(judging->request->config_path, error_r);
+        if (judging->config == NULL || !store_open(&judging->store, judging->config->state_dir, error_r))
+            return false;
+    }
+    if (!read_report(judging, error_r))
+        return false;
+    if (judging->request->dry_run) {
+        print_recipients(judging);
+        if (judging->report.why_none != NULL)
+            fprintf(stderr, "no event: %s\n", judging->report.why_none);
+        snprintf(judging->text, sizeof judging->text, "2.0.0 dry run");
+        return true;
+    }
+    if (judging->report.count == 0)
+        return ignore(judging, "ignored", judging->report.why_none, error_r);
+    if (*judging->message_id == '\0')
+        return ignore(judging, "unattributed",
+                      "a report about no message of ours: neither the bounce address nor the "
+                      "returned header names its UUID",
+                      error_r);
+    return record(judging, error_r);
+}
+
+int main(void)
+{
+    static struct judging judging;
+    struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
+    struct delivery_request request;
+    struct delivery_result result = {.status = EX_OK, .text = judging.text};
+    struct outcome error;
+    AUTO_FREE char *payload = NULL;
+
+    signal(SIGTERM, SIG_IGN); /* finishing and recording what was begun is the safe way to end */
+    signal(SIGPIPE, SIG_IGN);
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is larger than any limit */
+    setrlimit(RLIMIT_AS, &memory);
+#else
+    (void)memory;
+#endif
+    if (!channel_receive(&request, &payload)) {
+        fputs("sendpost-judge is started by sendpost-bounce, not by hand\n", stderr);
+        return EX_USAGE;
+    }
+    log_open("bounce", false);
+    judging.request = &request;
+    if (!judge(&judging, &error)) {
+        result.status = EX_TEMPFAIL;
+        snprintf(judging.text, sizeof judging.text, "%s %s", error.enhanced, error.text);
+    }
+    fflush(stdout);
+    channel_send(&result);
+    report_clear(&judging.report);
+    classify_close(judging.rules);
+    store_close(judging.store);
+    config_free(judging.config);
+    return EX_OK;
+}
