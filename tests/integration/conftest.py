@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from event_api import EventApi
 from private_postfix import PrivatePostfix
-from sendpost import Sendpost, build_directory
+from sendpost import SECRET_KEY, Sendpost, build_directory
 from support import remove, scratch, wait_for
 from tls_ca import CertificateAuthority
 from tpsp import Tpsp
@@ -48,7 +49,7 @@ def tpsp(session_tpsp):
 @pytest.fixture(scope="session")
 def session_front(postfix_runs):
     with Sendpost() as installation:
-        with PrivatePostfix("front.test", main=installation.main_cf(), master=installation.master_cf()) as front:
+        with PrivatePostfix("front.test", main=installation.main_cf("allow_min_user = yes\n"), master=installation.master_cf()) as front:
             yield front, installation
 
 
@@ -66,3 +67,11 @@ def sendpost(session_front, front):
     """The installation that front's transport runs: programs, state and log as new, no configuration yet."""
     session_front[1].renew()
     return session_front[1]
+
+
+@pytest.fixture
+def api(ca):
+    """The event API over HTTPS; whatever breaks the contract on the way to it fails the test."""
+    with EventApi(ca, key=SECRET_KEY) as server:
+        yield server
+        assert not server.problems

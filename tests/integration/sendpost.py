@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
-from support import TOP, processes_mentioning, remove, scratch
+from support import TOP, processes, remove, scratch
 
 USER = "nobody"  # exists everywhere; an installation has "sendpost"
 PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce")
@@ -76,11 +76,11 @@ class Sendpost:
     def configure(self, tpsps, endpoint="none", ca=None, **settings):
         """Write the configuration; JSON is YAML. Settings are keys with '_' for '-'."""
         tree = {"account-id": 117, "subaccount-id": 4321, "state-dir": str(self.state), "endpoint": endpoint,
-                "delivery-timeout": "60s", "rate-limit-wait": "0s",
+                "delivery-timeout": "60s", "rate-limit-wait": "0s", "retry": {"schedule": ["1s"] * 100},
+                "report": {"timeout": "5s"},
                 "tpsps": [{key.replace("_", "-"): value for key, value in tpsp.items()} for tpsp in tpsps]}
         if endpoint != "none":
             tree["api-key-file"] = self.secret_file("event-api-key", SECRET_KEY)
-            tree["report"] = {"timeout": "5s"}
             if ca is not None:
                 tree["report"]["tls-ca-path"] = str(ca.hashed)
         for key, value in settings.items():
@@ -103,7 +103,7 @@ class Sendpost:
     def main_cf(self, extra=""):
         """What goes into main.cf: the fragment, a route for everything, and a log without a syslog daemon."""
         fragment = (TOP / "postfix-conf/main.cf").read_text()
-        return (fragment + "default_transport = sendpost:default\nmaximal_queue_lifetime = 1d\n"
+        return (fragment + "default_transport = sendpost:default\nmaximal_queue_lifetime = 1d\nbounce_queue_lifetime = 1d\n"
                 f"export_environment = TZ MAIL_CONFIG LANG SENDPOST_LOG_FILE={self.log_path}\n" + extra)
 
     def master_cf(self, maxproc=None, options=""):
@@ -143,8 +143,10 @@ class Sendpost:
         return rows
 
     def leftovers(self):
-        """Processes of ours that still run; pipe(8), which has our path among its arguments, is not ours."""
-        return [pid for pid, arguments in processes_mentioning(str(self.libexec)) if arguments[0] != b"pipe"]
+        """Processes of ours that still run: our programs, and scripts that a test put in their place."""
+        return [pid for pid, program, arguments in processes()
+                if program.startswith(str(self.libexec)) or str(self.libexec).encode() in b" ".join(arguments[:2])
+                and arguments[0] != b"pipe"]
 
     def close(self):
         remove(self.top)

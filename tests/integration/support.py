@@ -57,19 +57,15 @@ def remove(path):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def processes_mentioning(text):
-    """(process id, arguments) of every process whose command line mentions text, ourselves excepted."""
-    found = []
+def processes():
+    """(process id, program file, arguments) of every process, ourselves excepted."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            command = (entry / "cmdline").read_bytes()
+            yield int(entry.name), os.readlink(entry / "exe"), (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
-            continue
-        if text.encode() in command:
-            found.append((int(entry.name), command.split(b"\0")))
-    return found
+            continue  # it ended meanwhile, or is a zombie
 
 
 def alive(pid):
