@@ -4,16 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/journal.h"
 #include "agent/log_time.h"
 #include "agent/position.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/xalloc.h"
+
+#define JOURNAL_PIECE 4096 /* entries in one transaction */
 
 struct ingest {
     const struct config *config;
     struct store *store;
     bool from_start;
-    struct tail *tail;
+    struct tail *tail;       /* of a file, or else */
+    struct journal *journal; /* of the journal; neither: load() comes first */
+    uint64_t suppressed;
     struct log_time time;
     struct track track;
     struct ledger ledger;
@@ -22,9 +28,28 @@ struct ingest {
 static void forget_all(struct ingest *ingest)
 {
     tail_close(ingest->tail);
+    journal_close(ingest->journal);
     ingest->tail = NULL;
+    ingest->journal = NULL;
     correlation_close(ingest->track.table);
     ingest->track.table = NULL;
+}
+
+static bool is_journal(const struct ingest *ingest)
+{
+    return strcmp(ingest->config->log_path, "journal") == 0;
+}
+
+static bool open_log(struct ingest *ingest, const struct position *position, struct outcome *error_r)
+{
+    if (!is_journal(ingest)) {
+        ingest->tail = tail_open(ingest->config->log_path, position, ingest->from_start);
+        return true;
+    }
+    /* a position without a cursor: the journal had no entry then, so all there are now are new */
+    ingest->journal = journal_open(position != NULL ? position->cursor : NULL,
+                                   position != NULL || ingest->from_start, error_r);
+    return ingest->journal != NULL;
 }
 
 /* To the last commit: also after a failure, when memory is ahead of the store. */
@@ -37,20 +62,24 @@ static bool load(struct ingest *ingest, struct outcome *error_r)
     if (found < 0)
         return false;
     ingest->track.table = correlation_open(CORRELATION_LIMIT);
-    if (!correlation_load(ingest->track.table, ingest->store, error_r)) {
-        position_clear(&position);
-        return false;
-    }
-    ingest->tail = tail_open(ingest->config->log_path, found > 0 ? &position : NULL, ingest->from_start);
+    bool well = correlation_load(ingest->track.table, ingest->store, error_r) &&
+                open_log(ingest, found > 0 ? &position : NULL, error_r);
     ingest->time = (struct log_time){.last_ms = found > 0 ? position.last_ms : 0};
     position_clear(&position);
-    return true;
+    if (!well)
+        forget_all(ingest);
+    return well;
 }
 
 static bool commit(struct ingest *ingest, struct outcome *error_r)
 {
-    struct position position = *tail_position(ingest->tail);
+    AUTO_FREE char *cursor = ingest->journal != NULL ? journal_cursor(ingest->journal) : NULL;
+    struct position position = {0};
 
+    if (ingest->tail != NULL)
+        position = *tail_position(ingest->tail);
+    position.path = ingest->config->log_path;
+    position.cursor = cursor;
     position.last_ms = ingest->time.last_ms;
     return correlation_save(ingest->track.table, ingest->store, error_r) &&
            position_save(&position, ingest->store, error_r) && store_commit(ingest->store, error_r);
@@ -109,13 +138,24 @@ static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
     return track_bury(&ingest->track, ingest->time.last_ms);
 }
 
-enum ingest_result ingest_step(struct ingest *ingest, struct outcome *error_r)
+/* The transaction has begun: commit it, or go back to where it began. */
+static enum ingest_result finish(struct ingest *ingest, bool well, const struct track_counts *before,
+                                 struct outcome *error_r)
 {
+    if (well && commit(ingest, error_r))
+        return INGEST_WORKED;
+    store_rollback(ingest->store);
+    ingest->track.counts = *before;
+    forget_all(ingest);
+    return INGEST_TROUBLE;
+}
+
+static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *error_r)
+{
+    const struct track_counts before = ingest->track.counts;
     const char *piece;
     size_t length;
 
-    if (ingest->tail == NULL && !load(ingest, error_r))
-        return INGEST_TROUBLE;
     enum tail_result result = tail_read(ingest->tail, &piece, &length, error_r);
     if (result != TAIL_PIECE)
         return result == TAIL_IDLE ? INGEST_IDLE : INGEST_TROUBLE;
@@ -123,27 +163,88 @@ enum ingest_result ingest_step(struct ingest *ingest, struct outcome *error_r)
     ingest->time.reference_ms = written_ms > 0 && written_ms < now_ms ? written_ms : now_ms;
     if (!store_begin(ingest->store, STORE_NORMAL, error_r))
         return INGEST_TROUBLE;
-    struct track_counts before = ingest->track.counts;
-    if (!all_lines(ingest, piece, length))
+    bool well = all_lines(ingest, piece, length);
+    if (!well)
         *error_r = ingest->ledger.error;
-    else if (commit(ingest, error_r)) {
+    enum ingest_result done = finish(ingest, well, &before, error_r);
+    if (done == INGEST_WORKED)
         tail_advance(ingest->tail);
-        return INGEST_WORKED;
+    return done;
+}
+
+static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
+{
+    struct postfix_log_line line;
+    uint64_t suppressed = journal_suppressed(entry);
+
+    if (suppressed > 0) {
+        ingest->suppressed += suppressed;
+        log_line(LOG_WARNING,
+                 "journald has thrown away %llu messages: if they were Postfix's, events are missing; set "
+                 "RateLimitIntervalSec=0 in journald.conf, or log to a file",
+                 (unsigned long long)suppressed);
     }
-    store_rollback(ingest->store);
-    ingest->track.counts = before;
-    forget_all(ingest);
-    return INGEST_TROUBLE;
+    postfix_log_parse_message(entry->tag.at, entry->tag.length, entry->message.at, entry->message.length,
+                              &line);
+    line.host = entry->host;
+    ingest->time.last_ms = entry->time_ms;
+    return track_line(&ingest->track, &line, entry->time_ms);
+}
+
+static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome *error_r)
+{
+    const struct track_counts before = ingest->track.counts;
+    struct journal_entry entry;
+    bool well = true;
+    int result = journal_next(ingest->journal, &entry, error_r);
+
+    if (result == 0)
+        return INGEST_IDLE;
+    if (result < 0 || !store_begin(ingest->store, STORE_NORMAL, error_r)) {
+        forget_all(ingest);
+        return INGEST_TROUBLE;
+    }
+    for (int count = 0; well && result > 0 && count < JOURNAL_PIECE; count++) {
+        well = one_entry(ingest, &entry);
+        if (!well)
+            *error_r = ingest->ledger.error;
+        else if (count + 1 < JOURNAL_PIECE)
+            result = journal_next(ingest->journal, &entry, error_r);
+    }
+    well = well && result >= 0;
+    if (well && !track_bury(&ingest->track, ingest->time.last_ms)) {
+        *error_r = ingest->ledger.error;
+        well = false;
+    }
+    return finish(ingest, well, &before, error_r);
+}
+
+enum ingest_result ingest_step(struct ingest *ingest, struct outcome *error_r)
+{
+    if (ingest->track.table == NULL && !load(ingest, error_r))
+        return INGEST_TROUBLE;
+    return ingest->journal != NULL ? step_in_journal(ingest, error_r) : step_in_file(ingest, error_r);
+}
+
+static int descriptor_of(const struct ingest *ingest)
+{
+    if (ingest->journal != NULL)
+        return journal_descriptor(ingest->journal);
+    return ingest->tail != NULL ? tail_descriptor(ingest->tail) : -1;
 }
 
 void ingest_wait(struct ingest *ingest, int wake, int timeout_ms)
 {
     struct pollfd descriptors[2] = {
-        {.fd = ingest->tail != NULL ? tail_descriptor(ingest->tail) : -1, .events = POLLIN},
+        {.fd = descriptor_of(ingest), .events = POLLIN},
         {.fd = wake, .events = POLLIN},
     };
 
-    if (poll(descriptors, 2, timeout_ms) > 0 && descriptors[0].revents != 0)
+    if (poll(descriptors, 2, timeout_ms) <= 0 || descriptors[0].revents == 0)
+        return;
+    if (ingest->journal != NULL)
+        journal_drain(ingest->journal);
+    else
         tail_drain(ingest->tail);
 }
 
@@ -155,13 +256,19 @@ void ingest_status(const struct ingest *ingest, struct ingest_status *status_r)
     uint64_t *uncorrelated = &status_r->counts.uncorrelated;
     *uncorrelated -= ingest->ledger.released < *uncorrelated ? ingest->ledger.released : *uncorrelated;
     memcpy(status_r->events, ingest->ledger.events, sizeof status_r->events);
-    if (ingest->tail == NULL)
+    status_r->suppressed = ingest->suppressed;
+    if (ingest->track.table == NULL)
         return;
+    status_r->correlations = correlation_count(ingest->track.table);
+    status_r->evicted = correlation_evicted(ingest->track.table);
+    if (ingest->journal != NULL) {
+        status_r->path = ingest->config->log_path;
+        status_r->log_written_ms = ingest->time.last_ms;
+        return;
+    }
     struct tail_lag lag = tail_lag(ingest->tail);
     status_r->offset = lag.offset;
     status_r->size = lag.size;
     status_r->log_written_ms = lag.modified_ms;
     status_r->path = lag.path;
-    status_r->correlations = correlation_count(ingest->track.table);
-    status_r->evicted = correlation_evicted(ingest->track.table);
 }

@@ -41,6 +41,7 @@ struct ingest_status {
     uint64_t coalesced;
     uint32_t correlations;
     uint64_t evicted;
+    uint64_t suppressed;    /* messages that journald has thrown away */
     int64_t offset, size;   /* in the file being read; of the journal 0 */
     int64_t log_written_ms; /* when the log was last written; 0: not known */
     int64_t last_line_ms;   /* the time stamp of the last line read */

@@ -333,6 +333,7 @@ static bool on_own(const struct step *step)
     if (!living(step, &slot))
         return false;
     correlation_entry(step->track->table, slot)->flags |= CORRELATION_OWN;
+    step->track->counts.own[step->line->status]++;
     if (step->line->uuid.length > 0 && step->line->status == POSTFIX_STATUS_SENT) {
         track_pack_uuid(uuid, step->line->uuid.at);
         if (hand_over(step, slot, uuid) < 0)

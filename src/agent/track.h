@@ -48,8 +48,9 @@ struct track_counts {
     uint64_t postfix;    /* written by Postfix */
     uint64_t broken;     /* begin like a delivery line and are none */
     uint64_t deliveries; /* fates told */
+    uint64_t own[4];     /* of sendpost-pipe, by enum postfix_log_status */
     uint64_t
-        uncorrelated; /* deliveries to the outside without a UUID; those that wait for one are not among them */
+        uncorrelated; /* deliveries to the outside without a UUID; also those for which one may still come */
 };
 
 struct track {

@@ -65,9 +65,12 @@ enum answer_kind event_ask(struct event_asker *asker, const struct event *events
     size_t length = 0;
     const char *body = json_object_to_json_string_length(
         request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+    int64_t begun_ms = clock_monotonic_ms();
     event_client_post(asker->client, key, body, length, left_ms < timeout_ms ? left_ms : timeout_ms,
                       &asker->answer);
     json_object_put(request);
+    if (asker->observe != NULL)
+        asker->observe(asker->observe_context, asker->answer.status, clock_monotonic_ms() - begun_ms);
 
     enum answer_kind kind = kind_of(asker->answer.status);
     if (kind == ANSWER_ACCEPTED)

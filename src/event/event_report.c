@@ -68,6 +68,13 @@ void event_reporter_trace(struct event_reporter *reporter, FILE *trace)
         event_client_trace(reporter->asker.client, trace);
 }
 
+void event_reporter_observe(struct event_reporter *reporter,
+                            void (*observe)(void *context, int status, int64_t elapsed_ms), void *context)
+{
+    reporter->asker.observe = observe;
+    reporter->asker.observe_context = context;
+}
+
 const char *event_reporter_last_error(const struct event_reporter *reporter)
 {
     return reporter->asker.last_error;

@@ -28,6 +28,11 @@ void event_reporter_close(struct event_reporter *reporter); /* NULL is fine */
 /* The HTTP dialogue on this stream, keys masked. */
 void event_reporter_trace(struct event_reporter *reporter, FILE *trace) __attribute__((nonnull(1)));
 
+/* Be told of each answer of the API: its HTTP status (0: none came) and how long it took. */
+void event_reporter_observe(struct event_reporter *reporter,
+                            void (*observe)(void *context, int status, int64_t elapsed_ms), void *context)
+    __attribute__((nonnull));
+
 enum event_report_result {
     EVENT_REPORT_DONE,    /* every event is reported, rejected or local */
     EVENT_REPORT_KEPT,    /* some that were due stay pending: API down, busy, or the key is refused */

@@ -1,0 +1,298 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "agent/board.h"
+#include "agent/http.h"
+#include "agent/ingest.h"
+#include "agent/reporter.h"
+#include "agent/stall.h"
+#include "agent/supervisor.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+
+#define LOOK_MS 1000 /* the log is looked at without a call from the kernel, too */
+#define GATHER_MS 20 /* lines that come one by one are taken together: one transaction each would be dear */
+#define TROUBLE_MIN_MS 500 /* between attempts while the store or the log is in trouble */
+#define TROUBLE_MAX_MS 30000
+#define WARNING_MS (60 * 60 * 1000LL) /* at most one correlation warning in this time */
+#define PROGRESS_MS 200
+
+/* What one reading of the configuration has brought up. */
+struct agent {
+    const struct agent_options *options;
+    struct config *config;
+    struct store *store;
+    struct classify_rules *rules;
+    struct ingest *ingest;
+    struct reporter *reporter;
+    struct http *http;
+    struct board board;
+    struct stall stall;
+    int signals; /* signalfd(2) */
+
+    uint64_t events_told; /* to the reporter */
+    uint64_t uncorrelated_told;
+    int64_t warned_ms, progress_ms;
+    int64_t trouble_ms; /* how long to wait after the next failure */
+    char trouble[BOARD_TEXT_SIZE];
+};
+
+/* --- telling -------------------------------------------------------------------------------------- */
+
+static uint64_t events_of(const struct ingest_status *status)
+{
+    uint64_t sum = 0;
+
+    for (size_t cs = 0; cs < sizeof status->events / sizeof *status->events; cs++)
+        sum += status->events[cs];
+    return sum;
+}
+
+/* The first one is said at once, so that a forgotten header_checks is seen; later ones once an hour. */
+static void warn_of_correlation(struct agent *agent, const struct ingest_status *status)
+{
+    uint64_t count = status->counts.uncorrelated;
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (count <= agent->uncorrelated_told || (agent->warned_ms > 0 && now_ms < agent->warned_ms + WARNING_MS))
+        return;
+    log_line(LOG_WARNING, "correlation: %llu delivery lines without a message UUID so far; %s",
+             (unsigned long long)count, BOARD_CORRELATION_REMEDY);
+    agent->uncorrelated_told = count;
+    agent->warned_ms = now_ms;
+}
+
+static void show_progress(struct agent *agent, const struct ingest_status *status, bool at_end)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!agent->options->once || !isatty(STDERR_FILENO) ||
+        (!at_end && now_ms < agent->progress_ms + PROGRESS_MS))
+        return;
+    agent->progress_ms = now_ms;
+    double part = status->size > 0 ? 100.0 * (double)status->offset / (double)status->size : 100;
+    fprintf(stderr, "\r\033[K[%-30.*s] %3.0f%%  %llu lines, %llu events%s", (int)(part * 0.3),
+            "##############################", part, (unsigned long long)status->counts.lines,
+            (unsigned long long)events_of(status), at_end ? "\n" : "");
+    fflush(stderr);
+}
+
+static void tell(struct agent *agent, bool at_end)
+{
+    struct ingest_status status;
+
+    ingest_status(agent->ingest, &status);
+    board_note_ingest(&agent->board, &status);
+    warn_of_correlation(agent, &status);
+    show_progress(agent, &status, at_end);
+    uint64_t events = events_of(&status);
+    if (agent->reporter != NULL && events > agent->events_told)
+        reporter_wake(agent->reporter, events - agent->events_told);
+    agent->events_told = events;
+    board_note_stalled(&agent->board, stall_look(&agent->stall, status.log_written_ms, clock_realtime_ms()));
+}
+
+static void note_trouble(struct agent *agent, const struct outcome *error)
+{
+    board_note_log_error(&agent->board, error->text);
+    if (strcmp(agent->trouble, error->text) != 0)
+        log_line(LOG_ERR, "the log is not being read: %s", error->text);
+    snprintf(agent->trouble, sizeof agent->trouble, "%.*s", (int)sizeof agent->trouble - 1, error->text);
+    agent->trouble_ms = agent->trouble_ms == 0 ? TROUBLE_MIN_MS : 2 * agent->trouble_ms;
+    if (agent->trouble_ms > TROUBLE_MAX_MS)
+        agent->trouble_ms = TROUBLE_MAX_MS;
+}
+
+static void note_recovery(struct agent *agent)
+{
+    if (agent->trouble[0] == '\0')
+        return;
+    log_line(LOG_INFO, "the log is being read again");
+    board_note_log_error(&agent->board, "");
+    agent->trouble[0] = '\0';
+    agent->trouble_ms = 0;
+}
+
+/* --- starting and stopping ------------------------------------------------------------------------ */
+
+static void bring_down(struct agent *agent)
+{
+    http_stop(agent->http);
+    reporter_stop(agent->reporter);
+    ingest_close(agent->ingest);
+    classify_close(agent->rules);
+    store_close(agent->store);
+    config_free(agent->config);
+    agent->http = NULL;
+    agent->reporter = NULL;
+    agent->ingest = NULL;
+    agent->rules = NULL;
+    agent->store = NULL;
+    agent->config = NULL;
+}
+
+static bool bring_up(struct agent *agent, struct config *config, struct outcome *error_r)
+{
+    agent->config = config;
+    if (!store_open(&agent->store, config->state_dir, error_r))
+        return false;
+    agent->rules = classify_open(CLASSIFY_FILE, error_r);
+    if (agent->rules == NULL) {
+        log_line(LOG_ERR, "%s; the built-in rules alone are used", error_r->text);
+        agent->rules = classify_open(NULL, error_r);
+    }
+    agent->ingest = ingest_open(config, agent->store, agent->rules, agent->options->from_start, error_r);
+    agent->events_told = agent->uncorrelated_told = 0;
+    stall_init(&agent->stall, clock_realtime_ms());
+    if (agent->ingest == NULL)
+        return false;
+    if (agent->options->once)
+        return true;
+    agent->reporter = reporter_start(config, &agent->board, error_r);
+    if (agent->reporter == NULL)
+        return false;
+    if (config->listen != NULL)
+        agent->http = http_start(config, &agent->board, error_r);
+    return config->listen == NULL || agent->http != NULL;
+}
+
+/* A configuration that cannot be used leaves the one at work in place. */
+static bool reload(struct agent *agent)
+{
+    struct outcome error;
+    supervisor_reloading();
+    struct config *fresh = config_load(agent->options->config_path, &error);
+
+    if (fresh == NULL) {
+        log_line(LOG_ERR, "the configuration is not reloaded: %s", error.text);
+        supervisor_ready();
+        return true;
+    }
+    bring_down(agent);
+    if (!bring_up(agent, fresh, &error)) {
+        log_line(LOG_ERR, "cannot go on after reloading the configuration: %s", error.text);
+        return false;
+    }
+    log_line(LOG_INFO, "configuration reloaded");
+    supervisor_ready();
+    return true;
+}
+
+/* --- running -------------------------------------------------------------------------------------- */
+
+static int open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* of all threads to come as well */
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* 0: none. */
+static int take_signal(const struct agent *agent)
+{
+    struct signalfd_siginfo info;
+
+    return read(agent->signals, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+static void wait_for_signal(const struct agent *agent, int64_t timeout_ms)
+{
+    struct pollfd descriptor = {.fd = agent->signals, .events = POLLIN};
+
+    poll(&descriptor, 1, (int)timeout_ms);
+}
+
+static enum ingest_result step(struct agent *agent)
+{
+    struct outcome error;
+    enum ingest_result result = ingest_step(agent->ingest, &error);
+
+    if (result == INGEST_TROUBLE)
+        note_trouble(agent, &error);
+    else
+        note_recovery(agent);
+    return result;
+}
+
+static int run_once(struct agent *agent)
+{
+    enum ingest_result result;
+    struct outcome error = {.text = "some events are not due, or another process is at them"};
+
+    while ((result = step(agent)) == INGEST_WORKED) {
+        tell(agent, false);
+        int number = take_signal(agent);
+        if (number == SIGTERM || number == SIGINT)
+            return EX_TEMPFAIL;
+    }
+    tell(agent, true);
+    if (result == INGEST_TROUBLE)
+        return EX_TEMPFAIL;
+    if (agent->config->endpoint == NULL || reporter_flush(agent->config, agent->store, &agent->board, &error))
+        return EX_OK;
+    log_line(LOG_WARNING, "events stay pending: %s", error.text);
+    return EX_TEMPFAIL;
+}
+
+static int run_until_told(struct agent *agent)
+{
+    supervisor_ready();
+    for (;;) {
+        int number = take_signal(agent);
+        if (number == SIGTERM || number == SIGINT)
+            return EX_OK;
+        if (number == SIGHUP && !reload(agent))
+            return EX_TEMPFAIL;
+        enum ingest_result result = step(agent);
+        supervisor_alive();
+        http_tick(agent->http);
+        tell(agent, false);
+        if (result == INGEST_TROUBLE) {
+            wait_for_signal(agent, agent->trouble_ms);
+        } else if (result == INGEST_IDLE) {
+            ingest_wait(agent->ingest, agent->signals, LOOK_MS);
+            wait_for_signal(agent, GATHER_MS);
+        }
+    }
+}
+
+int agent_run(const struct agent_options *options)
+{
+    struct agent *agent = xcalloc(1, sizeof *agent);
+    struct outcome error;
+    int status = EX_TEMPFAIL;
+
+    agent->options = options;
+    agent->signals = open_signals();
+    struct config *config = config_load(options->config_path, &error);
+    if (config != NULL)
+        board_init(&agent->board, config->log_path, clock_realtime_ms());
+    if (config == NULL || !bring_up(agent, config, &error)) {
+        log_line(LOG_ERR, "%s", error.text);
+        if (!options->verbose)
+            fprintf(stderr, "sendpost-agent: %s\n", error.text);
+    } else {
+        log_line(LOG_INFO, "following %s", config->log_path);
+        status = options->once ? run_once(agent) : run_until_told(agent);
+        supervisor_stopping();
+    }
+    bring_down(agent);
+    close(agent->signals);
+    free(agent);
+    return status;
+}

@@ -1,0 +1,64 @@
+/*
+ * board: what the agent's threads tell about themselves, for /health and /metrics. Each writes its own part under the
+ * lock; readers take a copy.
+ */
+#ifndef SENDPOST_BOARD_H
+#define SENDPOST_BOARD_H
+
+#include <pthread.h>
+
+#include "agent/ingest.h"
+#include "event/event_report.h"
+
+#define BOARD_TEXT_SIZE 512
+#define BOARD_BUCKETS 12
+
+#define BOARD_CORRELATION_REMEDY                                                             \
+    "some deliveries carry no SendPost UUID: enable header_checks.sendpost in Postfix (see " \
+    "sendpost-agent(8)), or "                                                                \
+    "send with the VERP sender bounces+UUID+SUBACCOUNT@…"
+
+/* Upper bounds of the latency histogram, in seconds; the last is infinite. */
+extern const double board_bucket_bounds[BOARD_BUCKETS];
+
+/* Requests to the API by what came of them. */
+enum board_post {
+    BOARD_POST_ACCEPTED,
+    BOARD_POST_REFUSED,
+    BOARD_POST_KEY,
+    BOARD_POST_FAILED,
+    BOARD_POST_COUNT
+};
+
+struct board_facts {
+    int64_t started_ms; /* clock_realtime_ms() */
+    char log_path[BOARD_TEXT_SIZE];
+    struct ingest_status ingest; /* its path is not kept */
+    bool log_open;
+    char log_error[BOARD_TEXT_SIZE]; /* "": the log is being read */
+    bool log_stalled;                /* Postfix works, and the log does not grow */
+
+    struct event_report_counts reported; /* since the start */
+    int64_t pending, rejected;           /* in the store */
+    int64_t last_report_ms;              /* when the API last took something; 0: never */
+    char report_error[BOARD_TEXT_SIZE];  /* "": the last request was accepted, or there was none */
+    uint64_t posts[BOARD_POST_COUNT];
+    uint64_t latency_counts[BOARD_BUCKETS]; /* each its own, not yet cumulated */
+    double latency_sum_s;
+};
+
+struct board {
+    pthread_mutex_t lock;
+    struct board_facts facts;
+};
+
+void board_init(struct board *board, const char *log_path, int64_t started_ms) __attribute__((nonnull));
+void board_read(struct board *board, struct board_facts *facts_r) __attribute__((nonnull));
+
+void board_note_ingest(struct board *board, const struct ingest_status *status) __attribute__((nonnull));
+/* "" clears */
+void board_note_log_error(struct board *board, const char *text) __attribute__((nonnull));
+void board_note_stalled(struct board *board, bool stalled) __attribute__((nonnull));
+void board_note_post(struct board *board, int status, int64_t elapsed_ms) __attribute__((nonnull));
+
+#endif

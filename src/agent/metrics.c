@@ -1,0 +1,189 @@
+#include "agent/metrics.h"
+
+#include <json-c/json.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+
+#define STALE_MS (10 * 60 * 1000LL) /* a log that has waited so long to be read is trouble */
+
+static int64_t unread(const struct board_facts *facts)
+{
+    return facts->ingest.size > facts->ingest.offset ? facts->ingest.size - facts->ingest.offset : 0;
+}
+
+double metrics_lag_seconds(const struct board_facts *facts)
+{
+    int64_t lag_ms = facts->ingest.last_line_ms > 0 ? clock_realtime_ms() - facts->ingest.last_line_ms : 0;
+
+    return unread(facts) > 0 && lag_ms > 0 ? (double)lag_ms / 1000 : 0;
+}
+
+/* --- Prometheus ----------------------------------------------------------------------------------- */
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP sendpost_agent_%s %s\n# TYPE sendpost_agent_%s %s\n", name, help, name, type);
+}
+
+static void number(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    head(out, name, type, help);
+    fprintf(out, "sendpost_agent_%s %llu\n", name, (unsigned long long)value);
+}
+
+static void labelled(FILE *out, const char *name, const char *label, const char *value, uint64_t count)
+{
+    fprintf(out, "sendpost_agent_%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)count);
+}
+
+static void write_log(FILE *out, const struct board_facts *facts)
+{
+    const struct track_counts *counts = &facts->ingest.counts;
+
+    number(out, "lines_total", "counter", "Lines of the log read.", counts->lines);
+    number(out, "postfix_lines_total", "counter", "Lines written by Postfix.", counts->postfix);
+    number(out, "parse_errors_total", "counter", "Lines that begin like a delivery and are none.",
+           counts->broken);
+    number(out, "deliveries_total", "counter", "Delivery attempts of messages with a UUID.",
+           counts->deliveries);
+    number(out, "correlation_warnings_total", "counter", "Deliveries to the outside without a UUID.",
+           counts->uncorrelated);
+    number(out, "correlations", "gauge", "Messages in the MTA's queue that are followed.",
+           facts->ingest.correlations);
+    number(out, "correlations_evicted_total", "counter", "Messages forgotten because the table was full.",
+           facts->ingest.evicted);
+    number(out, "deferrals_coalesced_total", "counter",
+           "Deferrals not reported, by report.deferred-interval.", facts->ingest.coalesced);
+    number(out, "journal_suppressed_total", "counter", "Messages that journald has thrown away.",
+           facts->ingest.suppressed);
+    number(out, "log_readable", "gauge", "Whether the log is open and can be read.",
+           facts->log_open && facts->log_error[0] == '\0');
+    number(out, "log_lag_bytes", "gauge", "Bytes of the log still to be read.", (uint64_t)unread(facts));
+    head(out, "log_lag_seconds", "gauge", "Age of the last line read while there is more to read.");
+    fprintf(out, "sendpost_agent_log_lag_seconds %.3f\n", metrics_lag_seconds(facts));
+    head(out, "pipe_deliveries_total", "counter", "Deliveries by sendpost-pipe, as it has logged them.");
+    labelled(out, "pipe_deliveries_total", "status", "sent", counts->own[POSTFIX_STATUS_SENT]);
+    labelled(out, "pipe_deliveries_total", "status", "deferred", counts->own[POSTFIX_STATUS_DEFERRED]);
+    labelled(out, "pipe_deliveries_total", "status", "dropped", counts->own[POSTFIX_STATUS_BOUNCED]);
+}
+
+static void write_reports(FILE *out, const struct board_facts *facts)
+{
+    static const char *const results[BOARD_POST_COUNT] = {"accepted", "refused", "key_refused", "failed"};
+    uint64_t total = 0;
+
+    number(out, "pending_events", "gauge", "Events waiting to be reported.", (uint64_t)facts->pending);
+    number(out, "rejected_events", "gauge", "Events that the API has refused for good.",
+           (uint64_t)facts->rejected);
+    number(out, "reported_events_total", "counter", "Events that the API has taken.",
+           facts->reported.reported);
+    head(out, "posts_total", "counter", "Requests to the event API by result.");
+    for (int i = 0; i < BOARD_POST_COUNT; i++)
+        labelled(out, "posts_total", "result", results[i], facts->posts[i]);
+    head(out, "post_duration_seconds", "histogram", "Time of one request to the event API.");
+    for (int i = 0; i < BOARD_BUCKETS; i++) {
+        total += facts->latency_counts[i];
+        if (isinf(board_bucket_bounds[i]))
+            fprintf(out, "sendpost_agent_post_duration_seconds_bucket{le=\"+Inf\"} %llu\n",
+                    (unsigned long long)total);
+        else
+            fprintf(out, "sendpost_agent_post_duration_seconds_bucket{le=\"%g\"} %llu\n",
+                    board_bucket_bounds[i], (unsigned long long)total);
+    }
+    fprintf(
+        out,
+        "sendpost_agent_post_duration_seconds_sum %.3f\nsendpost_agent_post_duration_seconds_count %llu\n",
+        facts->latency_sum_s, (unsigned long long)total);
+    head(out, "last_report_timestamp_seconds", "gauge", "When the API last took events; 0: not yet.");
+    fprintf(out, "sendpost_agent_last_report_timestamp_seconds %.3f\n", (double)facts->last_report_ms / 1000);
+}
+
+char *metrics_prometheus(const struct board_facts *facts)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+
+    if (out == NULL)
+        return xstrdup("");
+    head(out, "info", "gauge", "Version.");
+    fprintf(out, "sendpost_agent_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
+    head(out, "start_time_seconds", "gauge", "When the agent started.");
+    fprintf(out, "sendpost_agent_start_time_seconds %.3f\n", (double)facts->started_ms / 1000);
+    write_log(out, facts);
+    head(out, "events_total", "counter", "Events made of the log, by type.");
+    for (int cs = CS_SENT; cs <= CS_SOFT_BOUNCED; cs++)
+        labelled(out, "events_total", "type", event_type(&(struct event){.cs = (enum event_cs)cs}),
+                 facts->ingest.events[cs]);
+    write_reports(out, facts);
+    fclose(out);
+    return text != NULL ? text : xstrdup("");
+}
+
+/* --- health --------------------------------------------------------------------------------------- */
+
+static void add_time(struct json_object *object, const char *key, int64_t time_ms)
+{
+    char text[CLOCK_RFC3339_SIZE];
+
+    json_object_object_add(object, key,
+                           time_ms > 0 ? json_object_new_string(clock_rfc3339(time_ms, text)) : NULL);
+}
+
+static struct json_object *log_object(const struct board_facts *facts)
+{
+    struct json_object *log = json_object_new_object(), *lag = json_object_new_object();
+
+    json_object_object_add(log, "path", json_object_new_string(facts->log_path));
+    json_object_object_add(log, "position", json_object_new_int64(facts->ingest.offset));
+    json_object_object_add(lag, "bytes", json_object_new_int64(unread(facts)));
+    json_object_object_add(lag, "seconds", json_object_new_double(metrics_lag_seconds(facts)));
+    json_object_object_add(log, "lag", lag);
+    add_time(log, "last_line_at", facts->ingest.last_line_ms);
+    return log;
+}
+
+/* The first thing that is wrong, with its remedy; NULL: nothing. */
+static const char *trouble(const struct board_facts *facts)
+{
+    if (facts->log_error[0] != '\0')
+        return facts->log_error;
+    if (facts->log_stalled)
+        return "the log does not grow although Postfix works: check log-path, and that syslog or journald "
+               "gets "
+               "Postfix's messages";
+    if (metrics_lag_seconds(facts) * 1000 > STALE_MS && unread(facts) > 0)
+        return "the log is read slower than it grows";
+    return facts->report_error[0] != '\0' ? facts->report_error : NULL;
+}
+
+char *metrics_health(const struct board_facts *facts, bool *healthy_r)
+{
+    const struct track_counts *counts = &facts->ingest.counts;
+    struct json_object *object = json_object_new_object();
+    const char *wrong = trouble(facts);
+
+    *healthy_r = wrong == NULL;
+    json_object_object_add(object, "status", json_object_new_string(*healthy_r ? "ok" : "trouble"));
+    json_object_object_add(object, "version", json_object_new_string(PACKAGE_VERSION));
+    json_object_object_add(object, "uptime_seconds",
+                           json_object_new_int64((clock_realtime_ms() - facts->started_ms) / 1000));
+    json_object_object_add(object, "log", log_object(facts));
+    add_time(object, "last_report_at", facts->last_report_ms);
+    json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
+    json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
+    json_object_object_add(object, "uncorrelated_lines",
+                           json_object_new_int64((int64_t)counts->uncorrelated));
+    json_object_object_add(object, "parse_errors", json_object_new_int64((int64_t)counts->broken));
+    json_object_object_add(object, "last_error", wrong != NULL ? json_object_new_string(wrong) : NULL);
+    if (counts->uncorrelated > 0)
+        json_object_object_add(object, "hint", json_object_new_string(BOARD_CORRELATION_REMEDY));
+    char *text = xasprintf("%s\n", json_object_to_json_string_ext(
+                                       object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
+    return text;
+}

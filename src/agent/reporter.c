@@ -1,0 +1,182 @@
+#include "agent/reporter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "event/event_store.h"
+
+#define ROUND_MS 10000 /* then the status is brought up to date, and a wish to stop is seen */
+#define TROUBLE_MS 5000
+#define FLUSH_MS (24 * 3600 * 1000LL)
+
+struct reporter {
+    const struct config *config;
+    struct board *board;
+    struct store *store;
+    struct event_reporter *api;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    uint64_t waiting; /* events committed since the last round */
+    int64_t first_ms; /* when the first of them was; 0: none */
+    bool stop;
+};
+
+static void on_post(void *context, int status, int64_t elapsed_ms)
+{
+    board_note_post(context, status, elapsed_ms);
+}
+
+static void note(struct board *board, struct store *store, const struct event_report_counts *counts,
+                 const char *error)
+{
+    int64_t pending = 0, rejected = 0;
+    struct outcome failure;
+
+    event_store_count(store, EVENT_PENDING, &pending, &failure);
+    event_store_count(store, EVENT_REJECTED, &rejected, &failure);
+    pthread_mutex_lock(&board->lock);
+    board->facts.pending = pending;
+    board->facts.rejected = rejected;
+    board->facts.reported.reported += counts->reported;
+    board->facts.reported.rejected += counts->rejected;
+    snprintf(board->facts.report_error, sizeof board->facts.report_error, "%s", error);
+    pthread_mutex_unlock(&board->lock);
+}
+
+static enum event_report_result one_round(struct reporter *reporter)
+{
+    struct event_report_counts counts = {0};
+    struct outcome error = {.text = ""};
+    enum event_report_result result = event_report_pending(
+        reporter->api, false, clock_monotonic_ms() + ROUND_MS + reporter->config->report.timeout_ms, &counts,
+        &error);
+
+    if (result == EVENT_REPORT_TROUBLE)
+        log_line(LOG_ERR, "events cannot be reported now: %s", error.text);
+    note(reporter->board, reporter->store, &counts,
+         result == EVENT_REPORT_TROUBLE ? error.text : event_reporter_last_error(reporter->api));
+    return result;
+}
+
+/* Until there is a batch, or the flush-interval is over. False: stop. */
+static bool wait_for_work(struct reporter *reporter, int64_t at_least_ms)
+{
+    int64_t begun_ms = clock_monotonic_ms(), interval_ms = reporter->config->flush_interval_ms;
+    bool stop;
+
+    pthread_mutex_lock(&reporter->lock);
+    while (!reporter->stop) {
+        int64_t now_ms = clock_monotonic_ms();
+        int64_t due_ms = (reporter->first_ms > 0 ? reporter->first_ms : begun_ms) + interval_ms;
+        bool batch = reporter->waiting >= reporter->config->batch_size;
+        if (now_ms >= begun_ms + at_least_ms && (batch || now_ms >= due_ms))
+            break;
+        int64_t until_ms = batch || due_ms < begun_ms + at_least_ms ? begun_ms + at_least_ms : due_ms;
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        int64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 1;
+        until.tv_sec += left_ms / 1000;
+        until.tv_nsec += left_ms % 1000 * 1000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        pthread_cond_timedwait(&reporter->wake, &reporter->lock, &until);
+    }
+    reporter->waiting = 0;
+    reporter->first_ms = 0;
+    stop = reporter->stop;
+    pthread_mutex_unlock(&reporter->lock);
+    return !stop;
+}
+
+static void *run(void *context)
+{
+    struct reporter *reporter = context;
+    enum event_report_result result = EVENT_REPORT_DONE;
+
+    do {
+        result = one_round(reporter);
+    } while (wait_for_work(reporter, result == EVENT_REPORT_TROUBLE ? TROUBLE_MS : 0));
+    return NULL;
+}
+
+struct reporter *reporter_start(const struct config *config, struct board *board, struct outcome *error_r)
+{
+    struct reporter *reporter = xcalloc(1, sizeof *reporter);
+    pthread_condattr_t attributes;
+
+    reporter->config = config;
+    reporter->board = board;
+    if (!store_open(&reporter->store, config->state_dir, error_r)) {
+        free(reporter);
+        return NULL;
+    }
+    reporter->api = event_reporter_open(config, reporter->store);
+    event_reporter_observe(reporter->api, on_post, board);
+    pthread_mutex_init(&reporter->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&reporter->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int result = pthread_create(&reporter->thread, NULL, run, reporter);
+    if (result != 0) {
+        outcome_local(error_r, "4.3.0", "cannot start a thread: %s", strerror(result));
+        event_reporter_close(reporter->api);
+        store_close(reporter->store);
+        free(reporter);
+        return NULL;
+    }
+    return reporter;
+}
+
+void reporter_wake(struct reporter *reporter, uint64_t events)
+{
+    pthread_mutex_lock(&reporter->lock);
+    if (events > 0 && reporter->first_ms == 0)
+        reporter->first_ms = clock_monotonic_ms();
+    reporter->waiting += events;
+    if (reporter->waiting >= reporter->config->batch_size)
+        pthread_cond_signal(&reporter->wake);
+    pthread_mutex_unlock(&reporter->lock);
+}
+
+void reporter_stop(struct reporter *reporter)
+{
+    if (reporter == NULL)
+        return;
+    pthread_mutex_lock(&reporter->lock);
+    reporter->stop = true;
+    pthread_cond_signal(&reporter->wake);
+    pthread_mutex_unlock(&reporter->lock);
+    pthread_join(reporter->thread, NULL);
+    event_reporter_close(reporter->api);
+    store_close(reporter->store);
+    pthread_cond_destroy(&reporter->wake);
+    pthread_mutex_destroy(&reporter->lock);
+    free(reporter);
+}
+
+bool reporter_flush(const struct config *config, struct store *store, struct board *board,
+                    struct outcome *error_r)
+{
+    struct event_reporter *api = event_reporter_open(config, store);
+    struct event_report_counts counts = {0};
+    int64_t pending = -1;
+
+    event_reporter_observe(api, on_post, board);
+    enum event_report_result result =
+        event_report_pending(api, true, clock_monotonic_ms() + FLUSH_MS, &counts, error_r);
+    if (result == EVENT_REPORT_KEPT)
+        outcome_local(error_r, "4.3.0", "%s", event_reporter_last_error(api));
+    note(board, store, &counts, event_reporter_last_error(api));
+    event_reporter_close(api);
+    return result == EVENT_REPORT_DONE && event_store_count(store, EVENT_PENDING, &pending, error_r) &&
+           pending == 0;
+}
