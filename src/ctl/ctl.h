@@ -103,5 +103,6 @@ extern const struct ctl_command ctl_deliveries;
 extern const struct ctl_command ctl_suppress;
 extern const struct ctl_command ctl_explain;
 extern const struct ctl_command ctl_classify;
+extern const struct ctl_command ctl_postfix;
 
 #endif

@@ -20,6 +20,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_suppress,
     &ctl_explain,
     &ctl_classify,
+    &ctl_postfix,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -153,6 +153,49 @@ char *postfix_parameter(const char *directory, const char *name)
     return value;
 }
 
+/*
+ * A parameter of a transport that is not there is unknown to postconf, which tells of it in a warning only:
+ * "postconf: warning: FILE: unused parameter: NAME=VALUE".
+ */
+char *postfix_parameter_set(const char *directory, const char *name)
+{
+    struct ctl_run run;
+    bool good = postconf(&run, directory, (const char *const[]){"-n", name, NULL});
+    AUTO_FREE char *unused = xasprintf("unused parameter: %s=", name);
+    const char *equals = good ? strstr(run.out, " =") : NULL,
+               *warning = good ? strstr(run.err, unused) : NULL;
+    char *value = NULL;
+
+    if (equals != NULL)
+        value = xstrdup(equals + 2 + strspn(equals + 2, " "));
+    else if (warning != NULL)
+        value = xstrndup(warning + strlen(unused), strcspn(warning + strlen(unused), "\n"));
+    ctl_run_free(&run);
+    return value;
+}
+
+bool postfix_service_exists(const char *directory, const char *name)
+{
+    struct ctl_run run;
+    AUTO_FREE char *service = xasprintf("%s/unix", name);
+    bool exists = postconf(&run, directory, (const char *const[]){"-M", service, NULL}) && run.out[0] != '\0';
+
+    ctl_run_free(&run);
+    return exists;
+}
+
+bool postfix_edit(const char *directory, const char *verb, const char *what, char **why_r)
+{
+    struct ctl_run run;
+    bool good = postconf(&run, directory, (const char *const[]){verb, what, NULL});
+
+    if (!good)
+        *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")
+                                   : xasprintf("postconf %s: %.300s", verb, run.err);
+    ctl_run_free(&run);
+    return good;
+}
+
 char *postfix_time_limit(const char *directory, const struct postfix_transport *transport)
 {
     AUTO_FREE char *name = xasprintf("%s_time_limit", transport->name);

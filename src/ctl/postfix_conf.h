@@ -1,6 +1,6 @@
 /*
  * postfix_conf: Postfix's settings as postconf(1) tells them. directory: its configuration directory, NULL for
- * the default one. Reads only.
+ * the default one. Only postfix_edit() changes anything.
  */
 #ifndef SENDPOST_POSTFIX_CONF_H
 #define SENDPOST_POSTFIX_CONF_H
@@ -27,6 +27,9 @@ bool postfix_transports(const char *directory, struct postfix_transports *transp
     __attribute__((nonnull(2)));
 void postfix_transports_free(struct postfix_transports *transports) __attribute__((nonnull));
 
+/* Whether master.cf has a service NAME of type unix, whatever it runs. */
+bool postfix_service_exists(const char *directory, const char *name) __attribute__((nonnull(2)));
+
 /* The value of NAME=value among the arguments of pipe(8): "" when it is empty, NULL when it is not there. The
  * caller frees. */
 char *postfix_attribute(const struct postfix_transport *transport, const char *name) __attribute__((nonnull));
@@ -36,6 +39,16 @@ bool postfix_argv_has(const struct postfix_transport *transport, const char *wor
 
 /* Value of a main.cf parameter, $names expanded; NULL when Postfix does not know it. The caller frees. */
 char *postfix_parameter(const char *directory, const char *name) __attribute__((nonnull(2)));
+
+/* Value as it is set in main.cf itself; NULL when it is not. The caller frees. */
+char *postfix_parameter_set(const char *directory, const char *name) __attribute__((nonnull(2)));
+
+/*
+ * Change main.cf or master.cf: postconf -e NAME=VALUE, -X NAME, -Me NAME/unix=ENTRY, -MX NAME/unix. False, with
+ * *why_r to be freed by the caller, when postconf refuses.
+ */
+bool postfix_edit(const char *directory, const char *verb, const char *what, char **why_r)
+    __attribute__((nonnull(2, 3, 4)));
 
 /* The transport's time limit: its own -o, NAME_time_limit, or command_time_limit. The caller frees. */
 char *postfix_time_limit(const char *directory, const struct postfix_transport *transport)

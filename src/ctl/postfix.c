@@ -1,0 +1,274 @@
+/*
+ * sendpostctl postfix: the transport in master.cf and its two lines in main.cf, through postconf(1) alone.
+ * What is there and runs sendpost-pipe stays as the postmaster has made it; nothing else is touched.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "ctl/postfix_conf.h"
+
+struct plan {
+    struct ctl *ctl;
+    const char *directory; /* NULL: Postfix's own */
+    const char *name;
+    char *entry; /* of master.cf, in one line */
+    bool there;  /* a transport of this name runs sendpost-pipe */
+    bool taken;  /* a service of this name runs something else */
+    size_t changes;
+    struct json_object *list;
+};
+
+static const struct {
+    const char *suffix, *value;
+} parameters[] = {
+    {"_destination_recipient_limit", "1"}, /* one process, one recipient */
+    {"_time_limit", "1000s"},              /* above delivery-timeout, or mail is bounced */
+};
+
+#define PARAMETER_COUNT (sizeof parameters / sizeof parameters[0])
+
+/* --- the plan -------------------------------------------------------------------------------- */
+
+static char *make_entry(struct ctl *ctl, const char *name)
+{
+    const char *user = ctl_option(ctl, "user"), *maxproc = ctl_option(ctl, "maxproc"),
+               *program = ctl_option(ctl, "program");
+    AUTO_FREE char *config = NULL;
+
+    if (strcmp(ctl->config_path, SYSCONFDIR "/config.yaml") != 0) {
+        AUTO_FREE char *real = realpath(ctl->config_path, NULL);
+        config = xasprintf(" -c %s", real != NULL ? real : ctl->config_path);
+    }
+    return xasprintf(
+        "%s unix - n n - %s pipe flags=q user=%s null_sender= argv=%s%s -q ${queue_id} -p ${nexthop} "
+        "-f ${sender} -- ${recipient}",
+        name, maxproc != NULL ? maxproc : "50", user != NULL ? user : "sendpost",
+        program != NULL ? program : PKGLIBEXECDIR "/sendpost-pipe", config != NULL ? config : "");
+}
+
+static bool make_plan(struct plan *plan)
+{
+    struct postfix_transports transports;
+    char *why = NULL;
+
+    if (!postfix_transports(plan->directory, &transports, &why)) {
+        ctl_fail(plan->ctl, "%s", why);
+        free(why);
+        return false;
+    }
+    for (size_t i = 0; i < transports.count; i++)
+        plan->there = plan->there || strcmp(transports.items[i].name, plan->name) == 0;
+    plan->taken = !plan->there && postfix_service_exists(plan->directory, plan->name);
+    plan->entry = make_entry(plan->ctl, plan->name);
+    postfix_transports_free(&transports);
+    return true;
+}
+
+static void tell(struct plan *plan, const char *file, const char *change, const char *what, const char *was)
+{
+    plan->changes++;
+    if (plan->ctl->json) {
+        struct json_object *row = json_object_new_object();
+        json_object_object_add(row, "file", json_object_new_string(file));
+        json_object_object_add(row, "change", json_object_new_string(change));
+        json_object_object_add(row, "what", json_object_new_string(what));
+        if (was != NULL)
+            json_object_object_add(row, "was", json_object_new_string(was));
+        json_object_array_add(plan->list, row);
+    } else if (was != NULL)
+        printf("%-9s %s: %s (was %s)\n", file, change, what, was);
+    else
+        printf("%-9s %s: %s\n", file, change, what);
+}
+
+static enum ctl_status finish(struct plan *plan, enum ctl_status status, const char *nothing,
+                              const char *next)
+{
+    if (plan->ctl->json) {
+        struct json_object *result = json_object_new_object();
+        json_object_object_add(result, "ok", json_object_new_boolean(status == CTL_WELL));
+        json_object_object_add(result, "changes", json_object_get(plan->list));
+        ctl_print_json(result);
+    } else if (status == CTL_WELL && plan->changes == 0)
+        printf("%s\n", nothing);
+    else if (status == CTL_WELL)
+        printf("%s\n", next);
+    return status;
+}
+
+static bool edit(struct plan *plan, const char *verb, const char *what)
+{
+    char *why = NULL;
+
+    if (postfix_edit(plan->directory, verb, what, &why))
+        return true;
+    ctl_fail(plan->ctl, "%s", why);
+    free(why);
+    return false;
+}
+
+/* --- show and install ------------------------------------------------------------------------ */
+
+/* One after the other, the limit before the transport: mail must not meet a transport without its limit. */
+static bool add(struct plan *plan, bool apply)
+{
+    for (size_t i = 0; i < PARAMETER_COUNT; i++) {
+        AUTO_FREE char *name = xasprintf("%s%s", plan->name, parameters[i].suffix);
+        AUTO_FREE char *setting = xasprintf("%s = %s", name, parameters[i].value);
+        AUTO_FREE char *value = postfix_parameter_set(plan->directory, name);
+        bool free_choice = strcmp(parameters[i].suffix, "_time_limit") == 0;
+        if (value != NULL && (free_choice || strcmp(value, parameters[i].value) == 0))
+            continue;
+        if (apply && !edit(plan, "-e", setting))
+            return false;
+        tell(plan, "main.cf", apply ? "set" : "to set", setting, value);
+    }
+    if (!plan->there) {
+        AUTO_FREE char *service = xasprintf("%s/unix = %s", plan->name, plan->entry);
+        if (apply && !edit(plan, "-Me", service))
+            return false;
+        tell(plan, "master.cf", apply ? "added" : "to add", plan->entry, NULL);
+    }
+    return true;
+}
+
+static enum ctl_status show_or_install(struct plan *plan, bool apply)
+{
+    const char *user = ctl_option(plan->ctl, "user");
+
+    if (plan->taken)
+        return ctl_fail(plan->ctl,
+                        "master.cf has a service \"%s\" that is not ours; choose another name with --name",
+                        plan->name);
+    if (apply && !plan->there && getpwnam(user != NULL ? user : "sendpost") == NULL)
+        return ctl_fail(plan->ctl, "there is no user \"%s\"; create it, or name another with --user",
+                        user != NULL ? user : "sendpost");
+    enum ctl_status status = add(plan, apply) ? CTL_WELL : CTL_NOT_WELL;
+    return finish(plan, status, "Everything is there already.",
+                  apply ? "Now route mail to it, see postfix-conf/transport, and run: postfix reload"
+                        : "\"sendpostctl postfix install\" does this.");
+}
+
+/* --- remove ---------------------------------------------------------------------------------- */
+
+/* Mail that is routed to a transport which is gone would stay in the queue. */
+static bool still_routed(struct plan *plan)
+{
+    static const char *const routes[] = {"default_transport", "relay_transport", "local_transport",
+                                         "virtual_transport"};
+    size_t length = strlen(plan->name);
+
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        AUTO_FREE char *value = postfix_parameter(plan->directory, routes[i]);
+        if (value != NULL && strncmp(value, plan->name, length) == 0 &&
+            (value[length] == '\0' || value[length] == ':')) {
+            ctl_fail(plan->ctl,
+                     "%s = %s still routes mail to it; change that first, or the mail stays in the queue",
+                     routes[i], value);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_away(struct plan *plan)
+{
+    AUTO_FREE char *service = xasprintf("%s/unix", plan->name);
+
+    if (plan->there) {
+        if (!edit(plan, "-MX", service))
+            return false;
+        tell(plan, "master.cf", "removed", service, NULL);
+    }
+    for (size_t i = 0; i < PARAMETER_COUNT; i++) {
+        AUTO_FREE char *name = xasprintf("%s%s", plan->name, parameters[i].suffix);
+        AUTO_FREE char *value = postfix_parameter_set(plan->directory, name);
+        if (value == NULL)
+            continue;
+        if (!edit(plan, "-X", name))
+            return false;
+        tell(plan, "main.cf", "removed", name, value);
+    }
+    return true;
+}
+
+static enum ctl_status remove_all(struct plan *plan)
+{
+    if (plan->taken)
+        return ctl_fail(plan->ctl, "the service \"%s\" in master.cf is not ours", plan->name);
+    if (still_routed(plan))
+        return CTL_NOT_WELL;
+    return finish(plan, take_away(plan) ? CTL_WELL : CTL_NOT_WELL, "Nothing of it is there.",
+                  "Now take it out of transport tables, and run: postfix reload");
+}
+
+/* --- the command ----------------------------------------------------------------------------- */
+
+static bool is_word(const char *text)
+{
+    return *text != '\0' &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == strlen(text);
+}
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    struct plan plan = {
+        .ctl = ctl, .directory = ctl_option(ctl, "postfix-config"), .name = ctl_option(ctl, "name")};
+    static const char *const words[] = {"name", "user", "maxproc", "program"};
+    enum ctl_status status;
+
+    if (ctl->operand_count != 1)
+        return ctl_usage(ctl, "say one of show, install, remove");
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const char *value = ctl_option(ctl, words[i]);
+        if (value != NULL && !is_word(value))
+            return ctl_usage(ctl, "--%s \"%s\" holds characters that master.cf does not take", words[i],
+                             value);
+    }
+    if (ctl_option(ctl, "maxproc") != NULL &&
+        strspn(ctl_option(ctl, "maxproc"), "0123456789") != strlen(ctl_option(ctl, "maxproc")))
+        return ctl_usage(ctl, "--maxproc \"%s\" is no number", ctl_option(ctl, "maxproc"));
+    if (plan.name == NULL)
+        plan.name = "sendpost";
+    if (!make_plan(&plan))
+        return CTL_NOT_WELL;
+    plan.list = json_object_new_array();
+    const char *verb = ctl->operands[0];
+    if (strcmp(verb, "show") == 0 || strcmp(verb, "install") == 0)
+        status = show_or_install(&plan, strcmp(verb, "install") == 0);
+    else if (strcmp(verb, "remove") == 0)
+        status = remove_all(&plan);
+    else
+        status = ctl_usage(ctl, "\"%s\" is none of show, install, remove", verb);
+    json_object_put(plan.list);
+    free(plan.entry);
+    return status;
+}
+
+static const struct ctl_option options[] = {
+    {"postfix-config", 0, "DIR", "Postfix's configuration directory, for one of several instances"},
+    {"name", 0, "NAME", "of the transport (sendpost)"},
+    {"user", 0, "USER", "who delivers (sendpost)"},
+    {"maxproc", 0, "N", "deliveries at once (50)"},
+    {"program", 0, "FILE", "sendpost-pipe (" PKGLIBEXECDIR "/sendpost-pipe)"},
+    {.name = NULL},
+};
+
+const struct ctl_command ctl_postfix = {
+    .name = "postfix",
+    .synopsis = "show|install|remove [--postfix-config DIR] [--name NAME] [--user USER] [--maxproc N] "
+                "[--program FILE]",
+    .summary = "Show, add or remove the transport in Postfix's main.cf and master.cf",
+    .examples = "  sendpostctl postfix show\n"
+                "  sendpostctl postfix install && postfix reload\n"
+                "  sendpostctl postfix install --postfix-config /etc/postfix-out --maxproc 100\n"
+                "  sendpostctl postfix remove\n",
+    .options = options,
+    .run = run,
+};
