@@ -39,9 +39,15 @@ static char class_digit(enum outcome_class class)
 
 static void clean_text(char *text)
 {
-    for (; *text; text++)
+    char *end = text;
+
+    for (; *text; text++) {
         if ((unsigned char)*text < ' ' || *text == 127)
             *text = ' ';
+        if (*text != ' ')
+            end = text + 1;
+    }
+    *end = '\0'; /* the line end of a reply, for one */
 }
 
 static void set_enhanced(struct outcome *outcome, const char *enhanced)

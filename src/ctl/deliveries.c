@@ -82,10 +82,13 @@ static enum ctl_status list(struct ctl *ctl)
             print_as_json(&event, due_ms <= now_ms, due_ms, first);
             continue;
         }
+        AUTO_FREE char *reply = event.smtp_code > 0
+                                    ? xasprintf("%d %s", event.smtp_code, event.smtp_description)
+                                    : xstrdup(event.smtp_description);
         AUTO_FREE char *failed = xasprintf("%d of %zu", event.attempt, ctl->config->retry.schedule_count + 1);
         ctl_table_row(table, (const char *[]){event.queue_id, event.recipient, failed,
                                               due_ms <= now_ms ? "now" : clock_rfc3339(due_ms, next),
-                                              event.tpsp, event.smtp_description});
+                                              event.tpsp, reply});
     }
     if (ctl->json)
         printf("]\n");

@@ -40,6 +40,15 @@ static bool is_ascii(const char *text, size_t length)
     return true;
 }
 
+/* "[192.0.2.1]", "[ipv6:2001:db8::1]": brackets, and letters that an address has. */
+static bool literal_valid(const char *literal, size_t length)
+{
+    for (size_t i = 1; i + 1 < length; i++)
+        if (!isalnum((unsigned char)literal[i]) && (literal[i] == '\0' || strchr(".:-", literal[i]) == NULL))
+            return false;
+    return length > 2 && literal[0] == '[' && literal[length - 1] == ']';
+}
+
 /* domain is NUL-terminated and longer than the limits of DNS at most by what UTF-8 needs. */
 static bool to_ascii(const char *domain, char domain_r[FROM_DOMAIN_SIZE])
 {
@@ -67,7 +76,7 @@ bool from_header_normalise(const char *domain, size_t length, char domain_r[FROM
     if (!is_ascii(copy, length))
         return to_ascii(copy, domain_r);
     if (length >= FROM_DOMAIN_SIZE ||
-        (copy[0] == '[' ? copy[length - 1] != ']' || length < 3 : !labels_valid(copy, length)))
+        !(copy[0] == '[' ? literal_valid(copy, length) : labels_valid(copy, length)))
         return false;
     memcpy(domain_r, copy, length + 1);
     return true;

@@ -40,14 +40,23 @@ static int64_t longest(const struct config *config)
     return longest_ms;
 }
 
-static void not_due(const struct config *config, int attempts, int64_t due_ms, const char *enhanced,
-                    const char *text, struct outcome *outcome_r)
+/* "451 " in front of the remote end's words, nothing in front of ours. */
+static const char *code_text(int smtp_code, char buffer[16])
 {
-    char due[CLOCK_RFC3339_SIZE];
+    buffer[0] = '\0';
+    if (smtp_code > 0)
+        snprintf(buffer, 16, "%d ", smtp_code);
+    return buffer;
+}
+
+static void not_due(const struct config *config, int attempts, int64_t due_ms, int smtp_code,
+                    const char *enhanced, const char *text, struct outcome *outcome_r)
+{
+    char due[CLOCK_RFC3339_SIZE], code[16];
 
     outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_POLICY, 0, enhanced,
-                "not due before %s; attempt %d of %zu failed: %s", clock_rfc3339(due_ms, due), attempts,
-                config->retry.schedule_count + 1, text);
+                "not due before %s; attempt %d of %zu failed: %s%s", clock_rfc3339(due_ms, due), attempts,
+                config->retry.schedule_count + 1, code_text(smtp_code, code), text);
 }
 
 bool retry_due(struct store *store, const struct config *config, const struct retry_key *key, int64_t now_ms,
@@ -59,11 +68,11 @@ bool retry_due(struct store *store, const struct config *config, const struct re
     *attempts_r = 0;
     if (!has_ladder(config, key))
         return true;
-    statement =
-        store_statement(store,
-                        "SELECT attempts, due_ms, smtp_enhanced_code, smtp_description FROM deliveries"
-                        " WHERE queue_id = ? AND recipient = ? AND message_id = ?",
-                        outcome_r);
+    statement = store_statement(
+        store,
+        "SELECT attempts, due_ms, smtp_enhanced_code, smtp_description, smtp_code FROM deliveries"
+        " WHERE queue_id = ? AND recipient = ? AND message_id = ?",
+        outcome_r);
     if (statement == NULL)
         return false;
     bind_key(statement, key);
@@ -74,7 +83,8 @@ bool retry_due(struct store *store, const struct config *config, const struct re
         /* further ahead than the schedule can reach: the clock, or the schedule, was set back */
         due = due_ms <= now_ms || due_ms - now_ms > longest(config);
         if (!due)
-            not_due(config, *attempts_r, due_ms, (const char *)sqlite3_column_text(statement, 2),
+            not_due(config, *attempts_r, due_ms, sqlite3_column_int(statement, 4),
+                    (const char *)sqlite3_column_text(statement, 2),
                     (const char *)sqlite3_column_text(statement, 3), outcome_r);
         break;
     }
@@ -106,11 +116,11 @@ static bool sweep(struct store *store, int64_t now_ms, struct outcome *error_r)
 static void give_up(int attempts, int64_t since_ms, struct outcome *outcome)
 {
     const char *doubt = outcome->cause == CAUSE_IN_DOUBT ? " (it may have been accepted)" : "";
-    char since[CLOCK_RFC3339_SIZE];
+    char since[CLOCK_RFC3339_SIZE], code[16];
 
     outcome_set(outcome, OUTCOME_DROPPED, CAUSE_POLICY, outcome->smtp_code, "5.4.7",
-                "given up after %d attempts since %s%s; the last: %s", attempts,
-                clock_rfc3339(since_ms, since), doubt, outcome->text);
+                "given up after %d attempts since %s%s; the last: %s%s", attempts,
+                clock_rfc3339(since_ms, since), doubt, code_text(outcome->smtp_code, code), outcome->text);
 }
 
 static bool write_row(struct store *store, const struct retry_key *key, const char *sender, const char *tpsp,

@@ -45,8 +45,8 @@ static void normalise_domain(char *at)
 {
     size_t length = strlen(at);
 
-    if (length > 1 && at[length - 1] == '.')
-        at[length - 1] = '\0';
+    while (length > 1 && at[length - 1] == '.')
+        at[--length] = '\0';
     for (; *at != '\0'; at++)
         *at = (char)tolower((unsigned char)*at);
 }
@@ -64,13 +64,13 @@ bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const
     }
     if (!address_valid(address_r, why_r))
         return false;
-    if (whole_domain && strchr(domain, '.') == NULL) {
+    normalise_domain(strrchr(address_r, '@') + 1);
+    if (whole_domain && strchr(address_r, '.') == NULL) {
         *why_r = "it is neither an address nor a domain";
         return false;
     }
     if (whole_domain)
         memmove(address_r, address_r + 1, (size_t)length);
-    normalise_domain(strrchr(address_r, '@') + 1);
     return true;
 }
 

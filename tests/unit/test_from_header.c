@@ -63,6 +63,8 @@ static const struct {
     {"user@[192.0.2.1]", "[192.0.2.1]"},
     {"user@[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]"},
     {"user@[192.0.2.1", NULL},
+    {"user@[192.0.2.1\n]", NULL},
+    {"user@[]", NULL},
     /* no mailbox */
     {"", NULL},
     {"root", NULL},

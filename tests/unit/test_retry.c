@@ -16,7 +16,7 @@ static struct outcome refused(void)
 {
     struct outcome outcome;
 
-    outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_HOST, 421, "4.3.2", "421 4.3.2 shutting down");
+    outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_HOST, 421, "4.3.2", "4.3.2 shutting down");
     return outcome;
 }
 

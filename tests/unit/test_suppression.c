@@ -35,6 +35,7 @@ static const struct {
     {"@Example.Com.", "@example.com"},
     {"\"a b\"@example.com", "\"a b\"@example.com"},
     {"user", NULL},
+    {"user.", NULL},
     {"@", NULL},
     {"", NULL},
     {"user@", NULL},
