@@ -13,7 +13,7 @@ from pathlib import Path
 from support import TOP, processes, remove, scratch
 
 USER = "nobody"  # exists everywhere; an installation has "sendpost"
-PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge")
+PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge", "sendpostctl")
 SECRET_KEY = "event-key-that-stays-secret-8c1f"
 
 

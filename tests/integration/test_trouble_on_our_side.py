@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
+from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
-from sendpost import build_directory
+from sendpost import Sendpost, build_directory, replace_once
 from support import wait_for
 
 MESSAGE = b"From: sender@example.org\nTo: user@example.com\nSubject: kept\n\nbody\n"
@@ -138,6 +139,23 @@ def test_an_unusable_state_directory_loses_nothing(front, sendpost, server, trou
             (sendpost.top / "elsewhere").rename(sendpost.state)
         sendpost.give(sendpost.state, 0o750)
     leaves(front, queue_id, server)
+
+
+def test_two_recipients_at_once_stay_in_the_queue_until_the_limit_is_set(postfix_runs):
+    with ScriptedTpsp() as server, Sendpost() as sendpost:
+        sendpost.configure([{"name": "primary", "id": 12, "host": server.host, "port": server.port, "security": "none",
+                             "auth": "none", "max-rate-per-hour": 0}])
+        fragment = sendpost.main_cf()
+        without = replace_once(fragment, "sendpost_destination_recipient_limit = 1\n", "")
+        with PrivatePostfix("front.test", main=without, master=sendpost.master_cf()) as front:
+            queue_id = front.sendmail(MESSAGE, ["one@example.com", "two@example.com"])
+            line = deferred(front, queue_id, "recipient")
+            assert "dsn=4.3.5" in line and not server.connections
+            front.main = fragment
+            front.reload()
+            front.wait_gone(queue_id)
+            assert sorted(re.search(rb"<(.*)>", one.recipient).group(1) for one in server.connections if one.recipient) == \
+                [b"one@example.com", b"two@example.com"]
 
 
 @pytest.fixture

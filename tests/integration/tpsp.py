@@ -3,6 +3,7 @@
 Without a login it takes no mail. What it took is read from the maildir: envelope from the headers that virtual(8) adds,
 and below them the message with LF line ends.
 """
+import re
 import shutil
 import subprocess
 
@@ -67,7 +68,7 @@ class Tpsp(PrivatePostfix):
         return sorted((self.maildir / "new").glob("*")) if (self.maildir / "new").is_dir() else []
 
     def messages(self):
-        return [Received(path.read_bytes()) for path in self.files()]
+        return [Received(path.read_bytes(), path.name) for path in self.files()]
 
     def wait_messages(self, count=1, timeout=60):
         wait_for(lambda: len(self.files()) >= count,
@@ -82,8 +83,8 @@ class Tpsp(PrivatePostfix):
 class Received:
     """One message as the TPSP's virtual(8) wrote it."""
 
-    def __init__(self, raw):
-        self.raw = raw
+    def __init__(self, raw, name=""):
+        self.raw, self.name = raw, name
         trace, self.message = self.split(raw)
         fields = dict(line.split(b": ", 1) for line in trace.split(b"\n") if b": " in line and line[:1] not in b" \t")
         self.sender = fields[b"Return-Path"].strip(b"<>").decode()
@@ -104,6 +105,12 @@ class Received:
         wanted = name.lower().encode() + b":"
         return [line[len(wanted):].strip().decode(errors="surrogateescape") for line in head.split(b"\n")
                 if line.lower().startswith(wanted)]
+
+    @property
+    def arrival(self):
+        """Seconds and microseconds, from the name that virtual(8) gave the file."""
+        seconds, microseconds = re.match(r"(\d+)\..*M(\d+)", self.name).groups()
+        return int(seconds), int(microseconds)
 
     @property
     def uuid(self):
