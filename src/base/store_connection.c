@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/schema.h"
 #include "base/store_file.h"
+#include "base/store_salvage.h"
 #include "base/xalloc.h"
 
 #define OPEN_ATTEMPTS 5 /* each but the last ended in a file that somebody moved away under us */
@@ -240,27 +242,44 @@ static bool create_if_missing(struct store *store, struct outcome *error_r)
     return lock >= 0 && store_file_create(store->path, error_r);
 }
 
+/* What was found corrupt and moved aside, by us, gives what it still has to its successor. */
+static void take_over(struct store *store, const char *aside)
+{
+    int rows = store_salvage(store->current->database, aside);
+
+    log_line(LOG_ERR,
+             "%s was corrupt: it is moved to %s and a new one begun, with %d rows that could be read of it. "
+             "Events that "
+             "were pending in the unreadable part are not reported ('sqlite3 %s .recover' may show them). "
+             "Check the disk",
+             store->path, aside, rows, aside);
+}
+
 bool store_connect(struct store *store, struct outcome *error_r)
 {
+    AUTO_FREE char *aside = NULL;
+
+    if (store->suspect && !store_file_move_aside(store->path, &aside, error_r))
+        return false;
     for (int attempt = 1; attempt <= OPEN_ATTEMPTS; attempt++) {
-        bool moved = false;
         if (!create_if_missing(store, error_r))
             return false;
         bool well = open_connection(store, error_r);
         bool replaced = store->current->database != NULL && (has_moved(store) || vanished(store));
-        if (well && !replaced)
+        if (well && !replaced) {
+            if (aside != NULL)
+                take_over(store, aside);
             return true;
+        }
         bool suspect = store->suspect;
         store_disconnect(store);
-        if (suspect && !replaced) {
-            struct outcome move_error;
-            if (!store_file_move_aside(store->path, &moved, &move_error)) {
-                *error_r = move_error;
-                return false;
-            }
-        } else if (!replaced) {
+        if (replaced)
+            continue;
+        if (!suspect)
             return false;
-        }
+        cleanup_free(&aside);
+        if (!store_file_move_aside(store->path, &aside, error_r))
+            return false;
     }
     outcome_local(error_r, "4.3.0", "%s is replaced again and again while it is opened: see who does that",
                   store->path);
@@ -269,10 +288,5 @@ bool store_connect(struct store *store, struct outcome *error_r)
 
 bool store_stay_connected(struct store *store, struct outcome *error_r)
 {
-    bool moved;
-
-    if (store->suspect && !has_moved(store) && !store_file_move_aside(store->path, &moved, error_r))
-        return false;
-    store->suspect = false;
-    return !has_moved(store) || store_connect(store, error_r);
+    return (!store->suspect && !has_moved(store)) || store_connect(store, error_r);
 }

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/xalloc.h"
 
 #define LOCK_WAIT_MS 30000
@@ -127,7 +126,7 @@ static bool is_corrupt(const char *path)
         sqlite3_busy_timeout(database, LOCK_WAIT_MS);
         sqlite3_file_control(database, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
         sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        result = sqlite3_prepare_v2(database, "PRAGMA quick_check(1)", -1, &check, NULL);
+        result = sqlite3_prepare_v2(database, "PRAGMA integrity_check(1)", -1, &check, NULL);
     }
     if (result == SQLITE_OK)
         result = sqlite3_step(check);
@@ -176,9 +175,9 @@ static bool rename_all(const char *path, const char *aside, struct outcome *erro
     return true;
 }
 
-bool store_file_move_aside(const char *path, bool *moved_r, struct outcome *error_r)
+bool store_file_move_aside(const char *path, char **aside_r, struct outcome *error_r)
 {
-    *moved_r = false;
+    *aside_r = NULL;
     AUTO_CLOSE int lock = store_file_lock(path, error_r);
     if (lock < 0)
         return false;
@@ -188,11 +187,6 @@ bool store_file_move_aside(const char *path, bool *moved_r, struct outcome *erro
     AUTO_FREE char *aside = name_aside(path);
     if (!rename_all(path, aside, error_r))
         return false;
-    *moved_r = true;
-    log_line(LOG_ERR,
-             "%s is corrupt: moved to %s, and a new one is begun. Events that were pending in it are not "
-             "reported; "
-             "'sqlite3 %s .recover' may show them. Check the disk",
-             path, aside, aside);
+    *aside_r = xstrdup(aside);
     return true;
 }

@@ -23,10 +23,11 @@ int store_file_lock(const char *path, struct outcome *error_r) __attribute__((no
 bool store_file_create(const char *path, struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Move path with its -wal and -shm to path.corrupt-DATE, if it is corrupt indeed. In *moved_r whether it was
- * moved by this call. Takes the lock itself.
+ * Move path with its -wal and -shm to path.corrupt-DATE, if it is corrupt indeed: then *aside_r is that name, for the
+ * caller to free, else NULL. Takes the lock itself.
  */
-bool store_file_move_aside(const char *path, bool *moved_r, struct outcome *error_r) __attribute__((nonnull));
+bool store_file_move_aside(const char *path, char **aside_r, struct outcome *error_r)
+    __attribute__((nonnull));
 
 /* errno as an outcome that names path and the remedy. */
 void store_file_error(const char *verb, const char *path, int error, struct outcome *error_r)

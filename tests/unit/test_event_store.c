@@ -233,6 +233,40 @@ START_TEST(a_sweep_takes_old_settled_events_and_never_pending_ones)
 }
 END_TEST
 
+START_TEST(pending_events_outlive_a_corrupt_file)
+{
+    char path[128];
+
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    for (int i = 1; i <= 2000; i++)
+        add(i, CS_DELIVERED, EVENT_PENDING, "p", 0);
+    ck_assert(store_commit(store, &error));
+    sqlite3_wal_checkpoint_v2(store_handle(store), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    store_close(store);
+    snprintf(path, sizeof path, "%s/state.db", directory);
+    FILE *file = fopen(path, "r+");
+    ck_assert_ptr_nonnull(file);
+    fseek(file, 100L * 4096, SEEK_SET); /* some of the rows, or of an index */
+    for (int i = 0; i < 4096; i++)
+        fputc(0x5a, file);
+    fclose(file);
+
+    /* reading and writing all of it meets the damage; the next transaction works on a file without it */
+    struct event_filter all = {0};
+    struct seen seen = {0};
+    ck_assert(store_open(&store, directory, &error));
+    bool met = !event_store_each(store, &all, see, &seen, &error) || !event_store_make_due(store, -1, &error);
+    for (int i = 1; i <= 2000 && !met; i++) {
+        struct event event = make(i, CS_DELIVERED, "p");
+        met = !event_store_settle(store, &event, EVENT_PENDING, &error);
+    }
+    ck_assert(met);
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    ck_assert(store_commit(store, &error));
+    ck_assert_int_gt(count(EVENT_PENDING), 1950);
+}
+END_TEST
+
 START_TEST(the_outbox_is_found_by_its_index)
 {
     static const char *const queries[] = {
@@ -269,6 +303,7 @@ Suite *event_store_suite(void)
     tcase_add_test(tcase, tpsps_with_pending_events_are_named_in_turn);
     tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
     tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);
+    tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);
     tcase_add_test(tcase, the_outbox_is_found_by_its_index);
     suite_add_tcase(suite, tcase);
     return suite;
