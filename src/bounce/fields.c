@@ -103,7 +103,7 @@ static void take_group(struct group *group, struct fields_recipient **recipients
 
     if (*count == FIELDS_RECIPIENTS_MAX || (!*group->original && !*group->final && !*group->actual))
         return;
-    if (*count == 0)
+    if (*recipients == NULL)
         *recipients = xcalloc(FIELDS_RECIPIENTS_MAX, sizeof **recipients);
     recipient = &(*recipients)[*count];
     if (!fields_address(recipient->address, group->original) &&
@@ -171,5 +171,9 @@ size_t fields_read(struct fields_recipient **recipients_r, const char *text)
         text = end + (*end != '\0');
     }
     take_group(group, recipients_r, &count);
+    if (count == 0) {
+        free(*recipients_r);
+        *recipients_r = NULL;
+    }
     return count;
 }

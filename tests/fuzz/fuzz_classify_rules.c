@@ -1,0 +1,44 @@
+/* A rule file of the postmaster's, and the text that it is applied to (the file itself): refused with its line, or usable. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "event/classify_rules.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* As classify_parse(), without the built-in rules, whose building would take nearly all the time. */
+static struct classify_rules *parse(const char *text, size_t size, struct outcome *error)
+{
+    char *line = malloc(size + 1);
+    struct classify_rules *rules;
+
+    if (line == NULL)
+        return NULL;
+    memcpy(line, text, size);
+    line[size] = '\0';
+    rules = classify_compile("fuzz", (const char *const[]){line}, 1, error);
+    free(line);
+    return rules;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct outcome error = {.text = ""};
+    struct classify_result result;
+    struct classify_rules *rules = parse((const char *)data, size, &error);
+
+    if (rules == NULL) {
+        if (strncmp(error.text, "fuzz:", 5) != 0)
+            abort();
+        return 0;
+    }
+    classify_text(rules, 550, "", (const char *)data, size, &result);
+    if (result.reason == NULL || result.rule == NULL || (*result.rule != '\0' && result.line == 0))
+        abort();
+    if (*result.rule == '\0' && result.hard)
+        abort();
+    classify_text(rules, 0, result.status, (const char *)data, size, &result);
+    classify_close(rules);
+    return 0;
+}

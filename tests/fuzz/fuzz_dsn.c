@@ -1,0 +1,66 @@
+/*
+ * A message that came to a bounce address: whatever it holds, the report keeps its promises: bounded, valid addresses,
+ * texts that end, a verdict that a delay is never hard.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounce/notice.h"
+#include "bounce/report.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct report_reader *open_reader(void)
+{
+    struct outcome error;
+    struct classify_rules *rules = classify_open(NULL, &error);
+    struct report_reader *reader = rules != NULL ? report_open(rules, &error) : NULL;
+
+    if (reader == NULL)
+        abort();
+    return reader;
+}
+
+static void check(const struct report_recipient *recipient)
+{
+    const char *why;
+
+    if (*recipient->address != '\0' && !address_valid(recipient->address, &why))
+        abort();
+    if (memchr(recipient->text, '\0', sizeof recipient->text) == NULL)
+        abort();
+    if ((recipient->delayed && recipient->hard) || recipient->reason == NULL || recipient->rule == NULL)
+        abort();
+    if (*recipient->status != '\0' &&
+        outcome_enhanced_length(recipient->status, strlen(recipient->status)) != strlen(recipient->status))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct report_reader *reader;
+    struct report report;
+    char uuid[UUID_SIZE];
+
+    if (reader == NULL)
+        reader = open_reader();
+    report_read(reader, (const char *)data, size, "", "bounces@sp-bounce.example.com", &report);
+    if (report.count > NOTICE_RECIPIENTS_MAX || (report.count == 0) != (report.why_none != NULL))
+        abort();
+    for (size_t i = 0; i < report.count; i++)
+        check(&report.recipients[i]);
+    if (*report.message_id != '\0' && !uuid_valid(report.message_id, strlen(report.message_id)))
+        abort();
+    report_clear(&report);
+
+    char *address = malloc(size + 1);
+    if (address == NULL)
+        return 0;
+    memcpy(address, data, size);
+    address[size] = '\0';
+    if (report_message_id(uuid, address) && !uuid_valid(uuid, strlen(uuid)))
+        abort();
+    free(address);
+    return 0;
+}
