@@ -98,6 +98,7 @@ void ctl_print_json(struct json_object *value);
 /* --- the subcommands, in the order of --help -------------------------------------------------- */
 
 extern const struct ctl_command ctl_check;
+extern const struct ctl_command ctl_test;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;
 extern const struct ctl_command ctl_suppress;

@@ -14,13 +14,8 @@
 
 /* In the order of --help. A subcommand stands here once it works. */
 static const struct ctl_command *const commands[] = {
-    &ctl_check,
-    &ctl_events,
-    &ctl_deliveries,
-    &ctl_suppress,
-    &ctl_explain,
-    &ctl_classify,
-    &ctl_postfix,
+    &ctl_check,    &ctl_test,    &ctl_events,   &ctl_deliveries,
+    &ctl_suppress, &ctl_explain, &ctl_classify, &ctl_postfix,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -1,0 +1,141 @@
+/* sendpostctl test: a real transaction with each TPSP, step by step. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/dns.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "relay/connectivity.h"
+
+#define TEST_DEADLINE_MS 120000 /* for one TPSP; a person waits */
+
+struct test {
+    struct ctl *ctl;
+    const struct config *config;
+    struct relay_session *session;
+    struct json_object *results;
+    bool failed;
+};
+
+/* A login that is an address is one that its provider takes. */
+static char *default_sender(const struct config_tpsp *tpsp)
+{
+    char host[256] = "";
+    const char *why;
+
+    if (tpsp->username != NULL && address_valid(tpsp->username, &why))
+        return xstrdup(tpsp->username);
+    gethostname(host, sizeof host - 1);
+    return xasprintf("postmaster@%s", *host != '\0' ? host : "localhost");
+}
+
+static void print_result(const struct config_tpsp *tpsp, const struct connectivity *test, const char *sender,
+                         const char *recipient)
+{
+    bool six = strchr(tpsp->host, ':') != NULL;
+
+    printf("%s%s%s  %s%s%s:%u, from <%s> to <%s>\n", ctl_colour(CTL_BOLD), tpsp->name, ctl_colour(CTL_PLAIN),
+           six ? "[" : "", tpsp->host, six ? "]" : "", (unsigned)tpsp->port, sender, recipient);
+    for (size_t i = 0; i < test->step_count; i++) {
+        const struct connectivity_step *step = &test->steps[i];
+        AUTO_FREE char *detail = ctl_text(step->detail);
+        char code[16] = "";
+        if (step->smtp_code != 0 && step->ok)
+            snprintf(code, sizeof code, "%d ", step->smtp_code);
+        printf("  %s%-6s%s %-9s %8.1f ms  %s%s\n", ctl_colour(step->ok ? CTL_GREEN : CTL_RED),
+               step->ok ? "ok" : "failed", ctl_colour(CTL_PLAIN), relay_stage_name(step->stage),
+               (double)step->duration_us / 1000, code, detail);
+    }
+    if (test->ok)
+        printf("  %sThe message was accepted.%s\n", ctl_colour(CTL_GREEN), ctl_colour(CTL_PLAIN));
+    else
+        printf("  %s%s%s at %s. %s\n", ctl_colour(CTL_RED), test->error, ctl_colour(CTL_PLAIN),
+               relay_stage_name(test->result.stage), test->advice);
+}
+
+static void test_one(struct test *test, const struct config_tpsp *tpsp)
+{
+    AUTO_FREE char *own = default_sender(tpsp);
+    const char *sender = ctl_option(test->ctl, "from"), *recipient = ctl_option(test->ctl, "to");
+    struct connectivity result;
+
+    sender = sender != NULL ? sender : own;
+    recipient = recipient != NULL ? recipient : sender;
+    connectivity_test(&result, test->session, tpsp, sender, recipient,
+                      clock_monotonic_ms() + TEST_DEADLINE_MS, test->ctl->verbose ? stderr : NULL);
+    test->failed = test->failed || !result.ok;
+    if (test->ctl->json) {
+        struct json_object *json = connectivity_json(&result);
+        json_object_object_add(json, "tpsp", json_object_new_string(tpsp->name));
+        json_object_array_add(test->results, json);
+    } else
+        print_result(tpsp, &result, sender, recipient);
+    fflush(stdout);
+    connectivity_free(&result);
+}
+
+static enum ctl_status check_words(struct ctl *ctl, const struct config *config)
+{
+    static const char *const addresses[] = {"from", "to"};
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *address = ctl_option(ctl, addresses[i]), *why;
+        if (address != NULL && !address_valid(address, &why))
+            return ctl_usage(ctl, "--%s \"%s\" is no address: %s", addresses[i], address, why);
+    }
+    for (size_t i = 0; i < ctl->operand_count; i++)
+        if (config_tpsp_by_name(config, ctl->operands[i]) == NULL)
+            return ctl_usage(ctl, "there is no tpsp \"%s\" in %s", ctl->operands[i], ctl->config_path);
+    return CTL_WELL;
+}
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    const struct config *config = ctl_config(ctl);
+
+    if (config == NULL)
+        return CTL_NOT_WELL;
+    enum ctl_status status = check_words(ctl, config);
+    if (status != CTL_WELL)
+        return status;
+    signal(SIGPIPE, SIG_IGN);
+    struct dns_resolver *resolver = dns_open((const char *const *)(uintptr_t)config->dns.servers.items,
+                                             config->dns.servers.count, (int)config->dns.timeout_ms);
+    /* without the ticket cache: the whole handshake is what is tested */
+    struct test test = {.ctl = ctl,
+                        .config = config,
+                        .session = relay_open(NULL, resolver),
+                        .results = ctl->json ? json_object_new_array() : NULL};
+    if (ctl->operand_count == 0)
+        for (size_t i = 0; i < config->tpsp_count; i++)
+            test_one(&test, &config->tpsps[i]);
+    for (size_t i = 0; i < ctl->operand_count; i++)
+        test_one(&test, config_tpsp_by_name(config, ctl->operands[i]));
+    relay_close(test.session);
+    dns_close(resolver);
+    if (ctl->json)
+        ctl_print_json(test.results);
+    return test.failed ? CTL_NOT_WELL : CTL_WELL;
+}
+
+static const struct ctl_option options[] = {
+    {"from", 0, "A", "envelope sender (the login where it is an address, else postmaster of this host)"},
+    {"to", 0, "B", "recipient (the sender)"},
+    {.name = NULL},
+};
+
+const struct ctl_command ctl_test = {
+    .name = "test",
+    .synopsis = "[TPSP…] [--from A] [--to B]",
+    .summary = "Send a test message through each TPSP, and show every step",
+    .examples = "  sendpostctl test\n"
+                "  sendpostctl test primary --from news@example.com --to me@example.net\n"
+                "  sendpostctl test --json | jq '.[] | {tpsp, ok, error}'\n"
+                "  sendpostctl test primary -v\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,44 @@
+/*
+ * connectivity: one real SMTP transaction with a minimal message, step by step, for a person who wants to know
+ * whether a TPSP can be used and, if not, why. The same relay as for deliveries; `sendpostctl test` and the
+ * agent's test endpoint show it (CONTRACT section 6).
+ */
+#ifndef SENDPOST_RELAY_CONNECTIVITY_H
+#define SENDPOST_RELAY_CONNECTIVITY_H
+
+#include <json-c/json.h>
+
+#include "relay/relay.h"
+
+#define CONNECTIVITY_STEPS 40 /* each stage once; connect once for each address */
+
+struct connectivity_step {
+    enum relay_stage stage;
+    bool ok;
+    int64_t duration_us;
+    int smtp_code;
+    char *detail;
+};
+
+struct connectivity {
+    bool ok; /* the message was accepted */
+    struct connectivity_step steps[CONNECTIVITY_STEPS];
+    size_t step_count;
+    struct relay_result result;
+    char error[64];     /* the words to look up, "Auth rejected"; "" when ok */
+    const char *advice; /* what to do about it; NULL when ok */
+};
+
+/*
+ * Send a test message from sender to recipient, both valid addresses, through tpsp. The result is to be freed.
+ */
+void connectivity_test(struct connectivity *test_r, struct relay_session *session,
+                       const struct config_tpsp *tpsp, const char *sender, const char *recipient,
+                       int64_t deadline_ms, FILE *trace) __attribute__((nonnull(1, 2, 3, 4, 5)));
+void connectivity_free(struct connectivity *test) __attribute__((nonnull));
+
+/* {"ok", "stage", "error", "advice", "smtp_code", "smtp_description", "tls", "steps": […]}; the caller owns
+ * it. */
+struct json_object *connectivity_json(const struct connectivity *test) __attribute__((nonnull));
+
+#endif
