@@ -20,7 +20,7 @@
 #define AUTH_ROUNDS_MAX 8
 #define FAREWELL_MS 5000 /* how long an engine that has done its work may take to say QUIT */
 
-enum next { GO_ON, END, END_ALTERED };
+enum next { GO_ON, END, END_ENGINE_FAILED };
 
 struct conversation {
     struct wire *wire;
@@ -45,10 +45,11 @@ static enum next engine_trouble(struct conversation *conversation, const char *f
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    outcome_local(&wire->outcome, "4.3.0", "the SMTP engine %s %s; this is a defect, please report it",
+    outcome_local(&wire->outcome, "4.3.0", "the SMTP engine %s %s; nothing was delivered",
                   conversation->engine->name, what);
     (void)wire_stage_failed(wire);
-    return END;
+    log_line(LOG_WARNING, "%s: %s", wire->peer, wire->outcome.text);
+    return END_ENGINE_FAILED;
 }
 
 static void tell_engine(struct conversation *conversation, const char *text)
@@ -176,7 +177,9 @@ static enum next on_mail(struct conversation *conversation)
 
     wire_stage_begin(wire, RELAY_MAIL);
     if (wire->mechanism != NULL && !conversation->authenticated)
-        return engine_trouble(conversation, "went on without the login");
+        return engine_trouble(conversation,
+                              "went on without the login (is its plug-in for AUTH %s installed?)",
+                              wire->mechanism);
     if (!line_is(conversation, "MAIL FROM:", wire->request->sender))
         return engine_trouble(conversation, "sent another MAIL command than it was asked to");
     /* libcurl does not declare 8-bit content */
@@ -222,11 +225,8 @@ static enum next content_refused(struct conversation *conversation, const struct
 {
     struct wire *wire = conversation->wire;
 
-    if (verdict == CONTENT_ALTERED) {
-        (void)engine_trouble(conversation, "altered the message at byte %ju; nothing was delivered",
-                             (uintmax_t)check->offset);
-        return END_ALTERED;
-    }
+    if (verdict == CONTENT_ALTERED)
+        return engine_trouble(conversation, "altered the message at byte %ju", (uintmax_t)check->offset);
     if (verdict == CONTENT_BARE_LF)
         outcome_local(
             &wire->outcome, "4.3.0",
@@ -443,5 +443,5 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
     if (wire->outcome.class == OUTCOME_DELIVERED && !work.job.accepted)
         log_line(LOG_WARNING, "%s accepted the message, but %s says: %s", wire->peer, engine->name,
                  work.job.says);
-    return next == END_ALTERED ? CONVERSATION_ALTERED : CONVERSATION_OVER;
+    return next == END_ENGINE_FAILED ? CONVERSATION_ENGINE_FAILED : CONVERSATION_OVER;
 }

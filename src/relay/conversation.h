@@ -15,7 +15,8 @@
 
 enum conversation_end {
     CONVERSATION_OVER, /* wire.outcome says how */
-    CONVERSATION_ALTERED, /* the engine changed the message: nothing was delivered, another engine may do better */
+    /* The engine changed the message, or did not do as it was asked: nothing was delivered, another may do better. */
+    CONVERSATION_ENGINE_FAILED,
 };
 
 /* From the login to the final reply. The wire is open. */

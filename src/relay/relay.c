@@ -144,8 +144,8 @@ void relay_send(struct relay_session *session, const struct relay_request *reque
         return;
     sigpipe_hold(&guard);
     engine = engine_choose(request->tpsp->engine, engine_needs(request));
-    /* nothing was delivered by an engine that was caught altering the message: the other one may try */
-    if (attempt(session, request, engine, result_r) == CONVERSATION_ALTERED && engine != &engine_curl)
+    /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may try */
+    if (attempt(session, request, engine, result_r) == CONVERSATION_ENGINE_FAILED && engine != &engine_curl)
         attempt(session, request, &engine_curl, result_r);
     sigpipe_release(&guard);
 }

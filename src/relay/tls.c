@@ -115,13 +115,20 @@ static bool same(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+static const char *openssl_reason(unsigned long code)
+{
+    const char *reason = ERR_reason_error_string(code);
+
+    return reason != NULL ? reason : "unknown reason";
+}
+
 static SSL_CTX *make_context(const struct config_tls *settings, char *error, size_t error_size)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
     if (ctx == NULL) {
         snprintf(error, error_size, "OpenSSL cannot make a context: %s",
-                 ERR_reason_error_string(ERR_peek_last_error()));
+                 openssl_reason(ERR_peek_last_error()));
         return NULL;
     }
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
@@ -251,7 +258,7 @@ static void explain_failure(const struct transport *transport, const struct conf
     else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
         snprintf(error, error_size, "the server does not speak TLS here; check port and security");
     else if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        snprintf(error, error_size, "%s", ERR_reason_error_string(code));
+        snprintf(error, error_size, "%s", openssl_reason(code));
     else if (ssl_error == SSL_ERROR_SYSCALL && saved_errno != 0)
         snprintf(error, error_size, "%s", strerror_r(saved_errno, buffer, sizeof buffer));
     else
@@ -269,7 +276,7 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
     transport->ssl = make_ssl(contexts, ctx, tpsp);
     if (transport->ssl == NULL || SSL_set_fd(transport->ssl, transport->descriptor) != 1) {
         snprintf(error, error_size, "OpenSSL cannot set up the connection: %s",
-                 ERR_reason_error_string(ERR_peek_last_error()));
+                 openssl_reason(ERR_peek_last_error()));
         return false;
     }
     for (;;) {

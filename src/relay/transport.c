@@ -117,7 +117,7 @@ static enum transport_status tls_result(struct transport *transport, int result,
         if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
             return closed(transport);
         snprintf(transport->error, sizeof transport->error, "TLS error: %s",
-                 code != 0 ? ERR_reason_error_string(code) : "unknown");
+                 ERR_reason_error_string(code) != NULL ? ERR_reason_error_string(code) : "unknown");
         return TRANSPORT_FAILED;
     }
 }

@@ -1,5 +1,7 @@
 """relay_send() against a TPSP that misbehaves as scripted: never a hang, never a false success, never a leak."""
 import base64
+import glob
+import os
 import shutil
 import subprocess
 
@@ -366,6 +368,19 @@ def test_a_long_password_goes_through_libcurl(relay):
     with ScriptedTpsp(credentials=("user", password)) as server:
         result = relay(server, username="user", password=password, auth_without_tls=True)
         assert (result["class"], result["engine"]) == ("delivered", "libcurl")
+
+
+def test_a_missing_plug_in_of_libesmtp_costs_no_delivery(relay, tmp_path):
+    """libESMTP then goes on to MAIL as if nothing was wanted: the wire lets nothing pass, and libcurl delivers."""
+    folders = glob.glob("/usr/lib*/esmtp-plugins-*") + glob.glob("/usr/lib*/*/esmtp-plugins-*")
+    hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', *folders[:1]]
+    if os.geteuid() != 0 or not folders or subprocess.run([*hide, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("the plug-ins cannot be hidden here")
+    with ScriptedTpsp(credentials=(LOGIN["username"], LOGIN["password"])) as server:
+        result = relay(server, wrapper=hide, **LOGIN)
+        assert (result["class"], result["engine"]) == ("delivered", "libcurl")
+        assert "plug-in for AUTH PLAIN" in result["trace"]
+        assert server.wait_connection(0).sender is None and server.messages == [MESSAGE]
 
 
 def test_challenges_that_are_no_base64_do_not_matter(relay):
