@@ -22,6 +22,7 @@
 
 #define LOOK_MS 1000 /* the log is looked at without a call from the kernel, too */
 #define GATHER_MS 20 /* lines that come one by one are taken together: one transaction each would be dear */
+#define TURN_MS 2    /* for those who wait for the store while much is read */
 #define TROUBLE_MIN_MS 500 /* between attempts while the store or the log is in trouble */
 #define TROUBLE_MAX_MS 30000
 #define WARNING_MS (60 * 60 * 1000LL) /* at most one correlation warning in this time */
@@ -156,7 +157,7 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
     stall_init(&agent->stall, clock_realtime_ms());
     if (agent->ingest == NULL)
         return false;
-    if (agent->options->once)
+    if (agent->options->once) /* reports when it has read all: two at the store at once would be slower */
         return true;
     agent->reporter = reporter_start(config, &agent->board, error_r);
     if (agent->reporter == NULL)
@@ -264,7 +265,9 @@ static int run_until_told(struct agent *agent)
         tell(agent, false);
         if (result == INGEST_TROUBLE) {
             wait_for_signal(agent, agent->trouble_ms);
-        } else if (result == INGEST_IDLE) {
+        } else if (result == INGEST_WORKED) {
+            wait_for_signal(agent, TURN_MS);
+        } else {
             ingest_wait(agent->ingest, agent->signals, LOOK_MS);
             wait_for_signal(agent, GATHER_MS);
         }
