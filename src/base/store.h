@@ -5,14 +5,13 @@
  *
  * Opening creates a missing file (mode 0640 whatever the umask) and brings an older schema up to date (PRAGMA
  * user_version); a file of a newer version is refused. A file that SQLite calls corrupt, at opening or at any
- * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun: losing the state costs
- * less than stopping the mail. The call that met the corruption later than at opening still fails; the next
- * store_begin() works on the new file. The same holds for a file that somebody deleted or replaced under a
- * long-lived process.
+ * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun with what can still be read of
+ * the old: losing some of the state costs less than stopping the mail. The call that met the corruption later than
+ * at opening still fails; the next store_begin() works on the new file. The same holds for a file that somebody
+ * deleted or replaced under a long-lived process.
  *
- * A short-lived process neither checkpoints on close nor removes the WAL, unless the WAL has grown past its
- * bound: then one in a few does, in store_close(), when its own work is done. So close the store after the
- * result is out.
+ * A short-lived process neither checkpoints on close nor removes the WAL, unless the WAL has grown past its bound:
+ * then one of them does, in store_close(), when its own work is done. So close the store after the result is out.
  *
  * A store belongs to one thread; a process may have several. Every function that can fail says why in an
  * outcome (OUTCOME_DEFERRED, CAUSE_LOCAL, 4.3.0) with the path, the SQLite message and a remedy.

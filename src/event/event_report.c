@@ -1,33 +1,21 @@
 #include "event/event_report.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
-#include "event/event_ask.h"
-#include "event/event_pause.h"
+#include "event/event_record.h"
 
 #define SECOND_MS 1000LL
 #define MINUTE_MS (60 * SECOND_MS)
-#define HOUR_MS (60 * MINUTE_MS)
-#define DAY_MS (24 * HOUR_MS)
 
 /* A process that only ever reports its own event sweeps once in so many runs, EVENT_SWEEP_ROWS at most: more than it
  * adds. */
 #define SWEEP_ODDS 200
 #define SWEEP_PASSES 20
-
-struct event_reporter {
-    struct event_asker asker;
-    struct event_pause endpoint_pause;
-    struct event_pause key_pause;
-    bool claimed;     /* a pause has ended, and it is this process that asks */
-    int64_t swept_ms; /* clock_monotonic_ms() */
-};
 
 enum event_state event_report_state(const struct config *config, const struct event *event)
 {
@@ -80,171 +68,6 @@ const char *event_reporter_last_error(const struct event_reporter *reporter)
     return reporter->asker.last_error;
 }
 
-/* --- pauses ------------------------------------------------------------------------------------- */
-
-/* The key's pause goes by a fingerprint of the key: a corrected key is tried at once. */
-static void read_pauses(struct event_reporter *reporter, const char *key, int64_t now_ms)
-{
-    struct event_pause *endpoint = &reporter->endpoint_pause, *of_key = &reporter->key_pause;
-    char fingerprint[UUID_SIZE];
-
-    free(endpoint->name);
-    free(of_key->name);
-    uuid_derived(fingerprint, (const char *[]){"api-key", key}, 2);
-    *endpoint = (struct event_pause){.first_ms = SECOND_MS, .most_ms = MINUTE_MS};
-    *of_key = (struct event_pause){.first_ms = 10 * SECOND_MS, .most_ms = 5 * MINUTE_MS};
-    endpoint->name = xasprintf("report.pause.%s", reporter->asker.fingerprint);
-    of_key->name = xasprintf("report.pause.%s.%.8s", reporter->asker.fingerprint, fingerprint);
-    event_pause_read(endpoint, reporter->asker.store, now_ms);
-    event_pause_read(of_key, reporter->asker.store, now_ms);
-}
-
-static void note_pause(struct event_reporter *reporter, const struct event_pause *pause, int64_t now_ms)
-{
-    snprintf(reporter->asker.last_error, sizeof reporter->asker.last_error, "%s; not asked again for %lld s",
-             pause->why, (long long)((pause->until_ms - now_ms + 999) / 1000));
-}
-
-/* Whether the API may be asked now, for the key whose pauses were read. */
-static bool enter(struct event_reporter *reporter, int64_t now_ms)
-{
-    struct event_pause *pauses[] = {&reporter->endpoint_pause, &reporter->key_pause};
-    int64_t lease_ms = reporter->asker.config->report.timeout_ms + SECOND_MS;
-
-    reporter->claimed = false;
-    for (size_t i = 0; i < 2; i++) {
-        if (!pauses[i]->known)
-            continue;
-        if (event_pause_holds(pauses[i], now_ms) ||
-            !event_pause_claim(pauses[i], reporter->asker.store, now_ms, lease_ms)) {
-            note_pause(reporter, pauses[i], now_ms);
-            return false;
-        }
-        reporter->claimed = true;
-    }
-    return true;
-}
-
-/* After an answer, inside a transaction. */
-static bool update_pauses(struct event_reporter *reporter, enum answer_kind kind, struct outcome *error_r)
-{
-    struct event_pause *endpoint = &reporter->endpoint_pause, *of_key = &reporter->key_pause;
-    int64_t now_ms = clock_realtime_ms();
-    bool begun = false;
-
-    if (kind == ANSWER_NOT_ASKED)
-        return true;
-    if (kind == ANSWER_ACCEPTED || kind == ANSWER_REFUSED || kind == ANSWER_KEY_REFUSED)
-        if (endpoint->known && !event_pause_end(endpoint, reporter->asker.store, error_r))
-            return false;
-    if (kind == ANSWER_ACCEPTED || kind == ANSWER_REFUSED)
-        return !of_key->known || event_pause_end(of_key, reporter->asker.store, error_r);
-
-    struct event_pause *pause = kind == ANSWER_KEY_REFUSED ? of_key : endpoint;
-    if (kind == ANSWER_MISCONFIGURED) {
-        pause->first_ms = 10 * SECOND_MS;
-        pause->most_ms = 5 * MINUTE_MS;
-    }
-    if (!event_pause_extend(pause, reporter->asker.store, now_ms, reporter->claimed,
-                            reporter->asker.answer.retry_after_ms, reporter->asker.answer.text, &begun,
-                            error_r))
-        return false;
-    if (begun)
-        log_line(kind == ANSWER_KEY_REFUSED || kind == ANSWER_MISCONFIGURED ? LOG_ERR : LOG_WARNING,
-                 "event API %s: %s%s; events are kept, next try in %lld s", reporter->asker.config->endpoint,
-                 reporter->asker.answer.text,
-                 kind == ANSWER_KEY_REFUSED     ? ": the key is refused, correct api-key-file"
-                 : kind == ANSWER_MISCONFIGURED ? ": this is no event API, correct endpoint"
-                                                : "",
-                 (long long)((pause->until_ms - now_ms + 999) / 1000));
-    reporter->claimed = false;
-    return true;
-}
-
-/* --- putting it on record ------------------------------------------------------------------------- */
-
-static bool record_settled(struct event_reporter *reporter, const struct event *event, enum answer_kind kind,
-                           bool learnt, struct outcome *error_r)
-{
-    struct store *store = reporter->asker.store;
-    enum event_state state = kind == ANSWER_ACCEPTED ? EVENT_REPORTED : EVENT_REJECTED;
-
-    if (state == EVENT_REJECTED)
-        log_line(
-            LOG_ERR,
-            "event %s (%s of message %s, recipient <%s>) is refused by the event API and not sent again: %s",
-            event->event_id, event_type(event), event->message_id, event->recipient,
-            reporter->asker.answer.text);
-    if (store_begin(store, STORE_NORMAL, error_r) && event_store_settle(store, event, state, error_r) &&
-        (!learnt || event_ask_remember_word(&reporter->asker, event, error_r)) &&
-        update_pauses(reporter, kind, error_r) && store_commit(store, error_r))
-        return true;
-    store_rollback(store);
-    return false;
-}
-
-/* 30 s, doubled at each try up to an hour: for an event that fails where others do not. */
-static int64_t retry_after_tries(int tries)
-{
-    int64_t wait_ms = 30 * SECOND_MS;
-
-    for (int i = 0; i < tries && wait_ms < HOUR_MS; i++)
-        wait_ms *= 2;
-    return wait_ms < HOUR_MS ? wait_ms : HOUR_MS;
-}
-
-/* One that was tried alone stays pending, on disk before this returns. pause: others should wait, too. */
-static bool record_kept(struct event_reporter *reporter, const struct event *event, enum answer_kind kind,
-                        bool pause, struct outcome *error_r)
-{
-    struct store *store = reporter->asker.store;
-
-    if (store_begin(store, STORE_DURABLE, error_r)) {
-        int64_t due_ms = clock_realtime_ms();
-        bool well = !pause || update_pauses(reporter, kind, error_r);
-        if (kind == ANSWER_FAILING)
-            due_ms += retry_after_tries(event_store_tries(store, event->event_id));
-        if (due_ms < reporter->endpoint_pause.until_ms)
-            due_ms = reporter->endpoint_pause.until_ms;
-        if (due_ms < reporter->key_pause.until_ms)
-            due_ms = reporter->key_pause.until_ms;
-        if (well && event_store_keep(store, event->event_id, due_ms, error_r) && store_commit(store, error_r))
-            return true;
-    }
-    store_rollback(store);
-    return false;
-}
-
-/* A whole batch stays pending, free for the next who tries. */
-static bool record_released(struct event_reporter *reporter, const struct event *events, int count,
-                            enum answer_kind kind, struct outcome *error_r)
-{
-    struct store *store = reporter->asker.store;
-    bool well = store_begin(store, STORE_NORMAL, error_r) && update_pauses(reporter, kind, error_r);
-
-    for (int i = 0; well && i < count; i++)
-        well = event_store_keep(store, events[i].event_id, 0, error_r);
-    if (well && store_commit(store, error_r))
-        return true;
-    store_rollback(store);
-    return false;
-}
-
-static bool record_batch_accepted(struct event_reporter *reporter, const struct event *events, int count,
-                                  struct outcome *error_r)
-{
-    struct store *store = reporter->asker.store;
-    bool well =
-        store_begin(store, STORE_NORMAL, error_r) && update_pauses(reporter, ANSWER_ACCEPTED, error_r);
-
-    for (int i = 0; well && i < count; i++)
-        well = event_store_settle(store, &events[i], EVENT_REPORTED, error_r);
-    if (well && store_commit(store, error_r))
-        return true;
-    store_rollback(store);
-    return false;
-}
-
 /* --- retention ------------------------------------------------------------------------------------ */
 
 static void sweep(struct event_reporter *reporter, int passes)
@@ -286,12 +109,13 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
         return event_store_settle(asker->store, event, EVENT_LOCAL, error_r) ? EVENT_REPORT_DONE
                                                                              : EVENT_REPORT_TROUBLE;
     const char *key = event_ask_key(asker, event->tpsp);
-    read_pauses(reporter, key, now_ms);
-    if (enter(reporter, now_ms))
+    event_record_read_pauses(reporter, key, now_ms);
+    if (event_record_may_ask(reporter, now_ms))
         kind = event_ask_alone(asker, &copy, key, latest_ms < deadline_ms ? latest_ms : deadline_ms, &learnt);
     if (!is_settled(kind))
-        return record_kept(reporter, &copy, kind, true, error_r) ? EVENT_REPORT_KEPT : EVENT_REPORT_TROUBLE;
-    if (!record_settled(reporter, &copy, kind, learnt, error_r))
+        return event_record_kept(reporter, &copy, kind, true, error_r) ? EVENT_REPORT_KEPT
+                                                                       : EVENT_REPORT_TROUBLE;
+    if (!event_record_settled(reporter, &copy, kind, learnt, error_r))
         /* the API has judged it: what is lost is that we know, and the same event_id may be reported once more */
         log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
                  error_r->text);
@@ -326,19 +150,19 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
         bool learnt;
         enum answer_kind kind = event_ask_alone(&reporter->asker, &events[i], key, deadline_ms, &learnt);
         if (is_settled(kind)) {
-            if (!record_settled(reporter, &events[i], kind, learnt, error_r))
+            if (!event_record_settled(reporter, &events[i], kind, learnt, error_r))
                 return PROGRESS_TROUBLE;
             failed_in_a_row = 0;
             *(kind == ANSWER_ACCEPTED ? &counts->reported : &counts->rejected) += 1;
             continue;
         }
         bool stop = kind != ANSWER_FAILING || ++failed_in_a_row >= 2 || count == 1;
-        if (!record_kept(reporter, &events[i], kind, stop, error_r))
+        if (!event_record_kept(reporter, &events[i], kind, stop, error_r))
             return PROGRESS_TROUBLE;
         counts->kept++;
         if (stop) {
             counts->kept += (uint64_t)(count - i - 1);
-            return record_released(reporter, events + i + 1, count - i - 1, ANSWER_NOT_ASKED, error_r)
+            return event_record_released(reporter, events + i + 1, count - i - 1, ANSWER_NOT_ASKED, error_r)
                        ? progress_after(kind)
                        : PROGRESS_TROUBLE;
         }
@@ -359,10 +183,12 @@ static enum progress report_batch(struct event_reporter *reporter, struct event 
         return report_one_at_a_time(reporter, events, count, key, deadline_ms, counts, error_r);
     if (kind == ANSWER_ACCEPTED) {
         counts->reported += (uint64_t)count;
-        return record_batch_accepted(reporter, events, count, error_r) ? PROGRESS_MADE : PROGRESS_TROUBLE;
+        return event_record_batch_accepted(reporter, events, count, error_r) ? PROGRESS_MADE
+                                                                             : PROGRESS_TROUBLE;
     }
     counts->kept += (uint64_t)count;
-    return record_released(reporter, events, count, kind, error_r) ? progress_after(kind) : PROGRESS_TROUBLE;
+    return event_record_released(reporter, events, count, kind, error_r) ? progress_after(kind)
+                                                                         : PROGRESS_TROUBLE;
 }
 
 /* An API that failed on a full batch may manage a smaller one. */
@@ -384,10 +210,10 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
     int64_t now_ms = clock_realtime_ms();
     const char *key = event_ask_key(asker, tpsp);
 
-    read_pauses(reporter, key, now_ms);
+    event_record_read_pauses(reporter, key, now_ms);
     if (heed && (event_pause_holds(&reporter->endpoint_pause, now_ms) ||
                  event_pause_holds(&reporter->key_pause, now_ms))) {
-        enter(reporter, now_ms); /* says why */
+        event_record_may_ask(reporter, now_ms); /* says why */
         return event_pause_holds(&reporter->endpoint_pause, now_ms) ? PROGRESS_STOP : PROGRESS_KEY;
     }
     int limit = batch_limit(reporter);
@@ -399,10 +225,10 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
         return count == 0 ? PROGRESS_NONE : PROGRESS_TROUBLE;
     if (!heed) {
         reporter->claimed = true;
-    } else if (!enter(reporter, now_ms)) {
+    } else if (!event_record_may_ask(reporter, now_ms)) {
         counts->kept += (uint64_t)count;
-        return record_released(reporter, events, count, ANSWER_NOT_ASKED, error_r) ? PROGRESS_STOP
-                                                                                   : PROGRESS_TROUBLE;
+        return event_record_released(reporter, events, count, ANSWER_NOT_ASKED, error_r) ? PROGRESS_STOP
+                                                                                         : PROGRESS_TROUBLE;
     }
     return report_batch(reporter, events, count, key, deadline_ms, counts, error_r);
 }
