@@ -69,7 +69,10 @@ enum notice_kind notice_kind(const struct classify_rules *rules, const char *tex
     static const struct {
         const char *section;
         enum notice_kind kind;
-    } kinds[] = {{"delay", NOTICE_DELAY}, {"failure", NOTICE_FAILURE}, {"auto-reply", NOTICE_AUTO_REPLY}};
+    } kinds[] = {{"delay", NOTICE_DELAY},
+                 {"confirmation", NOTICE_CONFIRMATION},
+                 {"failure", NOTICE_FAILURE},
+                 {"auto-reply", NOTICE_AUTO_REPLY}};
     const char *section = section_of(rules, text, strlen(text));
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -387,7 +390,7 @@ static size_t code_in(const struct line *line)
         if ((at[0] != '4' && at[0] != '5') || isalnum((unsigned char)before) || before == '.' ||
             before == '-')
             continue;
-        if (isdigit((unsigned char)at[1]) && isdigit((unsigned char)at[2]) && (at[3] == ' ' || at[3] == '-'))
+        if (isdigit((unsigned char)at[1]) && isdigit((unsigned char)at[2]) && strchr(" -,:;", at[3]) != NULL)
             return i;
         if (outcome_enhanced_length(at, 5) == 5 ||
             (i + 5 < line->length && at[1] == '.' && isdigit((unsigned char)at[2]) && at[3] == '.' &&

@@ -170,7 +170,14 @@ static void take_fields(struct reading *reading, const struct fields_recipient *
 
 /* --- reports in prose ------------------------------------------------------------------------------------- */
 
-/* A program wrote it, not a person. */
+/* The null sender, which reports and auto-replies have. Postfix may have put it into the header already. */
+static bool has_null_sender(const struct reading *reading)
+{
+    return *reading->mime.return_path ? strstr(reading->mime.return_path, "<>") != NULL
+                                      : *reading->sender == '\0';
+}
+
+/* A mail system wrote it, not a person or a person's mail program. */
 static bool from_a_mail_system(const struct reading *reading)
 {
     static const char *const names[] = {"mailer-daemon", "postmaster",        "daemon", "no-reply",
@@ -180,7 +187,8 @@ static bool from_a_mail_system(const struct reading *reading)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcasestr(reading->mime.from, names[i]) != NULL)
             return true;
-    return strstr(reading->mime.return_path, "<>") != NULL || *reading->mime.failed_recipients != '\0';
+    return *reading->mime.failed_recipients != '\0' ||
+           (has_null_sender(reading) && strcasestr(reading->mime.auto_submitted, "auto-replied") == NULL);
 }
 
 static void take_failed_recipients(struct reading *reading, bool delay)
@@ -250,6 +258,9 @@ static void read_prose(struct reading *reading)
 
     if (subject == NOTICE_AUTO_REPLY || (!delay && prose == NOTICE_AUTO_REPLY)) {
         reading->report->why_none = "an auto-reply";
+    } else if (subject == NOTICE_CONFIRMATION ||
+               (prose == NOTICE_CONFIRMATION && subject != NOTICE_FAILURE)) {
+        reading->report->why_none = "a confirmation of delivery";
     } else if (!delay && subject != NOTICE_FAILURE && prose != NOTICE_FAILURE &&
                *reading->mime.failed_recipients == '\0') {
         reading->report->why_none = "no report of a failure";

@@ -159,6 +159,14 @@ static const struct {
      "Return-Path: <>\nFrom: a@example.org\nAuto-Submitted: auto-replied\nSubject: Out of office: hi\n\nI am "
      "away until Monday.\n",
      "an auto-reply"},
+    {"a vacation that speaks of failure",
+     "From: a@example.org\nAuto-Submitted: auto-replied\nSubject: Re: hi\n\n"
+     "Your message to b@example.org was not delivered to me, I am at sea.\n",
+     "a person's mail"},
+    {"a confirmation in prose",
+     DAEMON "Subject: Delivery Status Notification (Success)\n\nYour message was successfully delivered to "
+            "<a@example.org>\n",
+     "a confirmation of delivery"},
     {"a person",
      "Return-Path: <a@example.org>\nFrom: A <a@example.org>\nSubject: Re: hi\n\nMy mail to b@example.org "
      "could not be delivered, why?\n",
