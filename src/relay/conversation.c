@@ -14,29 +14,15 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "relay/content.h"
+#include "relay/conversation_private.h"
 #include "relay/judge.h"
 
 #define AUTH_ROUNDS_MAX 8
 #define FAREWELL_MS 5000 /* how long an engine that has done its work may take to say QUIT */
 
-enum next { GO_ON, END, END_ENGINE_FAILED };
-
-struct conversation {
-    struct wire *wire;
-    const struct engine *engine;
-    struct transport local; /* our end of the local stream */
-    bool authenticated, mail_accepted, rcpt_accepted;
-    size_t length;
-    char line[WIRE_LINE_MAX + 1]; /* the engine's command with its CRLF, NUL-terminated */
-};
-
 /* --- the engine's side ------------------------------------------------------------------------- */
 
-static enum next engine_trouble(struct conversation *conversation, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static enum next engine_trouble(struct conversation *conversation, const char *format, ...)
+enum conversation_next conversation_engine_trouble(struct conversation *conversation, const char *format, ...)
 {
     struct wire *wire = conversation->wire;
     char what[512];
@@ -49,7 +35,7 @@ static enum next engine_trouble(struct conversation *conversation, const char *f
                   conversation->engine->name, what);
     (void)wire_stage_failed(wire);
     log_line(LOG_WARNING, "%s: %s", wire->peer, wire->outcome.text);
-    return END_ENGINE_FAILED;
+    return CONVERSATION_END_ENGINE_FAILED;
 }
 
 static void tell_engine(struct conversation *conversation, const char *text)
@@ -58,7 +44,7 @@ static void tell_engine(struct conversation *conversation, const char *text)
     (void)transport_write(&conversation->local, text, strlen(text), conversation->wire->request->deadline_ms);
 }
 
-static void tell_engine_code(struct conversation *conversation, int code)
+void conversation_tell_code(struct conversation *conversation, int code)
 {
     char line[32];
 
@@ -87,7 +73,7 @@ static bool next_line(struct conversation *conversation, int64_t deadline_ms)
 }
 
 /* What the engine may use. Each word left out is a trap less: STARTTLS, PIPELINING, CHUNKING, DSN, … */
-static enum next on_hello(struct conversation *conversation)
+static enum conversation_next on_hello(struct conversation *conversation)
 {
     const struct wire *wire = conversation->wire;
     const struct wire_capabilities *offered = &wire->capabilities;
@@ -98,16 +84,16 @@ static enum next on_hello(struct conversation *conversation)
              wire->mechanism != NULL ? "250-AUTH " : "", wire->mechanism != NULL ? wire->mechanism : "",
              wire->mechanism != NULL ? "\r\n" : "");
     tell_engine(conversation, reply);
-    return GO_ON;
+    return CONVERSATION_GO_ON;
 }
 
 /* --- the commands that go to the server -------------------------------------------------------- */
 
-static enum next refused(struct wire *wire)
+enum conversation_next conversation_refused(struct wire *wire)
 {
     judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
     (void)wire_stage_failed(wire);
-    return END;
+    return CONVERSATION_END;
 }
 
 /* The answer to a challenge of the server. */
@@ -125,7 +111,7 @@ static bool next_answer(struct conversation *conversation)
     return next_line(conversation, wire->request->deadline_ms);
 }
 
-static enum next on_auth(struct conversation *conversation)
+static enum conversation_next on_auth(struct conversation *conversation)
 {
     struct wire *wire = conversation->wire;
     const struct reply *reply = &wire->parser.reply;
@@ -133,23 +119,23 @@ static enum next on_auth(struct conversation *conversation)
 
     wire_stage_begin(wire, RELAY_AUTH);
     if (wire->mechanism == NULL || conversation->authenticated)
-        return engine_trouble(conversation, "wants to log in where it should not");
+        return conversation_engine_trouble(conversation, "wants to log in where it should not");
     snprintf(shown, sizeof shown, "AUTH %s ***", wire->mechanism);
     for (int round = 0; round < AUTH_ROUNDS_MAX; round++) {
         if (!wire_command(wire, conversation->line, conversation->length, round == 0 ? shown : "***"))
-            return END;
+            return CONVERSATION_END;
         explicit_bzero(conversation->line, sizeof conversation->line);
         if (reply->code != 334)
             break;
         if (!next_answer(conversation))
-            return engine_trouble(conversation, "gave up the login");
+            return conversation_engine_trouble(conversation, "gave up the login");
     }
     if (reply->code != 235)
-        return refused(wire);
+        return conversation_refused(wire);
     conversation->authenticated = true;
     wire_stage_done(wire, reply->code, reply->text);
-    tell_engine_code(conversation, reply->code);
-    return GO_ON;
+    conversation_tell_code(conversation, reply->code);
+    return CONVERSATION_GO_ON;
 }
 
 /* Whether the line is this command for this address. libcurl turns a domain that is not ASCII into its ASCII form. */
@@ -169,7 +155,7 @@ static bool line_is(const struct conversation *conversation, const char *command
            (rest[length + 1] == ' ' || rest[length + 1] == '\r');
 }
 
-static enum next on_mail(struct conversation *conversation)
+static enum conversation_next on_mail(struct conversation *conversation)
 {
     static const char body[] = " BODY=8BITMIME";
     struct wire *wire = conversation->wire;
@@ -177,11 +163,11 @@ static enum next on_mail(struct conversation *conversation)
 
     wire_stage_begin(wire, RELAY_MAIL);
     if (wire->mechanism != NULL && !conversation->authenticated)
-        return engine_trouble(conversation,
-                              "went on without the login (is its plug-in for AUTH %s installed?)",
-                              wire->mechanism);
+        return conversation_engine_trouble(
+            conversation, "went on without the login (is its plug-in for AUTH %s installed?)",
+            wire->mechanism);
     if (!line_is(conversation, "MAIL FROM:", wire->request->sender))
-        return engine_trouble(conversation, "sent another MAIL command than it was asked to");
+        return conversation_engine_trouble(conversation, "sent another MAIL command than it was asked to");
     /* libcurl does not declare 8-bit content */
     if (wire->request->message->eight_bit && wire->capabilities.eight_bit_mime &&
         strcasestr(line, " BODY=") == NULL &&
@@ -191,187 +177,62 @@ static enum next on_mail(struct conversation *conversation)
             end + (size_t)snprintf(line + end, sizeof conversation->line - end, "%s\r\n", body);
     }
     if (!wire_command(wire, line, conversation->length, NULL))
-        return END;
+        return CONVERSATION_END;
     if (wire->parser.reply.code / 100 != 2)
-        return refused(wire);
+        return conversation_refused(wire);
     conversation->mail_accepted = true;
     wire_stage_done(wire, wire->parser.reply.code, wire->parser.reply.text);
-    tell_engine_code(conversation, 250);
-    return GO_ON;
+    conversation_tell_code(conversation, 250);
+    return CONVERSATION_GO_ON;
 }
 
-static enum next on_rcpt(struct conversation *conversation)
+static enum conversation_next on_rcpt(struct conversation *conversation)
 {
     struct wire *wire = conversation->wire;
 
     wire_stage_begin(wire, RELAY_RCPT);
     if (!conversation->mail_accepted || conversation->rcpt_accepted ||
         !line_is(conversation, "RCPT TO:", wire->request->recipient))
-        return engine_trouble(conversation, "sent another RCPT command than it was asked to");
+        return conversation_engine_trouble(conversation, "sent another RCPT command than it was asked to");
     if (!wire_command(wire, conversation->line, conversation->length, NULL))
-        return END;
+        return CONVERSATION_END;
     if (wire->parser.reply.code / 100 != 2)
-        return refused(wire);
+        return conversation_refused(wire);
     conversation->rcpt_accepted = true;
     wire_stage_done(wire, wire->parser.reply.code, wire->parser.reply.text);
-    tell_engine_code(conversation, 250);
-    return GO_ON;
-}
-
-/* --- the content ------------------------------------------------------------------------------- */
-
-static enum next content_refused(struct conversation *conversation, const struct content_check *check,
-                                 enum content_verdict verdict)
-{
-    struct wire *wire = conversation->wire;
-
-    if (verdict == CONTENT_ALTERED)
-        return engine_trouble(conversation, "altered the message at byte %ju", (uintmax_t)check->offset);
-    if (verdict == CONTENT_BARE_LF)
-        outcome_local(
-            &wire->outcome, "4.3.0",
-            "the message holds a line feed without carriage return near byte %ju, which must not be "
-            "sent; this is a defect, please report it",
-            (uintmax_t)check->offset);
-    else
-        outcome_local(&wire->outcome, "4.3.0", "cannot read the message at byte %ju: %s",
-                      (uintmax_t)check->offset, strerrordesc_np(check->error));
-    (void)wire_stage_failed(wire);
-    return END;
-}
-
-/* From the engine to the server, up to and with the final dot. Whatever ends it early ends it without the dot. */
-static enum next pass_content(struct conversation *conversation, struct content_check *check)
-{
-    struct wire *wire = conversation->wire;
-    struct transport *local = &conversation->local;
-    enum content_verdict verdict = CONTENT_MORE;
-    char buffer[2 + TRANSPORT_IN_SIZE]; /* what was held back, and what came */
-    size_t held = 0;
-
-    while (verdict == CONTENT_MORE) {
-        enum transport_status status;
-        size_t got, safe = 0, ready;
-
-        if (transport_fill(local, wire->request->deadline_ms) != TRANSPORT_OK)
-            return engine_trouble(conversation, "ended in the middle of the message");
-        got = local->in_end - local->in_start;
-        memcpy(buffer + held, local->in + local->in_start, got);
-        local->in_start = local->in_end;
-        verdict = content_feed(check, buffer + held, got, &safe);
-        if (verdict == CONTENT_COMPLETE && safe != got)
-            verdict = CONTENT_ALTERED;
-        if (verdict != CONTENT_MORE && verdict != CONTENT_COMPLETE)
-            return content_refused(conversation, check, verdict);
-        /* a reply before the dot was sent is a refusal or a lie, never a success */
-        if (transport_has_input(&wire->transport)) {
-            (void)wire_interrupted(wire, TRANSPORT_OK);
-            return END;
-        }
-        ready = safe > 0 ? held + safe : 0;
-        wire->stage_deadline_ms = wire_deadline(wire);
-        status = wire_write(wire, buffer, ready);
-        if (status != TRANSPORT_OK) {
-            (void)wire_interrupted(wire, status);
-            return END;
-        }
-        held = held + got - ready;
-        memmove(buffer, buffer + ready, held);
-    }
-    return GO_ON;
-}
-
-static void take_final_reply(struct conversation *conversation)
-{
-    struct wire *wire = conversation->wire;
-    const struct reply *reply = &wire->parser.reply;
-    enum transport_status status;
-    enum reply_progress progress;
-
-    wire->stage_deadline_ms = wire_deadline(wire);
-    reply_start(&wire->parser);
-    if (!wire_read_reply(wire, &status, &progress)) {
-        judge_in_doubt(&wire->outcome,
-                       status == TRANSPORT_TIMEOUT ? "Timeout"
-                       : status != TRANSPORT_OK    ? "Connection lost"
-                                                   : "Garbled reply",
-                       wire->peer);
-        (void)wire_stage_failed(wire);
-        return;
-    }
-    if (reply->code / 100 == 2) {
-        outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
-        if (wire->request->accepted != NULL)
-            wire->request->accepted(wire->request->accepted_context, &wire->outcome);
-        wire->usable = true;
-        wire_stage_done(wire, reply->code, reply->text);
-    } else if (reply->code >= 400) {
-        wire->usable = true;
-        (void)refused(wire);
-    } else {
-        judge_in_doubt(&wire->outcome, "Garbled reply", wire->peer);
-        (void)wire_stage_failed(wire);
-    }
-    tell_engine_code(conversation, reply->code);
-}
-
-static enum next on_data(struct conversation *conversation)
-{
-    struct wire *wire = conversation->wire;
-    struct content_check check;
-    enum next next;
-
-    wire_stage_begin(wire, RELAY_DATA);
-    if (!conversation->rcpt_accepted)
-        return engine_trouble(conversation, "sent DATA before its time");
-    if (!wire_command(wire, "DATA\r\n", 6, NULL))
-        return END;
-    if (wire->parser.reply.code != 354)
-        return refused(wire);
-    if (conversation->local.in_start < conversation->local.in_end)
-        return engine_trouble(conversation, "sent content before it was asked to");
-    wire->usable = false; /* until the final reply */
-    tell_engine_code(conversation, 354);
-    content_start(&check, wire->request->message);
-    next = pass_content(conversation, &check);
-    content_finish(&check);
-    if (next == GO_ON) {
-        if (wire->request->trace != NULL)
-            fprintf(wire->request->trace, "C: (%ju bytes of message)\nC: .\n",
-                    (uintmax_t)wire->request->message->size);
-        take_final_reply(conversation);
-        next = END;
-    }
-    return next;
+    conversation_tell_code(conversation, 250);
+    return CONVERSATION_GO_ON;
 }
 
 /* --- both together ----------------------------------------------------------------------------- */
 
 static const struct {
     const char *verb;
-    enum next (*handle)(struct conversation *conversation);
+    enum conversation_next (*handle)(struct conversation *conversation);
 } commands[] = {
     {"EHLO ", on_hello},     {"HELO ", on_hello},   {"AUTH ", on_auth},
-    {"MAIL FROM:", on_mail}, {"RCPT TO:", on_rcpt}, {"DATA\r\n", on_data},
+    {"MAIL FROM:", on_mail}, {"RCPT TO:", on_rcpt}, {"DATA\r\n", conversation_data},
 };
 
-static enum next converse(struct conversation *conversation)
+static enum conversation_next converse(struct conversation *conversation)
 {
-    enum next next = GO_ON;
+    enum conversation_next next = CONVERSATION_GO_ON;
 
     tell_engine(conversation, "220 wire\r\n");
-    while (next == GO_ON) {
+    while (next == CONVERSATION_GO_ON) {
         size_t i = 0;
 
         if (!next_line(conversation, conversation->wire->request->deadline_ms)) {
             bool late = clock_monotonic_ms() >= conversation->wire->request->deadline_ms;
-            return engine_trouble(conversation, late ? "was too slow" : "gave up before its time");
+            return conversation_engine_trouble(conversation,
+                                               late ? "was too slow" : "gave up before its time");
         }
         while (i < sizeof commands / sizeof commands[0] &&
                strncasecmp(conversation->line, commands[i].verb, strlen(commands[i].verb)) != 0)
             i++;
         if (i == sizeof commands / sizeof commands[0])
-            return engine_trouble(conversation, "sent an unexpected command: %.4s", conversation->line);
+            return conversation_engine_trouble(conversation, "sent an unexpected command: %.4s",
+                                               conversation->line);
         next = commands[i].handle(conversation);
     }
     return next;
@@ -383,7 +244,7 @@ static void bid_farewell(struct conversation *conversation)
     int64_t deadline_ms = clock_monotonic_ms() + FAREWELL_MS;
 
     while (next_line(conversation, deadline_ms))
-        tell_engine_code(conversation, 221);
+        conversation_tell_code(conversation, 221);
 }
 
 static void *run_engine(void *argument)
@@ -407,7 +268,7 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
               .job = {.request = wire->request,
                       .mechanism = wire->mechanism,
                       .eight_bit = wire->request->message->eight_bit && wire->capabilities.eight_bit_mime}};
-    enum next next;
+    enum conversation_next next;
     sigset_t all, before;
     pthread_t thread;
     int ends[2], error;
@@ -443,5 +304,5 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
     if (wire->outcome.class == OUTCOME_DELIVERED && !work.job.accepted)
         log_line(LOG_WARNING, "%s accepted the message, but %s says: %s", wire->peer, engine->name,
                  work.job.says);
-    return next == END_ENGINE_FAILED ? CONVERSATION_ENGINE_FAILED : CONVERSATION_OVER;
+    return next == CONVERSATION_END_ENGINE_FAILED ? CONVERSATION_ENGINE_FAILED : CONVERSATION_OVER;
 }

@@ -1,0 +1,134 @@
+#include "relay/conversation_private.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/content.h"
+#include "relay/judge.h"
+
+static enum conversation_next content_refused(struct conversation *conversation,
+                                              const struct content_check *check, enum content_verdict verdict)
+{
+    struct wire *wire = conversation->wire;
+
+    if (verdict == CONTENT_ALTERED)
+        return conversation_engine_trouble(conversation, "altered the message at byte %ju",
+                                           (uintmax_t)check->offset);
+    if (verdict == CONTENT_BARE_LF)
+        outcome_local(
+            &wire->outcome, "4.3.0",
+            "the message holds a line feed without carriage return near byte %ju, which must not be "
+            "sent; this is a defect, please report it",
+            (uintmax_t)check->offset);
+    else
+        outcome_local(&wire->outcome, "4.3.0", "cannot read the message at byte %ju: %s",
+                      (uintmax_t)check->offset, strerrordesc_np(check->error));
+    (void)wire_stage_failed(wire);
+    return CONVERSATION_END;
+}
+
+/* From the engine to the server, up to and with the final dot. Whatever ends it early ends it without the dot. */
+static enum conversation_next pass_content(struct conversation *conversation, struct content_check *check)
+{
+    struct wire *wire = conversation->wire;
+    struct transport *local = &conversation->local;
+    enum content_verdict verdict = CONTENT_MORE;
+    char buffer[2 + TRANSPORT_IN_SIZE]; /* what was held back, and what came */
+    size_t held = 0;
+
+    while (verdict == CONTENT_MORE) {
+        enum transport_status status;
+        size_t got, safe = 0, ready;
+
+        if (transport_fill(local, wire->request->deadline_ms) != TRANSPORT_OK)
+            return conversation_engine_trouble(conversation, "ended in the middle of the message");
+        got = local->in_end - local->in_start;
+        memcpy(buffer + held, local->in + local->in_start, got);
+        local->in_start = local->in_end;
+        verdict = content_feed(check, buffer + held, got, &safe);
+        if (verdict == CONTENT_COMPLETE && safe != got)
+            verdict = CONTENT_ALTERED;
+        if (verdict != CONTENT_MORE && verdict != CONTENT_COMPLETE)
+            return content_refused(conversation, check, verdict);
+        /* a reply before the dot was sent is a refusal or a lie, never a success */
+        if (transport_has_input(&wire->transport)) {
+            (void)wire_interrupted(wire, TRANSPORT_OK);
+            return CONVERSATION_END;
+        }
+        ready = safe > 0 ? held + safe : 0;
+        wire->stage_deadline_ms = wire_deadline(wire);
+        status = wire_write(wire, buffer, ready);
+        if (status != TRANSPORT_OK) {
+            (void)wire_interrupted(wire, status);
+            return CONVERSATION_END;
+        }
+        held = held + got - ready;
+        memmove(buffer, buffer + ready, held);
+    }
+    return CONVERSATION_GO_ON;
+}
+
+static void take_final_reply(struct conversation *conversation)
+{
+    struct wire *wire = conversation->wire;
+    const struct reply *reply = &wire->parser.reply;
+    enum transport_status status;
+    enum reply_progress progress;
+
+    wire->stage_deadline_ms = wire_deadline(wire);
+    reply_start(&wire->parser);
+    if (!wire_read_reply(wire, &status, &progress)) {
+        judge_in_doubt(&wire->outcome,
+                       status == TRANSPORT_TIMEOUT ? "Timeout"
+                       : status != TRANSPORT_OK    ? "Connection lost"
+                                                   : "Garbled reply",
+                       wire->peer);
+        (void)wire_stage_failed(wire);
+        return;
+    }
+    if (reply->code / 100 == 2) {
+        outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
+        if (wire->request->accepted != NULL)
+            wire->request->accepted(wire->request->accepted_context, &wire->outcome);
+        wire->usable = true;
+        wire_stage_done(wire, reply->code, reply->text);
+    } else if (reply->code >= 400) {
+        wire->usable = true;
+        (void)conversation_refused(wire);
+    } else {
+        judge_in_doubt(&wire->outcome, "Garbled reply", wire->peer);
+        (void)wire_stage_failed(wire);
+    }
+    conversation_tell_code(conversation, reply->code);
+}
+
+enum conversation_next conversation_data(struct conversation *conversation)
+{
+    struct wire *wire = conversation->wire;
+    struct content_check check;
+    enum conversation_next next;
+
+    wire_stage_begin(wire, RELAY_DATA);
+    if (!conversation->rcpt_accepted)
+        return conversation_engine_trouble(conversation, "sent DATA before its time");
+    if (!wire_command(wire, "DATA\r\n", 6, NULL))
+        return CONVERSATION_END;
+    if (wire->parser.reply.code != 354)
+        return conversation_refused(wire);
+    if (conversation->local.in_start < conversation->local.in_end)
+        return conversation_engine_trouble(conversation, "sent content before it was asked to");
+    wire->usable = false; /* until the final reply */
+    conversation_tell_code(conversation, 354);
+    content_start(&check, wire->request->message);
+    next = pass_content(conversation, &check);
+    content_finish(&check);
+    if (next == CONVERSATION_GO_ON) {
+        if (wire->request->trace != NULL)
+            fprintf(wire->request->trace, "C: (%ju bytes of message)\nC: .\n",
+                    (uintmax_t)wire->request->message->size);
+        take_final_reply(conversation);
+        next = CONVERSATION_END;
+    }
+    return next;
+}
