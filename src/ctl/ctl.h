@@ -99,6 +99,7 @@ void ctl_print_json(struct json_object *value);
 
 extern const struct ctl_command ctl_check;
 extern const struct ctl_command ctl_test;
+extern const struct ctl_command ctl_status_command;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;
 extern const struct ctl_command ctl_suppress;

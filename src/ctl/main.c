@@ -14,8 +14,18 @@
 
 /* In the order of --help. A subcommand stands here once it works. */
 static const struct ctl_command *const commands[] = {
-    &ctl_check,    &ctl_test,    &ctl_events,   &ctl_deliveries,
-    &ctl_suppress, &ctl_explain, &ctl_classify, &ctl_postfix,
+    /* one a line, so that changes merge */
+    /* clang-format off */
+    &ctl_check,
+    &ctl_test,
+    &ctl_status_command,
+    &ctl_events,
+    &ctl_deliveries,
+    &ctl_suppress,
+    &ctl_explain,
+    &ctl_classify,
+    &ctl_postfix,
+    /* clang-format on */
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

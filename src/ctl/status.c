@@ -1,0 +1,380 @@
+/* sendpostctl status: one screen that says whether mail and events flow. */
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "event/event_store.h"
+#include "policy/breaker.h"
+
+#define HOUR_MS INT64_C(3600000)
+#define ERRORS 5
+#define BAR 20
+#define HEALTH_MAX 65536
+
+struct tally {
+    uint64_t last_hour; /* accepted */
+    uint64_t accepted, deferred, dropped;
+};
+
+struct status {
+    struct ctl *ctl;
+    const struct config *config;
+    int64_t now_ms;
+    struct tally *tallies; /* one for each TPSP, and one for what no TPSP of the configuration did */
+    struct event errors[ERRORS];
+    size_t error_count; /* also of those that have fallen out */
+    int64_t pending, rejected, waiting, next_ms;
+    struct breaker *breakers;
+    struct json_object *agent; /* what it says; NULL: it does not answer */
+    char agent_error[CURL_ERROR_SIZE];
+    bool well;
+};
+
+/* --- gathering --------------------------------------------------------------------------------- */
+
+static bool count_event(void *context, const struct event *event, enum event_state state)
+{
+    struct status *status = context;
+    size_t tpsp = 0;
+
+    (void)state;
+    if (event->source != EVENT_SOURCE_PIPE)
+        return true;
+    while (tpsp < status->config->tpsp_count && strcmp(status->config->tpsps[tpsp].name, event->tpsp) != 0)
+        tpsp++;
+    struct tally *tally = &status->tallies[tpsp];
+    if (event->cs == CS_DELIVERED || event->cs == CS_SENT) {
+        tally->accepted++;
+        tally->last_hour += event->timestamp_ms > status->now_ms - HOUR_MS;
+        return true;
+    }
+    *(event->cs == CS_DEFERRED ? &tally->deferred : &tally->dropped) += 1;
+    status->errors[status->error_count++ % ERRORS] = *event;
+    return true;
+}
+
+static bool count_waiting(struct status *status, struct store *store, struct outcome *error)
+{
+    sqlite3_stmt *statement =
+        store_statement(store, "SELECT count(*), ifnull(min(due_ms), 0) FROM deliveries", error);
+
+    if (statement == NULL || store_step(store, statement, error) < 0)
+        return false;
+    status->waiting = sqlite3_column_int64(statement, 0);
+    status->next_ms = sqlite3_column_int64(statement, 1);
+    sqlite3_reset(statement);
+    return true;
+}
+
+static bool read_store(struct status *status)
+{
+    const struct event_filter filter = {.since_ms = status->now_ms - 24 * HOUR_MS};
+    struct store *store = ctl_store(status->ctl);
+    struct outcome error;
+
+    if (store == NULL)
+        return false;
+    if (event_store_each(store, &filter, count_event, status, &error) &&
+        event_store_count(store, EVENT_PENDING, &status->pending, &error) &&
+        event_store_count(store, EVENT_REJECTED, &status->rejected, &error) &&
+        count_waiting(status, store, &error))
+        return true;
+    ctl_fail(status->ctl, "%s", error.text);
+    return false;
+}
+
+static bool read_breakers(struct status *status)
+{
+    struct rate_table *table;
+    struct outcome error;
+
+    ctl_become_owner(status->config->state_dir);
+    bool good = rate_table_open(&table, status->config->state_dir, &rate_clock_system, &error);
+    ctl_become_self();
+    if (!good) {
+        ctl_fail(status->ctl, "%s", error.text);
+        return false;
+    }
+    for (size_t i = 0; i < status->config->tpsp_count; i++) {
+        status->breakers[i] = breaker_look(table, status->config->tpsps[i].name);
+        /* from the table's clock to a duration */
+        if (status->breakers[i].state == BREAKER_OPEN)
+            status->breakers[i].until_ns -= rate_table_now(table);
+        status->well = status->well && status->breakers[i].state == BREAKER_CLOSED;
+    }
+    rate_table_close(table);
+    return true;
+}
+
+struct answer {
+    char text[HEALTH_MAX];
+    size_t length;
+};
+
+static size_t keep(char *data, size_t size, size_t count, void *context)
+{
+    struct answer *answer = context;
+
+    if (size * count > sizeof answer->text - 1 - answer->length)
+        return 0;
+    memcpy(answer->text + answer->length, data, size * count);
+    answer->length += size * count;
+    return size * count;
+}
+
+/* GET /health; also an agent in trouble (503) answers with its JSON. */
+static void ask_agent(struct status *status)
+{
+    AUTO_FREE char *url = xasprintf("http://%s/health", status->config->listen);
+    AUTO_FREE struct answer *answer = xcalloc(1, sizeof *answer);
+    CURL *curl = curl_easy_init();
+
+    if (curl == NULL)
+        return;
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 3000L);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, status->agent_error);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    if (curl_easy_perform(curl) == CURLE_OK) {
+        status->agent = json_tokener_parse(answer->text);
+        if (!json_object_is_type(status->agent, json_type_object)) {
+            json_object_put(status->agent);
+            status->agent = NULL;
+            snprintf(status->agent_error, sizeof status->agent_error, "what answers there is not the agent");
+        }
+    }
+    curl_easy_cleanup(curl);
+}
+
+static const char *agent_text(const struct status *status, const char *key)
+{
+    struct json_object *value = NULL;
+
+    json_object_object_get_ex(status->agent, key, &value);
+    return value != NULL ? json_object_get_string(value) : "";
+}
+
+/* --- printing ---------------------------------------------------------------------------------- */
+
+static const char *span(int64_t ms, char buffer[32])
+{
+    int64_t seconds = ms < 0 ? 0 : (ms + 999) / 1000;
+
+    if (seconds < 120)
+        snprintf(buffer, 32, "%" PRId64 " s", seconds);
+    else if (seconds < 7200)
+        snprintf(buffer, 32, "%" PRId64 " min", seconds / 60);
+    else if (seconds < 172800)
+        snprintf(buffer, 32, "%" PRId64 " h", seconds / 3600);
+    else
+        snprintf(buffer, 32, "%" PRId64 " d", seconds / 86400);
+    return buffer;
+}
+
+static void bar(char *text, size_t size, uint64_t used, uint32_t limit)
+{
+    char marks[BAR + 1];
+    size_t full = limit == 0 ? 0 : used >= limit ? BAR : (size_t)(used * BAR / limit);
+
+    memset(marks, '.', BAR);
+    memset(marks, '#', full);
+    marks[BAR] = '\0';
+    if (limit == 0)
+        snprintf(text, size, "%" PRIu64 ", no hourly limit", used);
+    else
+        snprintf(text, size, "[%s] %" PRIu64 " of %u", marks, used, limit);
+}
+
+static const char *breaker_text(const struct breaker *breaker, char buffer[64])
+{
+    char wait[32];
+
+    if (breaker->state == BREAKER_CLOSED)
+        return "in use";
+    if (breaker->state == BREAKER_TRY)
+        snprintf(buffer, 64, "to be tried (%u failures)", breaker->failures);
+    else
+        snprintf(buffer, 64, "left alone for %s (%u failures)", span(breaker->until_ns / 1000000, wait),
+                 breaker->failures);
+    return buffer;
+}
+
+static void print_tpsps(const struct status *status)
+{
+    static const char *const headers[] = {"TPSP",      "STATE",     "ACCEPTED IN THE LAST HOUR",
+                                          ">ACCEPTED", ">DEFERRED", ">DROPPED (24 H)"};
+    struct ctl_table *table = ctl_table_new(6, headers);
+
+    for (size_t i = 0; i <= status->config->tpsp_count; i++) {
+        const struct tally *tally = &status->tallies[i];
+        bool other = i == status->config->tpsp_count;
+        char state[64], rate[64], counts[3][24];
+        if (other && tally->accepted + tally->deferred + tally->dropped == 0)
+            break;
+        bar(rate, sizeof rate, tally->last_hour, other ? 0 : status->config->tpsps[i].global_rate.limit);
+        snprintf(counts[0], sizeof counts[0], "%" PRIu64, tally->accepted);
+        snprintf(counts[1], sizeof counts[1], "%" PRIu64, tally->deferred);
+        snprintf(counts[2], sizeof counts[2], "%" PRIu64, tally->dropped);
+        ctl_table_row(table, (const char *const[]){other ? "(none)" : status->config->tpsps[i].name,
+                                                   other ? "" : breaker_text(&status->breakers[i], state),
+                                                   other ? "" : rate, counts[0], counts[1], counts[2]});
+    }
+    ctl_table_print(table);
+}
+
+static void print_line(const char *what, bool well, const char *text)
+{
+    printf("%-9s %s%s%s\n", what, ctl_colour(well ? CTL_GREEN : CTL_RED), text, ctl_colour(CTL_PLAIN));
+}
+
+static void print_agent(const struct status *status)
+{
+    bool well = status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
+    char up[32];
+    AUTO_FREE char *text = NULL;
+
+    if (status->config->listen == NULL)
+        text = xstrdup("serves no HTTP (listen: none)");
+    else if (status->agent == NULL)
+        text = xasprintf("does not answer at %s: %s; is sendpost-agent running?", status->config->listen,
+                         status->agent_error);
+    else
+        text = xasprintf("%s, version %s, up for %s, %s uncorrelated lines%s%s", agent_text(status, "status"),
+                         agent_text(status, "version"),
+                         span(atoll(agent_text(status, "uptime_seconds")) * 1000, up),
+                         agent_text(status, "uncorrelated_lines"), well ? "" : ": ",
+                         well ? "" : agent_text(status, "last_error"));
+    AUTO_FREE char *clean = ctl_text(text);
+    print_line("Agent", well || status->config->listen == NULL, clean);
+}
+
+static void print_errors(const struct status *status)
+{
+    size_t count = status->error_count < ERRORS ? status->error_count : ERRORS;
+
+    if (count == 0)
+        return;
+    printf("\n%sLast failures%s\n", ctl_colour(CTL_BOLD), ctl_colour(CTL_PLAIN));
+    for (size_t i = 0; i < count; i++) { /* the newest first */
+        const struct event *event = &status->errors[(status->error_count - 1 - i) % ERRORS];
+        AUTO_FREE char *recipient = ctl_text(event->recipient), *said = ctl_text(event->smtp_description);
+        char ago[32];
+        printf("  %s ago  %s  <%s>  %s%s%s\n", span(status->now_ms - event->timestamp_ms, ago),
+               event_cs_name(event->cs), recipient, event->tpsp, event->tpsp[0] != '\0' ? ": " : "", said);
+    }
+}
+
+static void print_text(const struct status *status)
+{
+    char next[32], line[160];
+
+    printf("postfix-sendpost %s, account %" PRId64 ", sub-account %" PRId64 "\n\n", PACKAGE_VERSION,
+           status->config->account_id, status->config->subaccount_id);
+    print_tpsps(status);
+    if (status->waiting == 0)
+        snprintf(line, sizeof line, "no message waits for another attempt");
+    else
+        snprintf(line, sizeof line, "%" PRId64 " wait for another attempt, the first one %s%s",
+                 status->waiting, status->next_ms > status->now_ms ? "in " : "now",
+                 status->next_ms > status->now_ms ? span(status->next_ms - status->now_ms, next) : "");
+    printf("\n");
+    print_line("Messages", true, line);
+    snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
+             status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
+    print_line("Events", status->rejected == 0, line);
+    print_agent(status);
+    print_errors(status);
+}
+
+static struct json_object *tpsps_json(const struct status *status)
+{
+    static const char *const states[] = {
+        [BREAKER_CLOSED] = "closed", [BREAKER_TRY] = "try", [BREAKER_OPEN] = "open"};
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < status->config->tpsp_count; i++) {
+        struct json_object *row = json_object_new_object();
+        const struct tally *tally = &status->tallies[i];
+        json_object_object_add(row, "tpsp", json_object_new_string(status->config->tpsps[i].name));
+        json_object_object_add(row, "breaker", json_object_new_string(states[status->breakers[i].state]));
+        json_object_object_add(row, "failures_in_a_row", json_object_new_int64(status->breakers[i].failures));
+        json_object_object_add(row, "max_rate_per_hour",
+                               json_object_new_int64(status->config->tpsps[i].global_rate.limit));
+        json_object_object_add(row, "accepted_last_hour", json_object_new_int64((int64_t)tally->last_hour));
+        json_object_object_add(row, "accepted_last_day", json_object_new_int64((int64_t)tally->accepted));
+        json_object_object_add(row, "deferred_last_day", json_object_new_int64((int64_t)tally->deferred));
+        json_object_object_add(row, "dropped_last_day", json_object_new_int64((int64_t)tally->dropped));
+        json_object_array_add(list, row);
+    }
+    return list;
+}
+
+static void print_json(const struct status *status)
+{
+    struct json_object *json = json_object_new_object(), *errors = json_object_new_array();
+    size_t count = status->error_count < ERRORS ? status->error_count : ERRORS;
+
+    for (size_t i = 0; i < count; i++)
+        json_object_array_add(errors,
+                              event_to_json(&status->errors[(status->error_count - 1 - i) % ERRORS], NULL));
+    json_object_object_add(json, "ok", json_object_new_boolean(status->well));
+    json_object_object_add(json, "version", json_object_new_string(PACKAGE_VERSION));
+    json_object_object_add(json, "tpsps", tpsps_json(status));
+    json_object_object_add(json, "waiting_messages", json_object_new_int64(status->waiting));
+    json_object_object_add(json, "pending_events", json_object_new_int64(status->pending));
+    json_object_object_add(json, "rejected_events", json_object_new_int64(status->rejected));
+    json_object_object_add(json, "agent", status->agent != NULL ? json_object_get(status->agent) : NULL);
+    json_object_object_add(json, "last_failures", errors);
+    ctl_print_json(json);
+}
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    const struct config *config = ctl_config(ctl);
+
+    if (ctl->operand_count > 0)
+        return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
+    if (config == NULL)
+        return CTL_NOT_WELL;
+    AUTO_FREE struct status *status = xcalloc(1, sizeof *status);
+    AUTO_FREE struct tally *tallies = xcalloc(config->tpsp_count + 1, sizeof *tallies);
+    AUTO_FREE struct breaker *breakers = xcalloc(config->tpsp_count, sizeof *breakers);
+    *status = (struct status){.ctl = ctl,
+                              .config = config,
+                              .now_ms = clock_realtime_ms(),
+                              .tallies = tallies,
+                              .breakers = breakers,
+                              .well = true};
+    if (!read_store(status) || !read_breakers(status))
+        return CTL_NOT_WELL;
+    if (config->listen != NULL) {
+        ask_agent(status);
+        status->well =
+            status->well && status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
+    }
+    status->well = status->well && status->rejected == 0;
+    if (ctl->json)
+        print_json(status);
+    else
+        print_text(status);
+    json_object_put(status->agent);
+    return status->well ? CTL_WELL : CTL_NOT_WELL;
+}
+
+const struct ctl_command ctl_status_command = {
+    .name = "status",
+    .synopsis = "",
+    .summary = "Show on one screen whether mail and events flow",
+    .examples = "  sendpostctl status\n"
+                "  sendpostctl status --json | jq .pending_events\n"
+                "  watch -c sendpostctl status\n",
+    .run = run,
+};
