@@ -22,6 +22,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_events,
     &ctl_deliveries,
     &ctl_suppress,
+    &ctl_rates,
     &ctl_explain,
     &ctl_classify,
     &ctl_postfix,

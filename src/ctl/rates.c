@@ -1,0 +1,236 @@
+/* sendpostctl rates: what each TPSP may still get, when it gets more, and whether it is left alone; and starting anew. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+#include "ctl/ctl.h"
+#include "policy/breaker.h"
+#include "policy/rate_limit.h"
+
+#define SECOND_NS INT64_C(1000000000)
+#define COLUMNS 6
+
+/* --- the rows -------------------------------------------------------------------------------- */
+
+static struct rate_table *open_table(struct ctl *ctl)
+{
+    struct rate_table *table;
+    struct outcome error;
+
+    if (ctl_config(ctl) == NULL)
+        return NULL;
+    ctl_become_owner(ctl->config->state_dir);
+    bool good = rate_table_open(&table, ctl->config->state_dir, &rate_clock_system, &error);
+    ctl_become_self();
+    if (!good)
+        ctl_fail(ctl, "%s", error.text);
+    return good ? table : NULL;
+}
+
+/*
+ * Every limit of the TPSP once: the global ones come with each provider, whose own one is the last. False with *error_r set.
+ */
+static bool each_limit(const struct config *config, const struct config_tpsp *tpsp,
+                       void (*visit)(void *context, struct rate_limit *limit), void *context,
+                       struct outcome *error_r)
+{
+    for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
+        struct rate_set set;
+        if (!rate_set_init(&set, tpsp, (enum provider_category)provider, config->rate_burst, error_r))
+            return false;
+        for (size_t i = 0; i < set.count; i++)
+            if (provider == 0 || set.limits[i].provider != NULL)
+                visit(context, &set.limits[i]);
+    }
+    return true;
+}
+
+static int64_t seconds_until(const struct rate_table *table, int64_t time_ns)
+{
+    int64_t wait = time_ns - rate_table_now(table);
+
+    return wait <= 0 ? 0 : (wait + SECOND_NS - 1) / SECOND_NS;
+}
+
+struct listing {
+    struct rate_table *table;
+    const struct config_tpsp *tpsp;
+    struct breaker breaker;
+    bool all;
+    bool named; /* the TPSP stands in a row already */
+    struct ctl_table *rows;
+    struct json_object *limits;
+};
+
+static const char *breaker_text(const struct listing *listing, char text[64])
+{
+    if (listing->breaker.state == BREAKER_CLOSED)
+        return "in use";
+    if (listing->breaker.state == BREAKER_TRY)
+        snprintf(text, 64, "to be tried (%u failures)", listing->breaker.failures);
+    else
+        snprintf(text, 64, "left alone for %" PRId64 " s (%u failures)",
+                 seconds_until(listing->table, listing->breaker.until_ns), listing->breaker.failures);
+    return text;
+}
+
+/* A row with the limit of that number of messages free; NULL: the TPSP has no limit at all. */
+static void add_row(struct listing *listing, const struct rate_limit *limit, unsigned available,
+                    int64_t wait_s)
+{
+    char state[64], rate[RATE_TEXT_SIZE], count[32], wait[32];
+
+    snprintf(count, sizeof count, "%u of %u", available, limit != NULL ? limit->lanes : 0);
+    snprintf(wait, sizeof wait, "in %" PRId64 " s", wait_s);
+    const char *const cells[COLUMNS] = {listing->named ? "" : listing->tpsp->name,
+                                        listing->named ? "" : breaker_text(listing, state),
+                                        limit == NULL ? "unlimited" : rate_text(&limit->rate, rate),
+                                        limit != NULL && limit->provider != NULL ? limit->provider : "all",
+                                        limit == NULL ? "" : count,
+                                        limit == NULL || available > 0 ? "now" : wait};
+    ctl_table_row(listing->rows, cells);
+    listing->named = true;
+}
+
+static void add_json(struct listing *listing, const struct rate_limit *limit, unsigned available,
+                     int64_t wait_s)
+{
+    struct json_object *row = json_object_new_object();
+
+    json_object_object_add(row, "limit", json_object_new_int64(limit->rate.limit));
+    json_object_object_add(row, "window_seconds",
+                           json_object_new_double((double)limit->rate.window_ms / 1000));
+    json_object_object_add(row, "provider", limit->provider ? json_object_new_string(limit->provider) : NULL);
+    json_object_object_add(row, "burst", json_object_new_int64(limit->lanes));
+    json_object_object_add(row, "free", json_object_new_int64(available));
+    json_object_object_add(row, "next_slot_seconds", json_object_new_int64(wait_s));
+    json_object_array_add(listing->limits, row);
+}
+
+static void list_limit(void *context, struct rate_limit *limit)
+{
+    struct listing *listing = context;
+    const struct config_rate *other = &listing->tpsp->provider_rates[PROVIDER_DEFAULT];
+    int64_t next;
+    unsigned available = rate_limit_peek(listing->table, limit, &next);
+    int64_t wait_s = available > 0 ? 0 : seconds_until(listing->table, next);
+
+    if (listing->limits != NULL)
+        add_json(listing, limit, available, wait_s);
+    /* a provider like all others, and to which nothing was sent, says nothing */
+    else if (listing->all || limit->provider == NULL || limit->entry != NULL ||
+             limit->rate.limit != other->limit || limit->rate.window_ms != other->window_ms ||
+             strcmp(limit->provider, "default") == 0)
+        add_row(listing, limit, available, wait_s);
+}
+
+static struct json_object *breaker_json(const struct listing *listing)
+{
+    static const char *const states[] = {
+        [BREAKER_CLOSED] = "closed", [BREAKER_TRY] = "try", [BREAKER_OPEN] = "open"};
+    struct json_object *row = json_object_new_object();
+
+    json_object_object_add(row, "state", json_object_new_string(states[listing->breaker.state]));
+    json_object_object_add(row, "failures", json_object_new_int64(listing->breaker.failures));
+    json_object_object_add(
+        row, "retry_seconds",
+        json_object_new_int64(listing->breaker.state == BREAKER_OPEN
+                                  ? seconds_until(listing->table, listing->breaker.until_ns)
+                                  : 0));
+    return row;
+}
+
+static bool list_tpsp(struct listing *listing, const struct config *config, struct json_object *all,
+                      struct outcome *error_r)
+{
+    listing->breaker = breaker_look(listing->table, listing->tpsp->name);
+    listing->named = false;
+    listing->limits = all != NULL ? json_object_new_array() : NULL;
+    if (all != NULL) {
+        struct json_object *row = json_object_new_object();
+        json_object_object_add(row, "tpsp", json_object_new_string(listing->tpsp->name));
+        json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
+        json_object_object_add(row, "breaker", breaker_json(listing));
+        json_object_object_add(row, "limits", listing->limits);
+        json_object_array_add(all, row);
+    }
+    if (!each_limit(config, listing->tpsp, list_limit, listing, error_r))
+        return false;
+    if (all == NULL && !listing->named)
+        add_row(listing, NULL, 0, 0);
+    return true;
+}
+
+static enum ctl_status list(struct ctl *ctl, struct rate_table *table)
+{
+    static const char *const headers[COLUMNS] = {"TPSP", "STATE", ">LIMIT", "FOR", ">FREE", "NEXT SLOT"};
+    const struct config *config = ctl->config;
+    struct listing listing = {.table = table, .all = ctl->verbose};
+    struct json_object *all = ctl->json ? json_object_new_array() : NULL;
+    enum ctl_status status = CTL_WELL;
+    struct outcome error;
+
+    if (!ctl->json)
+        listing.rows = ctl_table_new(COLUMNS, headers);
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        listing.tpsp = &config->tpsps[i];
+        if (!list_tpsp(&listing, config, all, &error))
+            status = ctl_fail(ctl, "%s", error.text);
+        if (listing.breaker.state != BREAKER_CLOSED)
+            status = CTL_NOT_WELL;
+    }
+    if (ctl->json)
+        ctl_print_json(all);
+    else
+        ctl_table_print(listing.rows);
+    return status;
+}
+
+/* --- reset ------------------------------------------------------------------------------------- */
+
+static void reset_limit(void *table, struct rate_limit *limit)
+{
+    rate_limit_reset(table, limit);
+}
+
+static enum ctl_status reset(struct ctl *ctl, struct rate_table *table)
+{
+    const char *name = ctl->operands[1];
+    const struct config_tpsp *tpsp = config_tpsp_by_name(ctl->config, name);
+    struct outcome error;
+
+    if (tpsp == NULL)
+        return ctl_fail(ctl, "no TPSP is named \"%s\" in %s", name, ctl->config->path);
+    if (!each_limit(ctl->config, tpsp, reset_limit, table, &error))
+        return ctl_fail(ctl, "%s", error.text);
+    breaker_reset(table, tpsp->name);
+    if (!ctl->json)
+        printf("%s starts anew: its limits are unused, and it is not left alone.\n", tpsp->name);
+    return CTL_WELL;
+}
+
+static enum ctl_status run(struct ctl *ctl)
+{
+    bool resets = ctl->operand_count > 0;
+
+    if (resets && (strcmp(ctl->operands[0], "reset") != 0 || ctl->operand_count != 2))
+        return ctl_usage(ctl, "takes no operand, or reset and one TPSP");
+    struct rate_table *table = open_table(ctl);
+    if (table == NULL)
+        return CTL_NOT_WELL;
+    enum ctl_status status = resets ? reset(ctl, table) : list(ctl, table);
+    rate_table_close(table);
+    return status;
+}
+
+const struct ctl_command ctl_rates = {
+    .name = "rates",
+    .synopsis = "[reset TPSP]",
+    .summary = "Show what each TPSP may still get, or let one start anew",
+    .examples =
+        "  sendpostctl rates                    # -v: also providers without a limit of their own\n"
+        "  sendpostctl rates --json | jq '.[].limits[] | select(.free == 0)'\n"
+        "  sendpostctl rates reset primary      # after the TPSP has raised its limit, or works again\n",
+    .run = run,
+};

@@ -1,0 +1,164 @@
+"""Rate limits through the whole sendpost-pipe, and sendpostctl rates."""
+import json
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from plain_relay import MESSAGE, entry, send
+from scripted_tpsp import ScriptedTpsp, hang_up
+from sendpost import Sendpost, build_directory
+from support import free_port
+
+
+@pytest.fixture
+def site():
+    with Sendpost() as installation:
+        yield installation
+
+
+@pytest.fixture
+def server():
+    with ScriptedTpsp(auth="") as scripted:
+        yield scripted
+
+
+def ctl(site, *arguments):
+    return subprocess.run([build_directory() / "sendpostctl", "-c", site.config, *arguments], capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+@pytest.mark.smoke
+def test_the_limit_defers_with_its_name_and_the_next_slot(site, server):
+    site.configure([entry(server, max_rate_per_hour=3)])
+    assert [send(site)[0] for _ in range(3)] == [0, 0, 0]
+    status, text = send(site)
+    assert status == 75
+    assert re.fullmatch(r"4\.7\.1 .*rate limit of TPSP primary: 3/h reached, next slot in (3600|35\d\d) s\n", text)
+    assert len(server.messages) == 3
+    assert [event["cs"] for event in site.events()].count(61) == 0  # no event for a rate deferral
+
+
+def test_a_provider_has_its_own_limit(site, server):
+    site.configure([entry(server, provider_rates={"gmail": 1, "default": 2})])
+    assert send(site, "a@gmail.com")[0] == 0
+    status, text = send(site, "b@gmail.com")
+    assert status == 75 and "1/h (provider gmail)" in text
+    assert [send(site, f"{name}@example.com")[0] for name in "abc"] == [0, 0, 75]
+
+
+def test_parallel_deliveries_share_the_limit(site, server):
+    site.configure([entry(server, rates=["7/d"], max_rate_per_hour=100)])
+    with ThreadPoolExecutor(6) as pool:
+        statuses = list(pool.map(lambda _: send(site)[0], range(30)))
+    assert statuses.count(0) == 7 and statuses.count(75) == 23
+    assert len(server.messages) == 7
+
+
+def test_a_rate_deferral_is_no_attempt(site, server):
+    site.configure([entry(server, max_rate_per_hour=1)], retry={"schedule": ["1h"]})
+    assert send(site)[0] == 0
+    for _ in range(4):  # were it one, the ladder would say "not due", and drop the message after two
+        status, text = send(site, "user@example.com", "-q", "4bRATE")
+        assert status == 75 and text.startswith("4.7.1 ")
+
+
+def test_an_unreachable_tpsp_uses_no_slot(site, server):
+    down = free_port()
+    site.configure([entry(down, max_rate_per_hour=1)])
+    for _ in range(3):
+        assert "rate limit" not in send(site)[1]
+    site.configure([entry(server, max_rate_per_hour=1)])
+    assert [send(site)[0], send(site)[0]] == [0, 75]
+
+
+def test_a_soon_slot_is_waited_for(site, server):
+    site.configure([entry(server, rates=["60/m"])], rate_burst=1, rate_limit_wait="5s")
+    assert [send(site)[0] for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_suppressed_recipient_takes_no_slot(site, server):
+    site.configure([entry(server, max_rate_per_hour=1)])
+    assert ctl(site, "suppress", "add", "gone@example.com").returncode == 0
+    for _ in range(3):
+        status, text = send(site, "gone@example.com")
+        assert status == 69 and text.startswith("5.7.1 ")
+    assert send(site)[0] == 0
+
+
+def test_what_policy_refuses_takes_no_slot_and_opens_no_connection(site, server):
+    site.configure([entry(server, max_rate_per_hour=1)], return_path={"verify": "static", "domains": ["verified.example"]})
+    status, text = send(site)
+    assert (status, text.split(" ", 1)[0]) == (69, "5.7.1")
+    assert send(site, message=b"Subject: no From\n\nbody\n")[0] == 69
+    assert not server.connections
+    assert send(site, message=MESSAGE.replace(b"example.com\nTo", b"verified.example\nTo"))[0] == 0
+
+
+def test_a_message_that_is_not_due_takes_no_slot(site):
+    with ScriptedTpsp(auth="", rcpt="450 4.2.0 greylisted") as greylisting:
+        site.configure([entry(greylisting, max_rate_per_hour=2)])
+        assert send(site, "user@example.com", "-q", "4bDUE")[0] == 75
+        for _ in range(5):
+            status, text = send(site, "user@example.com", "-q", "4bDUE")
+            assert status == 75 and not text.startswith("4.7.1")
+        assert len(greylisting.connections) == 1
+        assert "greylisted" in send(site, "other@example.com", "-q", "4bNEW")[1]
+
+
+def test_a_damaged_file_is_replaced_and_the_mail_goes_on(site, server):
+    site.configure([entry(server, max_rate_per_hour=100)])
+    for damage in (b"", b"x" * 5000, os.urandom(4096 + 4096 * 256)):
+        (site.state / "rates").write_bytes(damage)
+        site.give(site.state / "rates", 0o640)
+        assert send(site)[0] == 0
+        assert (site.state / "rates").stat().st_size == 4096 + 4096 * 256
+
+
+def test_a_foreign_file_that_cannot_be_opened_defers(site, server):
+    site.configure([entry(server, max_rate_per_hour=100)])
+    (site.state / "rates").write_bytes(b"")
+    os.chown(site.state / "rates", 0, 0)
+    os.chmod(site.state / "rates", 0o600)
+    status, text = send(site)
+    assert status == 75 and text.startswith("4.3.0 ") and "rates" in text
+    assert not server.messages
+
+
+def test_rates_are_shown_and_reset(site, server):
+    site.configure([entry(server, max_rate_per_hour=2, provider_rates={"gmail": 5}), entry(free_port(), name="backup")])
+    send(site), send(site)
+    assert send(site)[1].startswith("4.7.1 ")  # backup is down, and to wait for a slot is no attempt
+    shown = ctl(site, "rates")
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(r"primary +in use +2/h +all +0 of 2 +in \d+ s", shown.stdout)
+    assert re.search(r" 5/h +gmail +5 of 5 +now", shown.stdout)
+    assert re.search(r"backup +in use +unlimited", shown.stdout)
+    rows = json.loads(ctl(site, "rates", "--json").stdout)
+    assert [row["tpsp"] for row in rows] == ["primary", "backup"]
+    assert rows[0]["limits"][0]["free"] == 0 and 3500 < rows[0]["limits"][0]["next_slot_seconds"] <= 3600
+    assert ctl(site, "rates", "reset", "primary").returncode == 0
+    assert send(site)[0] == 0
+    wrong = ctl(site, "rates", "reset", "nobody")
+    assert wrong.returncode == 1 and "nobody" in wrong.stderr
+    assert ctl(site, "rates", "reset").returncode == 64
+    assert (site.state / "rates").stat().st_uid == site.uid
+
+
+def test_a_tpsp_left_alone_is_shown_and_reset(site):
+    with ScriptedTpsp(auth="", connect=hang_up) as broken:
+        site.configure([entry(broken)])
+        for _ in range(5):
+            assert send(site)[0] == 75
+        status, text = send(site)
+        assert status == 75 and re.match(r"4\.4\.1 .*TPSP primary is left alone after 5 failures in a row, next attempt in \d s",
+                                         text)
+        assert len(broken.connections) == 5
+        shown = ctl(site, "rates")
+        assert shown.returncode == 1 and re.search(r"primary +(left alone for \d s|to be tried) \(5 failures\)", shown.stdout)
+        assert json.loads(ctl(site, "rates", "--json").stdout)[0]["breaker"]["failures"] == 5
+        assert ctl(site, "rates", "reset", "primary").returncode == 0
+        send(site)
+        assert len(broken.connections) == 6
