@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/http_test.h"
 #include "agent/metrics.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -17,10 +18,20 @@
 #define SILENCE_S 10
 #define LIFE_MS 30000
 #define MEMORY_PER_CONNECTION (32 * 1024)
+#define TEST_PATH "/api/v1/tpsp/test/custom-smtp"
 
 struct connection {
     int descriptor; /* -1: free */
     int64_t since_ms;
+};
+
+struct request {
+    struct http *http;
+    struct MHD_Connection *connection;
+    char body[HTTP_TEST_BODY_MAX];
+    size_t length; /* beyond the buffer's size: too large */
+    char *answer;  /* of the test, when it is done */
+    unsigned status;
 };
 
 struct http {
@@ -29,6 +40,9 @@ struct http {
     struct board *board;
     pthread_mutex_t lock;
     struct connection connections[CONNECTIONS];
+    pthread_t tester;
+    bool tester_started, testing, stopping; /* testing: not done yet; both under the lock */
+    pthread_cond_t tested;
 };
 
 /* --- answers -------------------------------------------------------------------------------------- */
@@ -46,8 +60,6 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -71,27 +83,133 @@ static enum MHD_Result answer_get(struct http *http, struct MHD_Connection *conn
     return answer(connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "application/json", body);
 }
 
+/* --- the connectivity test: takes seconds, so it runs in a thread of its own, one at a time ------------------- */
+
+static void *run_test(void *context)
+{
+    struct request *request = context;
+    struct http *http = request->http;
+
+    request->answer = http_test_run(http->config, request->body, request->length, &request->status);
+    explicit_bzero(request->body, sizeof request->body);
+    MHD_resume_connection(request->connection); /* from here on the request may be gone */
+    pthread_mutex_lock(&http->lock);
+    http->testing = false;
+    pthread_cond_signal(&http->tested);
+    pthread_mutex_unlock(&http->lock);
+    return NULL;
+}
+
+/* The end of a test that was, before another one or the end of all. */
+static void join_tester(struct http *http)
+{
+    if (http->tester_started)
+        pthread_join(http->tester, NULL);
+    http->tester_started = false;
+}
+
+static void grant_life(struct http *http, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    for (size_t i = 0; info != NULL && i < CONNECTIONS; i++)
+        if (http->connections[i].descriptor == info->connect_fd)
+            http->connections[i].since_ms = clock_monotonic_ms() + HTTP_TEST_DEADLINE_MS;
+}
+
+static enum MHD_Result begin_test(struct http *http, struct request *request)
+{
+    const char *key = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-SP-Event-ApiKey");
+
+    if (!http_test_key_matches(http->config, key))
+        return answer_error(request->connection, MHD_HTTP_UNAUTHORIZED,
+                            "X-SP-Event-ApiKey is not the event key");
+    if (request->length > sizeof request->body)
+        return answer_error(request->connection, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
+    pthread_mutex_lock(&http->lock);
+    bool busy = http->testing || http->stopping;
+    http->testing = http->testing || !busy;
+    if (!busy)
+        grant_life(http, request->connection);
+    pthread_mutex_unlock(&http->lock);
+    if (busy)
+        return answer_error(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, "another test is running");
+    join_tester(http);
+    MHD_suspend_connection(request->connection);
+    http->tester_started = pthread_create(&http->tester, NULL, run_test, request) == 0;
+    if (!http->tester_started) {
+        pthread_mutex_lock(&http->lock);
+        http->testing = false;
+        pthread_mutex_unlock(&http->lock);
+        request->answer = xstrdup("{\"error\":\"no thread\"}\n");
+        request->status = MHD_HTTP_SERVICE_UNAVAILABLE;
+        MHD_resume_connection(request->connection);
+    }
+    return MHD_YES;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct request *request = *state;
+
+    (void)context;
+    (void)connection;
+    (void)code;
+    if (request == NULL)
+        return;
+    explicit_bzero(request->body, sizeof request->body);
+    free(request->answer);
+    free(request);
+    *state = NULL;
+}
+
+static void take_body(struct request *request, const char *bytes, size_t length)
+{
+    if (request->length + length <= sizeof request->body)
+        memcpy(request->body + request->length, bytes, length);
+    if (request->length <= sizeof request->body)
+        request->length += length;
+}
+
+static enum MHD_Result answer_post(struct http *http, struct request *request)
+{
+    if (request->answer == NULL)
+        return begin_test(http, request);
+    char *body = request->answer;
+    request->answer = NULL;
+    return answer(request->connection, request->status, "application/json", body);
+}
+
 /* libmicrohttpd calls once with the header, then with each part of the body, then without: the last is answered. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state)
 {
-    static char seen;
     struct http *http = context;
+    struct request *request = *state;
+    bool get = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 
     (void)version;
-    (void)upload;
-    if (*state == NULL) {
-        *state = &seen;
+    if (request == NULL) {
+        *state = request = xcalloc(1, sizeof *request);
+        request->http = http;
+        request->connection = connection;
         return MHD_YES;
     }
-    if (*upload_size > 0) { /* nobody asked for it */
+    if (*upload_size > 0) {
+        take_body(request, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
-    bool get = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    if (strcmp(path, TEST_PATH) == 0)
+        return strcmp(method, MHD_HTTP_METHOD_POST) == 0
+                   ? answer_post(http, request)
+                   : answer_error(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST");
     if (strcmp(path, "/health") != 0 && strcmp(path, "/metrics") != 0)
-        return answer_error(connection, MHD_HTTP_NOT_FOUND, "there is /health and /metrics here");
+        return answer_error(connection, MHD_HTTP_NOT_FOUND,
+                            "there is /health, /metrics and " TEST_PATH " here");
     return get ? answer_get(http, connection, path)
                : answer_error(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
 }
@@ -189,13 +307,15 @@ struct http *http_start(const struct config *config, struct board *board, struct
     http->config = config;
     http->board = board;
     pthread_mutex_init(&http->lock, NULL);
+    pthread_cond_init(&http->tested, NULL);
     for (size_t i = 0; i < CONNECTIONS; i++)
         http->connections[i].descriptor = -1;
     http->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request, http,
-        MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+        NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
     if (http->daemon == NULL) {
         outcome_local(error_r, "4.3.0", "cannot start the HTTP server on %s", config->listen);
         close(descriptor);
@@ -210,7 +330,14 @@ void http_stop(struct http *http)
 {
     if (http == NULL)
         return;
+    pthread_mutex_lock(&http->lock);
+    http->stopping = true;
+    while (http->testing) /* libmicrohttpd cannot end with a suspended connection */
+        pthread_cond_wait(&http->tested, &http->lock);
+    pthread_mutex_unlock(&http->lock);
     MHD_stop_daemon(http->daemon);
+    join_tester(http);
+    pthread_cond_destroy(&http->tested);
     pthread_mutex_destroy(&http->lock);
     free(http);
 }

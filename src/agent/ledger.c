@@ -112,7 +112,8 @@ static void read_text(char *text_r, size_t size, sqlite3_stmt *statement, int co
 /* Repeated deferrals of one recipient are reported at most every report.deferred-interval. */
 static bool on_deferred(struct ledger *ledger, const struct track_note *note, struct row *row)
 {
-    int64_t interval = 0, before = note->noted ? reported_before(ledger, note->key, row->event.recipient) : 0;
+    int64_t interval = ledger->config->report.deferred_interval_ms,
+            before = note->noted ? reported_before(ledger, note->key, row->event.recipient) : 0;
 
     if (before < 0)
         return false;

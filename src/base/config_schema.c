@@ -124,6 +124,7 @@ static const struct config_key report_keys[] = {
     {"accepted-as", WORD(report.accepted_as, accepted_as)},
     {"dropped-as", WORD(report.dropped_as, dropped_as)},
     {"deferred", .read = config_read_bool, FIELD(report.deferred)},
+    {"deferred-interval", DURATION(report.deferred_interval_ms, 0, 7 * DAY)},
     {"timeout", DURATION(report.timeout_ms, SECOND, 10 * MINUTE)},
     {"tls-ca-path", .read = config_read_directory, FIELD(report.tls.ca_path)},
     {"tls-ca-file", .read = config_read_file, FIELD(report.tls.ca_file)},

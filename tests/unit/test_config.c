@@ -434,6 +434,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
     ck_assert_int_eq(config->report.accepted_as, ACCEPTED_AS_DELIVERED);
     ck_assert_int_eq(config->report.dropped_as, DROPPED_AS_AUTO);
     ck_assert(config->report.deferred);
+    ck_assert_int_eq(config->report.deferred_interval_ms, 0);
     ck_assert_int_eq(config->report.timeout_ms, 10000);
     ck_assert(config->report.tls.verify);
     ck_assert_str_eq(config->report.tls.ca_path, "/etc/ssl/certs");
@@ -512,7 +513,7 @@ START_TEST(every_key_is_read)
         "%YAML 1.1\n---\n"
         "account-id: '117'\nsubaccount-id: \"4321\"\nstate-dir: $\nendpoint: http://[::1]:8080/x\napi-key: "
         "key\n"
-        "report: {accepted-as: sent, dropped-as: bounced, deferred: No, timeout: 3s, tls-ca-file: "
+        "report: {accepted-as: sent, dropped-as: bounced, deferred: No, deferred-interval: 1h, timeout: 3s, tls-ca-file: "
         "$/config.yaml}\n"
         "mta: postfix\nlog-path: journal\nlisten: none\nbatch-size: 7\nflush-interval: 1m\n"
         "tpsps:\n"
@@ -545,6 +546,7 @@ START_TEST(every_key_is_read)
     ck_assert_int_eq(config->report.accepted_as, ACCEPTED_AS_SENT);
     ck_assert_int_eq(config->report.dropped_as, DROPPED_AS_BOUNCED);
     ck_assert(!config->report.deferred);
+    ck_assert_int_eq(config->report.deferred_interval_ms, 3600000);
     ck_assert_int_eq(config->report.timeout_ms, 3000);
     ck_assert_ptr_null(config->report.tls.ca_path);
     ck_assert_ptr_nonnull(config->report.tls.ca_file);
