@@ -94,7 +94,7 @@ static void look_key(struct check *check, struct event_client *client, const cha
 static void look_api(struct check *check)
 {
     const struct config *config = check->config;
-    struct event_client *client = event_client_open(config->endpoint, &config->report.tls);
+    struct event_client *client = event_client_open(config);
 
     if (config->api_key != NULL)
         look_key(check, client, "the account", config->api_key);

@@ -55,7 +55,7 @@ enum answer_kind event_ask(struct event_asker *asker, const struct event *events
         return ANSWER_NOT_ASKED;
     }
     if (asker->client == NULL) {
-        asker->client = event_client_open(asker->config->endpoint, &asker->config->report.tls);
+        asker->client = event_client_open(asker->config);
         event_client_trace(asker->client, asker->trace);
     }
     struct json_object *request = json_object_new_object(), *list = json_object_new_array();

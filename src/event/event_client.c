@@ -1,32 +1,34 @@
 #include "event/event_client.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
+#include "base/dns.h"
+#include "base/sigpipe.h"
+#include "base/tls.h"
+#include "base/transport.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
-
-#define BODY_KEPT 1024        /* of an answer, for its description */
-#define BODY_READ_MAX 65536   /* of an answer, before the connection is given up */
-#define RETRY_AFTER_MAX 86400 /* seconds: what is above is no reasonable wish */
+#include "event/http.h"
 
 #define KEY_HEADER "X-SP-Event-ApiKey"
 #define MASK "********"
 
 struct event_client {
-    const char *endpoint;
-    const struct config_tls *tls;
-    CURL *curl;
+    const struct config *config;
+    struct http_url url;
+    bool url_good;
+    struct dns_resolver *resolver;
+    struct tls_contexts *tls;
+    struct transport transport;
     FILE *trace;
-    const char *key; /* of the request under way */
-    char body[BODY_KEPT];
-    size_t body_kept;
-    size_t body_read;
-    bool answered; /* status line and headers of the final answer were read */
-    char error[CURL_ERROR_SIZE];
+    const char *key;     /* of the request under way */
+    int64_t deadline_ms; /* of the request under way */
+    struct http_answer answer;
+    char error[512]; /* why there is no answer */
 };
 
 /* --- what is shown to people ---------------------------------------------------------------------- */
@@ -68,105 +70,192 @@ void event_answer_describe(struct event_answer *answer, const char *key, const c
     utf8_clean(answer->text + used + 2, sizeof answer->text - (size_t)used - 2, at, masked_length);
 }
 
-static int show(CURL *curl, curl_infotype type, char *data, size_t size, void *context)
+static void show(const struct event_client *client, char mark, const char *text, size_t length)
 {
-    static const char *const marks[] = {"* ", "< ", "> "};
-    struct event_client *client = context;
-    size_t length;
+    size_t masked_length;
 
-    (void)curl;
-    if (type == CURLINFO_DATA_OUT)
-        type = CURLINFO_HEADER_OUT;
-    if (type >
-        CURLINFO_HEADER_OUT) /* TLS records; and the body, which comes in pieces that could cut a key in two */
-        return 0;
-    AUTO_FREE char *masked = mask_key(data, size, client->key, &length);
-    for (char *line = masked, *end = masked + length; line < end;) {
-        char *newline = memchr(line, '\n', (size_t)(end - line));
-        size_t line_length = (size_t)((newline ? newline : end) - line);
-        AUTO_FREE char *clean = xmalloc(line_length * 3 + 1);
-        utf8_clean(clean, line_length * 3 + 1, line,
-                   line_length - (line_length > 0 && line[line_length - 1] == '\r'));
-        fprintf(client->trace, "%s%s\n", marks[type], clean);
-        line += line_length + 1;
+    if (client->trace == NULL)
+        return;
+    AUTO_FREE char *masked = mask_key(text, length, client->key, &masked_length);
+    AUTO_FREE char *clean = xmalloc(masked_length * 3 + 1);
+    utf8_clean(clean, masked_length * 3 + 1, masked, masked_length);
+    fprintf(client->trace, "%c %s\n", mark, clean);
+}
+
+static void show_answer_line(void *context, const char *line, size_t length)
+{
+    show(context, '<', line, length);
+}
+
+/* --- the connection --------------------------------------------------------------------------------- */
+
+static struct tls_peer peer_of(const struct event_client *client)
+{
+    return (struct tls_peer){.host = client->url.host,
+                             .port = client->url.port,
+                             .mode = "https",
+                             .settings = &client->config->report.tls};
+}
+
+/* Each address gets its share of the time that is left, so that one which does not answer leaves some for the next. */
+static bool try_addresses(struct event_client *client, const struct dns_address *addresses, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int64_t now = clock_monotonic_ms();
+        int64_t share = (client->deadline_ms - now) / (int64_t)(count - i);
+        if (transport_connect(&client->transport, &addresses[i], now + share) == TRANSPORT_OK) {
+            show(client, '*', addresses[i].text, strlen(addresses[i].text));
+            return true;
+        }
+        snprintf(client->error, sizeof client->error, "%s at %s[%s]:%u", client->transport.error,
+                 client->url.host, addresses[i].text, client->url.port);
     }
-    return 0;
+    return false;
 }
 
-/* --- libcurl ---------------------------------------------------------------------------------------- */
-
-static size_t take_body(char *data, size_t one, size_t size, void *context)
+static bool connect_to_server(struct event_client *client)
 {
-    struct event_client *client = context;
-    size_t room = sizeof client->body - client->body_kept, keep = size < room ? size : room;
+    const struct config *config = client->config;
+    struct dns_address *addresses = NULL;
+    size_t count = 0;
 
-    (void)one;
-    memcpy(client->body + client->body_kept, data, keep);
-    client->body_kept += keep;
-    client->body_read += size;
-    return client->body_read <= BODY_READ_MAX ? size : 0; /* 0 ends the transfer */
+    if (client->resolver == NULL)
+        client->resolver = dns_open((const char *const *)config->dns.servers.items, config->dns.servers.count,
+                                    (int)config->dns.timeout_ms);
+    if (dns_addresses(client->resolver, client->url.host, client->url.port, client->deadline_ms, &addresses,
+                      &count) != DNS_OK ||
+        count == 0) {
+        snprintf(client->error, sizeof client->error, "cannot resolve %s: %s", client->url.host,
+                 dns_reason(client->resolver));
+        free(addresses);
+        return false;
+    }
+    bool connected = try_addresses(client, addresses, count);
+    free(addresses);
+    return connected;
 }
 
-static size_t take_header(char *data, size_t one, size_t size, void *context)
+static bool secure(struct event_client *client)
 {
-    struct event_client *client = context;
-    long status = 0;
+    struct tls_peer peer = peer_of(client);
+    char why[384] = "", summary[96];
 
-    (void)one;
-    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status >= 200 && size <= 2 && data[0] == (size == 2 ? '\r' : '\n'))
-        client->answered = true;
-    return size;
+    if (!client->url.tls)
+        return true;
+    if (!tls_start(client->tls, &client->transport, &peer, client->deadline_ms, why, sizeof why)) {
+        snprintf(client->error, sizeof client->error, "TLS handshake failed with %s: %s",
+                 client->url.authority, why);
+        return false;
+    }
+    tls_summary(&client->transport, summary, sizeof summary);
+    show(client, '*', summary, strlen(summary));
+    return true;
 }
 
-static void initialise_library(void)
+/* --- one request -------------------------------------------------------------------------------------- */
+
+/* malloc'd; holds the key in the clear: wipe it. */
+static char *make_request(const struct event_client *client, const char *body, size_t length, size_t *size_r)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    char *head =
+        xasprintf("POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: postfix-sendpost/" PACKAGE_VERSION
+                  "\r\nAccept: application/json\r\nContent-Type: application/json\r\n%s%s%sContent-Length: "
+                  "%zu\r\n\r\n",
+                  client->url.path, client->url.authority, client->key != NULL ? KEY_HEADER ": " : "",
+                  client->key != NULL ? client->key : "", client->key != NULL ? "\r\n" : "", length);
+    size_t head_length = strlen(head);
+    char *request = xmalloc(head_length + length);
+
+    for (char *line = head, *end; (end = strstr(line, "\r\n")) != NULL && end > line; line = end + 2)
+        show(client, '>', line, (size_t)(end - line));
+    memcpy(request, head, head_length);
+    memcpy(request + head_length, body, length);
+    *size_r = head_length + length;
+    secret_free(&head);
+    return request;
 }
 
-static void set_tls(CURL *curl, const struct config_tls *tls)
+static void read_answer(struct event_client *client, bool kept)
 {
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca_file); /* NULL takes the built-in bundle away */
-    curl_easy_setopt(curl, CURLOPT_CAPATH, tls->ca_path);
+    const struct tls_peer peer = peer_of(client);
+    struct transport *transport = &client->transport;
+    enum http_progress progress = HTTP_MORE;
+    size_t used;
+
+    while (progress == HTTP_MORE) {
+        enum transport_status status = transport_fill(transport, client->deadline_ms);
+        if (status == TRANSPORT_CLOSED) {
+            progress = http_answer_end(&client->answer);
+            snprintf(client->error, sizeof client->error, "%s", transport->error);
+        } else if (status != TRANSPORT_OK) {
+            progress = HTTP_BAD;
+            snprintf(client->error, sizeof client->error, "%s", transport->error);
+        } else {
+            progress =
+                http_answer_feed(&client->answer, transport->in + transport->in_start,
+                                 transport->in_end - transport->in_start, &used, show_answer_line, client);
+            transport->in_start += used;
+            if (progress == HTTP_BAD)
+                snprintf(client->error, sizeof client->error, "the answer is no HTTP");
+        }
+    }
+    if (!kept && progress == HTTP_DONE) /* tickets came with the answer, if any did */
+        tls_keep_session(client->tls, transport, &peer);
+    if (progress != HTTP_DONE || !client->answer.keep || transport->in_start < transport->in_end)
+        transport_close(&client->transport);
 }
 
-struct event_client *event_client_open(const char *endpoint, const struct config_tls *tls)
+/*
+ * One try. False: a connection that was kept from an earlier request turned out to be closed before anything came back, so that
+ * the request is to be sent again over a new one (RFC 9112 section 9.3.1; event ids make it harmless if it did arrive).
+ */
+static bool exchange(struct event_client *client, const char *request, size_t size)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    bool kept = client->transport.descriptor >= 0;
+
+    http_answer_start(&client->answer);
+    if (!kept && (!connect_to_server(client) || !secure(client))) {
+        transport_close(&client->transport);
+        return true;
+    }
+    /* a server may answer, and close, before it has read everything: its answer is wanted all the same */
+    enum transport_status status = transport_write(&client->transport, request, size, client->deadline_ms);
+    if (status == TRANSPORT_OK || status == TRANSPORT_CLOSED) {
+        read_answer(client, kept);
+    } else {
+        snprintf(client->error, sizeof client->error, "%s", client->transport.error);
+        transport_close(&client->transport);
+    }
+    return !kept || client->answer.begun || clock_monotonic_ms() >= client->deadline_ms;
+}
+
+static void fill_answer(const struct event_client *client, struct event_answer *answer_r)
+{
+    const struct http_answer *answer = &client->answer;
+    size_t length = answer->body_kept, key_length = client->key ? strlen(client->key) : 0;
+
+    if (!answer->head_done) {
+        snprintf(answer_r->text, sizeof answer_r->text, "no answer: %.*s", EVENT_ANSWER_TEXT_SIZE - 20,
+                 client->error);
+        return;
+    }
+    answer_r->status = answer->status;
+    answer_r->retry_after_ms = http_retry_after_ms(answer->retry_after, time(NULL));
+    if (answer->body_size > length) /* the beginning of a key at the cut would not be recognised */
+        length -= key_length < length ? key_length : length;
+    event_answer_describe(answer_r, client->key, answer->body, length);
+}
+
+/* --- interface ------------------------------------------------------------------------------------------ */
+
+struct event_client *event_client_open(const struct config *config)
+{
     struct event_client *client = xcalloc(1, sizeof *client);
 
-    pthread_once(&once, initialise_library);
-    client->endpoint = endpoint;
-    client->tls = tls;
-    client->curl = curl_easy_init(); /* NULL: out of memory; told at the first request */
-    if (client->curl == NULL)
-        return client;
-
-    CURL *curl = client->curl;
-    curl_easy_setopt(curl, CURLOPT_URL, endpoint);
-    /* the configuration takes http for loopback only */
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http");
-#else
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTPS | CURLPROTO_HTTP));
-#endif
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* not even one from the environment */
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_POST, 1L);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "postfix-sendpost/" PACKAGE_VERSION);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, client);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->error);
-    curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, show);
-    curl_easy_setopt(curl, CURLOPT_DEBUGDATA, client);
-    set_tls(curl, tls);
+    client->config = config;
+    client->url_good = http_url_parse(config->endpoint, &client->url);
+    client->tls = tls_contexts_new(config->state_dir);
+    transport_init(&client->transport);
     return client;
 }
 
@@ -174,91 +263,41 @@ void event_client_close(struct event_client *client)
 {
     if (client == NULL)
         return;
-    curl_easy_cleanup(client->curl);
+    transport_close(&client->transport);
+    tls_contexts_free(client->tls);
+    dns_close(client->resolver);
     free(client);
 }
 
 void event_client_trace(struct event_client *client, FILE *trace)
 {
     client->trace = trace;
-    if (client->curl != NULL)
-        curl_easy_setopt(client->curl, CURLOPT_VERBOSE, trace != NULL ? 1L : 0L);
-}
-
-/* The list holds the key in the clear: see free_headers(). */
-static struct curl_slist *make_headers(const char *key)
-{
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-
-    headers = curl_slist_append(headers, "Accept: application/json");
-    headers = curl_slist_append(headers, "Expect:"); /* a pause of a second where the server ignores it */
-    if (key != NULL) {
-        char *line = xasprintf(KEY_HEADER ": %s", key);
-        headers = curl_slist_append(headers, line);
-        secret_free(&line);
-    }
-    return headers;
-}
-
-static void free_headers(struct curl_slist *headers)
-{
-    for (struct curl_slist *header = headers; header != NULL; header = header->next)
-        explicit_bzero(header->data, strlen(header->data));
-    curl_slist_free_all(headers);
-}
-
-/* Once status and headers are read, the answer stands, whatever happens to its body. */
-static void read_answer(struct event_client *client, CURLcode result, struct event_answer *answer_r)
-{
-    long status = 0;
-    curl_off_t retry_after = 0;
-
-    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (!client->answered || status < 200 || status > 999) {
-        snprintf(answer_r->text, sizeof answer_r->text, "no answer: %s",
-                 *client->error != '\0' ? client->error : curl_easy_strerror(result));
-        return;
-    }
-    answer_r->status = (int)status;
-    curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER,
-                      &retry_after); /* seconds or a date, it reads both */
-    if (retry_after > 0)
-        answer_r->retry_after_ms = 1000 * (retry_after < RETRY_AFTER_MAX ? retry_after : RETRY_AFTER_MAX);
-    size_t length = client->body_kept, key_length = client->key ? strlen(client->key) : 0;
-    if (client->body_read > length) /* the beginning of a key at the cut would not be recognised */
-        length -= key_length < length ? key_length : length;
-    event_answer_describe(answer_r, client->key, client->body, length);
 }
 
 void event_client_post(struct event_client *client, const char *key, const char *body, size_t length,
                        int64_t timeout_ms, struct event_answer *answer_r)
 {
-    CURL *curl = client->curl;
-
     memset(answer_r, 0, sizeof *answer_r);
-    if (curl == NULL || timeout_ms <= 0 || (key != NULL && strpbrk(key, "\r\n") != NULL)) {
+    if (!client->url_good || timeout_ms <= 0 || (key != NULL && strpbrk(key, "\r\n") != NULL)) {
         snprintf(answer_r->text, sizeof answer_r->text, "no answer: %s",
-                 curl == NULL      ? "out of memory"
+                 !client->url_good ? "the endpoint is no URL"
                  : timeout_ms <= 0 ? "no time is left"
                                    : "the key has several lines");
         return;
     }
     client->key = key;
-    client->body_kept = client->body_read = 0;
-    client->answered = false;
+    client->deadline_ms = clock_monotonic_ms() + timeout_ms;
     *client->error = '\0';
-    struct curl_slist *headers = make_headers(key);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
-    CURLcode result = curl_easy_perform(curl);
-    read_answer(client, result, answer_r);
-    if (client->trace != NULL)
-        fprintf(client->trace, "* %s\n", answer_r->text);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
-    free_headers(headers);
+    struct sigpipe_guard guard;
+    size_t size;
+    sigpipe_hold(&guard);
+    char *request = make_request(client, body, length, &size);
+    if (!exchange(client, request, size))
+        exchange(client, request, size);
+    sigpipe_release(&guard);
+    explicit_bzero(request, size);
+    free(request);
+    fill_answer(client, answer_r);
+    show(client, '*', answer_r->text, strlen(answer_r->text));
     client->key = NULL;
 }

@@ -1,11 +1,12 @@
 /*
- * event_client: POST requests to the event ingestion API, through libcurl (HTTP/1.1, one connection kept
- * between requests).
+ * event_client: POST requests to the event ingestion API, HTTP/1.1 over one connection that is kept between requests.
  *
- * The server's certificate and name are always verified, against the configured CA directory or file and never
- * against libcurl's built-in bundle, which takes 60 ms to read. Redirects are not followed: the key goes to the
- * configured host and nowhere else. Neither proxies nor .netrc of the environment are used, for the same reason. At
- * most a few kB of an answer are read.
+ * It speaks through the same transport and TLS as the relay (base/transport.h, base/tls.h): resolved and connected within the
+ * deadline, verified always, resumed across processes. That is our own code where a library would do, because it runs at every
+ * message: loading libcurl and its thirty libraries costs more than everything else that a delivery does on the CPU.
+ *
+ * Redirects are not followed: the key goes to the configured host and nowhere else. Proxies of the environment are
+ * not used, for the same reason. At most a few kB of an answer are read.
  *
  * The key appears in no error text and in no trace, also not where the server echoes it. A client belongs to one
  * thread.
@@ -29,9 +30,9 @@ struct event_answer {
     char text[EVENT_ANSWER_TEXT_SIZE]; /* "HTTP 422: no such account"; one line of clean UTF-8 */
 };
 
-/* endpoint: https URL, or http of loopback. Both arguments outlive the client. */
-struct event_client *event_client_open(const char *endpoint, const struct config_tls *tls)
-    __attribute__((nonnull, returns_nonnull));
+/* For config->endpoint, which is not NULL, with report.tls; TLS sessions are kept in the state directory. config outlives the
+ * client. */
+struct event_client *event_client_open(const struct config *config) __attribute__((nonnull, returns_nonnull));
 void event_client_close(struct event_client *client); /* NULL is fine */
 
 /* The HTTP dialogue on this stream, keys masked; NULL: none. */

@@ -1,11 +1,14 @@
 /*
- * libcurl as an engine: for what libESMTP cannot say or would alter. It is attached to the local stream by the same
- * shim: CURLOPT_OPENSOCKETFUNCTION would do, but 7.88 connects the socket although CURL_SOCKOPT_ALREADY_CONNECTED
+ * libcurl as an engine: for what libESMTP cannot say or would alter. It is loaded when a message needs it: linked, it
+ * and its thirty libraries would take more time at the start of every delivery than all the rest together.
+ *
+ * It is attached to the local stream by the same shim: CURLOPT_OPENSOCKETFUNCTION would do, but 7.88 connects the socket although CURL_SOCKOPT_ALREADY_CONNECTED
  * says that it is.
  */
 #include "relay/engine.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -22,9 +25,48 @@ struct source {
     uint64_t offset;
 };
 
-static void start_curl(void)
+/* What we use of it; NULL where it could not be loaded. */
+static struct {
+    __typeof__(&curl_global_init) global_init;
+    __typeof__(&curl_easy_init) easy_init;
+    __typeof__(&curl_easy_setopt) easy_setopt;
+    __typeof__(&curl_easy_perform) easy_perform;
+    __typeof__(&curl_easy_cleanup) easy_cleanup;
+    __typeof__(&curl_easy_strerror) easy_strerror;
+    __typeof__(&curl_slist_append) slist_append;
+    __typeof__(&curl_slist_free_all) slist_free_all;
+} lib;
+static char load_error[160];
+
+static void *symbol(void *library, const char *name, bool *well)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    void *address = dlsym(library, name);
+
+    *well = *well && address != NULL;
+    return address;
+}
+
+static void load_curl(void)
+{
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    bool well = library != NULL;
+
+    if (well) {
+        lib.global_init = symbol(library, "curl_global_init", &well);
+        lib.easy_init = symbol(library, "curl_easy_init", &well);
+        lib.easy_setopt = symbol(library, "curl_easy_setopt", &well);
+        lib.easy_perform = symbol(library, "curl_easy_perform", &well);
+        lib.easy_cleanup = symbol(library, "curl_easy_cleanup", &well);
+        lib.easy_strerror = symbol(library, "curl_easy_strerror", &well);
+        lib.slist_append = symbol(library, "curl_slist_append", &well);
+        lib.slist_free_all = symbol(library, "curl_slist_free_all", &well);
+    }
+    if (!well || lib.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        const char *why = dlerror();
+        snprintf(load_error, sizeof load_error, "cannot load libcurl, install it: %.120s",
+                 why ? why : "it does not start");
+        lib.easy_init = NULL;
+    }
 }
 
 static size_t read_message(char *buffer, size_t size, size_t count, void *argument)
@@ -53,38 +95,38 @@ static void set_login(CURL *curl, const struct engine_job *job)
     if (job->mechanism == NULL)
         return;
     snprintf(options, sizeof options, "AUTH=%s", job->mechanism);
-    curl_easy_setopt(curl, CURLOPT_LOGIN_OPTIONS, options);
-    curl_easy_setopt(curl, CURLOPT_USERNAME, tpsp->username);
+    lib.easy_setopt(curl, CURLOPT_LOGIN_OPTIONS, options);
+    lib.easy_setopt(curl, CURLOPT_USERNAME, tpsp->username);
     if (strcmp(job->mechanism, "XOAUTH2") == 0)
-        curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, tpsp->oauth_token);
+        lib.easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, tpsp->oauth_token);
     else
-        curl_easy_setopt(curl, CURLOPT_PASSWORD, tpsp->password != NULL ? tpsp->password : "");
-    curl_easy_setopt(curl, CURLOPT_SASL_IR, 1L);
+        lib.easy_setopt(curl, CURLOPT_PASSWORD, tpsp->password != NULL ? tpsp->password : "");
+    lib.easy_setopt(curl, CURLOPT_SASL_IR, 1L);
 }
 
 static struct curl_slist *set_up(CURL *curl, const struct engine_job *job, struct source *source)
 {
     const struct relay_request *request = job->request;
-    struct curl_slist *recipients = curl_slist_append(NULL, request->recipient);
+    struct curl_slist *recipients = lib.slist_append(NULL, request->recipient);
 
-    curl_easy_setopt(curl, CURLOPT_URL, "smtp://127.0.0.1/wire");
-    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, NEVER_S);
+    lib.easy_setopt(curl, CURLOPT_URL, "smtp://127.0.0.1/wire");
+    lib.easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
+    lib.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    lib.easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+    lib.easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+    lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, NEVER_S);
 #if LIBCURL_VERSION_NUM >= 0x075400
-    curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, NEVER_S);
+    lib.easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, NEVER_S);
 #else
-    curl_easy_setopt(curl, CURLOPT_FTP_RESPONSE_TIMEOUT, NEVER_S);
+    lib.easy_setopt(curl, CURLOPT_FTP_RESPONSE_TIMEOUT, NEVER_S);
 #endif
-    curl_easy_setopt(curl, CURLOPT_MAIL_FROM, request->sender);
-    curl_easy_setopt(curl, CURLOPT_MAIL_RCPT, recipients);
-    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->message->size);
-    curl_easy_setopt(curl, CURLOPT_READFUNCTION, read_message);
-    curl_easy_setopt(curl, CURLOPT_READDATA, source);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
+    lib.easy_setopt(curl, CURLOPT_MAIL_FROM, request->sender);
+    lib.easy_setopt(curl, CURLOPT_MAIL_RCPT, recipients);
+    lib.easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    lib.easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->message->size);
+    lib.easy_setopt(curl, CURLOPT_READFUNCTION, read_message);
+    lib.easy_setopt(curl, CURLOPT_READDATA, source);
+    lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
     set_login(curl, job);
     return recipients;
 }
@@ -97,19 +139,20 @@ static void run(struct engine_job *job)
     CURLcode result;
     CURL *curl;
 
-    pthread_once(&once, start_curl);
-    curl = curl_easy_init();
+    pthread_once(&once, load_curl);
+    curl = lib.easy_init != NULL ? lib.easy_init() : NULL;
     if (curl == NULL) {
-        snprintf(job->says, sizeof job->says, "libcurl cannot set up a session");
+        snprintf(job->says, sizeof job->says, "%s",
+                 *load_error != '\0' ? load_error : "libcurl is out of memory");
     } else {
         recipients = set_up(curl, job, &source);
         local_connect_begin(job->stream);
-        result = curl_easy_perform(curl);
+        result = lib.easy_perform(curl);
         local_connect_end();
         job->accepted = result == CURLE_OK;
-        snprintf(job->says, sizeof job->says, "%s", curl_easy_strerror(result));
-        curl_easy_cleanup(curl);
-        curl_slist_free_all(recipients);
+        snprintf(job->says, sizeof job->says, "%s", lib.easy_strerror(result));
+        lib.easy_cleanup(curl);
+        lib.slist_free_all(recipients);
     }
     close(job->stream);
 }

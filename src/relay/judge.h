@@ -7,9 +7,9 @@
 #define SENDPOST_RELAY_JUDGE_H
 
 #include "base/outcome.h"
+#include "base/transport.h"
 #include "relay/relay.h"
 #include "relay/reply.h"
-#include "relay/transport.h"
 
 /* A reply that is not the one that stage hoped for. peer: "smtp.example.net[192.0.2.1]:587". */
 void judge_reply(struct outcome *outcome_r, enum relay_stage stage, const struct reply *reply, bool logged_in,

@@ -1,17 +1,15 @@
 #include "relay/relay.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/address.h"
-#include "base/clock.h"
+#include "base/sigpipe.h"
+#include "base/tls.h"
 #include "base/xalloc.h"
 #include "relay/conversation.h"
 #include "relay/engine.h"
-#include "relay/tls.h"
 #include "relay/wire.h"
 
 struct relay_session {
@@ -45,36 +43,6 @@ void relay_close(struct relay_session *session)
         return;
     tls_contexts_free(session->tls);
     free(session);
-}
-
-/* A server that went away must not take us along: OpenSSL writes without MSG_NOSIGNAL. */
-struct sigpipe_guard {
-    bool was_pending;
-    sigset_t before;
-};
-
-static void sigpipe_hold(struct sigpipe_guard *guard)
-{
-    sigset_t set;
-
-    sigpending(&set);
-    guard->was_pending = sigismember(&set, SIGPIPE) == 1;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set, &guard->before);
-}
-
-static void sigpipe_release(const struct sigpipe_guard *guard)
-{
-    const struct timespec now = {0};
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    if (!guard->was_pending)
-        while (sigtimedwait(&set, NULL, &now) == SIGPIPE)
-            ;
-    pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }
 
 /* Nothing that could end a command line or begin another may get into one; validation upstream has said so already. */

@@ -20,6 +20,10 @@ void wire_init(struct wire *wire, const struct relay_request *request, struct tl
     wire->tls = tls;
     wire->resolver = resolver;
     wire->stage = RELAY_RESOLVE;
+    wire->tls_peer = (struct tls_peer){.host = request->tpsp->host,
+                                       .port = request->tpsp->port,
+                                       .mode = request->tpsp->security == SECURITY_TLS ? "tls" : "starttls",
+                                       .settings = &request->tpsp->tls};
     transport_init(&wire->transport);
     reply_start(&wire->parser);
     outcome_local(&wire->outcome, "4.3.0", "the delivery was not attempted");
@@ -212,7 +216,7 @@ void wire_close(struct wire *wire)
     if (wire->transport.descriptor >= 0 && wire->usable)
         quit(wire);
     if (wire->transport.ssl != NULL)
-        tls_keep_session(wire->tls, &wire->transport, wire->tpsp);
+        tls_keep_session(wire->tls, &wire->transport, &wire->tls_peer);
     transport_close(&wire->transport);
     wire->usable = false;
 }

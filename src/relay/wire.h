@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 #include "base/dns.h"
+#include "base/tls.h"
+#include "base/transport.h"
 #include "relay/relay.h"
 #include "relay/reply.h"
-#include "relay/tls.h"
-#include "relay/transport.h"
 
 #define WIRE_LINE_MAX \
     16384 /* a command line, CRLF included; AUTH lines are the long ones (RFC 4954 section 4) */
@@ -35,6 +35,7 @@ struct wire_capabilities {
 struct wire {
     const struct relay_request *request;
     const struct config_tpsp *tpsp;
+    struct tls_peer tls_peer; /* the TPSP again, as TLS wants to know it */
     struct tls_contexts *tls;
     struct dns_resolver *resolver;
     struct transport transport;

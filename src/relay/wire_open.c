@@ -74,7 +74,8 @@ static bool start_tls(struct wire *wire)
 {
     char error[512] = "", detail[1024];
 
-    if (!tls_start(wire->tls, &wire->transport, wire->tpsp, wire->stage_deadline_ms, error, sizeof error)) {
+    if (!tls_start(wire->tls, &wire->transport, &wire->tls_peer, wire->stage_deadline_ms, error,
+                   sizeof error)) {
         outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
                     "TLS handshake failed with %s: %s", wire->peer, error);
         return wire_stage_failed(wire);

@@ -108,7 +108,7 @@ class Reporting:
 
     def everything(self):
         """All that anybody could read afterwards, for the search for a secret."""
-        texts = [path.read_bytes() for path in self.state.iterdir()] + [self.log().encode()]
+        texts = [path.read_bytes() for path in self.state.rglob("*") if path.is_file()] + [self.log().encode()]
         return b"".join(texts)
 
     def close(self):

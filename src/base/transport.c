@@ -1,4 +1,4 @@
-#include "relay/transport.h"
+#include "base/transport.h"
 
 #include <errno.h>
 #include <limits.h>

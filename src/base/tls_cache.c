@@ -1,4 +1,4 @@
-#include "relay/tls_cache.h"
+#include "base/tls_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static void describe_path(FILE *out, const char *path)
                 (intmax_t)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
 }
 
-void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct config_tpsp *tpsp)
+void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct tls_peer *peer)
 {
     AUTO_FREE char *text = NULL;
     size_t length = 0;
@@ -41,11 +41,11 @@ void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct config_tpsp *tps
     key_r[0] = '\0';
     if (out == NULL)
         return;
-    fprintf(out, "%s\n%u\n%d\n%d\n%lx\n", tpsp->host, tpsp->port, (int)tpsp->security, tpsp->tls.verify,
+    fprintf(out, "%s\n%u\n%s\n%d\n%lx\n", peer->host, peer->port, peer->mode, peer->settings->verify,
             OpenSSL_version_num());
-    if (tpsp->tls.verify) {
-        describe_path(out, tpsp->tls.ca_path);
-        describe_path(out, tpsp->tls.ca_file);
+    if (peer->settings->verify) {
+        describe_path(out, peer->settings->ca_path);
+        describe_path(out, peer->settings->ca_file);
     }
     if (fclose(out) != 0 || EVP_Digest(text, length, digest, &digest_length, EVP_sha256(), NULL) != 1)
         return;

@@ -1,4 +1,4 @@
-#include "relay/tls.h"
+#include "base/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -195,20 +195,20 @@ static bool certificate_good(X509 *certificate, const char *host)
 
 /* A resumed session is not verified by OpenSSL: look at what it carries before it is offered. */
 static void offer_session(const struct tls_contexts *contexts, SSL *ssl, struct memory *memory,
-                          const struct config_tpsp *tpsp)
+                          const struct tls_peer *peer)
 {
     char key[TLS_CACHE_KEY_SIZE];
     struct tls_cached cached;
 
     if (contexts->directory == NULL)
         return;
-    tls_cache_key(key, tpsp);
+    tls_cache_key(key, peer);
     cached = tls_cache_load(contexts->directory, key);
     if (cached.session == NULL)
         return;
     SSL_set_session(ssl, cached.session);
-    if (tpsp->tls.verify && (SSL_get_verify_result(ssl) != X509_V_OK ||
-                             !certificate_good(SSL_SESSION_get0_peer(cached.session), tpsp->host))) {
+    if (peer->settings->verify && (SSL_get_verify_result(ssl) != X509_V_OK ||
+                                   !certificate_good(SSL_SESSION_get0_peer(cached.session), peer->host))) {
         SSL_set_session(ssl, NULL);
         tls_cache_forget(contexts->directory, key);
     } else {
@@ -218,7 +218,7 @@ static void offer_session(const struct tls_contexts *contexts, SSL *ssl, struct 
     SSL_SESSION_free(cached.session);
 }
 
-static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const struct config_tpsp *tpsp)
+static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const struct tls_peer *peer)
 {
     SSL *ssl = SSL_new(ctx);
     struct memory *memory;
@@ -227,21 +227,21 @@ static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const st
         return NULL;
     memory = xcalloc(1, sizeof *memory);
     SSL_set_ex_data(ssl, memory_index, memory);
-    if (is_address(tpsp->host)) {
-        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), tpsp->host);
+    if (is_address(peer->host)) {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer->host);
     } else {
-        SSL_set_tlsext_host_name(ssl, tpsp->host);
+        SSL_set_tlsext_host_name(ssl, peer->host);
         SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        if (SSL_set1_host(ssl, tpsp->host) != 1) {
+        if (SSL_set1_host(ssl, peer->host) != 1) {
             SSL_free(ssl);
             return NULL;
         }
     }
-    offer_session(contexts, ssl, memory, tpsp);
+    offer_session(contexts, ssl, memory, peer);
     return ssl;
 }
 
-static void explain_failure(const struct transport *transport, const struct config_tpsp *tpsp, int ssl_error,
+static void explain_failure(const struct transport *transport, const struct tls_peer *peer, int ssl_error,
                             int saved_errno, char *error, size_t error_size)
 {
     const struct memory *memory = memory_of(transport->ssl);
@@ -249,12 +249,12 @@ static void explain_failure(const struct transport *transport, const struct conf
     unsigned long code = ERR_peek_last_error();
     char buffer[96];
 
-    if (tpsp->tls.verify && verification != X509_V_OK)
+    if (peer->settings->verify && verification != X509_V_OK)
         snprintf(error, error_size, "the certificate was not accepted: %s%s%s; check host and tls-ca-%s (%s)",
                  X509_verify_cert_error_string(verification),
                  memory->bad_subject[0] != '\0' ? ", subject " : "", memory->bad_subject,
-                 tpsp->tls.ca_file != NULL ? "file" : "path",
-                 tpsp->tls.ca_file != NULL ? tpsp->tls.ca_file : tpsp->tls.ca_path);
+                 peer->settings->ca_file != NULL ? "file" : "path",
+                 peer->settings->ca_file != NULL ? peer->settings->ca_file : peer->settings->ca_path);
     else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
         snprintf(error, error_size, "the server does not speak TLS here; check port and security");
     else if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
@@ -265,15 +265,15 @@ static void explain_failure(const struct transport *transport, const struct conf
         snprintf(error, error_size, "the server closed the connection");
 }
 
-bool tls_start(struct tls_contexts *contexts, struct transport *transport, const struct config_tpsp *tpsp,
+bool tls_start(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer,
                int64_t deadline_ms, char *error, size_t error_size)
 {
-    SSL_CTX *ctx = context_for(contexts, &tpsp->tls, error, error_size);
+    SSL_CTX *ctx = context_for(contexts, peer->settings, error, error_size);
 
     if (ctx == NULL)
         return false;
     CRYPTO_THREAD_run_once(&memory_once, make_memory_index);
-    transport->ssl = make_ssl(contexts, ctx, tpsp);
+    transport->ssl = make_ssl(contexts, ctx, peer);
     if (transport->ssl == NULL || SSL_set_fd(transport->ssl, transport->descriptor) != 1) {
         snprintf(error, error_size, "OpenSSL cannot set up the connection: %s",
                  openssl_reason(ERR_peek_last_error()));
@@ -290,7 +290,7 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
         saved_errno = errno;
         ssl_error = SSL_get_error(transport->ssl, result);
         if (ssl_error != SSL_ERROR_WANT_READ && ssl_error != SSL_ERROR_WANT_WRITE) {
-            explain_failure(transport, tpsp, ssl_error, saved_errno, error, error_size);
+            explain_failure(transport, peer, ssl_error, saved_errno, error, error_size);
             return false;
         }
         if (transport_wait_tls(transport, ssl_error, deadline_ms) != TRANSPORT_OK) {
@@ -300,8 +300,7 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
     }
 }
 
-void tls_keep_session(struct tls_contexts *contexts, struct transport *transport,
-                      const struct config_tpsp *tpsp)
+void tls_keep_session(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer)
 {
     struct memory *memory = transport->ssl != NULL ? memory_of(transport->ssl) : NULL;
     char key[TLS_CACHE_KEY_SIZE];
@@ -314,10 +313,10 @@ void tls_keep_session(struct tls_contexts *contexts, struct transport *transport
     resumed = SSL_session_reused(transport->ssl) == 1;
     if (resumed && now - memory->written_s < REWRITE_AFTER_S)
         return;
-    if (tpsp->tls.verify && (SSL_get_verify_result(transport->ssl) != X509_V_OK ||
-                             SSL_get0_peer_certificate(transport->ssl) == NULL))
+    if (peer->settings->verify && (SSL_get_verify_result(transport->ssl) != X509_V_OK ||
+                                   SSL_get0_peer_certificate(transport->ssl) == NULL))
         return;
-    tls_cache_key(key, tpsp);
+    tls_cache_key(key, peer);
     tls_cache_store(contexts->directory, key, memory->fresh, resumed ? memory->verified_s : now);
     ERR_clear_error();
 }

@@ -1,18 +1,27 @@
 /*
- * tls_cache: TLS sessions kept in files between processes, so that the next delivery to the same TPSP resumes
- * the session and saves the certificate chain and its verification.
+ * tls_cache: TLS sessions kept in files between processes, so that the next process resumes the session with
+ * the same server and saves the certificate chain and its verification.
  *
  * One file a key in STATE_DIR/tls-sessions, mode 0600: it holds key material. Replaced atomically; a damaged file,
  * one that others could have written, or one that is too old is removed and ignored. Nothing here is ever an error to a
  * delivery: without a session the handshake is a full one.
  */
-#ifndef SENDPOST_RELAY_TLS_CACHE_H
-#define SENDPOST_RELAY_TLS_CACHE_H
+#ifndef SENDPOST_TLS_CACHE_H
+#define SENDPOST_TLS_CACHE_H
 
 #include <openssl/ssl.h>
 #include <stdint.h>
 
 #include "base/config.h"
+
+/* Whom to talk TLS with, and how. Plain pointers: the caller's strings stay until the call returns. */
+struct tls_peer {
+    const char
+        *host; /* name, IPv4 address or IPv6 address without brackets: what the certificate must be for */
+    uint16_t port;
+    const char *mode; /* "starttls", "tls", "https": sessions of one are not resumed in another */
+    const struct config_tls *settings;
+};
 
 #define TLS_CACHE_KEY_SIZE 65 /* hexadecimal SHA-256 and its end */
 /* Resumption can chain from ticket to ticket: after this long the certificate is verified anew. */
@@ -26,7 +35,7 @@ struct tls_cached {
 
 /* The key covers everything that decides what was verified: host, port, TLS mode, verification and the state of the
  * CA files. */
-void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct config_tpsp *tpsp) __attribute__((nonnull));
+void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct tls_peer *peer) __attribute__((nonnull));
 
 struct tls_cached tls_cache_load(const char *directory, const char *key) __attribute__((nonnull));
 

@@ -5,8 +5,8 @@
  *
  * Deadlines are clock_monotonic_ms() values. SIGPIPE must be blocked or ignored by the caller.
  */
-#ifndef SENDPOST_RELAY_TRANSPORT_H
-#define SENDPOST_RELAY_TRANSPORT_H
+#ifndef SENDPOST_TRANSPORT_H
+#define SENDPOST_TRANSPORT_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
