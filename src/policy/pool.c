@@ -214,13 +214,37 @@ static bool wait_for_slot(struct pool_cursor *cursor)
     return true;
 }
 
+/* The message needs SMTPUTF8, and this TPSP does not offer it (the relay's own 5.6.7, no reply of a server). */
+static bool is_unfit(const struct outcome *outcome)
+{
+    return outcome->class == OUTCOME_DROPPED && outcome->smtp_code == 0 &&
+           strcmp(outcome->enhanced, "5.6.7") == 0;
+}
+
+/* What one TPSP is not fit for is not dropped as long as another could not be asked. */
+static void keep_for_others(const struct pool_cursor *cursor, bool out_of_time, struct outcome *outcome)
+{
+    if (!cursor->asked || !is_unfit(outcome))
+        return;
+    if (cursor->deferred)
+        *outcome = cursor->deferral;
+    else if (cursor->obstacles.left_alone)
+        *outcome = cursor->obstacles.breaker;
+    else if (out_of_time)
+        outcome_local(outcome, "4.4.1", "no time was left to ask another TPSP of the pool for SMTPUTF8");
+}
+
 bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
 {
     enum answer answer;
     struct outcome error;
 
-    if (cursor->final || (cursor->asked && rate_table_now(cursor->table) >= cursor->deadline_ns))
+    if (cursor->final)
         return false;
+    if (cursor->asked && rate_table_now(cursor->table) >= cursor->deadline_ns) {
+        keep_for_others(cursor, true, outcome);
+        return false;
+    }
     do
         answer = try_all(cursor, &error);
     while (answer == OVER_RATE && wait_for_slot(cursor));
@@ -235,6 +259,8 @@ bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, st
         *outcome = cursor->obstacles.rate;
     else if (!cursor->asked)
         *outcome = cursor->obstacles.breaker;
+    else
+        keep_for_others(cursor, false, outcome);
     return false;
 }
 
@@ -252,7 +278,12 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool
         rate_limit_give_back(cursor->table, &cursor->grant);
     cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
     cursor->asked = true;
-    cursor->final = outcome->class != OUTCOME_DEFERRED || outcome->cause != CAUSE_HOST;
+    if (outcome->class == OUTCOME_DEFERRED && outcome->cause == CAUSE_HOST) {
+        cursor->deferred = true;
+        cursor->deferral = *outcome;
+    } else {
+        cursor->final = !is_unfit(outcome);
+    }
     cursor->tpsp = NULL;
 }
 

@@ -42,6 +42,8 @@ struct pool_cursor {
     size_t **orders; /* by pool: its members in the order of this delivery; NULL: no turn taken yet */
     bool asked;      /* some TPSP was */
     bool final;      /* the last answer ends the walk */
+    bool deferred;   /* some TPSP that was asked may take the message later */
+    struct outcome deferral;
 
     const struct config_tpsp *tpsp; /* given out by pool_next(), not reported yet */
     enum breaker_state breaker;

@@ -64,8 +64,9 @@ static bool addresses_fit(const struct relay_request *request, struct outcome *o
 }
 
 /*
- * libcurl would fall back to sending such an address as it is. The message is dropped for this TPSP, but as the host's
- * trouble: another one may offer SMTPUTF8.
+ * libcurl would fall back to sending such an address as it is. The message is dropped for this TPSP; the pool goes on to
+ * the next one, which may offer SMTPUTF8. It is no trouble of the host: its circuit breaker must not open because of
+ * the addresses that somebody writes to.
  */
 static bool can_take_addresses(struct wire *wire)
 {
@@ -75,7 +76,7 @@ static bool can_take_addresses(struct wire *wire)
         (address_is_ascii(request->sender) && address_is_ascii(request->recipient)))
         return true;
     wire_stage_begin(wire, RELAY_MAIL);
-    outcome_set(&wire->outcome, OUTCOME_DROPPED, CAUSE_HOST, 0, "5.6.7",
+    outcome_set(&wire->outcome, OUTCOME_DROPPED, CAUSE_MESSAGE, 0, "5.6.7",
                 "%s does not offer SMTPUTF8, which an address that is not ASCII needs", wire->peer);
     return wire_stage_failed(wire);
 }

@@ -140,8 +140,8 @@ def test_an_utf8_address_is_sent_with_smtputf8(relay, address):
 
 
 @pytest.mark.parametrize("address", UTF8)
-def test_smtputf8_that_is_not_offered_drops_as_the_hosts_trouble(relay, address):
+def test_smtputf8_that_is_not_offered_drops(relay, address):
     with ScriptedTpsp(offers=["8BITMIME"]) as server:
         result = relay(server, recipient=address)
-        assert (result["class"], result["cause"], result["enhanced"]) == ("dropped", "host", "5.6.7")
+        assert (result["class"], result["cause"], result["enhanced"]) == ("dropped", "message", "5.6.7")
         assert server.wait_connection().sender is None

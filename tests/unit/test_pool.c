@@ -50,7 +50,7 @@ static void teardown(void)
 }
 
 /* One letter a TPSP says how it behaves: (w)orks, (d)own, refuses as a (h)ost, has no reply after the dot (i),
- * (t)emporarily or (p)ermanently refuses the message. */
+ * (t)emporarily or (p)ermanently refuses the message, does not offer what its address needs (u). */
 static bool behave(char behaviour, struct outcome *outcome)
 {
     switch (behaviour) {
@@ -65,6 +65,9 @@ static bool behave(char behaviour, struct outcome *outcome)
         return true;
     case 't':
         outcome_set(outcome, OUTCOME_DEFERRED, CAUSE_MESSAGE, 450, "4.2.0", "greylisted");
+        return true;
+    case 'u':
+        outcome_set(outcome, OUTCOME_DROPPED, CAUSE_MESSAGE, 0, "5.6.7", "does not offer SMTPUTF8");
         return true;
     case 'p':
         outcome_set(outcome, OUTCOME_DROPPED, CAUSE_MESSAGE, 550, "5.1.1", "no such user");
@@ -111,6 +114,9 @@ static const struct {
     {"hww", "ab", OUTCOME_DELIVERED, CAUSE_NONE},    {"dhw", "abc", OUTCOME_DELIVERED, CAUSE_NONE},
     {"ddd", "abc", OUTCOME_DEFERRED, CAUSE_HOST},    {"iww", "a", OUTCOME_DEFERRED, CAUSE_IN_DOUBT},
     {"tww", "a", OUTCOME_DEFERRED, CAUSE_MESSAGE},   {"pww", "a", OUTCOME_DROPPED, CAUSE_MESSAGE},
+    {"uww", "ab", OUTCOME_DELIVERED, CAUSE_NONE},    {"uuu", "abc", OUTCOME_DROPPED, CAUSE_MESSAGE},
+    {"duu", "abc", OUTCOME_DEFERRED, CAUSE_HOST},    {"udu", "abc", OUTCOME_DEFERRED, CAUSE_HOST},
+    {"upw", "ab", OUTCOME_DROPPED, CAUSE_MESSAGE},   {"utw", "ab", OUTCOME_DEFERRED, CAUSE_MESSAGE},
     {"diw", "ab", OUTCOME_DEFERRED, CAUSE_IN_DOUBT}, {"dpw", "ab", OUTCOME_DROPPED, CAUSE_MESSAGE},
 };
 
@@ -352,6 +358,15 @@ START_TEST(a_refused_message_is_no_failure_of_the_host)
 }
 END_TEST
 
+START_TEST(a_message_is_not_dropped_while_one_who_might_take_it_is_left_alone)
+{
+    for (int i = 0; i < BREAKER_THRESHOLD; i++)
+        deliver("dww");
+    ck_assert_int_eq(deliver("wuu").class, OUTCOME_DEFERRED);
+    ck_assert_str_eq(walk, "bc");
+}
+END_TEST
+
 START_TEST(when_all_are_left_alone_the_message_waits_for_the_first_try)
 {
     for (int i = 0; i < BREAKER_THRESHOLD; i++)
@@ -434,6 +449,7 @@ Suite *pool_suite(void)
     tcase_add_test(tcase, over_the_rate_counts_for_more_than_down);
     tcase_add_loop_test(tcase, a_failing_member_is_left_alone_and_tried_again_by_one, 0, 2);
     tcase_add_test(tcase, a_refused_message_is_no_failure_of_the_host);
+    tcase_add_test(tcase, a_message_is_not_dropped_while_one_who_might_take_it_is_left_alone);
     tcase_add_test(tcase, when_all_are_left_alone_the_message_waits_for_the_first_try);
     tcase_add_test(tcase, a_try_is_passed_on_by_who_has_no_slot);
     tcase_add_test(tcase, a_cursor_given_up_gives_back_what_it_took);
