@@ -1,6 +1,8 @@
 """sendpost-bounce: reports of failed delivery come back through a real Postfix and become events."""
 import json
+import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import time
@@ -10,8 +12,8 @@ import pytest
 from event_api import Answer, EventApi
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp, stall
-from sendpost import SECRET_KEY, USER, Sendpost, replace_once
-from support import TOP, free_port, wait_for
+from sendpost import SECRET_KEY, USER, Sendpost, build_directory, replace_once
+from support import TOP, free_port, remove, scratch, wait_for
 
 UUID = "6f1c2d3e-4b5a-4c7d-8e9f-0a1b2c3d4e5f"
 DOMAIN = "sp-bounce.example.com"
@@ -184,6 +186,48 @@ def test_whatever_becomes_of_the_judge_the_report_stays_with_postfix(judge, said
     assert done.returncode == 75 and done.stdout.startswith(b"4.3.0 ") and said in done.stdout, done
 
 
+def test_a_kill_at_any_moment_loses_no_event(installation, ca, api):
+    """Front and judge die together, as when the machine goes down; Postfix would hand the report over again."""
+    installation.configure([TPSP])
+    environment = {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(installation.log_path)}
+    killed = 0
+    for number in range(40):
+        address = f"bounces+6f1c2d3e-4b5a-4c7d-8e9f-{number:012}+4321@{DOMAIN}"
+        for patience in (number / 2000, number / 1000, 60):
+            process = subprocess.Popen([installation.libexec / "sendpost-bounce", "-c", installation.config, "-f", "", "--", address],
+                                       stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+                                       cwd="/", user=installation.uid, group=installation.gid, extra_groups=[], start_new_session=True)
+            try:
+                process.communicate(report(), timeout=patience)
+            except subprocess.TimeoutExpired:
+                killed += 1
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+            if process.returncode == 0:
+                break
+        assert process.returncode == 0
+        assert sum(row["message_id"] in address for row in installation.events()) == 1
+    assert killed > 0
+
+
+def test_a_full_disk_defers_and_the_report_is_taken_when_there_is_room(api, ca, postfix_runs):
+    disk = scratch("spdisk-")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], check=True)
+    try:
+        with Sendpost(state_dir=disk) as installation:
+            installation.configure([TPSP])
+            (disk / "filler").write_bytes(b"x" * (508 << 10))
+            run = lambda: installation.run("-f", "", "--", ADDRESS, message=report(), program=installation.libexec / "sendpost-bounce")  # noqa: E731
+            done = run()
+            assert done.returncode == 75 and done.stdout.startswith(b"4.3.0 ") and b"full" in done.stdout, done
+            (disk / "filler").unlink()
+            assert run().returncode == 0 and len(installation.events()) == 1
+            wait_for(lambda: not installation.leftovers(), "the end of the processes")
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)
+        remove(disk)
+
+
 # --- hostile input ------------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +260,7 @@ def test_any_input_costs_little(flood, bounce, installation):
 
 def test_a_hard_bounce_of_what_was_sent_is_suppressed_and_a_forged_one_is_not(bounce, installation, api, ca):
     installation.configure([TPSP], endpoint=api.url, ca=ca, suppression={"enabled": True, "on-hard-bounce": True})
-    ctl = [str(TOP / "build/sendpostctl"), "-c", str(installation.config)]
+    ctl = [str(build_directory() / "sendpostctl"), "-c", str(installation.config)]
     assert bounce(report()).returncode == 0
     assert "not suppressed: nothing here shows" in installation.log()
     assert bounce(report(recipient="victim@example.org", action="failed")).returncode == 0
