@@ -30,7 +30,8 @@ struct event_asker {
     struct store *store;
     struct event_client *client; /* opened when first needed: its libraries cost start-up time */
     FILE *trace;
-    void (*observe)(void *context, int status, int64_t elapsed_ms); /* event_reporter_observe(); NULL: nobody */
+    void (*observe)(void *context, int status,
+                    int64_t elapsed_ms); /* event_reporter_observe(); NULL: nobody */
     void *observe_context;
     char fingerprint[9]; /* of the endpoint, for keys of the meta table */
     struct event_answer answer;

@@ -10,7 +10,7 @@ static unsigned failures_of(int64_t word)
 
 static int64_t until_of(int64_t word)
 {
-    return (word >> 16) * MS_NS;
+    return (int64_t)((uint64_t)(word >> 16) * MS_NS); /* a damaged word may hold any number */
 }
 
 static int64_t pack(int64_t until_ns, unsigned failures)

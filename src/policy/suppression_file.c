@@ -134,8 +134,10 @@ static bool read_date(const char *text, int64_t *ms_r)
     if (at == NULL || at - text < 8) {
         char *end;
         long long seconds = strtoll(text, &end, 10);
+        if (end - text != 10 || *end != '\0' || seconds <= 0)
+            return false;
         *ms_r = seconds * 1000;
-        return end - text == 10 && *end == '\0' && seconds > 0;
+        return true;
     }
     *ms_r = 0;
     if (*at == 'T' || *at == 't' || *at == ' ') {

@@ -63,7 +63,7 @@ static void damage_entries(const char *path)
     int descriptor = open(path, O_WRONLY);
 
     for (size_t i = 0; i < 100000; i++) {
-        int64_t word = random() << 33 ^ random();
+        int64_t word = (int64_t)((uint64_t)random() << 33 ^ (uint64_t)random());
         ck_assert_int_eq(pwrite(descriptor, &word, sizeof word,
                                 4096 + random() % (off_t)(sizeof(struct rate_file) - 4096 - sizeof word)),
                          sizeof word);
