@@ -95,8 +95,19 @@ void ctl_table_print(struct ctl_table *table) __attribute__((nonnull)); /* print
 /* Print a JSON value with its line end, and give it up. */
 void ctl_print_json(struct json_object *value);
 
+/* --- what one subcommand does for another ---------------------------------------------------------- */
+
+/* test.c: test every TPSP of a configuration, printing for people. sender, recipient: NULL for the default. */
+bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *sender, const char *recipient)
+    __attribute__((nonnull(1, 2)));
+
+/* postfix.c: as `postfix install`. directory, user: NULL for the default. */
+enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, const char *user)
+    __attribute__((nonnull(1)));
+
 /* --- the subcommands, in the order of --help -------------------------------------------------- */
 
+extern const struct ctl_command ctl_setup;
 extern const struct ctl_command ctl_check;
 extern const struct ctl_command ctl_test;
 extern const struct ctl_command ctl_status_command;

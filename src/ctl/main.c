@@ -16,6 +16,7 @@
 static const struct ctl_command *const commands[] = {
     /* one a line, so that changes merge */
     /* clang-format off */
+    &ctl_setup,
     &ctl_check,
     &ctl_test,
     &ctl_status_command,

@@ -15,11 +15,11 @@
 
 struct plan {
     struct ctl *ctl;
-    const char *directory; /* NULL: Postfix's own */
-    const char *name;
-    char *entry; /* of master.cf, in one line */
-    bool there;  /* a transport of this name runs sendpost-pipe */
-    bool taken;  /* a service of this name runs something else */
+    const char *directory;                       /* NULL: Postfix's own */
+    const char *name, *user, *maxproc, *program; /* NULL: the default */
+    char *entry;                                 /* of master.cf, in one line */
+    bool there;                                  /* a transport of this name runs sendpost-pipe */
+    bool taken;                                  /* a service of this name runs something else */
     size_t changes;
     struct json_object *list;
 };
@@ -35,21 +35,20 @@ static const struct {
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
-static char *make_entry(struct ctl *ctl, const char *name)
+static char *make_entry(const struct plan *plan)
 {
-    const char *user = ctl_option(ctl, "user"), *maxproc = ctl_option(ctl, "maxproc"),
-               *program = ctl_option(ctl, "program");
+    const char *path = plan->ctl->config_path;
     AUTO_FREE char *config = NULL;
 
-    if (strcmp(ctl->config_path, SYSCONFDIR "/config.yaml") != 0) {
-        AUTO_FREE char *real = realpath(ctl->config_path, NULL);
-        config = xasprintf(" -c %s", real != NULL ? real : ctl->config_path);
+    if (strcmp(path, SYSCONFDIR "/config.yaml") != 0) {
+        AUTO_FREE char *real = realpath(path, NULL);
+        config = xasprintf(" -c %s", real != NULL ? real : path);
     }
     return xasprintf(
         "%s unix - n n - %s pipe flags=q user=%s null_sender= argv=%s%s -q ${queue_id} -p ${nexthop} "
         "-f ${sender} -- ${recipient}",
-        name, maxproc != NULL ? maxproc : "50", user != NULL ? user : "sendpost",
-        program != NULL ? program : PKGLIBEXECDIR "/sendpost-pipe", config != NULL ? config : "");
+        plan->name, plan->maxproc != NULL ? plan->maxproc : "50", plan->user,
+        plan->program != NULL ? plan->program : PKGLIBEXECDIR "/sendpost-pipe", config != NULL ? config : "");
 }
 
 static bool make_plan(struct plan *plan)
@@ -65,7 +64,7 @@ static bool make_plan(struct plan *plan)
     for (size_t i = 0; i < transports.count; i++)
         plan->there = plan->there || strcmp(transports.items[i].name, plan->name) == 0;
     plan->taken = !plan->there && postfix_service_exists(plan->directory, plan->name);
-    plan->entry = make_entry(plan->ctl, plan->name);
+    plan->entry = make_entry(plan);
     postfix_transports_free(&transports);
     return true;
 }
@@ -140,15 +139,13 @@ static bool add(struct plan *plan, bool apply)
 
 static enum ctl_status show_or_install(struct plan *plan, bool apply)
 {
-    const char *user = ctl_option(plan->ctl, "user");
-
     if (plan->taken)
         return ctl_fail(plan->ctl,
                         "master.cf has a service \"%s\" that is not ours; choose another name with --name",
                         plan->name);
-    if (apply && !plan->there && getpwnam(user != NULL ? user : "sendpost") == NULL)
+    if (apply && !plan->there && getpwnam(plan->user) == NULL)
         return ctl_fail(plan->ctl, "there is no user \"%s\"; create it, or name another with --user",
-                        user != NULL ? user : "sendpost");
+                        plan->user);
     enum ctl_status status = add(plan, apply) ? CTL_WELL : CTL_NOT_WELL;
     return finish(plan, status, "Everything is there already.",
                   apply ? "Now route mail to it, see postfix-conf/transport, and run: postfix reload"
@@ -216,39 +213,52 @@ static bool is_word(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == strlen(text);
 }
 
+static enum ctl_status carry_out(struct plan *plan, const char *verb)
+{
+    enum ctl_status status;
+
+    if (plan->name == NULL)
+        plan->name = "sendpost";
+    if (plan->user == NULL)
+        plan->user = "sendpost";
+    if (!make_plan(plan))
+        return CTL_NOT_WELL;
+    plan->list = json_object_new_array();
+    status =
+        strcmp(verb, "remove") == 0 ? remove_all(plan) : show_or_install(plan, strcmp(verb, "install") == 0);
+    json_object_put(plan->list);
+    free(plan->entry);
+    return status;
+}
+
+enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, const char *user)
+{
+    struct plan plan = {.ctl = ctl, .directory = directory, .user = user};
+
+    return carry_out(&plan, "install");
+}
+
 static enum ctl_status run(struct ctl *ctl)
 {
-    struct plan plan = {
-        .ctl = ctl, .directory = ctl_option(ctl, "postfix-config"), .name = ctl_option(ctl, "name")};
-    static const char *const words[] = {"name", "user", "maxproc", "program"};
-    enum ctl_status status;
+    struct plan plan = {.ctl = ctl,
+                        .directory = ctl_option(ctl, "postfix-config"),
+                        .name = ctl_option(ctl, "name"),
+                        .user = ctl_option(ctl, "user"),
+                        .maxproc = ctl_option(ctl, "maxproc"),
+                        .program = ctl_option(ctl, "program")};
+    const char *const words[] = {plan.name, plan.user, plan.program, plan.maxproc};
 
     if (ctl->operand_count != 1)
         return ctl_usage(ctl, "say one of show, install, remove");
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        const char *value = ctl_option(ctl, words[i]);
-        if (value != NULL && !is_word(value))
-            return ctl_usage(ctl, "--%s \"%s\" holds characters that master.cf does not take", words[i],
-                             value);
-    }
-    if (ctl_option(ctl, "maxproc") != NULL &&
-        strspn(ctl_option(ctl, "maxproc"), "0123456789") != strlen(ctl_option(ctl, "maxproc")))
-        return ctl_usage(ctl, "--maxproc \"%s\" is no number", ctl_option(ctl, "maxproc"));
-    if (plan.name == NULL)
-        plan.name = "sendpost";
-    if (!make_plan(&plan))
-        return CTL_NOT_WELL;
-    plan.list = json_object_new_array();
     const char *verb = ctl->operands[0];
-    if (strcmp(verb, "show") == 0 || strcmp(verb, "install") == 0)
-        status = show_or_install(&plan, strcmp(verb, "install") == 0);
-    else if (strcmp(verb, "remove") == 0)
-        status = remove_all(&plan);
-    else
-        status = ctl_usage(ctl, "\"%s\" is none of show, install, remove", verb);
-    json_object_put(plan.list);
-    free(plan.entry);
-    return status;
+    if (strcmp(verb, "show") != 0 && strcmp(verb, "install") != 0 && strcmp(verb, "remove") != 0)
+        return ctl_usage(ctl, "\"%s\" is none of show, install, remove", verb);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (words[i] != NULL && !is_word(words[i]))
+            return ctl_usage(ctl, "\"%s\" holds characters that master.cf does not take", words[i]);
+    if (plan.maxproc != NULL && strspn(plan.maxproc, "0123456789") != strlen(plan.maxproc))
+        return ctl_usage(ctl, "--maxproc \"%s\" is no number", plan.maxproc);
+    return carry_out(&plan, verb);
 }
 
 static const struct ctl_option options[] = {

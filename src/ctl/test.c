@@ -15,9 +15,9 @@
 
 struct test {
     struct ctl *ctl;
-    const struct config *config;
+    const char *sender, *recipient; /* NULL: the default */
     struct relay_session *session;
-    struct json_object *results;
+    struct json_object *results; /* NULL: for people */
     bool failed;
 };
 
@@ -60,15 +60,14 @@ static void print_result(const struct config_tpsp *tpsp, const struct connectivi
 static void test_one(struct test *test, const struct config_tpsp *tpsp)
 {
     AUTO_FREE char *own = default_sender(tpsp);
-    const char *sender = ctl_option(test->ctl, "from"), *recipient = ctl_option(test->ctl, "to");
+    const char *sender = test->sender != NULL ? test->sender : own;
+    const char *recipient = test->recipient != NULL ? test->recipient : sender;
     struct connectivity result;
 
-    sender = sender != NULL ? sender : own;
-    recipient = recipient != NULL ? recipient : sender;
     connectivity_test(&result, test->session, tpsp, sender, recipient,
                       clock_monotonic_ms() + TEST_DEADLINE_MS, test->ctl->verbose ? stderr : NULL);
     test->failed = test->failed || !result.ok;
-    if (test->ctl->json) {
+    if (test->results != NULL) {
         struct json_object *json = connectivity_json(&result);
         json_object_object_add(json, "tpsp", json_object_new_string(tpsp->name));
         json_object_array_add(test->results, json);
@@ -93,30 +92,40 @@ static enum ctl_status check_words(struct ctl *ctl, const struct config *config)
     return CTL_WELL;
 }
 
+static void test_all(struct test *test, const struct config *config, char **names, size_t count)
+{
+    struct dns_resolver *resolver = dns_open((const char *const *)(uintptr_t)config->dns.servers.items,
+                                             config->dns.servers.count, (int)config->dns.timeout_ms);
+
+    signal(SIGPIPE, SIG_IGN);
+    /* without the ticket cache: the whole handshake is what is tested */
+    test->session = relay_open(NULL, resolver);
+    for (size_t i = 0; i < (count > 0 ? count : config->tpsp_count); i++)
+        test_one(test, count > 0 ? config_tpsp_by_name(config, names[i]) : &config->tpsps[i]);
+    relay_close(test->session);
+    dns_close(resolver);
+}
+
+bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *sender, const char *recipient)
+{
+    struct test test = {.ctl = ctl, .sender = sender, .recipient = recipient};
+
+    test_all(&test, config, NULL, 0);
+    return !test.failed;
+}
+
 static enum ctl_status run(struct ctl *ctl)
 {
     const struct config *config = ctl_config(ctl);
+    struct test test = {.ctl = ctl, .sender = ctl_option(ctl, "from"), .recipient = ctl_option(ctl, "to")};
 
     if (config == NULL)
         return CTL_NOT_WELL;
     enum ctl_status status = check_words(ctl, config);
     if (status != CTL_WELL)
         return status;
-    signal(SIGPIPE, SIG_IGN);
-    struct dns_resolver *resolver = dns_open((const char *const *)(uintptr_t)config->dns.servers.items,
-                                             config->dns.servers.count, (int)config->dns.timeout_ms);
-    /* without the ticket cache: the whole handshake is what is tested */
-    struct test test = {.ctl = ctl,
-                        .config = config,
-                        .session = relay_open(NULL, resolver),
-                        .results = ctl->json ? json_object_new_array() : NULL};
-    if (ctl->operand_count == 0)
-        for (size_t i = 0; i < config->tpsp_count; i++)
-            test_one(&test, &config->tpsps[i]);
-    for (size_t i = 0; i < ctl->operand_count; i++)
-        test_one(&test, config_tpsp_by_name(config, ctl->operands[i]));
-    relay_close(test.session);
-    dns_close(resolver);
+    test.results = ctl->json ? json_object_new_array() : NULL;
+    test_all(&test, config, ctl->operands, ctl->operand_count);
     if (ctl->json)
         ctl_print_json(test.results);
     return test.failed ? CTL_NOT_WELL : CTL_WELL;

@@ -1,0 +1,197 @@
+"""sendpostctl setup: from answers to a configuration that works; secrets unseen, nothing half-written."""
+import os
+import pty
+import select
+import subprocess
+import time
+
+import pytest
+
+from scripted_tpsp import ScriptedTpsp
+from sendpost import USER, build_directory
+from support import free_port, remove, scratch
+from tpsp import PASSWORD, USERNAME
+
+CTL = build_directory() / "sendpostctl"
+KEY = "event-key-that-nobody-sees"
+
+
+class Machine:
+    """An empty configuration directory, and files with the secrets for unattended use."""
+
+    def __init__(self):
+        self.top = scratch("spsu-")
+        self.etc, self.config, self.state = self.top / "etc", self.top / "etc/config.yaml", self.top / "state"
+        for name, secret in (("password", PASSWORD), ("key", KEY)):
+            (self.top / name).write_text(secret + "\n")
+            (self.top / name).chmod(0o600)
+
+    def options(self, server, **more):
+        options = {"account-id": "117", "subaccount-id": "4321", "host": "127.0.0.1", "port": str(server.port), "security": "none",
+                   "endpoint": "none", "state-dir": str(self.state), "user": USER, "tpsp-id": "12", "test-to": "me@example.com", **more}
+        return [f"--{name}={value}" for name, value in options.items() if value is not None]
+
+    def run(self, *arguments, config=None, stdin=None):
+        done = subprocess.run([str(CTL), "-c", str(config or self.config), "setup", *arguments], capture_output=True, text=True,
+                              check=False, timeout=60, input=stdin, cwd=self.top)
+        for secret in (PASSWORD, KEY):
+            assert secret not in done.stdout + done.stderr
+        return done
+
+    def files(self):
+        return sorted(path.name for path in self.etc.iterdir()) if self.etc.exists() else []
+
+    def check(self):
+        return subprocess.run([str(CTL), "-c", str(self.config), "check", "--no-postfix", "--offline"], capture_output=True, text=True,
+                              check=False, timeout=60)
+
+
+@pytest.fixture
+def machine():
+    made = Machine()
+    yield made
+    remove(made.top)
+
+
+@pytest.fixture
+def server():
+    with ScriptedTpsp() as made:
+        yield made
+
+
+def test_unattended_it_writes_what_works(machine, server):
+    done = machine.run("--batch", *machine.options(server))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The message was accepted." in done.stdout and f"{machine.config} is written.\n" in done.stdout
+    assert server.messages and machine.files() == ["config.yaml"]
+    assert machine.check().returncode == 0, machine.check().stdout
+
+
+def test_secrets_get_files_of_their_own_that_others_cannot_read(machine, tpsp, ca):
+    machine.etc.mkdir()
+    done = machine.run("--batch", "--no-test", "--name", "backup", *machine.options(tpsp, security="starttls", host="localhost"),
+                       f"--username={USERNAME}", f"--password-file={machine.top}/password", f"--api-key-file={machine.top}/key",
+                       "--endpoint=https://localhost/events")
+    assert done.returncode == 0, done.stderr
+    assert machine.files() == ["backup.password", "config.yaml", "event-api-key"]
+    for path in machine.etc.iterdir():
+        mode = path.stat().st_mode & 0o777
+        assert mode == (0o640 if os.geteuid() == 0 else 0o600), path
+    text = machine.config.read_text()
+    assert PASSWORD not in text and KEY not in text
+    assert (machine.etc / "backup.password").read_text() == PASSWORD + "\n"
+    assert f'password-file: "{machine.etc}/backup.password"' in text and ".new" not in text
+    assert f"loads for user {USER if os.geteuid() == 0 else ''}" in machine.check().stdout
+    assert machine.state.stat().st_mode & 0o777 == (0o750 if os.geteuid() == 0 else 0o700)
+
+
+def test_a_secret_may_come_on_standard_input(machine, server):
+    done = machine.run("--batch", "--no-test", *machine.options(server, security="tls"), "--username=u", "--password-file=-",
+                       stdin=PASSWORD + "\n")
+    assert done.returncode == 0, done.stderr
+    assert (machine.etc / "primary.password").read_text() == PASSWORD + "\n"
+
+
+def test_a_test_that_fails_writes_nothing(machine):
+    class Nobody:
+        port = free_port()
+
+    done = machine.run("--batch", *machine.options(Nobody))
+    assert done.returncode == 1
+    assert "Connection refused at connect." in done.stdout and "nothing was written" in done.stderr
+    assert machine.files() == []
+    assert machine.run("--batch", "--no-test", *machine.options(Nobody)).returncode == 0
+
+
+def test_an_existing_configuration_is_kept(machine, server):
+    machine.etc.mkdir()
+    machine.config.write_text("mine\n")
+    done = machine.run("--batch", *machine.options(server))
+    assert done.returncode == 1 and "it was left as it is" in done.stderr
+    assert machine.config.read_text() == "mine\n" and machine.files() == ["config.yaml"]
+    assert machine.run("--batch", "--force", *machine.options(server)).returncode == 0
+    assert (machine.etc / "config.yaml.old").read_text() == "mine\n"
+    assert machine.files() == ["config.yaml", "config.yaml.old"]
+
+
+def test_what_a_person_types_is_asked_again_until_it_fits(machine, server):
+    answers = ["many", "117", "", "4321", "", "12", "127.0.0.1", "ssl", "none", str(server.port), "", KEY, "me@example.com", "n"]
+    done = machine.run(f"--state-dir={machine.state}", f"--user={USER}", "--endpoint=none", stdin="\n".join(answers) + "\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a whole number is needed" in done.stdout and "an answer is needed" in done.stdout
+    assert "one of starttls, tls and none is needed" in done.stdout
+    text = machine.config.read_text()
+    assert 'name: "primary"' in text and f"port: {server.port}\n" in text and "account-id: 117\n" in text
+    assert b"me@example.com" in server.messages[0]
+
+
+def test_an_end_of_input_writes_nothing(machine):
+    done = machine.run(f"--user={USER}", stdin="117\n4321\n")
+    assert done.returncode == 1 and "the input has ended; nothing was written" in done.stderr
+    assert machine.files() == []
+
+
+def test_what_yaml_would_misread_is_quoted(machine, server):
+    done = machine.run("--batch", "--no-test", *machine.options(server, security="tls"), '--username=a "b": #c\\d', f"--password-file={machine.top}/password")
+    assert done.returncode == 0, done.stderr
+    assert machine.check().returncode == 0
+    assert 'login as a "b": #c\\d,' in machine.check().stdout
+
+
+@pytest.mark.parametrize("options, status, text", [
+    (["--batch"], 64, "--account-id is needed with --batch"),
+    (["--batch", "--account-id=x"], 64, "--account-id: a whole number is needed"),
+    (["extra"], 64, "takes no operands"),
+    (["--user=no-such-user"], 1, 'there is no user "no-such-user"'),
+])
+def test_wrong_words(machine, options, status, text):
+    if "--user" in options[0] and os.geteuid() != 0:
+        pytest.skip("only root cares for the user")
+    if options[0] != "--user=no-such-user":
+        options = [f"--user={USER}", *options]
+    done = machine.run(*options, stdin="")
+    assert done.returncode == status and text in done.stderr
+    assert machine.files() == []
+
+
+def test_what_the_configuration_refuses_is_not_written(machine, server):
+    done = machine.run("--batch", "--no-test", *machine.options(server, host="two words"))
+    assert done.returncode == 1 and "neither a host name nor an IP address" in done.stderr
+    assert machine.files() == []
+    done = machine.run("--batch", "--no-test", *machine.options(server), "--name=../../escape")
+    assert done.returncode == 64 and "make a name" in done.stderr
+
+
+def test_a_secret_is_not_echoed_on_a_terminal(machine, server):
+    """Through a pseudo-terminal, as a person would."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(str(CTL), ["sendpostctl", "-c", str(machine.config), "setup", "--no-test", f"--state-dir={machine.state}",
+                            f"--user={USER}", "--endpoint=none"])
+    seen = b""
+
+    def await_text(text):
+        nonlocal seen
+        end = time.monotonic() + 30
+        while text not in seen:
+            assert time.monotonic() < end and select.select([terminal], [], [], 30)[0], (text, seen)
+            seen += os.read(terminal, 4096)
+
+    for prompt, answer in (("account id", "117"), ("sub-account id", "4321"), ("provider", ""), ("Its id", "12"), ("SMTP server", "127.0.0.1"),
+                           ("Security", "tls"), ("Port [465]", ""), ("Username", "u"), ("Password", PASSWORD), ("API key", KEY),
+                           ("main.cf and master.cf?", "n")):
+        await_text(prompt.encode())
+        if not seen.endswith(b": "):
+            seen = seen[seen.rindex(prompt.encode()):]
+            await_text(b": ")
+        seen = b""
+        os.write(terminal, answer.encode() + b"\n")
+        if prompt in ("Password", "API key"):
+            await_text(b"\n")
+            assert answer.encode() not in seen
+    await_text(b"Next: sendpostctl check")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert status == 0
+    assert (machine.etc / "primary.password").read_text() == PASSWORD + "\n"
+    assert (machine.etc / "event-api-key").read_text() == KEY + "\n"
