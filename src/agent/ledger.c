@@ -5,6 +5,7 @@
 #include "agent/fate.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
+#include "policy/suppression.h"
 
 /* A row of agent_recipient: recipients that were deferred have nth 0, one row each; fates that wait for a UUID are
  * told apart by their time. */
@@ -23,7 +24,10 @@ static bool report(struct ledger *ledger, struct event *event, const unsigned ch
     ledger->events[event->cs]++;
     /* due by when it happened: what happened first is reported first */
     return event_store_add(ledger->store, event, event_report_state(ledger->config, event),
-                           event->timestamp_ms, &ledger->error);
+                           event->timestamp_ms, &ledger->error) &&
+           (event->cs != CS_HARD_BOUNCED ||
+            suppression_after_hard_bounce(ledger->store, ledger->config, event->recipient,
+                                          event->timestamp_ms, &ledger->error));
 }
 
 /* --- rows --------------------------------------------------------------------------------------- */

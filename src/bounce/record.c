@@ -69,13 +69,10 @@ void record_event(struct event *event_r, const struct report *report,
     event_identify(event_r, "");
 }
 
-static bool suppress(struct store *store, const struct event *event, const struct record_sent *sent,
-                     int64_t now_ms, struct outcome *error_r)
+static bool suppress(struct store *store, const struct config *config, const struct event *event,
+                     const struct record_sent *sent, int64_t now_ms, struct outcome *error_r)
 {
-    struct suppression entry = {.reason = SUPPRESSION_HARD_BOUNCE, .since_ms = now_ms};
-    const char *why;
-
-    if (event->cs != CS_HARD_BOUNCED)
+    if (event->cs != CS_HARD_BOUNCED || !config->suppression.on_hard_bounce)
         return true;
     if (!sent->known || !address_equal(sent->event.recipient, event->recipient)) {
         log_line(LOG_INFO,
@@ -83,11 +80,9 @@ static bool suppress(struct store *store, const struct event *event, const struc
                  event->recipient, event->message_id);
         return true;
     }
-    if (!suppression_normalise(event->recipient, entry.address, &why))
-        return true;
-    log_line(LOG_INFO, "to=<%s>, uuid=%s: suppressed after a hard bounce: %d %s %s", entry.address,
+    log_line(LOG_INFO, "to=<%s>, uuid=%s: suppressed after a hard bounce: %d %s %s", event->recipient,
              event->message_id, event->smtp_code, event->smtp_enhanced_code, event->smtp_description);
-    return suppression_add(store, &entry, error_r);
+    return suppression_after_hard_bounce(store, config, event->recipient, now_ms, error_r);
 }
 
 bool record_store(struct store *store, const struct config *config, const struct event *events, size_t count,
@@ -98,7 +93,7 @@ bool record_store(struct store *store, const struct config *config, const struct
     for (size_t i = 0; i < count; i++)
         if (!event_store_add(store, &events[i], event_report_state(config, &events[i]),
                              now_ms + config->report.timeout_ms + OWN_REPORT_MS, error_r) ||
-            (config->suppression.on_hard_bounce && !suppress(store, &events[i], sent, now_ms, error_r))) {
+            !suppress(store, config, &events[i], sent, now_ms, error_r)) {
             store_rollback(store);
             return false;
         }

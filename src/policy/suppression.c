@@ -141,17 +141,40 @@ bool suppression_pass(struct store *store, const struct config *config, const ch
 
 /* --- change ------------------------------------------------------------------------------------------------------ */
 
-bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
+static bool insert(struct store *store, sqlite3_stmt *statement, const struct suppression *entry,
+                   struct outcome *error_r)
 {
-    sqlite3_stmt *statement = store_statement(
-        store, "INSERT OR REPLACE INTO suppression (address, reason, since_ms) VALUES (?, ?, ?)", error_r);
-
     if (statement == NULL)
         return false;
     sqlite3_bind_text(statement, 1, entry->address, -1, SQLITE_STATIC);
     sqlite3_bind_int(statement, 2, (int)entry->reason);
     sqlite3_bind_int64(statement, 3, entry->since_ms);
     return store_run(store, statement, error_r);
+}
+
+bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
+{
+    return insert(
+        store,
+        store_statement(store,
+                        "INSERT OR REPLACE INTO suppression (address, reason, since_ms) VALUES (?, ?, ?)",
+                        error_r),
+        entry, error_r);
+}
+
+bool suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
+                                   int64_t now_ms, struct outcome *error_r)
+{
+    struct suppression entry = {.reason = SUPPRESSION_HARD_BOUNCE, .since_ms = now_ms};
+    const char *why;
+
+    if (!config->suppression.on_hard_bounce || !suppression_normalise(recipient, entry.address, &why))
+        return true;
+    return insert(
+        store,
+        store_statement(
+            store, "INSERT OR IGNORE INTO suppression (address, reason, since_ms) VALUES (?, ?, ?)", error_r),
+        &entry, error_r);
 }
 
 int suppression_remove(struct store *store, const char *address, struct outcome *error_r)

@@ -48,6 +48,11 @@ int suppression_find(struct store *store, const char *recipient, bool sub_addres
 bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
     __attribute__((nonnull));
 
+/* A hard bounce was seen: add the recipient when suppression.on-hard-bounce says so. What is there already keeps
+ * its reason and date. */
+bool suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
+                                   int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
+
 /* 1 when it was there, 0 when not, -1 with *error_r set. address: in normal form. */
 int suppression_remove(struct store *store, const char *address, struct outcome *error_r)
     __attribute__((nonnull));

@@ -116,6 +116,26 @@ START_TEST(an_entry_is_replaced_and_removed)
 }
 END_TEST
 
+START_TEST(a_hard_bounce_adds_when_asked_to_and_changes_nothing_that_is_there)
+{
+    struct config config = {0};
+    struct suppression found;
+
+    ck_assert(suppression_after_hard_bounce(store, &config, "gone@example.com", SINCE, &error));
+    ck_assert_str_eq(stopped_by("gone@example.com", false), "");
+    config.suppression.on_hard_bounce = true;
+    ck_assert(suppression_after_hard_bounce(store, &config, "gone@Example.com", SINCE, &error));
+    ck_assert_int_eq(suppression_find(store, "gone@example.com", false, &found, &error), 1);
+    ck_assert_int_eq(found.reason, SUPPRESSION_HARD_BOUNCE);
+    suppress("left@example.com", SUPPRESSION_UNSUBSCRIBE);
+    ck_assert(suppression_after_hard_bounce(store, &config, "left@example.com", SINCE + 1, &error));
+    ck_assert_int_eq(suppression_find(store, "left@example.com", false, &found, &error), 1);
+    ck_assert_int_eq(found.reason, SUPPRESSION_UNSUBSCRIBE);
+    ck_assert_int_eq(found.since_ms, SINCE);
+    ck_assert(suppression_after_hard_bounce(store, &config, "no address", SINCE, &error));
+}
+END_TEST
+
 START_TEST(a_suppressed_recipient_is_dropped_with_reason_and_date)
 {
     struct config config = {.suppression = {.enabled = true}};
@@ -174,6 +194,7 @@ Suite *suppression_suite(void)
     tcase_add_test(tcase, sub_addresses_are_followed_only_when_asked);
     tcase_add_test(tcase, the_most_specific_entry_speaks);
     tcase_add_test(tcase, an_entry_is_replaced_and_removed);
+    tcase_add_test(tcase, a_hard_bounce_adds_when_asked_to_and_changes_nothing_that_is_there);
     tcase_add_test(tcase, a_suppressed_recipient_is_dropped_with_reason_and_date);
     tcase_add_test(tcase, a_list_that_cannot_be_read_defers);
     tcase_add_test(tcase, a_reason_is_read_as_people_write_it);
