@@ -1,8 +1,12 @@
 #include "policy/from_header.h"
 
 #include <ctype.h>
+#include <dlfcn.h>
 #include <idn2.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/log.h"
 
 #define DOMAIN_MAX 253 /* RFC 1035 section 2.3.4, in text form */
 #define LABEL_MAX 63
@@ -49,16 +53,26 @@ static bool literal_valid(const char *literal, size_t length)
     return length > 2 && literal[0] == '[' && literal[length - 1] == ']';
 }
 
-/* domain is NUL-terminated and longer than the limits of DNS at most by what UTF-8 needs. */
+/*
+ * libidn2 and its tables are loaded for the rare domain that needs them, not for every message. domain is
+ * NUL-terminated.
+ */
 static bool to_ascii(const char *domain, char domain_r[FROM_DOMAIN_SIZE])
 {
+    void *library = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL); /* stays loaded */
+    __typeof__(&idn2_to_ascii_8z) convert = NULL;
     char *ascii = NULL;
-    bool ok = idn2_to_ascii_8z(domain, &ascii, IDN2_NONTRANSITIONAL) == IDN2_OK &&
-              labels_valid(ascii, strlen(ascii));
 
+    if (library != NULL)
+        *(void **)&convert = dlsym(library, "idn2_to_ascii_8z"); /* POSIX: dlsym(), application usage */
+    if (convert == NULL) {
+        log_line(LOG_ERR, "sender domain %s cannot be looked up: %s; install libidn2", domain, dlerror());
+        return false;
+    }
+    bool ok = convert(domain, &ascii, IDN2_NONTRANSITIONAL) == IDN2_OK && labels_valid(ascii, strlen(ascii));
     if (ok)
         memcpy(domain_r, ascii, strlen(ascii) + 1);
-    idn2_free(ascii);
+    free(ascii);
     return ok;
 }
 
