@@ -147,7 +147,8 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
     agent->config = config;
     if (!store_open(&agent->store, config->state_dir, error_r))
         return false;
-    agent->rules = classify_open(CLASSIFY_FILE, error_r);
+    AUTO_FREE char *rules_path = classify_path(config->path);
+    agent->rules = classify_open(rules_path, error_r);
     if (agent->rules == NULL) {
         log_line(LOG_ERR, "%s; the built-in rules alone are used", error_r->text);
         agent->rules = classify_open(NULL, error_r);

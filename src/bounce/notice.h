@@ -32,7 +32,8 @@ struct notice_recipient {
 
 /*
  * The failed addresses in the first length bytes of text. not_these (count others, "" is skipped) are those of the
- * report itself: its sender, whom it is to. weak_too: an address that stands somewhere in a sentence will do. Returns how many are in *recipients_r; notice_free() it.
+ * report itself: its sender, whom it is to. weak_too: an address that stands somewhere in a sentence will do. Returns
+ * how many are in *recipients_r; notice_free() it.
  */
 size_t notice_recipients(struct notice_recipient **recipients_r, const char *text, size_t length,
                          const char *const not_these[], size_t others, bool weak_too)

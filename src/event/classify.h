@@ -18,10 +18,9 @@
 
 #include "base/outcome.h"
 
-#define CLASSIFY_FILE SYSCONFDIR "/classify" /* the postmaster's own rules; need not exist */
-#define CLASSIFY_TEXT_MAX 4096               /* bytes of a text that are looked at */
+#define CLASSIFY_TEXT_MAX 4096 /* bytes of a text that are looked at */
 
-/* The same beside another configuration file: where its programs look. The caller frees. */
+/* Where the postmaster's own rules are: the file "classify" beside the configuration file. The caller frees. */
 char *classify_path(const char *config_path) __attribute__((nonnull, returns_nonnull));
 
 struct classify_rules;
