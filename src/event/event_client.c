@@ -143,7 +143,7 @@ static bool secure(struct event_client *client)
     if (!client->url.tls)
         return true;
     if (!tls_start(client->tls, &client->transport, &peer, client->deadline_ms, why, sizeof why)) {
-        snprintf(client->error, sizeof client->error, "TLS handshake failed with %s: %s",
+        snprintf(client->error, sizeof client->error, "TLS handshake failed with %.100s: %s",
                  client->url.authority, why);
         return false;
     }

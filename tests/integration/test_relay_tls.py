@@ -162,8 +162,11 @@ def test_a_broken_handshake_ends_in_time(relay, certificate, trusted, mode, acti
         if mode == "starttls":
             server.script["ehlo"] = ["250 scripted", "250 STARTTLS"]
         result = relay(server, security=mode, **trusted, **PATIENCE)
-        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", mode)
-        assert result["text"].startswith("TLS handshake failed with ") or "injected" in result["text"]
+        assert (result["class"], result["cause"]) == ("deferred", "host")
+        if result["stage"] == mode:
+            assert result["text"].startswith("TLS handshake failed with ") or "injected" in result["text"]
+        else:  # a reset may be there before connect() has returned
+            assert action is reset and result["text"].startswith("Connection lost, connecting to ")
         assert result["ms"] < 20000
 
 
