@@ -190,7 +190,7 @@ static const struct config_key top_keys[] = {
     {"retry", BELOW(retry_keys)},
     {"delivery-timeout", DURATION(delivery_timeout_ms, SECOND, 15 * MINUTE)},
     {"rate-limit-wait", DURATION(rate_limit_wait_ms, 0, 15 * MINUTE)},
-    {"rate-burst", .read = config_read_count, FIELD(rate_burst), .min = 1, .max = 1000000},
+    {"rate-burst", .read = config_read_count, FIELD(rate_burst), .min = 1, .max = 24 /* RATE_BURST_MAX */},
     {"provider-lookup", WORD(provider_lookup, provider_lookup)},
     {"dns", BELOW(dns_keys)},
     {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY)},

@@ -8,11 +8,6 @@ static unsigned failures_of(int64_t word)
     return (unsigned)(word & FAILURES_MAX);
 }
 
-static int64_t until_of(int64_t word)
-{
-    return (int64_t)((uint64_t)(word >> 16) * MS_NS); /* a damaged word may hold any number */
-}
-
 static int64_t pack(int64_t until_ns, unsigned failures)
 {
     return (until_ns / MS_NS) << 16 | (failures > FAILURES_MAX ? FAILURES_MAX : failures);
@@ -54,10 +49,12 @@ static struct breaker judge(int64_t word, int64_t now)
 
     if (breaker.failures < BREAKER_THRESHOLD)
         return breaker;
-    breaker.until_ns = until_of(word);
+    breaker.state = BREAKER_TRY;
     /* a time further ahead than we ever set one is damage */
-    breaker.state =
-        breaker.until_ns > now && breaker.until_ns <= now + BREAKER_LONGEST_NS ? BREAKER_OPEN : BREAKER_TRY;
+    if (word >> 16 > now / MS_NS && word >> 16 <= (now + BREAKER_LONGEST_NS) / MS_NS) {
+        breaker.state = BREAKER_OPEN;
+        breaker.until_ns = (word >> 16) * MS_NS;
+    }
     return breaker;
 }
 

@@ -144,7 +144,7 @@ bool rate_table_ready(struct rate_table *table, int64_t now, struct outcome *err
             return false;
     }
     int64_t seen = atomic_load_explicit(&table->file->seen_ns, memory_order_relaxed);
-    if (now - seen >= SECOND_NS)
+    if (seen <= now - SECOND_NS)
         atomic_compare_exchange_strong(&table->file->seen_ns, &seen, now);
     return true;
 }

@@ -1,0 +1,227 @@
+/*
+ * rate_limit_bench: decisions a second of the rate limiter, alone and with processes that contend for one limit, next to the same
+ * decision made in an flock'd file and in an SQLite transaction. Usage: rate_limit_bench [SECONDS for each row]
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "policy/rate_limit.h"
+
+#define MANY 4000000000u /* a second: a slot each nanosecond, granted always */
+
+static char dir[] = "/tmp/sendpost-bench-XXXXXX";
+static int64_t row_ns = 1000000000;
+
+static struct shared {
+    _Atomic int ready, go;
+    _Atomic uint64_t decisions;
+} * shared;
+
+static int64_t now_ns(void)
+{
+    return rate_clock_system.now_ns(NULL);
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "rate_limit_bench: %s\n", what);
+    _exit(1);
+}
+
+/* --- the ways to decide ------------------------------------------------------------------------ */
+
+static void by_limits(struct config_rate rate, bool provider_too)
+{
+    struct config_tpsp tpsp = {.name = (char *)"primary", .global_rate = rate};
+    const struct rate_limit *refused;
+    struct rate_table *table;
+    struct rate_grant grant;
+    struct rate_set set;
+    struct outcome error;
+    int64_t next, end;
+    uint64_t count = 0;
+
+    if (provider_too)
+        tpsp.provider_rates[PROVIDER_GMAIL] = rate;
+    if (!rate_table_open(&table, dir, &rate_clock_system, &error) ||
+        !rate_set_init(&set, &tpsp, PROVIDER_GMAIL, 10, &error))
+        die(error.text);
+    atomic_fetch_add(&shared->ready, 1);
+    while (!atomic_load(&shared->go))
+        ;
+    for (end = now_ns() + row_ns; now_ns() < end;)
+        for (int i = 0; i < 1000; i++, count++)
+            if (rate_limit_take(table, &set, &grant, &refused, &next, &error) == RATE_TROUBLE)
+                die(error.text);
+    atomic_fetch_add(&shared->decisions, count);
+    rate_table_close(table);
+}
+
+static void by_one_limit(void)
+{
+    by_limits((struct config_rate){MANY, 1000}, false);
+}
+
+static void by_two_limits(void)
+{
+    by_limits((struct config_rate){MANY, 1000}, true);
+}
+
+static void by_refusal(void)
+{
+    by_limits((struct config_rate){100, 3600000}, false);
+}
+
+static void by_flock(void)
+{
+    char path[64];
+    uint64_t count = 0;
+    int64_t word = 0, end;
+
+    snprintf(path, sizeof path, "%s/flock", dir);
+    int descriptor = open(path, O_RDWR | O_CREAT, 0600);
+    if (descriptor < 0)
+        die(path);
+    atomic_fetch_add(&shared->ready, 1);
+    while (!atomic_load(&shared->go))
+        ;
+    for (end = now_ns() + row_ns; now_ns() < end; count++) {
+        if (flock(descriptor, LOCK_EX) != 0 || pread(descriptor, &word, sizeof word, 0) < 0)
+            die("flock");
+        int64_t now = now_ns();
+        if (word <= now) {
+            word = now + 1;
+            if (pwrite(descriptor, &word, sizeof word, 0) != sizeof word)
+                die("pwrite");
+        }
+        flock(descriptor, LOCK_UN);
+    }
+    atomic_fetch_add(&shared->decisions, count);
+    close(descriptor);
+}
+
+static void run_sql(sqlite3 *database, const char *sql)
+{
+    if (sqlite3_exec(database, sql, NULL, NULL, NULL) != SQLITE_OK)
+        die(sqlite3_errmsg(database));
+}
+
+static void begin_sqlite(void)
+{
+    sqlite3 *database;
+    char path[64];
+
+    snprintf(path, sizeof path, "%s/sqlite", dir);
+    if (sqlite3_open(path, &database) != SQLITE_OK)
+        die(path);
+    run_sql(database, "PRAGMA journal_mode=WAL;"
+                      "CREATE TABLE rate (name TEXT PRIMARY KEY, word INTEGER) WITHOUT ROWID;"
+                      "INSERT INTO rate VALUES ('primary', 0)");
+    sqlite3_close(database);
+}
+
+static void by_sqlite(void)
+{
+    sqlite3_stmt *statement;
+    sqlite3 *database;
+    char path[64];
+    uint64_t count = 0;
+    int64_t end;
+
+    snprintf(path, sizeof path, "%s/sqlite", dir);
+    if (sqlite3_open(path, &database) != SQLITE_OK)
+        die(path);
+    sqlite3_busy_timeout(database, 60000);
+    run_sql(database, "PRAGMA synchronous=NORMAL");
+    if (sqlite3_prepare_v2(database, "UPDATE rate SET word = ?1 + 1 WHERE name = 'primary' AND word <= ?1",
+                           -1, &statement, NULL) != SQLITE_OK)
+        die(sqlite3_errmsg(database));
+    atomic_fetch_add(&shared->ready, 1);
+    while (!atomic_load(&shared->go))
+        ;
+    for (end = now_ns() + row_ns; now_ns() < end; count++) {
+        run_sql(database, "BEGIN IMMEDIATE");
+        sqlite3_bind_int64(statement, 1, now_ns());
+        if (sqlite3_step(statement) != SQLITE_DONE)
+            die(sqlite3_errmsg(database));
+        sqlite3_reset(statement);
+        run_sql(database, "COMMIT");
+    }
+    atomic_fetch_add(&shared->decisions, count);
+    sqlite3_finalize(statement);
+    sqlite3_close(database);
+}
+
+/* --- measuring ----------------------------------------------------------------------------------- */
+
+static double measure(void (*decide)(void), int processes)
+{
+    int status;
+
+    memset(shared, 0, sizeof *shared);
+    fflush(stdout);
+    for (int i = 0; i < processes; i++)
+        if (fork() == 0) {
+            decide();
+            _exit(0);
+        }
+    while (atomic_load(&shared->ready) < processes)
+        if (waitpid(-1, &status, WNOHANG) > 0)
+            die("a process ended early");
+    atomic_store(&shared->go, 1);
+    while (wait(&status) > 0)
+        if (status != 0)
+            die("a process failed");
+    return (double)atomic_load(&shared->decisions) * 1e9 / (double)row_ns;
+}
+
+static void print(const char *what, double one, double four, const double ours[2])
+{
+    printf("%-36s %12.0f %12.0f", what, one, four);
+    if (ours != NULL)
+        printf("   ours is %.0f and %.0f times as fast", ours[0] / one, ours[1] / four);
+    printf("\n");
+}
+
+static void clean_up(void)
+{
+    static const char *const names[] = {"rates", "flock", "sqlite", "sqlite-wal", "sqlite-shm"};
+    char path[64];
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+int main(int argc, char **argv)
+{
+    double ours[2];
+
+    if (argc > 1)
+        row_ns = (int64_t)(atof(argv[1]) * 1e9);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (row_ns <= 0 || shared == MAP_FAILED || mkdtemp(dir) == NULL)
+        die("usage: rate_limit_bench [SECONDS]");
+    begin_sqlite();
+    printf("%-36s %12s %12s\n", "decisions a second", "1 process", "4 processes");
+    ours[0] = measure(by_one_limit, 1);
+    ours[1] = measure(by_one_limit, 4);
+    print("one limit, granted", ours[0], ours[1], NULL);
+    print("two limits, granted", measure(by_two_limits, 1), measure(by_two_limits, 4), NULL);
+    print("one limit, refused", measure(by_refusal, 1), measure(by_refusal, 4), NULL);
+    print("one bucket in an flock'd file", measure(by_flock, 1), measure(by_flock, 4), ours);
+    print("one bucket in an SQLite transaction", measure(by_sqlite, 1), measure(by_sqlite, 4), ours);
+    clean_up();
+    return 0;
+}
