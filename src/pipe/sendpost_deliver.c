@@ -43,7 +43,8 @@ static void run(struct deliver_context *context, const struct delivery_request *
     } else if (request->dry_run) {
         deliver_dry_run(context, request, message, stdout, result_r, text_r);
         fflush(stdout);
-    } else if (!store_open(&context->store, config->state_dir, &error)) {
+    } else if (!store_open(&context->store, config->state_dir, &error) ||
+               !rate_table_open(&context->rates, config->state_dir, &rate_clock_system, &error)) {
         result_from_error(result_r, &error, text_r);
     } else {
         context->trace = request->verbose ? stderr : NULL;
@@ -67,6 +68,7 @@ static void end(struct deliver_context *context)
     event_reporter_close(context->reporter);
     relay_close(context->relay);
     dns_close(context->resolver);
+    rate_table_close(context->rates);
     store_close(context->store);
     config_free((struct config *)(uintptr_t)context->config);
 #else
