@@ -8,6 +8,8 @@
 
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "policy/provider.h"
+#include "policy/provider_rules.h"
 
 static void look_file(struct check *check)
 {
@@ -171,6 +173,18 @@ static void tell_events(struct check *check)
     check_say(check, CHECK_OK, NULL, "go to %s", config->endpoint);
 }
 
+/* A file that cannot be understood costs nothing but its own rules, so it would go unnoticed. */
+static void look_providers(struct check *check)
+{
+    AUTO_FREE char *path = provider_file(check->config);
+    struct outcome error;
+    struct provider_rules *rules = provider_rules_open(path, &error);
+
+    if (rules == NULL)
+        check_say(check, CHECK_FAILURE, "correct the line, see postfix-sendpost-policy(7)", "%s", error.text);
+    provider_rules_close(rules);
+}
+
 void check_configuration(struct check *check)
 {
     check->subject = "configuration";
@@ -179,6 +193,7 @@ void check_configuration(struct check *check)
     if (check->config == NULL)
         return;
     check_as_user(check, look_cas);
+    check_as_user(check, look_providers);
     check_say(check, CHECK_OK, NULL, "account %lld, sub-account %lld", (long long)check->config->account_id,
               (long long)check->config->subaccount_id);
     for (size_t i = 0; i < check->config->tpsp_count; i++)

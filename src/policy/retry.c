@@ -7,8 +7,8 @@
 #include "base/clock.h"
 
 /* A record that nobody has touched for so long belongs to a message that is no more in the queue: Postfix
- * gives up after maximal_queue_lifetime, 5 days by default. */
-#define KEPT_MS (30ll * 24 * 3600 * 1000)
+ * gives up after maximal_queue_lifetime, 5 days by default; and a step of the schedule is 30 days at most. */
+#define KEPT_MS (40ll * 24 * 3600 * 1000)
 #define SWEPT_AT_ONCE "10"
 
 bool retry_counts(const struct outcome *outcome)

@@ -155,6 +155,10 @@ def empty_ca(site):
     set_tpsp(**{"tls-ca-path": str(site.sendpost.top / "cas")})(site)
 
 
+def garble_providers(site):
+    (site.sendpost.top / "providers").write_text("# ours\ngmale domain example.com\n")
+
+
 def drop_key(site):
     configure(endpoint="https://localhost/events")(site)
     tree = json.loads(site.sendpost.config.read_text())
@@ -178,6 +182,7 @@ FAILURES = {
                               "config.yaml: the configuration file cannot be read by uid 65534; chgrp it", "mended"),
     "configuration writable by all": (chmod(lambda it: it.config, 0o666), "configuration", "anybody may change", "chmod o-w "),
     "no CA": (empty_ca, "configuration", "primary: the CA directory", "openssl rehash "),
+    "no such mailbox provider": (garble_providers, "configuration", "providers:2: no such category", "correct the line"),
     "no API key": (drop_key, "events",
                    "no API key for those of tpsp primary", "api-key-file"),
     "no state directory": (remove_state, "state", "cannot find the state directory", "install -d -o nobody -g nobody -m 0750 "),

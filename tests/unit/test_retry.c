@@ -177,7 +177,7 @@ START_TEST(records_that_nobody_touches_are_swept)
         failed_at(&old, START);
     }
     for (int i = 0; i < 3; i++) /* ten at a time */
-        failed_at(&key, START + 31 * 24 * HOUR);
+        failed_at(&key, START + 41 * 24 * HOUR);
     count = store_statement(store, "SELECT count(*) FROM deliveries", &error);
     ck_assert_ptr_nonnull(count);
     ck_assert_int_eq(store_step(store, count, &error), 1);
