@@ -41,6 +41,12 @@ static enum transport_status closed(struct transport *transport)
 
 static enum transport_status wait_for(struct transport *transport, short events, int64_t deadline_ms)
 {
+    int one = 1;
+
+    /* A TLS 1.3 server sends its tickets, and its Nagle then holds back the reply that we wait for until they are
+     * acknowledged: 40 ms, unless we do so at once. The option lasts for a moment only. */
+    if (transport->ssl != NULL && events == POLLIN)
+        setsockopt(transport->descriptor, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
     for (;;) {
         struct pollfd poll_descriptor = {.fd = transport->descriptor, .events = events};
         int64_t left = deadline_ms - clock_monotonic_ms();
