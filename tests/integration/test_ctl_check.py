@@ -236,7 +236,8 @@ WARNINGS = {
     "no flags": (replace_master("flags=q", ""), "postfix", "arrive garbled", "flags=q"),
     "no route": (add_main("default_transport = smtp"), "postfix", "no mail is routed to it", "transport(5)"),
     "larger in front": (configure(validation={"max-message-size": "1M"}), "postfix", "Postfix takes mail that is dropped later", "message_size_limit"),
-    "short queue": (add_main("maximal_queue_lifetime = 2h"), "postfix", "maximal_queue_lifetime is 7200s, shorter than retry.schedule (54000s)", "retry.schedule"),
+    "short queue": (lambda site: (configure(retry={"schedule": ["7h", "8h"]})(site),
+                                  add_main("maximal_queue_lifetime = 2h")(site)), "postfix", "maximal_queue_lifetime is 7200s, shorter than retry.schedule (54000s)", "retry.schedule"),
 }
 
 
