@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/xalloc.h"
 
-#define LOOKS 5
+#define LOOKS 40
+#define LOOK_PAUSE_NS 5000000
 
 static int64_t modified_ms(const struct stat *status)
 {
@@ -118,18 +120,23 @@ static bool same(const struct log_names *a, const struct log_names *b)
     return true;
 }
 
-void log_names_read(struct log_names *names_r, const char *log_path)
+bool log_names_read(struct log_names *names_r, const char *log_path)
 {
+    const struct timespec pause = {.tv_nsec = LOOK_PAUSE_NS};
+
     read_once(names_r, log_path);
-    for (int look = 1; look < LOOKS; look++) { /* logrotate may be at work right now */
+    for (int look = 1; look < LOOKS; look++) {
         struct log_names again;
         read_once(&again, log_path);
         bool rest = same(names_r, &again);
         log_names_clear(names_r);
         *names_r = again;
         if (rest)
-            return;
+            return true;
+        nanosleep(&pause, NULL);
     }
+    log_names_clear(names_r);
+    return false;
 }
 
 void log_names_clear(struct log_names *names)
@@ -142,7 +149,7 @@ void log_names_clear(struct log_names *names)
 
 ptrdiff_t log_names_find(const struct log_names *names, const struct position *position)
 {
-    ptrdiff_t found = -1;
+    ptrdiff_t found = LOG_NAMES_NONE;
 
     for (size_t i = 0; i < names->count; i++) {
         const struct log_name *name = &names->items[i];
@@ -150,8 +157,13 @@ ptrdiff_t log_names_find(const struct log_names *names, const struct position *p
         struct log_file file;
         uint32_t length = position->head_length;
         uint64_t hash = position->head_hash;
-        if (length == 0 || !log_file_open(&file, name, 0))
+        if (length == 0)
+            return LOG_NAMES_NONE;
+        if (!log_file_open(&file, name, 0)) {
+            if (errno == ENOENT || errno == ESTALE)
+                return LOG_NAMES_STALE; /* it may be just the one */
             continue;
+        }
         bool alike = log_file_still(&file, &length, &hash);
         log_file_close(&file);
         if (alike && same_file)

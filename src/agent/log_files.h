@@ -28,12 +28,16 @@ struct log_names {
     size_t count;
 };
 
-/* Two looks at the directory agreed, or it never came to rest; a missing directory is an empty list. */
-void log_names_read(struct log_names *names_r, const char *log_path) __attribute__((nonnull));
+/* A missing directory is an empty list. Looks until two looks agree; false, and an empty list, when they never do:
+ * a rotation is at work. */
+bool log_names_read(struct log_names *names_r, const char *log_path) __attribute__((nonnull));
 void log_names_clear(struct log_names *names) __attribute__((nonnull));
 
-/* The file that the position is of: by its beginning and its inode, else by its beginning alone. -1: none, or a position
- * in no file yet (head_length 0). */
+#define LOG_NAMES_NONE (-1)
+#define LOG_NAMES_STALE (-2) /* a file has another name by now: read the names again */
+
+/* The file that the position is of: by its beginning and its inode, else by its beginning alone. LOG_NAMES_NONE
+ * also for a position in no file yet (head_length 0). */
 ptrdiff_t log_names_find(const struct log_names *names, const struct position *position)
     __attribute__((nonnull));
 

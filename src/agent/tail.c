@@ -102,13 +102,27 @@ static bool has_content(const struct log_name *name)
     return stat(name->path, &status) == 0 && status.st_size > 0;
 }
 
+/* The file of the position, or LOG_NAMES_NONE or LOG_NAMES_STALE. Also reads the names. */
+static ptrdiff_t find_own(const struct tail *tail, struct log_names *names_r)
+{
+    ptrdiff_t own = LOG_NAMES_STALE;
+
+    for (int attempt = 0; own == LOG_NAMES_STALE && attempt < REOPENINGS; attempt++) {
+        if (attempt > 0)
+            log_names_clear(names_r);
+        if (log_names_read(names_r, tail->path))
+            own = log_names_find(names_r, &tail->position);
+    }
+    return own;
+}
+
 /* What was written after the file of our position: the next one, or where that is gone the first one that is younger. -1:
  * nothing yet. An empty file does not count: it may be rotated before anything of it is seen, and could not be known
  * again. */
-static ptrdiff_t find_next(const struct tail *tail, const struct log_names *names)
+static ptrdiff_t find_next(const struct tail *tail, const struct log_names *names, ptrdiff_t own)
 {
-    ptrdiff_t own = log_names_find(names, &tail->position);
-
+    if (own == LOG_NAMES_STALE)
+        return -1;
     for (ptrdiff_t i = own + 1; i < (ptrdiff_t)names->count; i++)
         if ((own >= 0 || names->items[i].modified_ms > tail->position.modified_ms) &&
             has_content(&names->items[i]))
@@ -121,13 +135,12 @@ static bool open_somewhere(struct tail *tail)
 {
     struct log_names names;
     bool opened = false;
+    ptrdiff_t own = find_own(tail, &names);
 
-    log_names_read(&names, tail->path);
-    ptrdiff_t own = log_names_find(&names, &tail->position);
     if (own >= 0) {
         opened = adopt(tail, &names.items[own], tail->position.offset);
     } else {
-        ptrdiff_t next = find_next(tail, &names);
+        ptrdiff_t next = find_next(tail, &names, own);
         if (next >= 0 && tail->position.head_length > 0)
             log_line(
                 LOG_WARNING,
@@ -294,8 +307,7 @@ static int move_on(struct tail *tail, bool *looked_again)
 
     if (is_live(tail))
         return 0;
-    log_names_read(&names, tail->path);
-    ptrdiff_t next = find_next(tail, &names);
+    ptrdiff_t next = find_next(tail, &names, find_own(tail, &names));
     if (next >= 0 && !*looked_again) {
         *looked_again = true; /* the writer has left this file, perhaps after our last look */
         result = 1;
