@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "agent/correlation_private.h"
 #include "base/xalloc.h"
@@ -9,7 +10,8 @@
 #define GRACE_S 60
 #define SILENCE_S (10u * 24 * 3600)
 #define GRAVES 16384 /* removed entries that are kept for their minute */
-#define SWEEP 16     /* entries that one call looks at for silence */
+#define HUGE_FROM (4u * 1024 * 1024)
+#define SWEEP 16 /* entries that one call looks at for silence */
 
 static uint64_t mix(uint64_t value)
 {
@@ -41,15 +43,37 @@ uint16_t correlation_instance(struct log_slice host, struct log_slice name)
     return (uint16_t)((hash_of(host) & 0xff) << 8 | (hash_of(name) & 0xff));
 }
 
-/* --- the index: open addressing with linear probing; a free place is 0, a slot is kept as slot + 1 ------------- */
+/* --- the index: open addressing with linear probing; a free place is 0, else slot + 1 in the low SLOT_BITS and some of
+ * the hash above them, so that few entries are looked at in vain: each is far away in memory -------------------------- */
+
+#define SLOT_BITS 21
+#define SLOT_MASK ((UINT32_C(1) << SLOT_BITS) - 1)
+_Static_assert(CORRELATION_LIMIT < SLOT_MASK, "a slot and one fit");
+
+static uint32_t tag_of(uint64_t queue)
+{
+    return (uint32_t)(queue >> 32) & ~SLOT_MASK;
+}
 
 static void index_put(struct correlation *table, uint32_t slot)
 {
-    uint32_t at = (uint32_t)table->entries[slot].queue & table->index_mask;
+    uint64_t queue = table->entries[slot].queue;
+    uint32_t at = (uint32_t)queue & table->index_mask;
 
     while (table->index[at] != 0)
         at = (at + 1) & table->index_mask;
-    table->index[at] = slot + 1;
+    table->index[at] = tag_of(queue) | (slot + 1);
+}
+
+/* Accesses are random: with large pages the processor finds them without walking the page table each time. */
+static void advise(void *memory, size_t size)
+{
+    const uintptr_t page = 4096;
+    uintptr_t begin = ((uintptr_t)memory + page - 1) & ~(page - 1),
+              end = ((uintptr_t)memory + size) & ~(page - 1);
+
+    if (size >= HUGE_FROM)
+        madvise((void *)begin, end - begin, MADV_HUGEPAGE);
 }
 
 void correlation_index(struct correlation *table)
@@ -58,6 +82,7 @@ void correlation_index(struct correlation *table)
 
     free(table->index);
     table->index = xcalloc(size, sizeof *table->index);
+    advise(table->index, size * sizeof *table->index);
     table->index_mask = size - 1;
     for (uint32_t slot = 0; slot < table->used; slot++)
         if (table->entries[slot].queue != 0)
@@ -69,10 +94,10 @@ static void index_take(struct correlation *table, uint32_t slot)
 {
     uint32_t mask = table->index_mask, gap = (uint32_t)table->entries[slot].queue & mask;
 
-    while (table->index[gap] != slot + 1)
+    while ((table->index[gap] & SLOT_MASK) != slot + 1)
         gap = (gap + 1) & mask;
     for (uint32_t at = (gap + 1) & mask; table->index[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = (uint32_t)table->entries[table->index[at] - 1].queue & mask;
+        uint32_t home = (uint32_t)table->entries[(table->index[at] & SLOT_MASK) - 1].queue & mask;
         if (((at - home) & mask) >= ((at - gap) & mask)) {
             table->index[gap] = table->index[at];
             gap = at;
@@ -89,7 +114,9 @@ uint32_t correlation_find(const struct correlation *table, struct log_slice queu
 
     for (uint32_t at = (uint32_t)queue & table->index_mask; table->index[at] != 0;
          at = (at + 1) & table->index_mask) {
-        uint32_t slot = table->index[at] - 1;
+        if ((table->index[at] & ~SLOT_MASK) != tag_of(queue))
+            continue;
+        uint32_t slot = (table->index[at] & SLOT_MASK) - 1;
         const struct correlation_entry *entry = &table->entries[slot];
         if (entry->queue != queue)
             continue;
@@ -137,6 +164,7 @@ void correlation_reserve(struct correlation *table, uint32_t capacity)
         table->capacity *= 2;
     /* large blocks are moved by mremap(2): neither copied nor held twice */
     table->entries = xrealloc(table->entries, table->capacity * sizeof *table->entries);
+    advise(table->entries, table->capacity * sizeof *table->entries);
     table->touched = xrealloc(table->touched, table->capacity / CORRELATION_BLOCK);
     memset(table->touched + old / CORRELATION_BLOCK, 0, (table->capacity - old) / CORRELATION_BLOCK);
     correlation_index(table);

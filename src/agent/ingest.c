@@ -13,8 +13,8 @@
 
 #define JOURNAL_PIECE 4096 /* entries in one transaction */
 #define BULK_MS 150        /* others wait for the store meanwhile */
-#define CACHE_KB \
-    12288 /* instead of SQLite's 2 MB: event ids are random, so every event touches pages anywhere */
+/* Instead of SQLite's 2 MB: event ids are random, so every event touches pages anywhere. */
+#define CACHE_KB 3072
 
 #define STRING_OF(text) #text
 #define STRING(macro) STRING_OF(macro)

@@ -19,7 +19,7 @@
 #include "agent/position.h"
 #include "base/outcome.h"
 
-#define TAIL_PIECE_MAX (1024u * 1024)
+#define TAIL_PIECE_MAX (512u * 1024)
 #define TAIL_LINE_MAX TAIL_PIECE_MAX
 
 struct tail;

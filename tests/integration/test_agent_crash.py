@@ -7,12 +7,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from agent_runner import Agent, LogWriter
+from agent_runner import PROGRAM, Agent, LogWriter
 from event_api import Answer, EventApi
 from support import wait_for
 
@@ -73,6 +74,7 @@ def test_killed_at_any_instant_each_event_is_reported_exactly_once(seed):
         agent.report_to(api, flush_interval="1s", batch_size=50, listen="none")
         writer = LogWriter(agent.log_path, seed)
         writer.write(1)
+        assert agent.once("--from-start") == 0  # from here on there is a position
         log = BusyLog(writer, seed)
         log.start()
         for _ in range(KILLS // 2):
@@ -82,7 +84,7 @@ def test_killed_at_any_instant_each_event_is_reported_exactly_once(seed):
             process.wait()
         log.end.set()
         log.join()
-        wait_for(lambda: agent.once("--from-start") == 0, "a complete flush", timeout=120)
+        wait_for(lambda: agent.once() == 0, "a complete flush", timeout=120)
         stored = agent.events()
         happened = {(event[1], event[2], event[0]) for event in stored}
         assert happened - writer.expected == set()
@@ -94,9 +96,7 @@ def test_killed_at_any_instant_each_event_is_reported_exactly_once(seed):
 
 
 def start(agent):
-    import subprocess
-    from agent_runner import PROGRAM
-    return subprocess.Popen([PROGRAM, "-c", agent.config, "--from-start"], env=agent.environment())
+    return subprocess.Popen([PROGRAM, "-c", agent.config], env=agent.environment())
 
 
 def test_events_wait_for_an_api_that_is_down_and_none_is_lost():
