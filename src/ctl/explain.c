@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "policy/breaker.h"
 #include "policy/provider.h"
+#include "policy/rate_limit.h"
 #include "policy/return_path.h"
 #include "policy/suppression.h"
 #include "policy/validate.h"
@@ -21,6 +23,8 @@ struct explanation {
     struct dns_resolver *resolver;
     const char *recipient, *sender, *nexthop;
     int64_t deadline_ms;
+    const struct config_pool *pool;
+    enum provider_category provider;
     struct json_object *stages;
     const char *verdict; /* "relay", "drop", "defer" */
 };
@@ -109,6 +113,7 @@ static bool explain_provider(struct explanation *explanation)
 
     provider_find(explanation->config, explanation->store, explanation->resolver, explanation->recipient,
                   explanation->deadline_ms, &provider);
+    explanation->provider = provider.category;
     name = provider_category_name(provider.category);
     if (provider.how == PROVIDER_BY_DOMAIN)
         return say(explanation, "provider", NULL, "%s, by the domain rule %s", name, provider.pattern);
@@ -139,6 +144,7 @@ static bool explain_pool(struct explanation *explanation)
                       explanation->nexthop, config->path);
         return stop(explanation, "pool", &outcome);
     }
+    explanation->pool = pool;
     for (size_t i = 0; i < pool->member_count; i++) {
         char *longer =
             xasprintf("%s%s%s", members, i > 0 ? ", " : "", config->tpsps[pool->members[i].tpsp].name);
@@ -148,11 +154,62 @@ static bool explain_pool(struct explanation *explanation)
     return say(explanation, "pool", NULL, "%s, %s: %s", pool->name, strategies[pool->strategy], members);
 }
 
+/* Whether this TPSP would be asked now: it is not left alone, and each of its limits has a slot. */
+static bool explain_tpsp(struct explanation *explanation, struct rate_table *table,
+                         const struct config_tpsp *tpsp)
+{
+    AUTO_FREE char *stage = xasprintf("tpsp %s", tpsp->name);
+    struct breaker breaker = breaker_look(table, tpsp->name);
+    struct rate_set set;
+    struct outcome outcome;
+    int64_t next_ns;
+
+    if (breaker.state == BREAKER_OPEN) {
+        outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.1",
+                    "left alone after %u failures in a row", breaker.failures);
+        return stop(explanation, stage, &outcome);
+    }
+    if (!rate_set_init(&set, tpsp, explanation->provider, explanation->config->rate_burst, &outcome))
+        return stop(explanation, stage, &outcome);
+    for (size_t i = 0; i < set.count; i++)
+        if (rate_limit_peek(table, &set.limits[i], &next_ns) == 0) {
+            rate_limit_explain(tpsp->name, &set.limits[i], next_ns - rate_table_now(table), &outcome);
+            return stop(explanation, stage, &outcome);
+        }
+    return say(explanation, stage, NULL, "%s:%u, no rate limit reached%s", tpsp->host, (unsigned)tpsp->port,
+               breaker.state == BREAKER_TRY ? "; it failed before, this message would be the one to try it"
+                                            : "");
+}
+
+static bool explain_tpsps(struct explanation *explanation)
+{
+    const struct config *config = explanation->config;
+    const struct config_pool *pool = explanation->pool;
+    struct rate_table *table;
+    struct outcome outcome;
+    bool usable = false;
+
+    ctl_become_owner(config->state_dir);
+    bool good = rate_table_open(&table, config->state_dir, &rate_clock_system, &outcome);
+    ctl_become_self();
+    if (!good)
+        return stop(explanation, "rates", &outcome);
+    while (pool != NULL && !usable) {
+        for (size_t i = 0; i < pool->member_count; i++)
+            usable = explain_tpsp(explanation, table, &config->tpsps[pool->members[i].tpsp]) || usable;
+        pool = pool->overflow >= 0 ? &config->pools[pool->overflow] : NULL;
+    }
+    rate_table_close(table);
+    explanation->verdict = usable ? "relay" : "defer";
+    return usable;
+}
+
 static enum ctl_status explain(struct explanation *explanation)
 {
     /* the order of delivery/deliver.c; there is no message, so the retry ladder has nothing to say */
     static bool (*const stages[])(struct explanation *) = {
-        explain_validation, explain_suppression, explain_return_path, explain_pool, explain_provider,
+        explain_validation, explain_suppression, explain_return_path,
+        explain_pool,       explain_provider,    explain_tpsps,
     };
     bool pass = true;
 

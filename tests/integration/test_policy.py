@@ -221,3 +221,21 @@ def test_a_dry_run_shows_the_return_path_and_asks_nobody(site):
     done = site.sendpost.run("-n", "-u", UUID, "-f", "a@b.example", "--", "user@example.com", message=MESSAGE)
     assert f"MAIL FROM:<bounces+{UUID}+4321@sp-bounce.example.org>" in done.stdout.decode() + done.stderr.decode()
     assert not site.dns.queries and site.connections == 0
+
+
+# --- explain ------------------------------------------------------------------------------------------------------------------
+
+
+def test_explain_says_what_a_delivery_would_meet_and_changes_nothing(site):
+    site.configure(tpsp={"max-rate-per-hour": 1}, return_path={"verify": "static", "domains": ["example.org"]})
+    for _ in range(3):
+        done = site.ctl("explain", "user@gmail.com", "--sender", "news@example.org")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "MAIL FROM:<bounces+UUID+4321@sp-bounce.example.org>" in done.stdout
+        assert "gmail, by the domain rule gmail.com" in done.stdout and "no rate limit reached" in done.stdout
+    assert site.connections == 0 and not site.sendpost.events()
+    assert site.send()[0] == 0
+    done = site.ctl("explain", "user@gmail.com", "--sender", "news@example.org")
+    assert done.returncode == 1 and "defer  tpsp primary" in done.stdout and "1/h" in done.stdout, done.stdout
+    assert site.ctl("explain", "user@gmail.com", "--sender", "news@example.edu").stdout.count(NOT_VERIFIED) == 1
+    assert site.ctl("explain").returncode == 64
