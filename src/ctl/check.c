@@ -158,12 +158,12 @@ static void find_user(struct check *check, const char *directory)
 
 static enum ctl_status run(struct ctl *ctl)
 {
-    struct check check = {.ctl = ctl, .findings = json_object_new_array(), .quiet = ctl->json};
-    struct outcome error;
     const char *directory = ctl_option(ctl, "postfix-config");
+    struct outcome error;
 
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
+    struct check check = {.ctl = ctl, .findings = json_object_new_array(), .quiet = ctl->json};
     check.config = ctl->config = config_load(ctl->config_path, &error);
     find_user(&check, directory);
     check_configuration(&check);

@@ -24,7 +24,8 @@ class Site:
         self.tpsp = {"name": "primary", "id": 12, "host": "localhost", "port": 2525, "username": "relay",
                      "password-file": self.sendpost.secret_file("primary.password", "hunter2"),
                      "tls-ca-path": str(ca.hashed)}
-        self.settings = {"log_path": str(self.sendpost.log_path), "validation": {"max-message-size": "100M"}}
+        self.settings = {"log_path": str(self.sendpost.log_path), "validation": {"max-message-size": "100M"},
+                         "retry": {"schedule": ["1h", "2h", "3h", "4h", "5h"]}}
         self.main, self.master = self.sendpost.main_cf(), self.sendpost.master_cf(maxproc=7)
 
     def write(self):
