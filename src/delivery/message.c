@@ -43,6 +43,8 @@ struct reader {
 
 static void buffer_append(struct buffer *buffer, const char *bytes, size_t length)
 {
+    if (length == 0)
+        return;
     if (length > buffer->size - buffer->length) {
         buffer->size = buffer->size + (buffer->size > length ? buffer->size : length) + 1024;
         buffer->bytes = xrealloc(buffer->bytes, buffer->size);
