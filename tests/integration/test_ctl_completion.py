@@ -16,7 +16,7 @@ _sendpostctl; printf '%s\n' "${COMPREPLY[@]}"
 
 def complete(*words):
     program = str(build_directory() / "sendpostctl")
-    done = subprocess.run(["bash", "-c", BASH, "bash", str(TOP / "data/completion/sendpostctl.bash"), program, *words],
+    done = subprocess.run(["bash", "-c", BASH, "bash", str(TOP / "data/completion/sendpostctl"), program, *words],
                           capture_output=True, text=True, check=True, timeout=30, cwd="/")
     assert done.stderr == ""
     return set(done.stdout.split())
