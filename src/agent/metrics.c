@@ -102,7 +102,7 @@ static void write_reports(FILE *out, const struct board_facts *facts)
     fprintf(out, "sendpost_agent_last_report_timestamp_seconds %.3f\n", (double)facts->last_report_ms / 1000);
 }
 
-char *metrics_prometheus(const struct board_facts *facts)
+char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
 {
     char *text = NULL;
     size_t length = 0;
@@ -120,6 +120,7 @@ char *metrics_prometheus(const struct board_facts *facts)
         labelled(out, "events_total", "type", event_type(&(struct event){.cs = (enum event_cs)cs}),
                  facts->ingest.events[cs]);
     write_reports(out, facts);
+    metrics_write_rates(out, config);
     fclose(out);
     return text != NULL ? text : xstrdup("");
 }

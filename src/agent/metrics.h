@@ -4,10 +4,14 @@
 #ifndef SENDPOST_METRICS_H
 #define SENDPOST_METRICS_H
 
+#include <stdio.h>
+
 #include "agent/board.h"
 
 /* The caller frees. */
-char *metrics_prometheus(const struct board_facts *facts) __attribute__((nonnull, returns_nonnull));
+char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
+    __attribute__((nonnull, returns_nonnull));
+void metrics_write_rates(FILE *out, const struct config *config) __attribute__((nonnull));
 /* healthy_r: 200 or 503. */
 char *metrics_health(const struct board_facts *facts, bool *healthy_r)
     __attribute__((nonnull, returns_nonnull));

@@ -37,6 +37,7 @@ def post(agent, body, key="agent-key"):
 
 @pytest.mark.smoke
 def test_health_and_metrics_tell_what_was_done(agent):
+    agent.configure(tpsps=[{"name": "primary", "host": "127.0.0.1", "max-rate-per-hour": 10}])
     agent.start()
     writer = LogWriter(agent.log_path)
     writer.write(20)
@@ -52,6 +53,7 @@ def test_health_and_metrics_tell_what_was_done(agent):
     assert agent.metric("lines_total") == len(agent.log_path.read_text().splitlines())
     for word in ("delivered", "bounced", "soft_bounced", "deferred"):
         assert agent.metric(f'events_total{{type="{word}"}}') == sum(fate[2] == word for fate in writer.expected)
+    assert agent.metric('rate_slots_free{tpsp="primary",provider="",limit="10/h"}') == 10
     assert agent.get("/")[0] == 404
     with agent.log_path.open("a") as log:
         log.write("Nov 23 05:29:37 mx postfix/smtp[7]: 4AAAAA: to=<a@b>, relay=\n")

@@ -16,6 +16,7 @@ Suite *event_store_suite(void);
 Suite *from_header_suite(void);
 Suite *http_suite(void);
 Suite *judge_suite(void);
+Suite *ingest_suite(void);
 Suite *log_time_suite(void);
 Suite *message_suite(void);
 Suite *event_suite(void);

@@ -19,6 +19,7 @@ int main(void)
     srunner_add_suite(runner, from_header_suite());
     srunner_add_suite(runner, http_suite());
     srunner_add_suite(runner, judge_suite());
+    srunner_add_suite(runner, ingest_suite());
     srunner_add_suite(runner, log_time_suite());
     srunner_add_suite(runner, message_suite());
     srunner_add_suite(runner, event_suite());
