@@ -16,7 +16,7 @@
 #define HTTP_BODY_KEPT 1024
 #define HTTP_BODY_MAX 65536 /* a longer body is not worth the connection it comes on */
 
-#define HTTP_INTERIM_MAX 16  /* 1xx answers before the final one */
+#define HTTP_INTERIM_MAX 16 /* 1xx answers before the final one */
 
 enum http_progress {
     HTTP_MORE, /* not complete */

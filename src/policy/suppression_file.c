@@ -148,7 +148,7 @@ static bool read_date(const char *text, int64_t *ms_r)
         return false;
     }
     *ms_r += (int64_t)timegm(&parts) * 1000;
-    return true;
+    return *ms_r > 0; /* a year of two digits is no date */
 }
 
 /* --- lines ------------------------------------------------------------------------------------------------------- */

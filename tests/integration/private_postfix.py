@@ -186,7 +186,11 @@ class PrivatePostfix:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def in_queue(self, queue_id):
-        return any(entry["queue_id"] == queue_id for entry in self.queue())
+        """Whether it is there; a file that the queue manager just moves may be missed once, so look more than once."""
+        try:
+            return wait_for(lambda: any(entry["queue_id"] == queue_id for entry in self.queue()), "", timeout=3)
+        except TimeoutError:
+            return False
 
     def delete_queue(self):
         subprocess.run(["postsuper", "-c", str(self.etc), "-d", "ALL"], capture_output=True, check=False)

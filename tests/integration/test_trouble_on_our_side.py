@@ -67,7 +67,7 @@ def leaves(front, queue_id, server):
     assert len(server.messages) == 1
 
 
-@pytest.mark.parametrize("library", ["libesmtp", "libcurl", "libsqlite3", "libssl", "libc.so"])
+@pytest.mark.parametrize("library", ["libesmtp", "libsqlite3", "libssl", "libc.so"])
 def test_a_removed_library_keeps_the_message_in_the_queue(front, sendpost, server, library):
     deliver = sendpost.libexec / "sendpost-deliver"
     listed = subprocess.run(["ldd", str(deliver)], capture_output=True, text=True, check=True).stdout
@@ -80,6 +80,22 @@ def test_a_removed_library_keeps_the_message_in_the_queue(front, sendpost, serve
     queue_id = front.sendmail(MESSAGE, "user@example.com")
     deferred(front, queue_id, re.escape(name))
     (masked / name).unlink()
+    leaves(front, queue_id, server)
+
+
+def test_without_libcurl_only_what_needs_it_stays_in_the_queue(front, sendpost, server):
+    """It is loaded when a message needs the second engine: here one that the first would alter."""
+    masked = sendpost.top / "masked"
+    masked.mkdir(exist_ok=True)
+    (masked / "libcurl.so.4").touch()
+    (sendpost.libexec / "sendpost-deliver").rename(sendpost.libexec / "real-deliver")
+    sendpost.replace("sendpost-deliver", f'#!/bin/sh\nLD_LIBRARY_PATH={masked} exec {sendpost.libexec}/real-deliver "$@"\n')
+    queue_id = front.sendmail(b"Return-Path: <kept@example.org>\nReply-To: a@b.c\nReply-To: d@e.f\n" + MESSAGE,
+                              "user@example.com")
+    deferred(front, queue_id, "libcurl")
+    front.wait_status(front.sendmail(MESSAGE, "user@example.com"), "sent")
+    server.messages.clear()
+    (masked / "libcurl.so.4").unlink()
     leaves(front, queue_id, server)
 
 
