@@ -240,7 +240,8 @@ void check_postfix(struct check *check, const char *directory)
                   "run this where Postfix runs, or name its directory with --postfix-config",
                   "its settings cannot be read: %s", why);
     else if (transports.count == 0)
-        check_say(check, CHECK_FAILURE, "add the transport of postfix-conf/master.cf to master.cf",
+        check_say(check, CHECK_FAILURE,
+                  "sendpostctl postfix install, or add postfix-conf/master.cf to master.cf",
                   "no transport in master.cf runs sendpost-pipe");
     free(why);
     for (size_t i = 0; i < transports.count; i++) {

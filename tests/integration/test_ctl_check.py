@@ -194,7 +194,7 @@ FAILURES = {
     "log is a directory": (lambda site: configure(log_path=str(site.etc))(site), "mail log", "is no regular file", "log-path: journal"),
     "unknown host": (set_tpsp(host="no-such-host.invalid"), "names", "tpsp primary: no-such-host.invalid ", ""),
     "no transport": (replace_master("sendpost-pipe", "other-pipe"), "postfix", "no transport in master.cf runs sendpost-pipe",
-                     "postfix-conf/master.cf"),
+                     "sendpostctl postfix install"),
     "no recipient limit": (drop_recipient_limit, "postfix", "sendpost_destination_recipient_limit is ",
                            "postconf -e 'sendpost_destination_recipient_limit = 1'"),
     "time limit below ours": (add_main("sendpost_time_limit = 80s"), "postfix",
