@@ -131,7 +131,7 @@ static bool read_date(const char *text, int64_t *ms_r)
     const char *at = strptime(text, "%Y-%m-%d", &parts);
     const char *behind;
 
-    if (at == NULL || at - text < 8) {
+    if (at == NULL || at - text != 10 || parts.tm_year < 70) {
         char *end;
         long long seconds = strtoll(text, &end, 10);
         if (end - text != 10 || *end != '\0' || seconds <= 0)
