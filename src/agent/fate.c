@@ -49,7 +49,7 @@ void fate_describe(struct event *event_r, const struct track_note *note, const s
     event_r->source = EVENT_SOURCE_AGENT;
     event_r->timestamp_ms = note->time_ms;
     copy(event_r->recipient, sizeof event_r->recipient, note->line->to);
-    event_r->sender[0] = '\0';
+    copy(event_r->sender, sizeof event_r->sender, note->sender);
     copy(event_r->queue_id, sizeof event_r->queue_id, note->line->queue_id);
     event_r->smtp_code = reply.code;
     memcpy(event_r->smtp_enhanced_code, reply.enhanced, sizeof event_r->smtp_enhanced_code);

@@ -100,6 +100,7 @@ struct ingest *ingest_open(const struct config *config, struct store *store,
     ingest->store = store;
     ingest->from_start = from_start;
     ingest->ledger = (struct ledger){.store = store, .config = config, .rules = rules};
+    ingest->track.senders = xcalloc(1, sizeof *ingest->track.senders);
     ingest->track.note = ledger_note;
     ingest->track.context = &ingest->ledger;
     sqlite3_exec(store_handle(store), "PRAGMA cache_size = -" STRING(CACHE_KB), NULL, NULL, NULL);
@@ -116,6 +117,7 @@ void ingest_close(struct ingest *ingest)
     if (ingest == NULL)
         return;
     forget_all(ingest);
+    free(ingest->track.senders);
     free(ingest);
 }
 

@@ -1,5 +1,6 @@
 #include "agent/ledger.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/fate.h"
@@ -196,6 +197,8 @@ static bool release(struct ledger *ledger, const struct track_note *note, bool w
         event.smtp_code = sqlite3_column_int(statement, 5);
         read_text(event.smtp_enhanced_code, sizeof event.smtp_enhanced_code, statement, 6);
         read_text(event.smtp_description, sizeof event.smtp_description, statement, 7);
+        snprintf(event.sender, sizeof event.sender, "%.*s", (int)note->sender.length,
+                 note->sender.length > 0 ? note->sender.at : "");
         ledger->released += waiting;
         good = report(ledger, &event, uuid);
     }

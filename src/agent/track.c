@@ -56,6 +56,10 @@ static bool tell(const struct step *step, uint32_t slot, enum track_verb verb)
                               .noted = entry->flags & CORRELATION_NOTES,
                               .line = step->line};
 
+    if (step->line->from.length > 0)
+        note.sender = step->line->from;
+    else if (step->track->senders != NULL)
+        note.sender = senders_get(step->track->senders, note.key);
     return step->track->note(step->track->context, &note);
 }
 
@@ -240,6 +244,9 @@ static bool on_active(const struct step *step)
         correlation_entry(step->track->table, slot)->flags |= CORRELATION_NULL;
         return true;
     }
+    if (step->track->senders != NULL)
+        senders_put(step->track->senders, key_of(correlation_peek(step->track->table, slot)),
+                    step->line->from);
     const char *uuid = verp_uuid(step->line->from);
     return uuid == NULL || learn_text(step, slot, SOURCE_VERP, uuid);
 }

@@ -16,6 +16,7 @@
 
 #include "agent/correlation.h"
 #include "agent/postfix_log.h"
+#include "agent/senders.h"
 
 enum track_verb {
     /* a recipient's fate; without uuid it has to wait for TRACK_ADOPTED */
@@ -40,6 +41,7 @@ struct track_note {
     const unsigned char *uuid;           /* 16 bytes, or NULL: not known */
     int64_t time_ms;                     /* by the log */
     const struct postfix_log_line *line; /* NULL with TRACK_FORGOTTEN */
+    struct log_slice sender;             /* length 0: not known */
     bool noted;                          /* something is remembered of the message */
 };
 
@@ -55,6 +57,7 @@ struct track_counts {
 
 struct track {
     struct correlation *table;
+    struct senders *senders; /* NULL: events do without */
     struct track_counts counts;
     bool (*note)(void *context,
                  const struct track_note *note); /* false: stop, the chunk will be read again */

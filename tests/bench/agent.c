@@ -263,7 +263,9 @@ static double parse(struct track *track)
 static void measure_track(void)
 {
     long before = resident_kb();
-    struct track track = {.table = correlation_open(CORRELATION_LIMIT), .note = count_note};
+    struct track track = {.table = correlation_open(CORRELATION_LIMIT),
+                          .senders = xcalloc(1, sizeof *track.senders),
+                          .note = count_note};
     double seconds = parse(&track);
 
     say("parse and correlate", seconds);
@@ -271,6 +273,7 @@ static void measure_track(void)
            (unsigned long long)notes, correlation_count(track.table),
            (unsigned long long)correlation_evicted(track.table), resident_kb() / 1024, before / 1024);
     correlation_close(track.table);
+    free(track.senders);
 }
 
 static void measure_ingest(void)

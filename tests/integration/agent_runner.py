@@ -111,6 +111,10 @@ class Agent:
             return [(words[row[0]], *row[1:]) for row in store.execute(
                 "SELECT cs, message_id, recipient, queue_id, smtp_code, event_id FROM events ORDER BY id")]
 
+    def query(self, sql):
+        with sqlite3.connect(self.state / "state.db", timeout=60) as store:
+            return store.execute(sql).fetchall()
+
     def fates(self):
         """{(recipient, type)} of all events."""
         return {(event[2], event[0]) for event in self.events()}

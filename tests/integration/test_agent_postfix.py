@@ -5,7 +5,7 @@ import pytest
 
 from agent_runner import Agent
 from private_postfix import PrivatePostfix
-from support import TOP, wait_for
+from support import TOP, free_port, run, wait_for
 from tpsp import Tpsp
 
 HEADER_CHECKS = TOP / "postfix-conf/header_checks.sendpost"
@@ -56,6 +56,7 @@ def test_the_fates_are_those_that_the_receiver_saw(sender, receiver):
         assert {event[2] for event in events if event[0] == "delivered"} == {
             received.recipient for received in receiver.wait_messages(2)}
         assert {(event[1], event[3]) for event in events if event[2] == "later@example.com"} == {(two, queue_id)}
+        assert {row[0] for row in agent.query("SELECT DISTINCT sender FROM events")} == {"sender@example.org"}
         assert agent.health()["uncorrelated_lines"] == 0
         assert agent.health()["status"] == "ok"
 
@@ -65,7 +66,6 @@ def test_a_message_that_expires_bounces_for_each_recipient_left(sender, receiver
     with Agent(sender.log_path).start() as agent:
         queue_id = sender.sendmail(message(identity), ["later@example.com", "fine@example.com"])
         agent.wait_fates({("later@example.com", "deferred"), ("fine@example.com", "delivered")})
-        from support import run
         run("postsuper", "-c", sender.etc, "-e", queue_id)
         sender.flush()
         events = agent.wait_fates({("later@example.com", "soft_bounced")})
@@ -95,7 +95,6 @@ def test_mail_without_uuid_is_a_warning_with_its_remedy(sender):
 
 def test_a_message_is_followed_through_a_content_filter(receiver):
     """The filter gives mail back by SMTP to a service without header_checks, as amavis and its like are set up."""
-    from support import free_port
     port = free_port()
     with PrivatePostfix(
             "filtered.test",

@@ -151,6 +151,14 @@ START_TEST(a_fate_that_came_before_its_uuid_is_reported_with_it)
 }
 END_TEST
 
+START_TEST(an_event_names_the_sender_that_the_queue_manager_named)
+{
+    reads(BEGIN "Nov 23 05:30:00 mx postfix/qmgr[1]: 4AAAAA: from=<news@shop.example>, size=5, nrcpt=1 "
+                "(queue active)\n" DELIVERY("05:30:00", "a@b", "sent (250 ok)"));
+    ck_assert_int_eq(rows("SELECT count(*) FROM events WHERE sender = 'news@shop.example'"), 1);
+}
+END_TEST
+
 START_TEST(discarded_mail_is_dropped_mail)
 {
     reads(BEGIN "Nov 23 05:30:00 mx postfix/discard[1]: 4AAAAA: to=<a@b>, relay=none, delay=1, dsn=2.0.0, "
@@ -210,6 +218,7 @@ Suite *ingest_suite(void)
     tcase_add_test(tcase, expiry_bounces_those_that_were_deferred_and_only_those);
     tcase_add_test(tcase, a_deferral_by_the_pipe_is_no_event_but_its_expiry_is);
     tcase_add_test(tcase, a_fate_that_came_before_its_uuid_is_reported_with_it);
+    tcase_add_test(tcase, an_event_names_the_sender_that_the_queue_manager_named);
     tcase_add_test(tcase, discarded_mail_is_dropped_mail);
     tcase_add_test(tcase, a_failure_of_the_store_takes_back_all_of_a_piece);
     tcase_add_test(tcase, correlations_survive_a_restart);
