@@ -260,10 +260,10 @@ START_TEST(no_window_across_reboots_and_power_cuts_has_more_than_the_limit)
                     saved = read_file(path);
                 }
             }
-            atomic_fetch_add(&simulation->now, 1 + simulation_random(window / booted[_i].limit + 1));
+            atomic_fetch_add(&simulation->now, 1 + simulation_random(window / booted[_i].limit / 8 + 1));
         }
         rate_table_close(table);
-        booted_at += atomic_load(&simulation->now) + simulation_random(5 * SECOND);
+        booted_at += atomic_load(&simulation->now) + simulation_random(SECOND);
         if (random() % 2 && saved != NULL)
             write_file(path, saved); /* the power was cut */
         free(saved);
@@ -275,6 +275,77 @@ START_TEST(no_window_across_reboots_and_power_cuts_has_more_than_the_limit)
     rate_table_close(table);
     ck_assert_uint_ge(atomic_load(&simulation->count), 20);
     ck_assert_uint_le(simulation_most_in_a_window(simulation, window), booted[_i].limit);
+}
+END_TEST
+
+/* The power cut takes back the last use of a slot: first with the very entry, then with what was known of it. */
+START_TEST(what_the_power_cut_took_back_may_have_been_used_just_before)
+{
+    struct rate_table *table = simulation_table(simulation);
+    struct rate_grant grant;
+    struct rate_set set;
+    char path[128];
+
+    simulation_path(simulation, path);
+    simulation_set(simulation, &set, PROVIDER_DEFAULT, 1);
+    if (_i == 1) {
+        ck_assert(simulation_take(table, &set, &grant));
+        atomic_fetch_add(&simulation->now, 35 * SECOND);
+        ck_assert(!simulation_take(table, &set, &grant)); /* nearly free again, as the file knows */
+    }
+    char *saved = read_file(path);
+    atomic_fetch_add(&simulation->now, SECOND);
+    ck_assert(simulation_take(table, &set, &grant));
+    rate_table_close(table);
+    write_file(path, saved);
+    free(saved);
+    snprintf(simulation->boot_id, sizeof simulation->boot_id, "boot-2");
+    atomic_store(&simulation->now, 2 * SECOND);
+    table = simulation_table(simulation);
+    ck_assert(!simulation_take(table, &set, &grant));
+    atomic_fetch_add(&simulation->now, 36 * SECOND);
+    ck_assert(simulation_take(table, &set, &grant));
+    rate_table_close(table);
+}
+END_TEST
+
+/* A clock that, asked once more than usual, has somebody replace the file. */
+static int replace_at_question;
+
+static int64_t meddling_now(void *context)
+{
+    char path[128];
+
+    if (replace_at_question > 0 && --replace_at_question == 0) {
+        simulation_path(simulation, path);
+        damages[2](path);
+    }
+    return atomic_load(&((struct simulation *)context)->now);
+}
+
+START_TEST(a_slot_of_a_file_that_was_replaced_meanwhile_does_not_count)
+{
+    struct rate_clock clock = simulation->clock;
+    struct rate_table *table, *other;
+    struct rate_grant grant;
+    struct rate_set set;
+    struct outcome error;
+
+    clock.now_ns = meddling_now;
+    simulation->tpsp.global_rate = (struct config_rate){2, 3600000};
+    simulation_set(simulation, &set, PROVIDER_DEFAULT, 2);
+    ck_assert(rate_table_open(&table, simulation->dir, &clock, &error));
+    ck_assert(simulation_take(table, &set, &grant));
+    /* a lane out of range makes the limiter ask the clock again, between looking and taking the other lane */
+    atomic_store(&set.limits[0].entry->words[0], INT64_MAX);
+    replace_at_question = 2;
+    ck_assert(simulation_take(table, &set, &grant));
+    ck_assert_int_eq(replace_at_question, 0);
+    other = simulation_table(simulation);
+    ck_assert(simulation_take(other, &set, &grant));
+    ck_assert(!simulation_take(other, &set, &grant)); /* the slot before was taken in the new file, too */
+    rate_table_close(other);
+    rate_table_close(table);
 }
 END_TEST
 
@@ -317,6 +388,8 @@ Suite *rate_file_suite(void)
     tcase_add_test(tcase, the_real_clock_and_boot_id_serve);
     tcase_add_loop_test(tcase, no_window_across_reboots_and_power_cuts_has_more_than_the_limit, 0,
                         sizeof booted / sizeof booted[0]);
+    tcase_add_loop_test(tcase, what_the_power_cut_took_back_may_have_been_used_just_before, 0, 2);
+    tcase_add_test(tcase, a_slot_of_a_file_that_was_replaced_meanwhile_does_not_count);
     tcase_add_test(tcase, daily_reboots_do_not_block_a_daily_limit_for_ever);
     suite_add_tcase(suite, tcase);
     return suite;

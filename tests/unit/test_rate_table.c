@@ -1,5 +1,6 @@
 /* Many processes over one table, dying in it, and what becomes of its room. */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +95,48 @@ START_TEST(what_is_rolled_back_under_contention_takes_nothing_away)
     simulation_expect_all_well(8);
     ck_assert_uint_eq(simulation_most_in_a_window(simulation, HOUR), 100);
     ck_assert_uint_ge(atomic_load(&simulation->count), 990);
+}
+END_TEST
+
+/* Time stands still in a round; all take what there is until there is no more, then the last one begins the next round. */
+#define ROUNDS 300
+#define TAKERS 4
+
+static void child_rounds(struct simulation *shared, int64_t end, int64_t step)
+{
+    struct rate_table *table = simulation_table(shared);
+    struct rate_grant grant;
+    struct rate_set set;
+
+    (void)end;
+    (void)step;
+    simulation_set(shared, &set, PROVIDER_GMAIL, RATE_BURST_MAX);
+    for (int round = 1; round <= ROUNDS; round++) {
+        int64_t now = atomic_load(&shared->now);
+        for (int refusals = 0;
+             refusals < 100;) { /* refused, too, while another one holds what it then puts back */
+            if (simulation_take(table, &set, &grant))
+                simulation_record(shared, grant.time_ns);
+            else
+                refusals++;
+        }
+        if (atomic_fetch_add(&shared->busy, 1) + 1 == round * TAKERS)
+            atomic_fetch_add(&shared->now, SECOND);
+        while (atomic_load(&shared->now) == now)
+            sched_yield();
+    }
+    _exit(0);
+}
+
+START_TEST(who_loses_a_race_for_one_limit_puts_back_the_other)
+{
+    simulation->tpsp.global_rate = (struct config_rate){RATE_BURST_MAX, 1000};
+    simulation->tpsp.provider_rates[PROVIDER_GMAIL] = (struct config_rate){RATE_BURST_MAX, 1000};
+    for (int i = 0; i < TAKERS; i++)
+        simulation_start(simulation, child_rounds, 0, 0);
+    simulation_expect_all_well(TAKERS);
+    ck_assert_uint_eq(atomic_load(&simulation->count), ROUNDS * RATE_BURST_MAX);
+    ck_assert_uint_eq(simulation_most_in_a_window(simulation, SECOND), RATE_BURST_MAX);
 }
 END_TEST
 
@@ -204,6 +247,7 @@ Suite *rate_table_suite(void)
     tcase_add_test(tcase, sixty_four_processes_share_a_limit_exactly_for_a_day);
     tcase_add_loop_test(tcase, a_hundred_processes_may_begin_the_file_at_once, 0, 2);
     tcase_add_test(tcase, what_is_rolled_back_under_contention_takes_nothing_away);
+    tcase_add_test(tcase, who_loses_a_race_for_one_limit_puts_back_the_other);
     tcase_add_loop_test(tcase, processes_killed_at_any_instant_leave_it_whole, 0, 2);
     tcase_add_test(tcase, entries_that_hold_nothing_give_way_and_those_in_use_do_not);
     tcase_add_test(tcase, names_and_kinds_are_told_apart);
