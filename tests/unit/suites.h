@@ -19,8 +19,6 @@ Suite *judge_suite(void);
 Suite *ingest_suite(void);
 Suite *log_time_suite(void);
 Suite *message_suite(void);
-Suite *event_suite(void);
-Suite *event_store_suite(void);
 Suite *outcome_suite(void);
 Suite *pool_suite(void);
 Suite *postfix_log_suite(void);

@@ -22,8 +22,6 @@ int main(void)
     srunner_add_suite(runner, ingest_suite());
     srunner_add_suite(runner, log_time_suite());
     srunner_add_suite(runner, message_suite());
-    srunner_add_suite(runner, event_suite());
-    srunner_add_suite(runner, event_store_suite());
     srunner_add_suite(runner, outcome_suite());
     srunner_add_suite(runner, pool_suite());
     srunner_add_suite(runner, postfix_log_suite());
