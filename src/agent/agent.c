@@ -292,6 +292,9 @@ int agent_run(const struct agent_options *options)
             fprintf(stderr, "sendpost-agent: %s\n", error.text);
     } else {
         log_line(LOG_INFO, "following %s", config->log_path);
+        if (*config->log_path == '/' && access(config->log_path, F_OK) != 0)
+            log_line(LOG_WARNING, "%s is not there: waiting for it; if it never comes, correct log-path",
+                     config->log_path);
         status = options->once ? run_once(agent) : run_until_told(agent);
         supervisor_stopping();
     }

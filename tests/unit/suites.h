@@ -33,6 +33,7 @@ Suite *return_path_suite(void);
 Suite *status_suite(void);
 Suite *store_suite(void);
 Suite *suppression_suite(void);
+Suite *stall_suite(void);
 Suite *tail_suite(void);
 Suite *track_suite(void);
 Suite *suppression_file_suite(void);

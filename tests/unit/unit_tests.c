@@ -36,6 +36,7 @@ int main(void)
     srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, store_suite());
     srunner_add_suite(runner, suppression_suite());
+    srunner_add_suite(runner, stall_suite());
     srunner_add_suite(runner, tail_suite());
     srunner_add_suite(runner, track_suite());
     srunner_add_suite(runner, suppression_file_suite());
