@@ -14,7 +14,7 @@
 #define JOURNAL_PIECE 4096 /* entries in one transaction */
 #define BULK_MS 150        /* others wait for the store meanwhile */
 /* Instead of SQLite's 2 MB: event ids are random, so every event touches pages anywhere. */
-#define CACHE_KB 3072
+#define CACHE_KB 6144
 
 #define STRING_OF(text) #text
 #define STRING(macro) STRING_OF(macro)
