@@ -1,9 +1,11 @@
 #include "simulation.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,8 +146,10 @@ pid_t simulation_start(struct simulation *simulation, void (*run)(struct simulat
 {
     pid_t child = fork();
 
-    if (child == 0)
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* time stands still when whoever drives it is gone */
         run(simulation, end, step);
+    }
     ck_assert_int_gt(child, 0);
     return child;
 }
