@@ -69,6 +69,17 @@ static enum conversation_next pass_content(struct conversation *conversation, st
     return CONVERSATION_GO_ON;
 }
 
+/*
+ * Something came along with the final reply although one reply was due: these replies were not to what we sent, and the first
+ * of them may be older than the end of the message. A server that closes with 421 may say so in the same breath.
+ */
+static bool more_than_asked(const struct transport *transport)
+{
+    size_t length = transport->in_end - transport->in_start;
+
+    return length > 0 && (length < 3 || memcmp(transport->in + transport->in_start, "421", 3) != 0);
+}
+
 static void take_final_reply(struct conversation *conversation)
 {
     struct wire *wire = conversation->wire;
@@ -87,7 +98,10 @@ static void take_final_reply(struct conversation *conversation)
         (void)wire_stage_failed(wire);
         return;
     }
-    if (reply->code / 100 == 2) {
+    if (reply->code / 100 == 2 && more_than_asked(&wire->transport)) {
+        judge_in_doubt(&wire->outcome, "More replies than asked for", wire->peer);
+        (void)wire_stage_failed(wire);
+    } else if (reply->code / 100 == 2) {
         outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
         if (wire->request->accepted != NULL)
             wire->request->accepted(wire->request->accepted_context, &wire->outcome);

@@ -24,16 +24,22 @@ def wait_for(condition, what, timeout=60.0, interval=0.02):
         time.sleep(interval)
 
 
+_taken = []  # sockets that say to other test processes which ports we have taken
+
+
 def free_port(family=socket.AF_INET):
-    """A loopback port that nobody listens on; below the range from which clients' ports come."""
+    """A loopback port that nobody listens on and no other test process was given; below the range of clients' ports."""
     while True:
         port = random.randint(12000, 30000)
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             try:
+                claim.bind(f"\0postfix-sendpost-test-port-{port}")
                 probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
+                _taken.append(claim)
                 return port
             except OSError:
-                continue
+                claim.close()
 
 
 def listens(port, host="127.0.0.1"):
