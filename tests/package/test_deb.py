@@ -1,0 +1,59 @@
+"""What holds for the .deb alone: lintian, the build, its dependencies, and its purge."""
+import re
+import subprocess
+
+from builds import version
+from conftest import configure
+from formats import Deb
+from support import TOP, run
+
+
+def test_lintian_finds_neither_error_nor_warning(builds):
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(builds.changes)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == "", done.stdout + done.stderr
+
+
+def test_a_second_build_elsewhere_is_the_same_to_the_byte(builds):
+    assert builds.deb.read_bytes() == builds.other_deb.read_bytes()
+
+
+def test_what_is_opened_at_run_time_is_depended_on(builds):
+    depends = run("dpkg-deb", "-f", builds.deb, "Depends").stdout
+    assert {"libcurl4", "libesmtp6"} <= set(re.findall(r"[\w.+-]+", depends))
+
+
+def test_all_name_the_same_version():
+    assert run("dpkg-parsechangelog", "-l", TOP / "debian/changelog", "-S", "Version").stdout.strip() == version()
+    assert f"\nVersion:        {version()}\n" in (TOP / "rpm/postfix-sendpost.spec").read_text()
+
+
+def test_a_purge_leaves_nothing_but_mail_in_the_queue(builds, tree, tpsp, api, ca):
+    package = Deb(builds, tree)
+    package.install()
+    configure(tree, tpsp, api, ca)
+    tree.start_postfix()
+    tree.run("sendpostctl", "postfix", "install")
+    tree.run("postfix", "reload")
+    tree.send("before@example.com")
+    tree.wait_status("before@example.com", "sent")
+
+    package.dpkg("-P", "postfix-sendpost")
+    for path in ("/etc/postfix-sendpost", "/var/lib/postfix-sendpost", "/usr/sbin/sendpostctl"):
+        assert not tree.exists(path), path
+    assert "sendpost" not in tree.path("/etc/passwd").read_text()
+    tree.send("after@example.com")  # the transport is still in master.cf
+    tree.run("postqueue", "-f")
+    tree.wait_status("after@example.com", "deferred")
+    assert "bounced" not in tree.statuses() and tree.queue()
+
+    package.install()
+    configure(tree, tpsp, api, ca)
+    tree.wait_status("after@example.com", "sent")
+    tree.run("postconf", "-X", "default_transport")
+    tree.run("sendpostctl", "postfix", "remove")
+    package.dpkg("-P", "postfix-sendpost")
+    found = tree.run("find", "/", "-xdev", "-path", "/proc", "-prune", "-o", "-path", "/tmp", "-prune", "-o",
+                     "-path", "/var/spool/postfix", "-prune", "-o",  # Postfix's own sockets, named by transport
+                     "-name", "*sendpost*", "-print").split()
+    assert found == []

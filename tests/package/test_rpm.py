@@ -1,0 +1,30 @@
+"""What holds for the .rpm alone."""
+from support import run
+
+
+def files_of(listing):
+    return {line for line in listing.splitlines() if "/share/doc/" not in line and "/licenses/" not in line
+            and "build-id" not in line and not line.endswith("/")}
+
+
+def test_holds_what_the_deb_holds(builds):
+    deb = files_of("\n".join(line.split()[5][1:] for line in run("dpkg-deb", "-c", builds.deb).stdout.splitlines()))
+    rpm = {name.replace("/usr/lib/systemd/system", "/lib/systemd/system")
+           .replace("/zsh/site-functions", "/zsh/vendor-completions")
+           for name in files_of(run("rpm", "-qlp", builds.rpm_file).stdout)}
+    rpm = {name + ".gz" if "/share/man/" in name and not name.endswith(".gz") else name for name in rpm}
+    assert deb <= rpm
+    assert all(name in ("/etc/postfix-sendpost", "/var/lib/postfix-sendpost") or
+               any(other.startswith(name + "/") for other in deb) for name in rpm - deb), rpm - deb
+
+
+def test_requires_what_is_opened_at_run_time(builds):
+    requires = run("rpm", "-qp", "--requires", builds.rpm_file).stdout
+    assert "libcurl.so.4()(64bit)" in requires and "libesmtp.so.6()(64bit)" in requires
+
+
+def test_directories_have_owner_and_mode(builds):
+    listing = run("rpm", "-qp", "--qf", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME} %{FILEGROUPNAME}\n]",
+                  builds.rpm_file).stdout
+    assert "/etc/postfix-sendpost drwxr-x--- root sendpost\n" in listing
+    assert "/var/lib/postfix-sendpost drwxr-x--- sendpost sendpost\n" in listing

@@ -1,0 +1,123 @@
+"""A Debian system of its own in a directory, with Postfix, in which packages are installed: its own root, processes and
+mounts, so that whatever it starts ends with it; the loopback network is shared. No service manager runs in it.
+
+The tree as debootstrap would make it is kept in CACHE (SENDPOST_TEST_CACHE, else /var/cache/postfix-sendpost-test).
+"""
+import hashlib
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from support import alive, remove, run, scratch, wait_for
+
+CACHE = Path(os.environ.get("SENDPOST_TEST_CACHE", "/var/cache/postfix-sendpost-test"))
+AGE_MAX = 7 * 24 * 3600
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+SETTINGS = """\
+compatibility_level = 3.6
+myhostname = front.test
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+maillog_file = /var/log/mail.log
+default_transport = sendpost
+alias_maps =
+alias_database =
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+transport_retry_time = 1s
+"""
+
+
+def base(packages):
+    """A tarball of a minimal system with these packages."""
+    suite = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text()).group(1)
+    key = hashlib.sha256(" ".join([suite, *sorted(packages)]).encode()).hexdigest()[:12]
+    tarball = CACHE / f"{suite}-{key}.tar"
+    if not tarball.exists() or tarball.stat().st_mtime < time.time() - AGE_MAX:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        made = tarball.with_suffix(f".{os.getpid()}.tar")
+        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, made)
+        made.rename(tarball)
+    return tarball
+
+
+class Tree:
+    def __init__(self, tarball):
+        self.top = scratch("sptree-")
+        run("tar", "-C", self.top, "--numeric-owner", "-xf", tarball)
+        (self.top / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        policy = self.top / "usr/sbin/policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--root", str(self.top), "sh", "-c",
+             "mount -t proc proc /proc && exec sleep infinity"], env=ENVIRONMENT,
+            cwd="/", stderr=subprocess.DEVNULL)
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        self.init = wait_for(lambda: children.read_text().split(), "the tree's first process")[0]
+        wait_for((self.top / "proc").is_dir, "the tree")
+        wait_for(lambda: self.call("test", "-e", "/proc/self/exe").returncode == 0, "/proc in the tree")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()  # and with it all others
+        self.process.wait()
+        wait_for(lambda: not alive(int(self.init)), "the end of the tree's processes")
+        remove(self.top)
+
+    def call(self, *command, **options):
+        return subprocess.run(["nsenter", "--target", self.init, "--mount", "--pid", "--root", "--wd", "--",
+                               *[str(word) for word in command]],
+                              capture_output=True, env=ENVIRONMENT, check=False, **options)
+
+    def run(self, *command, **options):
+        done = self.call(*command, **options)
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(map(str, command))}: status {done.returncode}\n{said}")
+        return said
+
+    def path(self, inside):
+        return self.top / str(inside).lstrip("/")
+
+    def exists(self, inside):
+        return os.path.lexists(self.path(inside))
+
+    def owner_and_mode(self, inside):
+        """As "root:sendpost 750", by the tree's own names."""
+        return self.run("stat", "-c", "%U:%G %a", inside).strip()
+
+    # --- Postfix ----------------------------------------------------------------------------------------------------
+
+    def start_postfix(self):
+        self.path("/etc/postfix/main.cf").write_text(SETTINGS)
+        self.run("postconf", "-F", "*/*/chroot = n")
+        self.run("postconf", "-MX", "smtp/inet")
+        self.run("postfix", "start")
+
+    def log(self):
+        try:
+            return self.path("/var/log/mail.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def send(self, recipient, sender="sender@example.org"):
+        message = f"From: {sender}\nTo: {recipient}\nSubject: packaged\n\nHello\n"
+        self.run("sendmail", "-i", "-f", sender, "--", recipient, input=message.encode())
+
+    def statuses(self, recipient=""):
+        """What became of each attempt for a recipient (all recipients), in order: sent, deferred, bounced."""
+        return re.findall(rf"postfix/\w+\[\d+\]: \w+: to=<{re.escape(recipient) or '[^>]*'}>.* status=(\w+)", self.log())
+
+    def wait_status(self, recipient, status):
+        wait_for(lambda: status in self.statuses(recipient),
+                 lambda: f"status={status} for {recipient}\n{self.log()[-5000:]}")
+
+    def queue(self):
+        return self.run("postqueue", "-j").splitlines()
