@@ -14,7 +14,7 @@
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
-#define SIMULATION_RECORDS 200000
+#define SIMULATION_RECORDS 500000 /* 100 an hour for 100 days, and as much again */
 
 struct simulation {
     _Atomic int64_t now;
