@@ -1,5 +1,10 @@
 """What holds for the .rpm alone."""
-from support import run
+import shutil
+import subprocess
+
+import pytest
+
+from support import TOP, run
 
 
 def files_of(listing):
@@ -28,3 +33,12 @@ def test_directories_have_owner_and_mode(builds):
                   builds.rpm_file).stdout
     assert "/etc/postfix-sendpost drwxr-x--- root sendpost\n" in listing
     assert "/var/lib/postfix-sendpost drwxr-x--- sendpost sendpost\n" in listing
+
+
+def test_rpmlint_has_nothing_to_say(builds):
+    if shutil.which("rpmlint") is None:
+        pytest.skip("rpmlint is not installed; run tools/deps package")
+    done = subprocess.run(["rpmlint", "-r", str(TOP / "rpm/postfix-sendpost.rpmlintrc"),
+                           str(TOP / "rpm/postfix-sendpost.spec"), str(builds.rpm_file)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and " 0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
