@@ -145,15 +145,16 @@ class PrivatePostfix:
         """Hand a message over with sendmail(1), bytes in; returns the queue id."""
         if isinstance(recipients, str):
             recipients = [recipients]
-        known = set(self.queue_ids_in_log())
+        known = set(self.picked_up())
         done = subprocess.run(["sendmail", "-C", str(self.etc), "-i", "-f", sender, *options, "--", *recipients],
                               input=message, capture_output=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"sendmail: {done.returncode} {done.stderr.decode()}")
-        return wait_for(lambda: set(self.queue_ids_in_log()) - known, lambda: f"a queue id in\n{self.log()}").pop()
+        return wait_for(lambda: set(self.picked_up()) - known, lambda: f"a queue id in\n{self.log()}").pop()
 
-    def queue_ids_in_log(self):
-        return re.findall(r"postfix/(?:cleanup|smtpd)\S*: ([0-9A-Za-z]{6,}): (?:message-id|client)=", self.log())
+    def picked_up(self):
+        """Queue ids of what sendmail(1) brought; bounces of earlier messages come in by another door."""
+        return re.findall(r"postfix/pickup\S*: ([0-9A-Za-z]{6,}): uid=", self.log())
 
     # --- what became of it ----------------------------------------------------------------------------------
 

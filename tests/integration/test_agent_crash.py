@@ -108,7 +108,7 @@ def test_events_wait_for_an_api_that_is_down_and_none_is_lost():
         agent.start("--from-start")
         wait_for(lambda: agent.metric("lines_total") >= 15000, "the log to be read")
         wait_for(lambda: agent.metric("pending_events") == len(writer.expected), "the events to be stored")
-        assert agent.get("/health")[0] == 503
+        wait_for(lambda: agent.get("/health")[0] == 503, agent.health)  # as soon as the first answer has come
         api.default = Answer(202)
         wait_for(lambda: len(set(api.ids())) == len(writer.expected), lambda: f"{len(api.ids())} events")
         wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
