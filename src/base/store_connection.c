@@ -183,12 +183,16 @@ static bool has_moved(struct store *store)
            moved != 0;
 }
 
-/* Somebody moved the file aside between our look at it and its opening. */
+/*
+ * Somebody moved the file aside between our look at it and its opening. SQLite that finds no file to write tries again to open one
+ * for reading: a new file may be there by then, which we could write.
+ */
 static bool vanished(struct store *store)
 {
     sqlite3 *database = store->current->database;
 
-    return sqlite3_errcode(database) == SQLITE_CANTOPEN && sqlite3_system_errno(database) == ENOENT;
+    return (sqlite3_errcode(database) == SQLITE_CANTOPEN && sqlite3_system_errno(database) == ENOENT) ||
+           (sqlite3_db_readonly(database, "main") == 1 && access(store->path, W_OK) == 0);
 }
 
 /* The path may begin with anything: "file:" at its front must not be read as a URI. Hence no SQLITE_OPEN_URI.
