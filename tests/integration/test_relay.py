@@ -257,7 +257,9 @@ def test_silence_and_loss_end_in_time(relay, stage, action, engine):
         pytest.skip("said with the other stages")
     with ScriptedTpsp(**{stage: action}) as server:
         result = relay(server, engine=engine, **PATIENCE)
-        assert result["class"] == "deferred" and result["stage"] == STAGE.get(stage, stage)
+        # the reset may be there before we have looked whether the connection stands
+        stages = ("connect", "greeting") if (stage, action) == ("connect", reset) else (STAGE.get(stage, stage),)
+        assert result["class"] == "deferred" and result["stage"] in stages
         assert result["cause"] == ("in-doubt" if stage == "dot" else "host")
         assert ("may have been accepted" in result["text"]) == (stage == "dot")
         assert result["ms"] < 20000
