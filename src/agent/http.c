@@ -41,8 +41,10 @@ struct http {
     pthread_mutex_t lock;
     struct connection connections[CONNECTIONS];
     pthread_t tester;
-    bool tester_started, testing, stopping; /* testing: not done yet; both under the lock */
-    pthread_cond_t tested;
+    bool tester_started;
+    bool testing, stopping; /* testing: no room for another test; these and the next under the lock */
+    unsigned suspended;     /* connections that wait for a test */
+    pthread_cond_t resumed;
 };
 
 /* --- answers -------------------------------------------------------------------------------------- */
@@ -92,10 +94,13 @@ static void *run_test(void *context)
 
     request->answer = http_test_run(http->config, request->body, request->length, &request->status);
     explicit_bzero(request->body, sizeof request->body);
+    pthread_mutex_lock(&http->lock);
+    http->testing = false; /* ahead of the answer: who has read it may ask for another test at once */
+    pthread_mutex_unlock(&http->lock);
     MHD_resume_connection(request->connection); /* from here on the request may be gone */
     pthread_mutex_lock(&http->lock);
-    http->testing = false;
-    pthread_cond_signal(&http->tested);
+    http->suspended--;
+    pthread_cond_signal(&http->resumed);
     pthread_mutex_unlock(&http->lock);
     return NULL;
 }
@@ -130,8 +135,10 @@ static enum MHD_Result begin_test(struct http *http, struct request *request)
     pthread_mutex_lock(&http->lock);
     bool busy = http->testing || http->stopping;
     http->testing = http->testing || !busy;
-    if (!busy)
+    if (!busy) {
+        http->suspended++;
         grant_life(http, request->connection);
+    }
     pthread_mutex_unlock(&http->lock);
     if (busy)
         return answer_error(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, "another test is running");
@@ -141,6 +148,7 @@ static enum MHD_Result begin_test(struct http *http, struct request *request)
     if (!http->tester_started) {
         pthread_mutex_lock(&http->lock);
         http->testing = false;
+        http->suspended--;
         pthread_mutex_unlock(&http->lock);
         request->answer = xstrdup("{\"error\":\"no thread\"}\n");
         request->status = MHD_HTTP_SERVICE_UNAVAILABLE;
@@ -307,7 +315,7 @@ struct http *http_start(const struct config *config, struct board *board, struct
     http->config = config;
     http->board = board;
     pthread_mutex_init(&http->lock, NULL);
-    pthread_cond_init(&http->tested, NULL);
+    pthread_cond_init(&http->resumed, NULL);
     for (size_t i = 0; i < CONNECTIONS; i++)
         http->connections[i].descriptor = -1;
     http->daemon = MHD_start_daemon(
@@ -332,12 +340,12 @@ void http_stop(struct http *http)
         return;
     pthread_mutex_lock(&http->lock);
     http->stopping = true;
-    while (http->testing) /* libmicrohttpd cannot end with a suspended connection */
-        pthread_cond_wait(&http->tested, &http->lock);
+    while (http->suspended > 0) /* libmicrohttpd cannot end with a suspended connection */
+        pthread_cond_wait(&http->resumed, &http->lock);
     pthread_mutex_unlock(&http->lock);
     MHD_stop_daemon(http->daemon);
     join_tester(http);
-    pthread_cond_destroy(&http->tested);
+    pthread_cond_destroy(&http->resumed);
     pthread_mutex_destroy(&http->lock);
     free(http);
 }
