@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -9,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -206,6 +209,46 @@ bool transport_has_input(struct transport *transport)
         return true;
     /* a deadline in the past: look, but do not wait. End of file counts as input: there is something to see. */
     return transport_fill(transport, 0) != TRANSPORT_TIMEOUT;
+}
+
+/* --- what the peer has received --------------------------------------------------------------- */
+
+/* TLS may write by itself (an answer to a request for new keys, an alert): such bytes do not count. */
+static uint64_t written(const struct transport *transport)
+{
+    return transport->ssl != NULL ? BIO_number_written(SSL_get_wbio(transport->ssl)) : 0;
+}
+
+void transport_mark(struct transport *transport)
+{
+    transport->marked = written(transport);
+}
+
+/*
+ * Linux takes data and acknowledgement of a segment under one lock, which recv() needs, too: no data without their
+ * acknowledgement. Plain TCP alone has this order.
+ */
+static bool is_acknowledged(const struct transport *transport)
+{
+    uint64_t since = written(transport) - transport->marked;
+    int waiting = 0, protocol = 0;
+    socklen_t size = sizeof protocol;
+
+    return ioctl(transport->descriptor, SIOCOUTQ, &waiting) < 0 || waiting < 0 ||
+           (uint64_t)waiting <= since ||
+           getsockopt(transport->descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0 ||
+           protocol != IPPROTO_TCP;
+}
+
+bool transport_mark_acknowledged(const struct transport *transport)
+{
+    /* kernels that only look like Linux may have no such lock: they get a moment to catch up */
+    const struct timespec moment = {.tv_nsec = 2000000};
+
+    if (is_acknowledged(transport))
+        return true;
+    nanosleep(&moment, NULL);
+    return is_acknowledged(transport);
 }
 
 void transport_close(struct transport *transport)

@@ -27,6 +27,7 @@ struct transport {
     SSL *ssl;       /* NULL: plain text */
     char *in;       /* received and not yet consumed: in[in_start, in_end) */
     size_t in_start, in_end;
+    uint64_t marked; /* bytes of TLS written up to the mark */
     char error[160]; /* the last failure in words */
 };
 
@@ -48,6 +49,10 @@ enum transport_status transport_write(struct transport *transport, const char *d
 
 /* Whether bytes from the other side are there although nobody asked for them: does not wait. */
 bool transport_has_input(struct transport *transport) __attribute__((nonnull));
+
+/* Mark what was written so far, and ask whether the peer's TCP has acknowledged all of that; true where nobody can tell. */
+void transport_mark(struct transport *transport) __attribute__((nonnull));
+bool transport_mark_acknowledged(const struct transport *transport) __attribute__((nonnull));
 
 /* Wait for what SSL_get_error() asked for (SSL_ERROR_WANT_READ or _WRITE). */
 enum transport_status transport_wait_tls(struct transport *transport, int ssl_error, int64_t deadline_ms)

@@ -294,7 +294,7 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
         return CONVERSATION_OVER;
     }
     next = converse(&conversation);
-    if (wire->stage == RELAY_DATA && wire->usable)
+    if (conversation.answered && wire->usable)
         bid_farewell(&conversation);
     explicit_bzero(conversation.line, sizeof conversation.line);
     transport_close(&conversation.local);

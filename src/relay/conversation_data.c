@@ -7,6 +7,8 @@
 #include "relay/content.h"
 #include "relay/judge.h"
 
+static const char final_dot[] = ".\r\n";
+
 static enum conversation_next content_refused(struct conversation *conversation,
                                               const struct content_check *check, enum content_verdict verdict)
 {
@@ -28,7 +30,19 @@ static enum conversation_next content_refused(struct conversation *conversation,
     return CONVERSATION_END;
 }
 
-/* From the engine to the server, up to and with the final dot. Whatever ends it early ends it without the dot. */
+/* A reply before the dot was sent is a refusal or a lie, never a success: so there is a look ahead of each write. */
+static bool pass(struct wire *wire, const char *data, size_t length)
+{
+    enum transport_status status = TRANSPORT_OK;
+    bool interrupted = transport_has_input(&wire->transport);
+
+    wire->stage_deadline_ms = wire_deadline(wire);
+    if (!interrupted)
+        status = wire_write(wire, data, length);
+    return (!interrupted && status == TRANSPORT_OK) || wire_interrupted(wire, status);
+}
+
+/* From the engine to the server, all but the final dot, which ends a message that was exact. */
 static enum conversation_next pass_content(struct conversation *conversation, struct content_check *check)
 {
     struct wire *wire = conversation->wire;
@@ -38,7 +52,6 @@ static enum conversation_next pass_content(struct conversation *conversation, st
     size_t held = 0;
 
     while (verdict == CONTENT_MORE) {
-        enum transport_status status;
         size_t got, safe = 0, ready;
 
         if (transport_fill(local, wire->request->deadline_ms) != TRANSPORT_OK)
@@ -51,22 +64,24 @@ static enum conversation_next pass_content(struct conversation *conversation, st
             verdict = CONTENT_ALTERED;
         if (verdict != CONTENT_MORE && verdict != CONTENT_COMPLETE)
             return content_refused(conversation, check, verdict);
-        /* a reply before the dot was sent is a refusal or a lie, never a success */
-        if (transport_has_input(&wire->transport)) {
-            (void)wire_interrupted(wire, TRANSPORT_OK);
-            return CONVERSATION_END;
-        }
         ready = safe > 0 ? held + safe : 0;
-        wire->stage_deadline_ms = wire_deadline(wire);
-        status = wire_write(wire, buffer, ready);
-        if (status != TRANSPORT_OK) {
-            (void)wire_interrupted(wire, status);
+        if (verdict == CONTENT_COMPLETE)
+            ready -= sizeof final_dot - 1;
+        if (!pass(wire, buffer, ready))
             return CONVERSATION_END;
-        }
         held = held + got - ready;
         memmove(buffer, buffer + ready, held);
     }
     return CONVERSATION_GO_ON;
+}
+
+/* By itself: what came while the content waited for room is seen before it, and is no answer to it. */
+static bool pass_final_dot(struct wire *wire)
+{
+    if (!pass(wire, final_dot, sizeof final_dot - 1))
+        return false;
+    transport_mark(&wire->transport);
+    return true;
 }
 
 /*
@@ -80,12 +95,25 @@ static bool more_than_asked(const struct transport *transport)
     return length > 0 && (length < 3 || memcmp(transport->in + transport->in_start, "421", 3) != 0);
 }
 
+/*
+ * Why a 2xx need not be the answer to the final dot; NULL: it is. Whoever answers the dot has received it, and each
+ * TCP segment acknowledges all that its sender has received (RFC 9293 section 3.10.7.4): a reply is in our hands and the
+ * dot is not acknowledged, then the reply is older than the arrival of the dot.
+ */
+static const char *why_doubtful(const struct transport *transport)
+{
+    if (more_than_asked(transport))
+        return "More replies than asked for";
+    return transport_mark_acknowledged(transport) ? NULL : "Premature reply";
+}
+
 static void take_final_reply(struct conversation *conversation)
 {
     struct wire *wire = conversation->wire;
     const struct reply *reply = &wire->parser.reply;
     enum transport_status status;
     enum reply_progress progress;
+    const char *doubt;
 
     wire->stage_deadline_ms = wire_deadline(wire);
     reply_start(&wire->parser);
@@ -98,8 +126,9 @@ static void take_final_reply(struct conversation *conversation)
         (void)wire_stage_failed(wire);
         return;
     }
-    if (reply->code / 100 == 2 && more_than_asked(&wire->transport)) {
-        judge_in_doubt(&wire->outcome, "More replies than asked for", wire->peer);
+    doubt = reply->code / 100 == 2 ? why_doubtful(&wire->transport) : NULL;
+    if (doubt != NULL) {
+        judge_in_doubt(&wire->outcome, doubt, wire->peer);
         (void)wire_stage_failed(wire);
     } else if (reply->code / 100 == 2) {
         outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
@@ -115,6 +144,7 @@ static void take_final_reply(struct conversation *conversation)
         (void)wire_stage_failed(wire);
     }
     conversation_tell_code(conversation, reply->code);
+    conversation->answered = true;
 }
 
 enum conversation_next conversation_data(struct conversation *conversation)
@@ -137,6 +167,8 @@ enum conversation_next conversation_data(struct conversation *conversation)
     content_start(&check, wire->request->message);
     next = pass_content(conversation, &check);
     content_finish(&check);
+    if (next == CONVERSATION_GO_ON && !pass_final_dot(wire))
+        next = CONVERSATION_END;
     if (next == CONVERSATION_GO_ON) {
         if (wire->request->trace != NULL)
             fprintf(wire->request->trace, "C: (%ju bytes of message)\nC: .\n",

@@ -6,10 +6,11 @@
 Stages: connect (in place of the greeting), ehlo, starttls, tls_ehlo (the EHLO under TLS), auth (the AUTH command), mail,
 rcpt, data, content (as soon as content arrives), dot (behind the final dot), quit. An action is a reply (text without line
 end, or a list of lines that is sent as a multi-line reply), raw bytes, or a function that is called with the
-connection and may do anything: see stall, stop_reading, reset, hang_up, drip(), flood(), and the methods of Connection.
+connection and may do anything: see stall, stop_reading, forge, reset, hang_up, drip(), flood(), and the methods of Connection.
 What happened is in server.connections, the messages that were accepted in server.messages.
 """
 import base64
+import select
 import socket
 import ssl
 import struct
@@ -44,6 +45,20 @@ def stop_reading(connection):
     """Neither read nor write: the client's window fills up."""
     connection.server.ending.wait()
     raise Ended
+
+
+def forge(connection):
+    """Ask for the content and accept the message as soon as its first bytes are there, without reading any."""
+    connection.reply("354 go on")
+    select.select([connection.socket], [], [], 60)
+    connection.reply("250 2.0.0 Ok: queued as LIE")
+    stop_reading(connection)
+
+
+def forge_within(connection):
+    """Accept the message within its content, and read no more of it."""
+    connection.reply("250 2.0.0 Ok: queued as LIE")
+    stop_reading(connection)
 
 
 def hang_up(connection):
@@ -269,11 +284,12 @@ class ScriptedTpsp:
     """security: none, starttls, tls; chain and key: PEM files; credentials: the (user, secret) that is accepted, None: any.
 
     tickets: "reused" (the ticket keys stay), "forgotten" (every connection has new ones), "none"; tls: the highest version.
+    small_window: TCP takes little more than 1 kB from a client while the server does not read.
     """
 
     def __init__(self, security="none", chain=None, key=None, host="127.0.0.1", auth="PLAIN LOGIN XOAUTH2", credentials=None,
                  offers=("SIZE 104857600", "8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"),
-                 tickets="reused", tls=ssl.TLSVersion.TLSv1_3, **script):
+                 tickets="reused", tls=ssl.TLSVersion.TLSv1_3, small_window=False, **script):
         unknown = set(script) - set(DEFAULTS)
         if unknown:
             raise TypeError(f"no stages {unknown}")
@@ -284,6 +300,8 @@ class ScriptedTpsp:
         self.ending = threading.Event()
         self.context = None
         self.listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if small_window:  # the least that Linux grants; what is accepted inherits it
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         self.host, self.port = self.listener.getsockname()[:2]
         self.threads = [threading.Thread(target=self.serve, daemon=True)]
 
