@@ -43,6 +43,7 @@ void fate_describe(struct event *event_r, const struct track_note *note, const s
     struct postfix_log_reply reply;
 
     postfix_log_reply(note->line, &reply);
+    event_r->row = 0;
     event_r->message_id[0] = event_r->event_id[0] = '\0';
     event_r->cs = kind_of(note, &reply, rules);
     event_r->dropped_as_bounced = false;
@@ -61,17 +62,9 @@ void fate_describe(struct event *event_r, const struct track_note *note, const s
 
 void fate_identify(struct event *event, const unsigned char uuid[16])
 {
-    static const char digits[] = "0123456789abcdef";
     char occurrence[EVENT_QUEUE_ID_SIZE + 32] = "";
-    char *at = event->message_id;
 
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        *at++ = digits[uuid[i] >> 4];
-        *at++ = digits[uuid[i] & 15];
-    }
-    *at = '\0';
+    uuid_text(event->message_id, uuid);
     if (event->cs == CS_DEFERRED)
         snprintf(occurrence, sizeof occurrence, "%s at %lld", event->queue_id,
                  (long long)event->timestamp_ms);

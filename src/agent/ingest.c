@@ -163,7 +163,7 @@ static enum ingest_result finish(struct ingest *ingest, bool well, const struct 
 static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *error_r)
 {
     const struct track_counts before = ingest->track.counts;
-    int64_t now_ms = clock_realtime_ms(), begun_ms = clock_monotonic_ms();
+    int64_t now_ms = ingest->ledger.now_ms = clock_realtime_ms(), begun_ms = clock_monotonic_ms();
     const char *piece;
     size_t length;
     bool well = true;
@@ -213,6 +213,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
     bool well = true;
     int result = journal_next(ingest->journal, &entry, error_r);
 
+    ingest->ledger.now_ms = clock_realtime_ms();
     if (result == 0)
         return INGEST_IDLE;
     if (result < 0 || !store_begin(ingest->store, STORE_NORMAL, error_r)) {

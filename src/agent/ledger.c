@@ -23,9 +23,10 @@ static bool report(struct ledger *ledger, struct event *event, const unsigned ch
 {
     fate_identify(event, uuid);
     ledger->events[event->cs]++;
-    /* due by when it happened: what happened first is reported first */
+    /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead does not wait */
     return event_store_add(ledger->store, event, event_report_state(ledger->config, event),
-                           event->timestamp_ms, &ledger->error) &&
+                           event->timestamp_ms < ledger->now_ms ? event->timestamp_ms : ledger->now_ms,
+                           &ledger->error) &&
            (event->cs != CS_HARD_BOUNCED ||
             suppression_after_hard_bounce(ledger->store, ledger->config, event->recipient,
                                           event->timestamp_ms, &ledger->error));

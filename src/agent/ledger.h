@@ -18,6 +18,7 @@ struct ledger {
     struct store *store;
     const struct config *config;
     const struct classify_rules *rules;
+    int64_t now_ms;                       /* clock_realtime_ms(), of late */
     struct outcome error;                 /* why ledger_note() returned false */
     uint64_t events[CS_SOFT_BOUNCED + 1]; /* by enum event_cs, since the start */
     uint64_t released;                    /* fates that got their UUID late */

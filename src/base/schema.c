@@ -1,5 +1,10 @@
 #include "base/schema.h"
 
+#define EVENT_COLUMNS                                                                                    \
+    "id, state, due_ms, leased_ms, tries, event_id, message_id, cs, dropped_as_bounced, source,"         \
+    " timestamp_ms, recipient, sender, queue_id, smtp_code, smtp_enhanced_code, smtp_description, tpsp," \
+    " tpsp_id, provider, attempt"
+
 const char *const schema_migrations[] = {
     /*
      * events (event/event_store.h) and meta (store_get, store_put). The row id gives the order of arrival.
@@ -88,6 +93,45 @@ const char *const schema_migrations[] = {
     " smtp_enhanced_code TEXT NOT NULL,"
     " smtp_description TEXT NOT NULL,"
     " PRIMARY KEY (key, waiting, recipient, nth)) WITHOUT ROWID;",
+    /*
+     * events with one small index where there were two of 36-byte keys: at a random place of an index every event touches
+     * a page of its own, so its size decides what an event costs. identity is a hash (event/event_row.h), which finds
+     * both the event and all events of a message; whether an event is there already is asked by who adds it. The outbox
+     * is read in its order and not written to, so leases are no longer in its index. The third index holds the few events
+     * that the API has refused. An agent of the version before cannot add events any more until it is restarted; it
+     * keeps its place in the log.
+     */
+    "DROP INDEX events_message;"
+    "DROP INDEX events_pending;"
+    "ALTER TABLE events RENAME TO events_before;"
+    "CREATE TABLE events ("
+    " id INTEGER PRIMARY KEY,"
+    " identity INTEGER NOT NULL DEFAULT 0,"
+    " state INTEGER NOT NULL,"
+    " due_ms INTEGER NOT NULL DEFAULT 0,"
+    " leased_ms INTEGER NOT NULL DEFAULT 0," /* pending: its writer reports it himself until then */
+    " tries INTEGER NOT NULL DEFAULT 0,"
+    " event_id TEXT NOT NULL,"
+    " message_id TEXT NOT NULL,"
+    " cs INTEGER NOT NULL,"
+    " dropped_as_bounced INTEGER NOT NULL DEFAULT 0,"
+    " source INTEGER NOT NULL,"
+    " timestamp_ms INTEGER NOT NULL,"
+    " recipient TEXT NOT NULL DEFAULT '',"
+    " sender TEXT NOT NULL DEFAULT '',"
+    " queue_id TEXT NOT NULL DEFAULT '',"
+    " smtp_code INTEGER NOT NULL DEFAULT 0,"
+    " smtp_enhanced_code TEXT NOT NULL DEFAULT '',"
+    " smtp_description TEXT NOT NULL DEFAULT '',"
+    " tpsp TEXT NOT NULL DEFAULT '',"
+    " tpsp_id INTEGER NOT NULL DEFAULT 0,"
+    " provider TEXT NOT NULL DEFAULT '',"
+    " attempt INTEGER NOT NULL DEFAULT 0);"
+    "INSERT INTO events (" EVENT_COLUMNS ") SELECT " EVENT_COLUMNS " FROM events_before;"
+    "DROP TABLE events_before;" SCHEMA_IDENTIFY_EVENTS ";"
+    "CREATE INDEX events_identity ON events (identity);"
+    "CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;"
+    "CREATE INDEX events_rejected ON events (id) WHERE state = 2;",
 };
 
 const int schema_version = (int)(sizeof schema_migrations / sizeof *schema_migrations);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/store_connection.h"
+#include "base/store_file.h"
 #include "base/xalloc.h"
 
 static const char *remedy(int result, int system_error)
@@ -132,6 +133,13 @@ void store_rollback(struct store *store)
     sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL,
                  NULL); /* fails only when SQLite did it already */
     set_durability(store, false, &ignored);
+}
+
+int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)
+{
+    AUTO_FREE char *path = xasprintf("%s/%s", state_dir, name);
+
+    return store_file_lock(path, give_up_ms, error_r);
 }
 
 /* --- statements ------------------------------------------------------------------------------- */

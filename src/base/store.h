@@ -21,6 +21,7 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/outcome.h"
 
@@ -67,6 +68,11 @@ int store_step(struct store *store, sqlite3_stmt *statement, struct outcome *err
 
 /* Describe the last SQLite failure on this store, during "verb" ("record the event"). */
 void store_error(struct store *store, const char *verb, struct outcome *error_r) __attribute__((nonnull));
+
+/* For work that one process at a time may do, without holding up the others: the descriptor holds the lock NAME.lock in the
+ * state directory until it is closed. Waits until give_up_ms (clock_monotonic_ms()); -1 with *error_r set. */
+int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)
+    __attribute__((nonnull));
 
 sqlite3 *store_handle(struct store *store) __attribute__((nonnull, returns_nonnull));
 

@@ -126,7 +126,7 @@ static int read_version(struct store *store, struct outcome *error_r)
  * completes. */
 static bool migrate(struct store *store, struct outcome *error_r)
 {
-    AUTO_CLOSE int lock = store_file_lock(store->path, error_r);
+    AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
     int64_t give_up_ms = clock_monotonic_ms() + STORE_BUSY_WAIT_MS;
     int result;
 
@@ -242,7 +242,7 @@ static bool create_if_missing(struct store *store, struct outcome *error_r)
 
     if (stat(store->path, &status) == 0)
         return true;
-    AUTO_CLOSE int lock = store_file_lock(store->path, error_r);
+    AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
     return lock >= 0 && store_file_create(store->path, error_r);
 }
 

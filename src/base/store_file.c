@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 
-#define LOCK_WAIT_MS 30000
+#define LOOK_WAIT_MS 30000
 #define FILE_MODE 0640
 
 static const char *remedy(int error)
@@ -30,6 +30,8 @@ static const char *remedy(int error)
     case ENOSPC:
     case EDQUOT:
         return "free some space on its file system";
+    case EWOULDBLOCK:
+        return "another process has held it for too long: find it with 'fuser -v' on this file";
     default:
         return "check the file system and the kernel log";
     }
@@ -55,10 +57,9 @@ static bool give_to_directory_owner(const char *path, int descriptor)
            fchown(descriptor, status.st_uid, status.st_gid) == 0;
 }
 
-int store_file_lock(const char *path, struct outcome *error_r)
+int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_r)
 {
     AUTO_FREE char *lock_path = xasprintf("%s.lock", path);
-    int64_t give_up_ms = clock_monotonic_ms() + LOCK_WAIT_MS;
     int descriptor = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 
     if (descriptor < 0) {
@@ -123,7 +124,7 @@ static bool is_corrupt(const char *path)
     int result = sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (result == SQLITE_OK) {
         int on = 1;
-        sqlite3_busy_timeout(database, LOCK_WAIT_MS);
+        sqlite3_busy_timeout(database, LOOK_WAIT_MS);
         sqlite3_file_control(database, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
         sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         result = sqlite3_prepare_v2(database, "PRAGMA integrity_check(1)", -1, &check, NULL);
@@ -178,7 +179,7 @@ static bool rename_all(const char *path, const char *aside, struct outcome *erro
 bool store_file_move_aside(const char *path, char **aside_r, struct outcome *error_r)
 {
     *aside_r = NULL;
-    AUTO_CLOSE int lock = store_file_lock(path, error_r);
+    AUTO_CLOSE int lock = store_file_lock(path, clock_monotonic_ms() + LOOK_WAIT_MS, error_r);
     if (lock < 0)
         return false;
     if (!is_corrupt(path))

@@ -9,11 +9,13 @@
 #define SENDPOST_STORE_FILE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/outcome.h"
 
-/* Descriptor that holds the lock until it is closed; waits up to 30 seconds. -1 with *error_r set. */
-int store_file_lock(const char *path, struct outcome *error_r) __attribute__((nonnull));
+/* Descriptor that holds the lock path.lock until it is closed; waits until give_up_ms (clock_monotonic_ms()). -1 with *error_r
+ * set. */
+int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_r) __attribute__((nonnull));
 
 /*
  * Create an empty path of mode 0640, whatever the umask, when there is none; made by root it belongs to the

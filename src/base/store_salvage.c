@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/schema.h"
 #include "base/xalloc.h"
 
 #define TIME_MS 20000
@@ -98,6 +99,17 @@ static void copy_tables(struct salvage *salvage)
     }
 }
 
+/* A row that is read twice is added once: for that the events have an index for as long as this takes. */
+static bool copy_all(struct salvage *salvage)
+{
+    if (sqlite3_exec(salvage->into, "BEGIN IMMEDIATE; CREATE UNIQUE INDEX salvaged ON events (event_id)",
+                     NULL, NULL, NULL) != SQLITE_OK)
+        return false;
+    copy_tables(salvage);
+    return sqlite3_exec(salvage->into, "DROP INDEX salvaged; " SCHEMA_IDENTIFY_EVENTS "; COMMIT", NULL, NULL,
+                        NULL) == SQLITE_OK;
+}
+
 int store_salvage(sqlite3 *into, const char *path)
 {
     struct salvage salvage = {.into = into, .deadline_ms = clock_monotonic_ms() + TIME_MS};
@@ -108,12 +120,9 @@ int store_salvage(sqlite3 *into, const char *path)
         sqlite3_file_control(salvage.from, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
         sqlite3_db_config(salvage.from, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         sqlite3_busy_timeout(salvage.from, 1000);
-        if (sqlite3_exec(into, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK) {
-            copy_tables(&salvage);
-            if (sqlite3_exec(into, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
-                sqlite3_exec(into, "ROLLBACK", NULL, NULL, NULL);
-                salvage.copied = 0;
-            }
+        if (!copy_all(&salvage)) {
+            sqlite3_exec(into, "ROLLBACK", NULL, NULL, NULL);
+            salvage.copied = 0;
         }
     }
     sqlite3_close(salvage.from);

@@ -34,10 +34,24 @@ size_t utf8_sequence(const char *string, size_t length)
     return 0;
 }
 
+/* How much of the beginning is printable ASCII, as nearly all text is. */
+static size_t plain(const char *text, size_t length)
+{
+    size_t count = 0;
+
+    while (count < length && text[count] >= ' ' && text[count] < 127)
+        count++;
+    return count;
+}
+
 size_t utf8_clean(char *buffer, size_t size, const char *text, size_t length)
 {
-    size_t used = 0;
+    size_t used = plain(text, length < size ? length : size > 0 ? size - 1 : 0);
 
+    if (used > 0)
+        memcpy(buffer, text, used);
+    text += used;
+    length -= used;
     while (length > 0) {
         size_t taken = utf8_sequence(text, length), given = taken;
         const char *put = text;

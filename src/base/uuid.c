@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -16,16 +15,25 @@
 static const unsigned char namespace_sendpost[16] = {0x31, 0xbd, 0xc6, 0x64, 0xf7, 0x41, 0x5a, 0x76,
                                                      0xb8, 0xdc, 0x9a, 0x80, 0x17, 0x44, 0xf7, 0x47};
 
+void uuid_text(char uuid_r[UUID_SIZE], const unsigned char bytes[16])
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = uuid_r;
+
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *at++ = '-';
+        *at++ = digits[bytes[i] >> 4];
+        *at++ = digits[bytes[i] & 15];
+    }
+    *at = '\0';
+}
+
 static void format_uuid(char uuid_r[UUID_SIZE], unsigned char bytes[16], unsigned version)
 {
     bytes[6] = (unsigned char)((bytes[6] & 0x0f) | (version << 4));
     bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
-    char *at = uuid_r;
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        at += snprintf(at, 3, "%02x", bytes[i]);
-    }
+    uuid_text(uuid_r, bytes);
 }
 
 void uuid_random(char uuid_r[UUID_SIZE])

@@ -18,6 +18,8 @@ void uuid_random(char uuid_r[UUID_SIZE]);
  */
 void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t count) __attribute__((nonnull));
 
+void uuid_text(char uuid_r[UUID_SIZE], const unsigned char bytes[16]) __attribute__((nonnull));
+
 /* Whether text of the given length is a UUID in 8-4-4-4-12 form, of any case, version and variant but the nil
  * UUID. */
 bool uuid_valid(const char *text, size_t length) __attribute__((nonnull));

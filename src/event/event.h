@@ -33,6 +33,7 @@ enum event_source { EVENT_SOURCE_PIPE, EVENT_SOURCE_AGENT, EVENT_SOURCE_BOUNCE }
 #define EVENT_NAME_SIZE 65 /* tpsp */
 
 struct event {
+    int64_t row; /* where the store has it (event/event_row.h); 0: not known */
     char event_id[UUID_SIZE];
     char message_id[UUID_SIZE]; /* the SendPost message UUID */
     enum event_cs cs;
@@ -71,8 +72,19 @@ void event_identify(struct event *event, const char *occurrence) __attribute__((
  * 1,000 bytes between characters. */
 void event_describe(struct event *event, const char *text, size_t length) __attribute__((nonnull));
 
-/* The JSON object of one event. state: "pending" and so on for sendpostctl --json, NULL for the API. The
- * caller owns it. */
+/* Text that grows; begins as {0}, the caller frees bytes. Not terminated. */
+struct event_text {
+    char *bytes;
+    size_t length, room;
+};
+
+void event_text_add(struct event_text *text, const char *bytes, size_t length) __attribute__((nonnull));
+
+/* Append the JSON object of one event. state: "pending" and so on for sendpostctl --json, NULL for the API. */
+void event_add_json(struct event_text *text, const struct event *event, const char *state)
+    __attribute__((nonnull(1, 2)));
+
+/* The same as an object, which the caller owns. */
 struct json_object *event_to_json(const struct event *event, const char *state) __attribute__((nonnull(1)));
 
 #endif

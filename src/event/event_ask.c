@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 
+#define BODY_BEGIN "{\"events\":["
+#define BODY_END "]}"
+
 /* How long "this endpoint refuses the word dropped" is believed before the word is tried again. */
 #define DROPPED_MEMORY_MS (7 * 86400000LL)
 
@@ -58,17 +61,17 @@ enum answer_kind event_ask(struct event_asker *asker, const struct event *events
         asker->client = event_client_open(asker->config);
         event_client_trace(asker->client, asker->trace);
     }
-    struct json_object *request = json_object_new_object(), *list = json_object_new_array();
-    for (int i = 0; i < count; i++)
-        json_object_array_add(list, event_to_json(&events[i], NULL));
-    json_object_object_add(request, "events", list);
-    size_t length = 0;
-    const char *body = json_object_to_json_string_length(
-        request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+    struct event_text body = {0};
+    event_text_add(&body, BODY_BEGIN, sizeof BODY_BEGIN - 1);
+    for (int i = 0; i < count; i++) {
+        event_text_add(&body, ",", i > 0);
+        event_add_json(&body, &events[i], NULL);
+    }
+    event_text_add(&body, BODY_END, sizeof BODY_END - 1);
     int64_t begun_ms = clock_monotonic_ms();
-    event_client_post(asker->client, key, body, length, left_ms < timeout_ms ? left_ms : timeout_ms,
-                      &asker->answer);
-    json_object_put(request);
+    event_client_post(asker->client, key, body.bytes, body.length,
+                      left_ms < timeout_ms ? left_ms : timeout_ms, &asker->answer);
+    free(body.bytes);
     if (asker->observe != NULL)
         asker->observe(asker->observe_context, asker->answer.status, clock_monotonic_ms() - begun_ms);
 

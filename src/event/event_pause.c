@@ -7,17 +7,17 @@
 
 #include "base/xalloc.h"
 
-#define DAY_MS 86400000LL
+#define CLOCK_SLACK_MS 1000 /* by which a well-kept clock may go back */
 
 void event_pause_read(struct event_pause *pause, struct store *store, int64_t now_ms)
 {
     AUTO_FREE char *value = store_get(store, pause->name);
-    long long until = 0;
+    long long until = 0, since = 0;
     int failures = 0, length = 0;
 
-    pause->known = value != NULL && sscanf(value, "%lld %d %n", &until, &failures, &length) == 2;
-    if (pause->known && until > now_ms + 2 * DAY_MS)
-        until = now_ms; /* the clock was put back */
+    pause->known = value != NULL && sscanf(value, "%lld %d %lld %n", &until, &failures, &since, &length) == 3;
+    if (pause->known && since > now_ms + CLOCK_SLACK_MS) /* the clock was put back */
+        until = now_ms;
     pause->until_ms = pause->known ? until : 0;
     pause->failures = pause->known && failures > 0 ? failures : 0;
     snprintf(pause->why, sizeof pause->why, "%s", pause->known ? value + length : "");
@@ -28,9 +28,11 @@ bool event_pause_holds(const struct event_pause *pause, int64_t now_ms)
     return pause->known && pause->until_ms > now_ms;
 }
 
-static bool write_pause(struct event_pause *pause, struct store *store, struct outcome *error_r)
+static bool write_pause(struct event_pause *pause, struct store *store, int64_t now_ms,
+                        struct outcome *error_r)
 {
-    AUTO_FREE char *value = xasprintf("%lld %d %s", (long long)pause->until_ms, pause->failures, pause->why);
+    AUTO_FREE char *value = xasprintf("%lld %d %lld %s", (long long)pause->until_ms, pause->failures,
+                                      (long long)now_ms, pause->why);
 
     pause->known = true;
     return store_put(store, pause->name, value, error_r);
@@ -46,7 +48,7 @@ bool event_pause_claim(struct event_pause *pause, struct store *store, int64_t n
     bool mine = !event_pause_holds(pause, now_ms);
     if (mine && pause->known) {
         pause->until_ms = now_ms + lease_ms;
-        mine = write_pause(pause, store, &ignored);
+        mine = write_pause(pause, store, now_ms, &ignored);
     }
     if (!mine) {
         store_rollback(store);
@@ -80,7 +82,7 @@ bool event_pause_extend(struct event_pause *pause, struct store *store, int64_t 
     if (wish_ms > 0 && (*begun_r || pause->until_ms < now_ms + wish_ms))
         pause->until_ms = now_ms + wish_ms;
     snprintf(pause->why, sizeof pause->why, "%s", why);
-    return write_pause(pause, store, error_r);
+    return write_pause(pause, store, now_ms, error_r);
 }
 
 bool event_pause_end(struct event_pause *pause, struct store *store, struct outcome *error_r)

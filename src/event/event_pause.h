@@ -6,8 +6,9 @@
  * nobody asks: events stay pending, on disk, as after a failed request. When it has ended, one process asks (the claim
  * is a transaction) while the others go on waiting; an answer removes the pause for all, another failure makes it longer:
  * 1 s, doubled up to 1 min, or as long as Retry-After says. A claim ends by itself, should its holder be killed. So an
- * outage costs one process one timeout a minute, and recovery is seen within a minute. No event depends on it:
- * it only says when to try.
+ * outage costs one process one timeout a minute, and recovery is seen within a minute. The value says when it was written: one
+ * from the future is of a clock that has been put back since, and holds nobody up. No event depends on it: it only says
+ * when to try.
  */
 #ifndef SENDPOST_EVENT_PAUSE_H
 #define SENDPOST_EVENT_PAUSE_H

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
+#include "event/event_outbox.h"
 
 #define SECOND_MS 1000LL
 #define MINUTE_MS (60 * SECOND_MS)
@@ -132,27 +133,22 @@ bool event_record_kept(struct event_reporter *reporter, const struct event *even
         int64_t due_ms = clock_realtime_ms();
         bool well = !pause || update_pauses(reporter, kind, error_r);
         if (kind == ANSWER_FAILING)
-            due_ms += retry_after_tries(event_store_tries(store, event->event_id));
-        if (due_ms < reporter->endpoint_pause.until_ms)
-            due_ms = reporter->endpoint_pause.until_ms;
-        if (due_ms < reporter->key_pause.until_ms)
-            due_ms = reporter->key_pause.until_ms;
-        if (well && event_store_keep(store, event->event_id, due_ms, error_r) && store_commit(store, error_r))
+            due_ms += retry_after_tries(event_outbox_tries(store, event));
+        if (well && event_outbox_keep(store, event, due_ms, error_r) && store_commit(store, error_r))
             return true;
     }
     store_rollback(store);
     return false;
 }
 
-bool event_record_released(struct event_reporter *reporter, const struct event *events, int count,
-                           enum answer_kind kind, struct outcome *error_r)
+bool event_record_released(struct event_reporter *reporter, enum answer_kind kind, struct outcome *error_r)
 {
     struct store *store = reporter->asker.store;
-    bool well = store_begin(store, STORE_NORMAL, error_r) && update_pauses(reporter, kind, error_r);
 
-    for (int i = 0; well && i < count; i++)
-        well = event_store_keep(store, events[i].event_id, 0, error_r);
-    if (well && store_commit(store, error_r))
+    if (kind == ANSWER_NOT_ASKED)
+        return true;
+    if (store_begin(store, STORE_NORMAL, error_r) && update_pauses(reporter, kind, error_r) &&
+        store_commit(store, error_r))
         return true;
     store_rollback(store);
     return false;

@@ -13,8 +13,9 @@ struct event_reporter {
     struct event_asker asker;
     struct event_pause endpoint_pause;
     struct event_pause key_pause;
-    bool claimed;     /* a pause has ended, and it is this process that asks */
-    int64_t swept_ms; /* clock_monotonic_ms() */
+    bool claimed;       /* a pause has ended, and it is this process that asks */
+    int64_t swept_ms;   /* clock_monotonic_ms() */
+    int64_t sweep_from; /* event_store_sweep() */
 };
 
 /* The pauses of the endpoint and of this key (NULL: none), from the store. */
@@ -34,8 +35,8 @@ bool event_record_batch_accepted(struct event_reporter *reporter, const struct e
 bool event_record_kept(struct event_reporter *reporter, const struct event *event, enum answer_kind kind,
                        bool pause, struct outcome *error_r) __attribute__((nonnull));
 
-/* A whole batch stays pending, free for the next who tries. */
-bool event_record_released(struct event_reporter *reporter, const struct event *events, int count,
-                           enum answer_kind kind, struct outcome *error_r) __attribute__((nonnull(1, 5)));
+/* A whole batch stays pending, as it is. */
+bool event_record_released(struct event_reporter *reporter, enum answer_kind kind, struct outcome *error_r)
+    __attribute__((nonnull));
 
 #endif

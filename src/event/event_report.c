@@ -7,15 +7,16 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
+#include "event/event_outbox.h"
 #include "event/event_record.h"
 
 #define SECOND_MS 1000LL
 #define MINUTE_MS (60 * SECOND_MS)
 
-/* A process that only ever reports its own event sweeps once in so many runs, EVENT_SWEEP_ROWS at most: more than it
- * adds. */
+/* A process that only ever reports its own event sweeps once in so many runs, some EVENT_SWEEP_ROWS: more than it adds. */
 #define SWEEP_ODDS 200
-#define SWEEP_PASSES 20
+#define SWEEP_ONE_MS 5
+#define SWEEP_MANY_MS 1000 /* once a minute: more rows than a minute brings */
 
 enum event_state event_report_state(const struct config *config, const struct event *event)
 {
@@ -70,14 +71,16 @@ const char *event_reporter_last_error(const struct event_reporter *reporter)
 
 /* --- retention ------------------------------------------------------------------------------------ */
 
-static void sweep(struct event_reporter *reporter, int passes)
+static void sweep(struct event_reporter *reporter, int64_t time_ms)
 {
     int64_t before_ms = clock_realtime_ms() - reporter->asker.config->events_retention_ms;
+    int64_t until_ms = clock_monotonic_ms() + time_ms;
     struct outcome error;
-    int deleted = EVENT_SWEEP_ROWS;
+    int deleted;
 
-    for (int pass = 0; pass < passes && deleted > EVENT_SWEEP_ROWS / 2; pass++)
-        deleted = event_store_sweep(reporter->asker.store, before_ms, &error);
+    do {
+        deleted = event_store_sweep(reporter->asker.store, before_ms, &reporter->sweep_from, &error);
+    } while (deleted >= 0 && reporter->sweep_from > 0 && clock_monotonic_ms() < until_ms);
     if (deleted < 0) /* nothing depends on it: the next sweep finds the same rows */
         log_line(LOG_WARNING, "old events are not deleted: %s", error.text);
 }
@@ -120,7 +123,7 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
         log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
                  error_r->text);
     if (one_in(SWEEP_ODDS))
-        sweep(reporter, 1);
+        sweep(reporter, SWEEP_ONE_MS);
     return EVENT_REPORT_DONE;
 }
 
@@ -162,9 +165,7 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
         counts->kept++;
         if (stop) {
             counts->kept += (uint64_t)(count - i - 1);
-            return event_record_released(reporter, events + i + 1, count - i - 1, ANSWER_NOT_ASKED, error_r)
-                       ? progress_after(kind)
-                       : PROGRESS_TROUBLE;
+            return progress_after(kind);
         }
     }
     return PROGRESS_MADE;
@@ -187,8 +188,7 @@ static enum progress report_batch(struct event_reporter *reporter, struct event 
                                                                              : PROGRESS_TROUBLE;
     }
     counts->kept += (uint64_t)count;
-    return event_record_released(reporter, events, count, kind, error_r) ? progress_after(kind)
-                                                                         : PROGRESS_TROUBLE;
+    return event_record_released(reporter, kind, error_r) ? progress_after(kind) : PROGRESS_TROUBLE;
 }
 
 /* An API that failed on a full batch may manage a smaller one. */
@@ -218,19 +218,27 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
     }
     int limit = batch_limit(reporter);
     AUTO_FREE struct event *events = xcalloc((size_t)limit, sizeof *events);
-    int count = event_store_lease(asker->store, tpsp, due_ms,
-                                  now_ms + 3 * asker->config->report.timeout_ms + 30 * SECOND_MS, limit,
-                                  events, error_r);
+    int count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, limit, events, error_r);
     if (count <= 0)
         return count == 0 ? PROGRESS_NONE : PROGRESS_TROUBLE;
     if (!heed) {
         reporter->claimed = true;
     } else if (!event_record_may_ask(reporter, now_ms)) {
         counts->kept += (uint64_t)count;
-        return event_record_released(reporter, events, count, ANSWER_NOT_ASKED, error_r) ? PROGRESS_STOP
-                                                                                         : PROGRESS_TROUBLE;
+        return PROGRESS_STOP;
     }
     return report_batch(reporter, events, count, key, deadline_ms, counts, error_r);
+}
+
+/* One process at a time, for the time of a batch: nothing is reported twice, and a message's events stay in order. */
+static enum progress take_turn(struct event_reporter *reporter, const char *tpsp, bool heed, int64_t due_ms,
+                               int64_t deadline_ms, struct event_report_counts *counts,
+                               struct outcome *error_r)
+{
+    AUTO_CLOSE int turn = store_lock(reporter->asker.config->state_dir, "report", deadline_ms, error_r);
+
+    return turn < 0 ? PROGRESS_TROUBLE
+                    : report_tpsp(reporter, tpsp, heed, due_ms, deadline_ms, counts, error_r);
 }
 
 enum event_report_result event_report_pending(struct event_reporter *reporter, bool all, int64_t deadline_ms,
@@ -241,7 +249,7 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
     uint64_t kept_before = counts_r->kept;
     bool heed = !all, again = true, key_refused = false, stopped = false;
 
-    if (all && !event_store_make_due(store, due_ms, error_r))
+    if (all && !event_outbox_make_due(store, due_ms, error_r))
         return EVENT_REPORT_TROUBLE;
     while (again && !stopped) { /* a batch of each in turn: no TPSP keeps the others waiting */
         AUTO_FREE char *tpsp = NULL;
@@ -249,7 +257,7 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
         again = false;
         for (;;) {
             char *next = NULL;
-            more = event_store_next_tpsp(store, tpsp, &next, error_r);
+            more = event_outbox_next_tpsp(store, tpsp, &next, error_r);
             free(tpsp);
             tpsp = next;
             if (more <= 0)
@@ -259,8 +267,7 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
                          "endpoint is none: there is nobody to report to");
                 return EVENT_REPORT_KEPT;
             }
-            enum progress progress =
-                report_tpsp(reporter, tpsp, heed, due_ms, deadline_ms, counts_r, error_r);
+            enum progress progress = take_turn(reporter, tpsp, heed, due_ms, deadline_ms, counts_r, error_r);
             if (progress == PROGRESS_TROUBLE)
                 return EVENT_REPORT_TROUBLE;
             again = again || progress == PROGRESS_MADE;
@@ -275,7 +282,7 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
     }
     if (reporter->swept_ms == 0 || clock_monotonic_ms() - reporter->swept_ms > MINUTE_MS) {
         reporter->swept_ms = clock_monotonic_ms();
-        sweep(reporter, SWEEP_PASSES);
+        sweep(reporter, SWEEP_MANY_MS);
     }
     return stopped || key_refused || counts_r->kept > kept_before ? EVENT_REPORT_KEPT : EVENT_REPORT_DONE;
 }

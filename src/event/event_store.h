@@ -1,5 +1,5 @@
 /*
- * event_store: the events table of the store. It is the outbox (pending rows are still to be reported), the
+ * event_store: the events table of the store. It is the outbox (event/event_outbox.h), the
  * proof that a delivery was accepted (never sent twice after a crash), and the history that `sendpostctl
  * events` shows.
  *
@@ -37,34 +37,9 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
                               const char *recipient, struct event *event_r, enum event_state *state_r,
                               struct outcome *error_r) __attribute__((nonnull));
 
-/* --- the outbox, for event_report --------------------------------------------------------------- */
-
 /* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending stays. */
 bool event_store_settle(struct store *store, const struct event *event, enum event_state state,
                         struct outcome *error_r) __attribute__((nonnull));
-
-/* It stays pending: nobody is at it any more; due_ms > 0: and it was tried alone, so it is due again then. */
-bool event_store_keep(struct store *store, const char *event_id, int64_t due_ms, struct outcome *error_r)
-    __attribute__((nonnull));
-
-/* How often it was tried alone; 0 when it is not there. */
-int event_store_tries(struct store *store, const char *event_id) __attribute__((nonnull));
-
-/* The first TPSP name after this one, in byte order, that has pending events ("" is a name, too; NULL begins): 1 with
- * *tpsp_r for the caller to free, 0 when there is none, -1 with *error_r set. */
-int event_store_next_tpsp(struct store *store, const char *after, char **tpsp_r, struct outcome *error_r)
-    __attribute__((nonnull(1, 3, 4)));
-
-/*
- * Pending events of one TPSP that were due at now_ms, in the order in which they became so: up to limit, which nobody
- * else is given until leased_ms. Runs its own transaction. -1 with *error_r set on failure.
- */
-int event_store_lease(struct store *store, const char *tpsp, int64_t now_ms, int64_t leased_ms, int limit,
-                      struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
-
-/* Make every pending event that nobody is at due at now_ms. */
-bool event_store_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)
-    __attribute__((nonnull));
 
 /* --- history ------------------------------------------------------------------------------------ */
 
@@ -85,11 +60,12 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
 /*
- * Delete events that are older than before_ms and not pending: at most EVENT_SWEEP_ROWS in one call, among the oldest
- * rows, so that a call costs little. Returns how many; -1 with *error_r set. event_report calls it.
+ * Delete events that are older than before_ms and not pending, of at most EVENT_SWEEP_ROWS rows in one call, so that a
+ * call costs little. *from is the row to begin at: 0 the first time, then what the last call has left there; it is 0
+ * again when what follows is not old. Returns how many; -1 with *error_r set. event_report calls it.
  */
 #define EVENT_SWEEP_ROWS 500
-int event_store_sweep(struct store *store, int64_t before_ms, struct outcome *error_r)
+int event_store_sweep(struct store *store, int64_t before_ms, int64_t *from, struct outcome *error_r)
     __attribute__((nonnull));
 
 #endif

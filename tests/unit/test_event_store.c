@@ -1,4 +1,4 @@
-#include "event/event_store.h"
+#include "event/event_outbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/xalloc.h"
 #include "suites.h"
 
 static char directory[64];
@@ -68,6 +69,8 @@ START_TEST(an_event_comes_back_as_it_was_stored)
     ck_assert_int_eq(event_store_find_accepted(store, "Q1", stored.message_id, "user1@example.com", &found,
                                                &state, &error),
                      1);
+    ck_assert_int_gt(found.row, 0);
+    stored.row = found.row;
     ck_assert_mem_eq(&found, &stored, sizeof found);
     ck_assert_int_eq(state, EVENT_PENDING);
 }
@@ -102,49 +105,145 @@ START_TEST(a_second_event_with_the_same_id_changes_nothing)
 }
 END_TEST
 
-START_TEST(nobody_is_given_what_another_is_reporting)
-{
-    struct event events[10];
+static struct event batch[1000];
 
+/* How many there are in the batch; which they are is then in batch. */
+static int read_batch(int64_t now_ms, int limit)
+{
+    int number = event_outbox_read(store, "p", now_ms, now_ms, limit, batch, &error);
+
+    ck_assert_msg(number >= 0, "%s", error.text);
+    return number;
+}
+
+START_TEST(what_is_due_is_read_in_its_order)
+{
     for (int i = 1; i <= 5; i++)
-        add(i, CS_DELIVERED, EVENT_PENDING, "p", 100);
-    ck_assert_int_eq(event_store_lease(store, "p", 99, 500, 10, events, &error), 0);
-    ck_assert_int_eq(event_store_lease(store, "p", 100, 500, 3, events, &error), 3);
-    ck_assert_int_eq(events[0].attempt, 1);
-    ck_assert_int_eq(events[2].attempt, 3);
-    ck_assert_int_eq(event_store_lease(store, "p", 100, 500, 10, events, &error), 2);
-    ck_assert_int_eq(events[0].attempt, 4);
-    ck_assert_int_eq(event_store_lease(store, "p", 499, 900, 10, events, &error), 0);
-    ck_assert(event_store_make_due(store, 499, &error));
-    ck_assert_int_eq(event_store_lease(store, "p", 499, 900, 10, events, &error), 0);
-    ck_assert_int_eq(event_store_lease(store, "p", 500, 900, 10, events, &error), 5);
-    ck_assert_int_eq(event_store_lease(store, "other", 9000, 9900, 10, events, &error), 0);
+        add(i, CS_DELIVERED, EVENT_PENDING, "p", i < 3 ? 100 : 50);
+    ck_assert_int_eq(read_batch(49, 10), 0);
+    ck_assert_int_eq(read_batch(50, 10), 3);
+    ck_assert_int_eq(read_batch(100, 10), 5);
+    ck_assert_int_eq(batch[0].attempt, 3);
+    ck_assert_int_eq(batch[2].attempt, 5);
+    ck_assert_int_eq(batch[3].attempt, 1);
+    ck_assert_int_eq(batch[4].attempt, 2);
+    ck_assert_int_eq(event_outbox_read(store, "other", 9000, 9000, 10, batch, &error), 0);
+}
+END_TEST
+
+START_TEST(nobody_makes_due_what_its_writer_is_reporting)
+{
+    add(1, CS_DELIVERED, EVENT_PENDING, "p", 500);
+    ck_assert(event_outbox_make_due(store, 499, &error));
+    ck_assert_int_eq(read_batch(499, 10), 0);
+    ck_assert_int_eq(read_batch(500, 10), 1);
 }
 END_TEST
 
 START_TEST(a_kept_event_is_due_again_and_counts_its_tries)
 {
-    struct event events[10], event = make(1, CS_DELIVERED, "p");
+    struct event event = make(1, CS_DELIVERED, "p"); /* found by its ids */
 
     add(1, CS_DELIVERED, EVENT_PENDING, "p", 100);
-    ck_assert_int_eq(event_store_lease(store, "p", 100, 500, 10, events, &error), 1);
-    ck_assert(event_store_keep(store, event.event_id, 0, &error)); /* released */
-    ck_assert_int_eq(event_store_tries(store, event.event_id), 0);
-    ck_assert_int_eq(event_store_lease(store, "p", 100, 500, 10, events, &error), 1);
-    ck_assert(event_store_keep(store, event.event_id, 300, &error));
-    ck_assert_int_eq(event_store_tries(store, event.event_id), 1);
-    ck_assert_int_eq(event_store_lease(store, "p", 299, 500, 10, events, &error), 0);
-    ck_assert(event_store_make_due(store, 200, &error));
-    ck_assert_int_eq(event_store_lease(store, "p", 299, 500, 10, events, &error), 1);
+    ck_assert_int_eq(read_batch(100, 10), 1);
+    ck_assert(event_outbox_keep(store, &event, 0, &error)); /* released */
+    ck_assert_int_eq(event_outbox_tries(store, &event), 0);
+    ck_assert_int_eq(read_batch(100, 10), 1);
+    ck_assert(event_outbox_keep(store, &batch[0], 300, &error)); /* by its row */
+    ck_assert_int_eq(event_outbox_tries(store, &event), 1);
+    ck_assert_int_eq(read_batch(299, 10), 0);
+    ck_assert(event_outbox_make_due(store, 200, &error));
+    ck_assert_int_eq(read_batch(299, 10), 1);
 }
 END_TEST
 
 START_TEST(a_clock_that_was_put_back_holds_nothing_up)
 {
-    struct event events[10];
-
     add(1, CS_DELIVERED, EVENT_PENDING, "p", 1000000000000);
-    ck_assert_int_eq(event_store_lease(store, "p", 1000, 500, 10, events, &error), 1);
+    ck_assert_int_eq(read_batch(1000, 10), 1);
+}
+END_TEST
+
+/* Event number of message, which is another than its own. */
+static void add_to_message(int number, int message)
+{
+    struct event event = make(number, CS_DEFERRED, "p");
+
+    memcpy(event.message_id, make(message, CS_DEFERRED, "p").message_id, sizeof event.message_id);
+    event_identify(&event, "again");
+    ck_assert_msg(event_store_add(store, &event, EVENT_PENDING, 0, &error), "%s", error.text);
+}
+
+START_TEST(the_newest_do_not_wait_behind_a_backlog)
+{
+    for (int i = 1; i <= 1000; i++)
+        add(i, CS_DELIVERED, EVENT_PENDING, "p", i);
+    ck_assert_int_eq(event_outbox_read(store, "p", 500, 1000, 10, batch, &error), 10);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(batch[i].attempt, i + 1);
+        ck_assert_int_eq(batch[5 + i].attempt, 996 + i);
+    }
+}
+END_TEST
+
+START_TEST(where_the_ends_meet_nothing_is_read_twice)
+{
+    for (int pending = 1; pending <= 25; pending++) {
+        add(pending, CS_DELIVERED, EVENT_PENDING, "p", pending);
+        int number = read_batch(1000, 10);
+        ck_assert_int_eq(number, pending < 10 ? pending : 10);
+        for (int i = 1; i < number; i++)
+            ck_assert_int_lt(batch[i - 1].attempt, batch[i].attempt);
+    }
+}
+END_TEST
+
+START_TEST(a_message_is_not_overtaken_by_its_own_newer_events)
+{
+    for (int i = 1; i <= 100; i++)
+        add(i, CS_DELIVERED, EVENT_PENDING, "p", 0);
+    add_to_message(101, 50);
+    add(102, CS_DELIVERED, EVENT_PENDING, "p", 0);
+    add_to_message(103, 102);
+    add_to_message(104, 51);
+    ck_assert_int_eq(read_batch(1000, 10), 10);
+    ck_assert_int_eq(batch[7].attempt, 8);
+    ck_assert_int_eq(batch[8].attempt, 100);
+    ck_assert_int_eq(batch[9].attempt, 102); /* of the newest five 50's and 51's wait, and 102's second one */
+    for (int i = 0; i < 10; i++)
+        ck_assert(event_store_settle(store, &batch[i], EVENT_REPORTED, &error));
+    ck_assert_int_eq(read_batch(1000, 10), 10);
+    ck_assert_int_eq(batch[9].attempt, 103);
+}
+END_TEST
+
+START_TEST(each_event_of_a_backlog_comes_once_and_in_its_messages_order)
+{
+    static int last[40];
+    int seen = 0, number;
+
+    memset(last, 0, sizeof last);
+    for (int i = 1; i <= 400; i++)
+        add_to_message(i, i * 7 % 31);
+    while ((number = read_batch(1000, 16)) > 0)
+        for (int i = 0; i < number; i++, seen++) {
+            int message = batch[i].attempt * 7 % 31;
+            ck_assert_int_lt(last[message], batch[i].attempt);
+            last[message] = batch[i].attempt;
+            ck_assert(event_store_settle(store, &batch[i], EVENT_REPORTED, &error));
+        }
+    ck_assert_int_eq(seen, 400);
+}
+END_TEST
+
+START_TEST(a_row_of_another_file_with_the_same_number_is_left_alone)
+{
+    struct event event = make(1, CS_DELIVERED, "p");
+
+    add(2, CS_DELIVERED, EVENT_PENDING, "p", 0);
+    event.row = 1;
+    ck_assert(event_store_settle(store, &event, EVENT_REPORTED, &error));
+    ck_assert_int_eq(count(EVENT_PENDING), 1);
 }
 END_TEST
 
@@ -156,7 +255,7 @@ START_TEST(what_is_settled_stays_settled)
     event.dropped_as_bounced = true;
     ck_assert(event_store_settle(store, &event, EVENT_REPORTED, &error));
     ck_assert(event_store_settle(store, &event, EVENT_REJECTED, &error));
-    ck_assert(event_store_keep(store, event.event_id, 0, &error));
+    ck_assert(event_outbox_keep(store, &event, 0, &error));
     ck_assert_int_eq(count(EVENT_REPORTED), 1);
     ck_assert_int_eq(count(EVENT_REJECTED), 0);
 }
@@ -170,13 +269,13 @@ START_TEST(tpsps_with_pending_events_are_named_in_turn)
     add(2, CS_DELIVERED, EVENT_PENDING, "", 0);
     add(3, CS_DELIVERED, EVENT_PENDING, "b", 0);
     add(4, CS_DELIVERED, EVENT_REPORTED, "c", 0);
-    ck_assert_int_eq(event_store_next_tpsp(store, NULL, &name, &error), 1);
+    ck_assert_int_eq(event_outbox_next_tpsp(store, NULL, &name, &error), 1);
     ck_assert_str_eq(name, "");
     free(name);
-    ck_assert_int_eq(event_store_next_tpsp(store, "", &name, &error), 1);
+    ck_assert_int_eq(event_outbox_next_tpsp(store, "", &name, &error), 1);
     ck_assert_str_eq(name, "b");
     free(name);
-    ck_assert_int_eq(event_store_next_tpsp(store, "b", &name, &error), 0);
+    ck_assert_int_eq(event_outbox_next_tpsp(store, "b", &name, &error), 0);
 }
 END_TEST
 
@@ -225,11 +324,29 @@ START_TEST(a_sweep_takes_old_settled_events_and_never_pending_ones)
                                : i % 3 == 1 ? EVENT_REPORTED
                                             : EVENT_REJECTED),
             "p", 0);
-    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &error), 66);
-    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &error), 0);
-    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &error), 200);
-    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &error), 50);
+    int64_t from = 0;
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &from, &error), 66);
+    ck_assert_int_eq(from, 501);
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &from, &error), 0);
+    ck_assert_int_eq(from, 0);
+    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &from, &error), 200);
+    ck_assert_int_gt(from, 0);
     ck_assert_int_eq(count(EVENT_PENDING), 300);
+}
+END_TEST
+
+START_TEST(a_sweep_gets_past_a_backlog)
+{
+    int64_t from = 0;
+    int deleted = 0;
+
+    for (int i = 1; i <= 2000; i++)
+        add(i, CS_DELIVERED, i <= 1600 ? EVENT_PENDING : EVENT_REPORTED, "p", 0);
+    do
+        deleted += event_store_sweep(store, 100000, &from, &error);
+    while (from > 0);
+    ck_assert_int_eq(deleted, 400);
+    ck_assert_int_eq(count(EVENT_PENDING), 1600);
 }
 END_TEST
 
@@ -246,7 +363,7 @@ START_TEST(pending_events_outlive_a_corrupt_file)
     snprintf(path, sizeof path, "%s/state.db", directory);
     FILE *file = fopen(path, "r+");
     ck_assert_ptr_nonnull(file);
-    fseek(file, 100L * 4096, SEEK_SET); /* some of the rows, or of an index */
+    fseek(file, 50L * 4096, SEEK_SET); /* some of the rows, or of an index */
     for (int i = 0; i < 4096; i++)
         fputc(0x5a, file);
     fclose(file);
@@ -255,7 +372,9 @@ START_TEST(pending_events_outlive_a_corrupt_file)
     struct event_filter all = {0};
     struct seen seen = {0};
     ck_assert(store_open(&store, directory, &error));
-    bool met = !event_store_each(store, &all, see, &seen, &error) || !event_store_make_due(store, -1, &error);
+    int64_t number;
+    bool met = !event_store_each(store, &all, see, &seen, &error) ||
+               !event_store_count(store, EVENT_PENDING, &number, &error);
     for (int i = 1; i <= 2000 && !met; i++) {
         struct event event = make(i, CS_DELIVERED, "p");
         met = !event_store_settle(store, &event, EVENT_PENDING, &error);
@@ -267,23 +386,84 @@ START_TEST(pending_events_outlive_a_corrupt_file)
 }
 END_TEST
 
-START_TEST(the_outbox_is_found_by_its_index)
+static bool uses_index(const char *sql, const char *index)
 {
-    static const char *const queries[] = {
-        "EXPLAIN QUERY PLAN SELECT tpsp FROM events WHERE state = 0 AND tpsp > ? ORDER BY tpsp LIMIT 1",
-        "EXPLAIN QUERY PLAN SELECT * FROM events WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > "
-        "?3)"
-        " AND (leased_ms <= ?2 OR leased_ms > ?3) ORDER BY due_ms, id LIMIT ?4",
-        "EXPLAIN QUERY PLAN SELECT count(*) FROM events WHERE state = 0",
-    };
+    AUTO_FREE char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
+    sqlite3_stmt *plan = NULL;
+    bool uses = false;
 
-    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
-        sqlite3_stmt *plan = store_statement(store, queries[i], &error);
-        ck_assert_ptr_nonnull(plan);
-        ck_assert_int_eq(store_step(store, plan, &error), 1);
-        ck_assert_ptr_nonnull(strstr((const char *)sqlite3_column_text(plan, 3), "events_pending"));
-        ck_assert_int_eq(store_step(store, plan, &error), 0); /* no sorting, no second step */
+    ck_assert_int_eq(sqlite3_prepare_v2(store_handle(store), explain, -1, &plan, NULL), SQLITE_OK);
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        ck_assert_ptr_null(strstr(detail, "SCAN events USING INDEX sqlite"));
+        uses = uses || strstr(detail, index) != NULL;
+        ck_assert_msg(strstr(detail, "B-TREE") == NULL, "%s: %s", sql, detail); /* no sorting */
     }
+    sqlite3_finalize(plan);
+    return uses;
+}
+
+START_TEST(what_is_asked_for_all_the_time_is_found_by_an_index)
+{
+    ck_assert(uses_index("SELECT tpsp FROM events WHERE state = 0 AND tpsp > ? ORDER BY tpsp LIMIT 1",
+                         "events_pending"));
+    ck_assert(
+        uses_index("SELECT * FROM events WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > ?3)"
+                   " ORDER BY due_ms, id LIMIT ?4",
+                   "events_pending"));
+    ck_assert(uses_index("SELECT id FROM events WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"
+                         " ORDER BY due_ms DESC, id DESC LIMIT ?4",
+                         "events_pending"));
+    ck_assert(uses_index("SELECT count(*) FROM events WHERE state = 0", "events_pending"));
+    ck_assert(uses_index("SELECT count(*) FROM events WHERE state = 2", "events_rejected"));
+    ck_assert(uses_index("SELECT 1 FROM events WHERE identity = ? AND event_id = ?", "events_identity"));
+    ck_assert(uses_index("SELECT * FROM events WHERE identity BETWEEN ? AND ? AND message_id = ?",
+                         "events_identity"));
+}
+END_TEST
+
+/* As a file of the schema before would have it. */
+START_TEST(events_of_an_older_file_are_found_again)
+{
+    static const char *const ids[] = {"4c8f4a0e-2a9a-5a0e-9a4e-1f7a6c7f2b11",
+                                      "ffffffff-ffff-4fff-bfff-ffffffffffff",
+                                      "01890a5d-ac96-774b-bcce-b302099a8057"};
+    enum { COUNT = sizeof ids / sizeof *ids };
+
+    for (int i = 0; i < COUNT; i++) {
+        struct event event = make(i, CS_DELIVERED, "p");
+        memcpy(event.message_id, ids[i], UUID_SIZE);
+        event_identify(&event, "");
+        ck_assert(event_store_add(store, &event, EVENT_PENDING, 0, &error));
+    }
+    static const char back[] =
+        "ALTER TABLE events RENAME TO now; DROP INDEX events_identity; DROP INDEX events_pending;"
+        "DROP INDEX events_rejected; CREATE TABLE events (id INTEGER PRIMARY KEY, event_id TEXT NOT NULL "
+        "UNIQUE,"
+        " state, due_ms, leased_ms, tries, message_id, cs, dropped_as_bounced, source, timestamp_ms, "
+        "recipient,"
+        " sender, queue_id, smtp_code, smtp_enhanced_code, smtp_description, tpsp, tpsp_id, provider, "
+        "attempt);"
+        "CREATE INDEX events_message ON events (message_id); CREATE INDEX events_pending ON events (tpsp);"
+        "INSERT INTO events SELECT id, event_id, state, due_ms, leased_ms, tries, message_id, cs,"
+        " dropped_as_bounced, source, timestamp_ms, recipient, sender, queue_id, smtp_code, "
+        "smtp_enhanced_code,"
+        " smtp_description, tpsp, tpsp_id, provider, attempt FROM now; DROP TABLE now; PRAGMA user_version = "
+        "3";
+    ck_assert_int_eq(sqlite3_exec(store_handle(store), back, NULL, NULL, NULL), SQLITE_OK);
+    store_close(store);
+    ck_assert_msg(store_open(&store, directory, &error), "%s", error.text);
+    for (int i = 0; i < COUNT; i++) {
+        struct event event = make(i, CS_DELIVERED, "p"), found;
+        enum event_state state;
+        memcpy(event.message_id, ids[i], UUID_SIZE);
+        event_identify(&event, "");
+        ck_assert_int_eq(event_store_find_accepted(store, event.queue_id, event.message_id, event.recipient,
+                                                   &found, &state, &error),
+                         1);
+        ck_assert(event_store_add(store, &event, EVENT_PENDING, 0, &error));
+    }
+    ck_assert_int_eq(count(EVENT_PENDING), COUNT);
 }
 END_TEST
 
@@ -296,15 +476,23 @@ Suite *event_store_suite(void)
     tcase_add_test(tcase, an_event_comes_back_as_it_was_stored);
     tcase_add_test(tcase, only_the_same_delivery_counts_as_accepted);
     tcase_add_test(tcase, a_second_event_with_the_same_id_changes_nothing);
-    tcase_add_test(tcase, nobody_is_given_what_another_is_reporting);
+    tcase_add_test(tcase, what_is_due_is_read_in_its_order);
+    tcase_add_test(tcase, nobody_makes_due_what_its_writer_is_reporting);
     tcase_add_test(tcase, a_kept_event_is_due_again_and_counts_its_tries);
     tcase_add_test(tcase, a_clock_that_was_put_back_holds_nothing_up);
+    tcase_add_test(tcase, the_newest_do_not_wait_behind_a_backlog);
+    tcase_add_test(tcase, where_the_ends_meet_nothing_is_read_twice);
+    tcase_add_test(tcase, a_message_is_not_overtaken_by_its_own_newer_events);
+    tcase_add_test(tcase, each_event_of_a_backlog_comes_once_and_in_its_messages_order);
+    tcase_add_test(tcase, a_row_of_another_file_with_the_same_number_is_left_alone);
     tcase_add_test(tcase, what_is_settled_stays_settled);
     tcase_add_test(tcase, tpsps_with_pending_events_are_named_in_turn);
     tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
     tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);
+    tcase_add_test(tcase, a_sweep_gets_past_a_backlog);
     tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);
-    tcase_add_test(tcase, the_outbox_is_found_by_its_index);
+    tcase_add_test(tcase, what_is_asked_for_all_the_time_is_found_by_an_index);
+    tcase_add_test(tcase, events_of_an_older_file_are_found_again);
     suite_add_tcase(suite, tcase);
     return suite;
 }

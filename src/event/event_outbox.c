@@ -1,0 +1,199 @@
+#include "event/event_outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+#include "event/event_row.h"
+
+/* Nobody sets a time further away: an event that was is of a clock that has been put back since. */
+#define AWAY_MS (2 * 3600000LL)
+
+/* The row of an event, by number or else by its ids; parameters 1 and 2, 3. */
+#define ROW_OF_EVENT \
+    "id = ifnull(nullif(?1, 0), (SELECT id FROM events WHERE identity = ?2 AND event_id = ?3))"
+
+static void bind_row(sqlite3_stmt *statement, const struct event *event)
+{
+    sqlite3_bind_int64(statement, 1, event->row);
+    sqlite3_bind_int64(statement, 2, event_row_identity(event));
+    event_row_bind_text(statement, 3, event->event_id);
+}
+
+/* The file may have been replaced since the number was read: hence the id is compared as well. */
+bool event_store_settle(struct store *store, const struct event *event, enum event_state state,
+                        struct outcome *error_r)
+{
+    sqlite3_stmt *settle =
+        store_statement(store,
+                        "UPDATE events SET state = ?4, dropped_as_bounced = ?5 WHERE " ROW_OF_EVENT
+                        " AND event_id = ?3 AND state = 0",
+                        error_r);
+
+    if (settle == NULL)
+        return false;
+    bind_row(settle, event);
+    sqlite3_bind_int(settle, 4, (int)state);
+    sqlite3_bind_int(settle, 5, event->dropped_as_bounced);
+    bool well = store_run(store, settle, error_r);
+    sqlite3_clear_bindings(settle);
+    return well;
+}
+
+bool event_outbox_keep(struct store *store, const struct event *event, int64_t due_ms,
+                       struct outcome *error_r)
+{
+    sqlite3_stmt *keep = store_statement(store,
+                                         "UPDATE events SET leased_ms = 0, tries = tries + (?4 > 0),"
+                                         " due_ms = iif(?4 > 0, ?4, due_ms) WHERE " ROW_OF_EVENT
+                                         " AND event_id = ?3 AND state = 0",
+                                         error_r);
+
+    if (keep == NULL)
+        return false;
+    bind_row(keep, event);
+    sqlite3_bind_int64(keep, 4, due_ms);
+    bool well = store_run(store, keep, error_r);
+    sqlite3_clear_bindings(keep);
+    return well;
+}
+
+int event_outbox_tries(struct store *store, const struct event *event)
+{
+    struct outcome ignored;
+    sqlite3_stmt *query =
+        store_statement(store, "SELECT tries FROM events WHERE " ROW_OF_EVENT " AND event_id = ?3", &ignored);
+    int tries = 0;
+
+    if (query == NULL)
+        return 0;
+    bind_row(query, event);
+    if (store_step(store, query, &ignored) == 1)
+        tries = sqlite3_column_int(query, 0);
+    sqlite3_reset(query);
+    sqlite3_clear_bindings(query);
+    return tries;
+}
+
+int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r, struct outcome *error_r)
+{
+    sqlite3_stmt *next =
+        after == NULL
+            ? store_statement(store, "SELECT tpsp FROM events WHERE state = 0 ORDER BY tpsp LIMIT 1", error_r)
+            : store_statement(store,
+                              "SELECT tpsp FROM events WHERE state = 0 AND tpsp > ? ORDER BY tpsp LIMIT 1",
+                              error_r);
+
+    if (next == NULL)
+        return -1;
+    if (after != NULL)
+        event_row_bind_text(next, 1, after);
+    int row = store_step(store, next, error_r);
+    if (row == 1)
+        *tpsp_r = xstrdup((const char *)sqlite3_column_text(next, 0));
+    sqlite3_reset(next);
+    sqlite3_clear_bindings(next);
+    return row;
+}
+
+/* --- a batch ------------------------------------------------------------------------------------ */
+
+/* The oldest first: ?1 TPSP, ?2 now, ?3 further than anybody sets, ?4 how many. */
+#define OLDEST                                                                  \
+    "SELECT " EVENT_ROW_COLUMNS_ID " FROM events WHERE state = 0 AND tpsp = ?1" \
+    " AND (due_ms <= ?2 OR due_ms > ?3) ORDER BY due_ms, id LIMIT ?4"
+
+/*
+ * Of the ?4 newest those whose message has no older one, in order. The number is of those that are looked at: where many
+ * of them have to wait for older ones, the batch gets fewer new ones instead of the query becoming long.
+ */
+#define NEWEST                                                                              \
+    "SELECT " EVENT_ROW_COLUMNS_ID " FROM events AS new WHERE id IN"                        \
+    " (SELECT id FROM events WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"                \
+    "  ORDER BY due_ms DESC, id DESC LIMIT ?4) AND NOT EXISTS"                              \
+    " (SELECT 1 FROM events AS old WHERE old.identity BETWEEN new.identity >> 32 << 32"     \
+    "  AND new.identity | 4294967295 AND old.state = 0 AND old.message_id = new.message_id" \
+    "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms AND old.id < new.id)))"     \
+    " ORDER BY due_ms, id"
+
+static int read_events(struct store *store, const char *sql, const char *tpsp, int64_t now_ms, int limit,
+                       struct event *events_r, struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(store, sql, error_r);
+    int count = 0, row = -1;
+
+    if (select == NULL)
+        return -1;
+    event_row_bind_text(select, 1, tpsp);
+    sqlite3_bind_int64(select, 2, now_ms);
+    if (sqlite3_bind_parameter_count(select) > 2)
+        sqlite3_bind_int64(select, 3, now_ms + AWAY_MS);
+    sqlite3_bind_int(select, 4, limit);
+    while (count < limit && (row = store_step(store, select, error_r)) == 1)
+        event_row_read(select, &events_r[count++]);
+    sqlite3_reset(select);
+    sqlite3_clear_bindings(select);
+    return row < 0 ? -1 : count;
+}
+
+/* How many are due, counted up to limit; -1 with *error_r set. */
+static int count_due(struct store *store, const char *tpsp, int64_t now_ms, int limit,
+                     struct outcome *error_r)
+{
+    sqlite3_stmt *count =
+        store_statement(store,
+                        "SELECT count(*) FROM (SELECT 1 FROM events WHERE state = 0 AND tpsp = ?1"
+                        " AND due_ms <= ?2 LIMIT ?3)",
+                        error_r);
+
+    if (count == NULL)
+        return -1;
+    event_row_bind_text(count, 1, tpsp);
+    sqlite3_bind_int64(count, 2, now_ms);
+    sqlite3_bind_int(count, 3, limit);
+    int number = store_step(store, count, error_r) == 1 ? sqlite3_column_int(count, 0) : -1;
+    sqlite3_reset(count);
+    sqlite3_clear_bindings(count);
+    return number;
+}
+
+static bool is_among(const struct event *events, int count, int64_t row)
+{
+    while (count > 0 && events[count - 1].row != row)
+        count--;
+    return count > 0;
+}
+
+int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
+                      struct event *events_r, struct outcome *error_r)
+{
+    int due = count_due(store, tpsp, now_ms, limit, error_r);
+
+    if (due < 0)
+        return -1;
+    if (due < limit || limit < 2)
+        return read_events(store, OLDEST, tpsp, now_ms, limit, events_r, error_r);
+    AUTO_FREE struct event *newest = xcalloc((size_t)limit / 2, sizeof *newest);
+    int fresh = read_events(store, NEWEST, tpsp, fresh_ms, limit / 2, newest, error_r);
+    int oldest = fresh < 0 ? -1 : read_events(store, OLDEST, tpsp, now_ms, limit - fresh, events_r, error_r),
+        met = 0;
+    if (oldest < 0)
+        return -1;
+    while (met < fresh && is_among(events_r, oldest, newest[met].row)) /* both are in the same order */
+        met++;
+    memcpy(events_r + oldest, newest + met, (size_t)(fresh - met) * sizeof *newest);
+    return oldest + fresh - met;
+}
+
+bool event_outbox_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)
+{
+    sqlite3_stmt *make = store_statement(store,
+                                         "UPDATE events SET due_ms = ?1 WHERE state = 0 AND due_ms > ?1"
+                                         " AND leased_ms <= ?1",
+                                         error_r);
+
+    if (make == NULL)
+        return false;
+    sqlite3_bind_int64(make, 1, now_ms);
+    return store_run(store, make, error_r);
+}

@@ -1,0 +1,37 @@
+/*
+ * event_outbox: the pending rows of the events table. A part of event_report; nobody else includes it.
+ *
+ * Functions that write do so inside a transaction of the caller, or as one of their own with STORE_NORMAL. Two processes
+ * would be given the same events: event_report sees to it that one at a time asks.
+ */
+#ifndef SENDPOST_EVENT_OUTBOX_H
+#define SENDPOST_EVENT_OUTBOX_H
+
+#include "event/event_store.h"
+
+/* It stays pending: its writer is no longer at it; due_ms > 0: and it was tried alone, so it is due again then. */
+bool event_outbox_keep(struct store *store, const struct event *event, int64_t due_ms,
+                       struct outcome *error_r) __attribute__((nonnull));
+
+/* How often it was tried alone; 0 when it is not there. */
+int event_outbox_tries(struct store *store, const struct event *event) __attribute__((nonnull));
+
+/* The first TPSP name after this one, in byte order, that has pending events ("" is a name, too; NULL begins): 1 with
+ * *tpsp_r for the caller to free, 0 when there is none, -1 with *error_r set. */
+int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r, struct outcome *error_r)
+    __attribute__((nonnull(1, 3, 4)));
+
+/*
+ * Up to limit pending events of one TPSP that were due at now_ms, in the order in which they became so: the oldest. When
+ * there are more, half of them are instead the newest of those due at fresh_ms, so that what happens now does not wait
+ * behind a backlog; none of them whose message has an older pending event, so that a message's events stay in order. -1
+ * with *error_r set on failure.
+ */
+int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
+                      struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
+
+/* Make every pending event due at now_ms that its writer is not reporting just then. */
+bool event_outbox_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)
+    __attribute__((nonnull));
+
+#endif
