@@ -11,17 +11,26 @@
 struct config *config_load(const char *path, struct outcome *error_r)
 {
     struct config_reader reader;
-
-    if (!config_yaml_open(&reader, path, error_r))
-        return NULL;
     struct config *config = xcalloc(1, sizeof *config);
+    bool good = config_yaml_open(&reader, path, &config->sources, error_r);
+
     config->path = xstrdup(path);
-    if (!config_schema_read(&reader, config)) {
-        config_free(config);
-        config = NULL;
+    if (good) {
+        good = config_schema_read(&reader, config);
+        config_yaml_close(&reader);
     }
-    config_yaml_close(&reader);
-    return config;
+    if (good)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+bool config_is_current(const struct config *config)
+{
+    for (size_t i = 0; i < config->sources.count; i++)
+        if (!file_stamp_current(config->sources.items[i].path, &config->sources.items[i].stamp))
+            return false;
+    return true;
 }
 
 static void free_strings(struct config_strings *strings)
@@ -57,6 +66,9 @@ void config_free(struct config *config)
     }
     free(config->pools);
     secret_free(&config->api_key);
+    for (size_t i = 0; i < config->sources.count; i++)
+        free(config->sources.items[i].path);
+    free(config->sources.items);
     free(config->path);
     free(config->state_dir);
     free(config->endpoint);

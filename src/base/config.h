@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/file_stamp.h"
 #include "base/outcome.h"
 #include "base/provider_category.h"
 
@@ -81,8 +82,18 @@ struct config_pool {
     ptrdiff_t overflow; /* index into config.pools, or -1; chains have no cycle */
 };
 
+/* The files that were read, the secrets' among them. */
+struct config_sources {
+    struct config_source {
+        char *path;
+        struct file_stamp stamp;
+    } * items;
+    size_t count;
+};
+
 struct config {
     char *path; /* the file this came from */
+    struct config_sources sources;
     int64_t account_id;
     int64_t subaccount_id;
     char *state_dir;
@@ -149,6 +160,9 @@ struct config {
  */
 struct config *config_load(const char *path, struct outcome *error_r) __attribute__((nonnull));
 void config_free(struct config *config); /* NULL is fine */
+
+/* Whether every file it came from is still as it was. */
+bool config_is_current(const struct config *config) __attribute__((nonnull));
 
 /*
  * The pool for a nexthop: the pool of that name; when there is none and nexthop is the domain of recipient,

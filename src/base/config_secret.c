@@ -90,6 +90,7 @@ static bool read_secret_file(struct config_reader *reader, const struct config_p
                            (unsigned)status.st_mode & 07777, path);
     if (!read_all(file, text, sizeof text, &length))
         return config_fail(reader, place, node, "cannot read %s: %s", path, strerror(errno));
+    config_note_source(reader, path, &status);
     bool good = accept_secret(reader, place, node, path, text, length, secret_r);
     explicit_bzero(text, sizeof text);
     return good;

@@ -49,6 +49,15 @@ bool config_fail(struct config_reader *reader, const struct config_place *place,
 
 /* --- file and document ----------------------------------------------------------------------- */
 
+void config_note_source(struct config_reader *reader, const char *path, const struct stat *status)
+{
+    struct config_sources *sources = reader->sources;
+
+    sources->items = xrealloc(sources->items, (sources->count + 1) * sizeof *sources->items);
+    sources->items[sources->count++] =
+        (struct config_source){.path = xstrdup(path), .stamp = file_stamp_from(status)};
+}
+
 static bool read_file(struct config_reader *reader, char **text_r, size_t *length_r)
 {
     AUTO_CLOSE int file = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -72,6 +81,7 @@ static bool read_file(struct config_reader *reader, char **text_r, size_t *lengt
     if (status.st_size > CONFIG_FILE_MAX)
         return config_fail(reader, NULL, NULL, "is larger than 1 MB: this is no configuration file");
     reader->mode = status.st_mode & 07777;
+    config_note_source(reader, reader->path, &status);
 
     char *text = xmalloc(CONFIG_FILE_MAX + 1);
     while (length <= CONFIG_FILE_MAX) {
@@ -136,13 +146,14 @@ static bool parse(struct config_reader *reader, yaml_parser_t *parser)
     return good;
 }
 
-bool config_yaml_open(struct config_reader *reader, const char *path, struct outcome *error)
+bool config_yaml_open(struct config_reader *reader, const char *path, struct config_sources *sources,
+                      struct outcome *error)
 {
     yaml_parser_t parser;
     char *text = NULL;
     size_t length = 0;
 
-    *reader = (struct config_reader){.path = path, .error = error};
+    *reader = (struct config_reader){.path = path, .sources = sources, .error = error};
     if (!read_file(reader, &text, &length))
         return false;
     bool good = length > 0 || config_fail(reader, NULL, NULL, "is empty; start from config.yaml.example");

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <yaml.h>
 
+#include "base/config.h"
 #include "base/outcome.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
@@ -24,6 +25,7 @@
 
 struct config_reader {
     const char *path; /* as given; begins every message */
+    struct config_sources *sources;
     yaml_document_t document;
     struct outcome *error;
     unsigned mode;             /* permission bits of the file */
@@ -47,9 +49,13 @@ struct config_key {
     const char *needed; /* the key must be there; says what it is for */
 };
 
-/* Read and parse. A file that cannot be had, is no YAML or holds no mapping is an error. */
-bool config_yaml_open(struct config_reader *reader, const char *path, struct outcome *error)
+/* Note what was read, as the open file's status says. */
+void config_note_source(struct config_reader *reader, const char *path, const struct stat *status)
     __attribute__((nonnull));
+
+/* Read and parse; the file is noted in sources. A file that cannot be had, is no YAML or holds no mapping is an error. */
+bool config_yaml_open(struct config_reader *reader, const char *path, struct config_sources *sources,
+                      struct outcome *error) __attribute__((nonnull));
 /* Overwrites every scalar, since any may be a secret. Only after config_yaml_open() said true. */
 void config_yaml_close(struct config_reader *reader) __attribute__((nonnull));
 

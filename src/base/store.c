@@ -82,6 +82,16 @@ void store_close(struct store *store)
     free(store);
 }
 
+void store_rest(struct store *store)
+{
+    store_checkpoint(store, true);
+}
+
+bool store_renew(struct store *store, struct outcome *error_r)
+{
+    return store_stay_connected(store, error_r);
+}
+
 /* --- transactions ----------------------------------------------------------------------------- */
 
 static bool set_durability(struct store *store, bool durable, struct outcome *error_r)

@@ -37,6 +37,11 @@ bool store_open(struct store **store_r, const char *state_dir, struct outcome *e
     __attribute__((nonnull));
 void store_close(struct store *store); /* NULL is fine */
 
+/* For a process that goes from job to job. Between two: the checkpoint, if its turn is now. */
+void store_rest(struct store *store) __attribute__((nonnull));
+/* Before the next: from now on what is read, too, comes from the file that is there now. */
+bool store_renew(struct store *store, struct outcome *error_r) __attribute__((nonnull));
+
 /* Takes the write lock at once (BEGIN IMMEDIATE), waiting for other writers up to 30 seconds. Not nestable.
  * Reset a SELECT that is still open before: its snapshot may be too old to write on. */
 bool store_begin(struct store *store, enum store_durability durability, struct outcome *error_r)

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 
 #include "base/log.h"
@@ -54,21 +53,10 @@ static int finish_wrong(const char *what)
 static int run(const struct delivery_request *request)
 {
     static struct supervise_result result;
-    struct supervision supervision = {
-        .program = "sendpost-judge",
-        .deadline_s = DEADLINE_S,
-        .output_to_person = request->verbose && front_stderr_is_for_a_person(),
-        .child_stdout = request->dry_run ? memfd_create("dry-run", MFD_CLOEXEC) : -1,
-    };
-    char *frame;
+    struct supervision supervision = {.program = "sendpost-judge", .deadline_s = DEADLINE_S};
 
-    supervision.frame_length = request_encode(request, &frame);
-    if (supervision.frame_length == 0)
-        return finish_wrong("the arguments are larger than 64 KB");
-    supervision.frame = frame;
     log_open("bounce", false);
-    supervise(&supervision, &result);
-    free(frame);
+    front_supervise(&supervision, request, false, &result);
     if (result.status != EX_OK && result.status != EX_TEMPFAIL) { /* 69 would bounce the bounce */
         result.status = EX_TEMPFAIL;
         snprintf(result.text, sizeof result.text, "4.3.0 sendpost-judge gave an answer that makes no sense");
@@ -78,8 +66,7 @@ static int run(const struct delivery_request *request)
                  *request->queue_id ? request->queue_id : "NOQUEUE", request->recipient, result.text);
     if (!request->dry_run || result.status != EX_OK)
         front_finish(result.status, result.text);
-    if (supervision.child_stdout >= 0)
-        front_copy_to_stdout(supervision.child_stdout);
+    front_print(&supervision);
     return result.status;
 }
 

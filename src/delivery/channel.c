@@ -1,6 +1,7 @@
 #include "delivery/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/xalloc.h"
@@ -31,6 +32,13 @@ bool channel_receive(struct delivery_request *request_r, char **payload_r)
         return false;
     *payload_r = xmalloc(payload);
     return transfer(false, *payload_r, payload) && request_decode(*payload_r, payload, request_r);
+}
+
+bool channel_is_closed(void)
+{
+    struct pollfd channel = {.fd = REQUEST_DESCRIPTOR};
+
+    return poll(&channel, 1, 0) > 0;
 }
 
 void channel_send(const struct delivery_result *result)

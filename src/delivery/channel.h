@@ -10,6 +10,9 @@
 /* Strings of the request point into *payload_r, which the caller frees. False when there is no supervisor. */
 bool channel_receive(struct delivery_request *request_r, char **payload_r) __attribute__((nonnull));
 
+/* The supervisor is gone. */
+bool channel_is_closed(void);
+
 void channel_send(const struct delivery_result *result) __attribute__((nonnull));
 
 #endif

@@ -2,9 +2,14 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 void front_occupy_descriptors(void)
 {
@@ -28,7 +33,8 @@ const char *front_sender(char *argument)
     return strcmp(argument, "MAILER-DAEMON") == 0 ? "" : argument;
 }
 
-bool front_stderr_is_for_a_person(void)
+/* pipe(8) gives stdout and stderr the same pipe, which nothing but the status line may begin. */
+static bool stderr_is_for_a_person(void)
 {
     struct stat out, err;
 
@@ -36,13 +42,36 @@ bool front_stderr_is_for_a_person(void)
                                      (out.st_dev != err.st_dev || out.st_ino != err.st_ino));
 }
 
-void front_copy_to_stdout(int descriptor)
+void front_supervise(struct supervision *supervision, const struct delivery_request *request, bool shared,
+                     struct supervise_result *result_r)
+{
+    char *frame;
+
+    supervision->output_to_person = request->verbose && stderr_is_for_a_person();
+    supervision->child_stdout = request->dry_run ? memfd_create("dry-run", MFD_CLOEXEC) : -1;
+    supervision->config_path = shared && !request->dry_run && !request->verbose ? request->config_path : NULL;
+    supervision->frame_length = request_encode(request, &frame);
+    supervision->frame = frame;
+    if (supervision->frame_length > 0) {
+        supervise(supervision, result_r);
+    } else {
+        result_r->status = EX_TEMPFAIL;
+        snprintf(result_r->text, sizeof result_r->text,
+                 "4.3.5 the arguments are larger than 64 KB; see master.cf");
+        log_line(LOG_ERR, "%s", result_r->text);
+    }
+    free(frame);
+}
+
+void front_print(const struct supervision *supervision)
 {
     char bytes[65536];
     ssize_t got;
 
-    lseek(descriptor, 0, SEEK_SET);
-    while ((got = read(descriptor, bytes, sizeof bytes)) > 0)
+    if (supervision->child_stdout < 0)
+        return;
+    lseek(supervision->child_stdout, 0, SEEK_SET);
+    while ((got = read(supervision->child_stdout, bytes, sizeof bytes)) > 0)
         fwrite(bytes, 1, (size_t)got, stdout);
     fflush(stdout);
 }

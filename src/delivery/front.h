@@ -6,16 +6,24 @@
 
 #include <stdbool.h>
 
+#include "delivery/request.h"
+#include "delivery/supervise.h"
+
 /* Descriptors 0 to 2 are taken by something, or what we open next would be mistaken for them. */
 void front_occupy_descriptors(void);
 
 /* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. Changes argument. */
 const char *front_sender(char *argument) __attribute__((nonnull, returns_nonnull));
 
-/* pipe(8) gives stdout and stderr the same pipe, which nothing but the status line may begin. */
-bool front_stderr_is_for_a_person(void);
+/*
+ * Have supervision->program do what request asks (delivery/supervise.h); the rest of *supervision is filled here. shared: a process that is
+ * idle after a delivery may do it. What the program printed in a dry run waits in supervision->child_stdout.
+ */
+void front_supervise(struct supervision *supervision, const struct delivery_request *request, bool shared,
+                     struct supervise_result *result_r) __attribute__((nonnull));
 
-void front_copy_to_stdout(int descriptor);
+/* What the program printed in a dry run; nothing otherwise. */
+void front_print(const struct supervision *supervision) __attribute__((nonnull));
 
 /* The line for Postfix, and the status. */
 int front_finish(int status, const char *text) __attribute__((nonnull));

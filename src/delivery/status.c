@@ -46,18 +46,21 @@ void status_log(const struct status_facts *facts)
         [OUTCOME_DELIVERED] = "sent", [OUTCOME_DEFERRED] = "deferred", [OUTCOME_DROPPED] = "dropped"};
     const struct outcome *outcome = facts->outcome;
     const struct relay_result *relay = facts->relay;
-    char description[STATUS_TEXT_SIZE - 128];
+    char description[STATUS_TEXT_SIZE - 128], use[32] = "";
 
+    if (relay && relay->connection_use > 1) /* as smtp(8) says it */
+        snprintf(use, sizeof use, ", conn_use=%u", relay->connection_use);
     if (outcome->class == OUTCOME_DELIVERED)
         snprintf(description, sizeof description, "%d %s", outcome->smtp_code, outcome->text);
     else
         describe(facts, description, sizeof description);
-    log_line(outcome->class == OUTCOME_DELIVERED ? LOG_INFO : LOG_WARNING,
-             "%s: to=<%s>, from=<%s>, tpsp=%s, relay=%s, engine=%s, tls=%s, delay=%d.%02d, dsn=%s, uuid=%s, "
-             "status=%s (%s)",
-             *facts->queue_id ? facts->queue_id : "NOQUEUE", facts->recipient, facts->sender,
-             *facts->tpsp ? facts->tpsp : "none", relay && *relay->peer ? relay->peer : "none",
-             relay && *relay->engine ? relay->engine : "none", relay && *relay->tls ? relay->tls : "none",
-             (int)(facts->delay_ms / 1000), (int)(facts->delay_ms % 1000 / 10), outcome->enhanced,
-             facts->uuid, words[outcome->class], description);
+    log_line(
+        outcome->class == OUTCOME_DELIVERED ? LOG_INFO : LOG_WARNING,
+        "%s: to=<%s>, from=<%s>, tpsp=%s, relay=%s%s, engine=%s, tls=%s, delay=%d.%02d, dsn=%s, uuid=%s, "
+        "status=%s (%s)",
+        *facts->queue_id ? facts->queue_id : "NOQUEUE", facts->recipient, facts->sender,
+        *facts->tpsp ? facts->tpsp : "none", relay && *relay->peer ? relay->peer : "none", use,
+        relay && *relay->engine ? relay->engine : "none", relay && *relay->tls ? relay->tls : "none",
+        (int)(facts->delay_ms / 1000), (int)(facts->delay_ms % 1000 / 10), outcome->enhanced, facts->uuid,
+        words[outcome->class], description);
 }

@@ -1,12 +1,9 @@
 #include "delivery/supervise.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "delivery/child.h"
 #include "delivery/request.h"
 
 #define GRACE_MS 5000 /* the child ends itself at its deadline; this much later it is ended */
@@ -25,13 +23,9 @@
     200 /* a writer that dies takes its end of the pipe along; we hear of both within this time */
 #define OUTPUT_LINES_MAX 1000 /* of the child, into the log */
 
-extern char **environ;
-
 struct child {
     const struct supervision *supervision;
-    pid_t pid;
-    int channel; /* our end of the result socket */
-    int output;  /* our end of its stdout and stderr; -1 when it closed them */
+    struct child_process process; /* output is -1 when it closed it */
     int64_t start_ms, deadline_ms;
 
     pid_t origin;      /* our parent at the start */
@@ -67,69 +61,6 @@ static void result_defer(struct supervise_result *result_r, const char *format, 
     va_end(arguments);
 }
 
-/* --- starting the child ------------------------------------------------------------------------- */
-
-/* The child lies beside us, in the installed tree as in the build tree. */
-static void child_path(char *path_r, size_t size, const char *program)
-{
-    ssize_t length = readlink("/proc/self/exe", path_r, size - 1);
-
-    path_r[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(path_r, '/');
-    size_t room = slash == NULL ? 0 : size - (size_t)(slash + 1 - path_r);
-    if (room <= strlen(program))
-        snprintf(path_r, size, "%s/%s", PKGLIBEXECDIR, program);
-    else
-        snprintf(slash + 1, room, "%s", program);
-}
-
-static int spawn_child(struct child *child, const char *path)
-{
-    const struct supervision *supervision = child->supervision;
-    char *arguments[] = {(char *)(uintptr_t)supervision->program, NULL};
-    int channel[2], output[2];
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t signals;
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0 || pipe2(output, O_CLOEXEC) < 0)
-        return errno;
-    child->channel = channel[0];
-    child->output = output[0];
-
-    posix_spawn_file_actions_init(&actions);
-    int child_stdout = supervision->child_stdout >= 0 ? supervision->child_stdout : output[1];
-    posix_spawn_file_actions_adddup2(&actions, child_stdout, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, output[1], STDERR_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, channel[1], REQUEST_DESCRIPTOR);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&signals);
-    posix_spawnattr_setsigmask(&attributes, &signals);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(&child->pid, path, &actions, &attributes, arguments, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    close(channel[1]);
-    close(output[1]);
-    return error;
-}
-
-static void send_request(const struct child *child)
-{
-    const char *bytes = child->supervision->frame;
-    size_t left = child->supervision->frame_length;
-
-    while (left > 0) {
-        ssize_t sent = send(child->channel, bytes, left, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0)
-            return; /* it is dead already, which is seen when its answer is read */
-        bytes += sent;
-        left -= (size_t)sent;
-    }
-}
-
 /* --- what the child prints ------------------------------------------------------------------------ */
 
 static void output_line(struct child *child)
@@ -149,11 +80,11 @@ static void output_line(struct child *child)
 static void read_output(struct child *child)
 {
     char bytes[4096];
-    ssize_t got = read(child->output, bytes, sizeof bytes);
+    ssize_t got = read(child->process.output, bytes, sizeof bytes);
 
     if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
-        close(child->output);
-        child->output = -1;
+        close(child->process.output);
+        child->process.output = -1;
     }
     for (ssize_t i = 0; i < got; i++) {
         if (bytes[i] == '\n' || child->line_length == sizeof child->line - 1)
@@ -166,9 +97,9 @@ static void read_output(struct child *child)
 /* What is in the pipe by now; bounded, the writer may live. */
 static void drain_output(struct child *child)
 {
-    struct pollfd ready = {.fd = child->output, .events = POLLIN};
+    struct pollfd ready = {.fd = child->process.output, .events = POLLIN};
 
-    for (int i = 0; i < 64 && child->output >= 0 && poll(&ready, 1, 0) > 0; i++)
+    for (int i = 0; i < 64 && child->process.output >= 0 && poll(&ready, 1, 0) > 0; i++)
         read_output(child);
     output_line(child);
 }
@@ -207,7 +138,7 @@ static enum answer take_frame(struct child *child, struct supervise_result *resu
 
 static enum answer read_answer(struct child *child, struct supervise_result *result_r)
 {
-    ssize_t got = recv(child->channel, child->frame + child->frame_length,
+    ssize_t got = recv(child->process.channel, child->frame + child->frame_length,
                        sizeof child->frame - child->frame_length, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
@@ -222,22 +153,33 @@ static enum answer read_answer(struct child *child, struct supervise_result *res
 
 static void end_child(struct child *child)
 {
-    kill(child->pid, SIGKILL);
-    waitpid(child->pid, NULL, 0);
+    kill(child->process.pid, SIGKILL);
+    if (!child->process.adopted)
+        waitpid(child->process.pid, NULL, 0);
     drain_output(child);
+}
+
+/* Its exit status, once it has one; false when it goes on living, or is not ours to wait for. */
+static bool reap(const struct child *child, int *status_r)
+{
+    int64_t patience_ms = clock_monotonic_ms() + 2000;
+    pid_t reaped = 0;
+
+    while (!child->process.adopted && reaped == 0 && clock_monotonic_ms() < patience_ms) {
+        reaped = waitpid(child->process.pid, status_r, WNOHANG);
+        if (reaped == 0)
+            poll(NULL, 0, 1);
+    }
+    return reaped > 0;
 }
 
 /* The channel is closed without a result: the child died, or is about to. */
 static void describe_death(struct child *child, struct supervise_result *result_r)
 {
     const char *program = child->supervision->program;
-    int64_t patience_ms = clock_monotonic_ms() + 2000;
     int status = 0;
-    pid_t reaped;
 
-    while ((reaped = waitpid(child->pid, &status, WNOHANG)) == 0 && clock_monotonic_ms() < patience_ms)
-        poll(NULL, 0, 1);
-    if (reaped == 0) {
+    if (!reap(child, &status)) {
         end_child(child);
         result_defer(result_r, "%s closed its channel without a result and was ended", program);
         return;
@@ -272,8 +214,8 @@ static bool wait_for_child(const struct child *child, struct pollfd watched[3])
     struct timespec timeout = {.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
     sigset_t none;
 
-    watched[0] = (struct pollfd){.fd = child->channel, .events = POLLIN};
-    watched[1] = (struct pollfd){.fd = child->output, .events = POLLIN};
+    watched[0] = (struct pollfd){.fd = child->process.channel, .events = POLLIN};
+    watched[1] = (struct pollfd){.fd = child->process.output, .events = POLLIN};
     watched[2] = (struct pollfd){.fd = child->stdin_open ? STDIN_FILENO : -1}; /* POLLHUP alone */
     if (left_ms <= 0)
         return false;
@@ -351,13 +293,11 @@ void supervise(const struct supervision *supervision, struct supervise_result *r
     child.supervision = supervision;
     child.start_ms = clock_monotonic_ms();
     child.deadline_ms = child.start_ms + (int64_t)supervision->deadline_s * 1000 + GRACE_MS;
-    child_path(path, sizeof path, supervision->program);
     prepare_process(&child);
-    int error = spawn_child(&child, path);
+    int error = child_start(&child.process, supervision, path, sizeof path);
     if (error != 0) {
         result_defer(result_r, "cannot start %s: %s; install the package anew", path, strerror(error));
         return;
     }
-    send_request(&child);
     watch_child(&child, result_r);
 }

@@ -3,6 +3,8 @@
  * signal, missing library, deadline and nonsense all end in "75, 4.3.0". Needs the C library alone, so that there is
  * nothing in it that could fail to load.
  *
+ * A child that is idle after a delivery for somebody else will do as well (delivery/child.h).
+ *
  * The child gets our standard input, the request frame on descriptor REQUEST_DESCRIPTOR, and answers there with result frames
  * (delivery/request.h). What it, or a library in it, prints goes to the log, never to Postfix.
  *
@@ -21,9 +23,10 @@ struct supervision {
     const char *program; /* file name of the child, beside our own executable */
     const char *frame;   /* request, encoded */
     size_t frame_length;
-    int deadline_s;        /* until the child names another */
-    bool output_to_person; /* child's output to our stderr instead of the log: --verbose by hand */
-    int child_stdout;      /* descriptor for the child's standard output; -1: with its stderr */
+    const char *config_path; /* an idle child that has read this file may do it; NULL: a new one only */
+    int deadline_s;          /* until the child names another */
+    bool output_to_person;   /* child's output to our stderr instead of the log: --verbose by hand */
+    int child_stdout;        /* descriptor for the child's standard output; -1: with its stderr */
 };
 
 struct supervise_result {

@@ -1,8 +1,14 @@
 /*
- * sendpost-deliver: one delivery in a process of its own, started by sendpost-pipe and by nobody else. The request comes over
+ * sendpost-deliver: deliveries in a process of its own, started by sendpost-pipe and by nobody else. The request comes over
  * REQUEST_DESCRIPTOR, the message on standard input; the result goes back over REQUEST_DESCRIPTOR. What is printed here, or by any
  * library, ends in the log.
+ *
+ * After a delivery it stays a moment for the next one (delivery/rendezvous.h), as Postfix's own daemons do: libraries, configuration, store
+ * and the connections to TPSP and API are there already, which is most of what a delivery costs. One at a time; each finds its descriptors as if
+ * the process had been started for it.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +25,20 @@
 #include "base/xalloc.h"
 #include "delivery/channel.h"
 #include "delivery/deliver.h"
+#include "delivery/rendezvous.h"
 
 #define DRY_RUN_SPOOL "/tmp" /* a dry run leaves the state directory alone */
+#define IDLE_MS 2000 /* to stay for the next delivery; as long as smtp(8) keeps a connection for one */
+#define LIFE_MS \
+    60000 /* what is read or resolved once (CA files, /etc/resolv.conf, addresses) is never older */
+#define HANGING_S 30 /* past the deadline: then something does not obey it, and the process ends */
+
+struct deliverer {
+    struct deliver_context context;
+    uint64_t key; /* of those who may find this process */
+    bool may_stay;
+    int64_t end_of_life_ms;
+};
 
 static void result_from_error(struct delivery_result *result_r, const struct outcome *error,
                               char text_r[STATUS_TEXT_SIZE])
@@ -29,10 +47,28 @@ static void result_from_error(struct delivery_result *result_r, const struct out
     status_result(&(struct status_facts){.outcome = error}, result_r, text_r);
 }
 
-/* Everything between configuration and result. What it opens stays open: see main(). */
-static void run(struct deliver_context *context, const struct delivery_request *request,
+/* What a delivery needs of this process; it stays open for the next one, and until the end: see end(). */
+static bool open_context(struct deliver_context *context, struct outcome *error_r)
+{
+    const struct config *config = context->config;
+
+    if (context->reporter != NULL)
+        return store_renew(context->store, error_r);
+    if (!store_open(&context->store, config->state_dir, error_r) ||
+        !rate_table_open(&context->rates, config->state_dir, &rate_clock_system, error_r))
+        return false;
+    context->resolver = dns_open((const char *const *)config->dns.servers.items, config->dns.servers.count,
+                                 (int)config->dns.timeout_ms);
+    context->relay = relay_open(config->state_dir, context->resolver);
+    context->reporter = event_reporter_open(config, context->store);
+    return true;
+}
+
+/* Everything between configuration and result. */
+static void run(struct deliverer *deliverer, const struct delivery_request *request,
                 struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
 {
+    struct deliver_context *context = &deliverer->context;
     const struct config *config = context->config;
     struct outcome error;
     struct message *message = message_read(STDIN_FILENO, request->dry_run ? DRY_RUN_SPOOL : config->state_dir,
@@ -43,19 +79,105 @@ static void run(struct deliver_context *context, const struct delivery_request *
     } else if (request->dry_run) {
         deliver_dry_run(context, request, message, stdout, result_r, text_r);
         fflush(stdout);
-    } else if (!store_open(&context->store, config->state_dir, &error) ||
-               !rate_table_open(&context->rates, config->state_dir, &rate_clock_system, &error)) {
+    } else if (channel_is_closed()) {
+        /* What ended the supervisor may have ended the writer of the message first: who says that it is whole? */
+        outcome_local(&error, "4.3.0", "nobody waits for this delivery any more");
+        result_from_error(result_r, &error, text_r);
+    } else if (!open_context(context, &error)) {
         result_from_error(result_r, &error, text_r);
     } else {
         context->trace = request->verbose ? stderr : NULL;
-        context->resolver = dns_open((const char *const *)config->dns.servers.items,
-                                     config->dns.servers.count, (int)config->dns.timeout_ms);
-        context->relay = relay_open(config->state_dir, context->resolver);
-        context->reporter = event_reporter_open(config, context->store);
         event_reporter_trace(context->reporter, context->trace);
+        relay_keep_connections(context->relay, deliverer->may_stay ? IDLE_MS : 0);
         deliver(context, request, message, result_r, text_r);
     }
     message_free(message);
+}
+
+/* The first request says for whom this process is good. */
+static bool begin(struct deliverer *deliverer, const struct delivery_request *request,
+                  struct outcome *error_r)
+{
+    deliverer->may_stay = !request->verbose && !request->dry_run && *request->config_path == '/' &&
+                          rendezvous_key("/proc/self/exe", request->config_path, &deliverer->key);
+    deliverer->end_of_life_ms = clock_monotonic_ms() + LIFE_MS;
+    deliverer->context.config = config_load(request->config_path, error_r);
+    return deliverer->context.config != NULL;
+}
+
+static void serve(struct deliverer *deliverer, const struct delivery_request *request)
+{
+    struct deliver_context *context = &deliverer->context;
+    static char text[STATUS_TEXT_SIZE];
+    int64_t start_ms = clock_monotonic_ms();
+    struct delivery_result result;
+    struct outcome error;
+
+    if (context->config == NULL && !begin(deliverer, request, &error)) {
+        result_from_error(&result, &error, text);
+    } else if (*request->uuid != '\0' && !uuid_valid(request->uuid, strlen(request->uuid))) {
+        outcome_local(&error, "4.3.5", "--uuid %s is no UUID", request->uuid);
+        result_from_error(&result, &error, text);
+    } else {
+        int64_t timeout_ms = context->config->delivery_timeout_ms;
+        alarm((unsigned)(timeout_ms / 1000) + HANGING_S);
+        context->deadline_ms = start_ms + timeout_ms;
+        channel_send(&(struct delivery_result){.deadline_s = (int)(timeout_ms / 1000)});
+        run(deliverer, request, &result, text);
+    }
+    /* trouble of our own, 4.3.0 and 4.3.5, may be this process's: a new one starts afresh */
+    deliverer->may_stay = deliverer->may_stay && strncmp(result.text, "4.3.", 4) != 0;
+    channel_send(&result);
+    alarm(0);
+}
+
+/* --- from one delivery to the next ---------------------------------------------------------------- */
+
+/* Nothing of the last delivery is held on to: neither its message nor those who wait for the end of its output. */
+static bool let_go(void)
+{
+    AUTO_CLOSE int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    fflush(stderr);
+    return nowhere >= 0 && dup2(nowhere, STDIN_FILENO) >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0 &&
+           dup2(nowhere, STDERR_FILENO) >= 0 && dup2(nowhere, REQUEST_DESCRIPTOR) >= 0;
+}
+
+static bool take(const struct rendezvous_visit *visit)
+{
+    bool well = dup2(visit->input, STDIN_FILENO) >= 0 && dup2(visit->output, STDOUT_FILENO) >= 0 &&
+                dup2(visit->output, STDERR_FILENO) >= 0 && dup2(visit->channel, REQUEST_DESCRIPTOR) >= 0;
+
+    close(visit->input);
+    close(visit->output);
+    close(visit->channel);
+    return well;
+}
+
+static bool fit(void *argument)
+{
+    const struct deliverer *deliverer = argument;
+
+    signal(SIGTERM, SIG_IGN);
+    return config_is_current(deliverer->context.config);
+}
+
+/* False: nobody needs this process any more. */
+static bool wait_for_next(struct deliverer *deliverer)
+{
+    int64_t until_ms = clock_monotonic_ms() + IDLE_MS;
+    struct rendezvous_visit visit;
+
+    if (until_ms > deliverer->end_of_life_ms)
+        return false;
+    setsid(); /* Postfix ends a delivery by its process group */
+    if (!let_go())
+        return false;
+    store_rest(deliverer->context.store);
+    signal(SIGTERM, SIG_DFL); /* nothing is under way */
+    bool found = rendezvous_await(deliverer->key, until_ms, fit, deliverer, &visit) && take(&visit);
+    signal(SIGTERM, SIG_IGN);
+    return found;
 }
 
 /*
@@ -72,20 +194,19 @@ static void end(struct deliver_context *context)
     store_close(context->store);
     config_free((struct config *)(uintptr_t)context->config);
 #else
-    store_close(context->store); /* its turn at the checkpoint may be now */
+    if (context->relay != NULL)
+        relay_keep_connections(context->relay,
+                               0); /* the server hears that we go, and how to resume is kept */
+    store_close(context->store);   /* its turn at the checkpoint may be now */
     _exit(EX_OK);
 #endif
 }
 
 int main(void)
 {
-    static char text[STATUS_TEXT_SIZE];
-    struct deliver_context context = {0};
+    static struct deliverer deliverer;
     struct delivery_request request;
-    struct delivery_result result;
-    struct outcome error;
-    AUTO_FREE char *payload = NULL;
-    int64_t start_ms = clock_monotonic_ms();
+    char *payload = NULL;
 
     prctl(PR_SET_DUMPABLE,
           0); /* no core file, no ptrace by peers of the same user: there are passwords in here */
@@ -97,19 +218,12 @@ int main(void)
         return EX_USAGE;
     }
     log_open("pipe", false);
-    context.config = config_load(request.config_path, &error);
-    if (context.config == NULL) {
-        result_from_error(&result, &error, text);
-    } else if (*request.uuid != '\0' && !uuid_valid(request.uuid, strlen(request.uuid))) {
-        outcome_local(&error, "4.3.5", "--uuid %s is no UUID", request.uuid);
-        result_from_error(&result, &error, text);
-    } else {
-        int64_t timeout_ms = context.config->delivery_timeout_ms;
-        context.deadline_ms = start_ms + timeout_ms;
-        channel_send(&(struct delivery_result){.deadline_s = (int)(timeout_ms / 1000)});
-        run(&context, &request, &result, text);
-    }
-    channel_send(&result);
-    end(&context);
+    do {
+        serve(&deliverer, &request);
+        free(payload);
+        payload = NULL;
+    } while (deliverer.may_stay && wait_for_next(&deliverer) && channel_receive(&request, &payload));
+    free(payload);
+    end(&deliverer.context);
     return EX_OK;
 }

@@ -6,7 +6,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 
 #include "base/log.h"
@@ -54,24 +53,12 @@ static int finish_wrong(const char *what)
 static int run(const struct delivery_request *request)
 {
     static struct supervise_result result;
-    struct supervision supervision = {
-        .program = "sendpost-deliver",
-        .deadline_s = DEADLINE_S,
-        .output_to_person = request->verbose && front_stderr_is_for_a_person(),
-        .child_stdout = request->dry_run ? memfd_create("dry-run", MFD_CLOEXEC) : -1,
-    };
-    char *frame;
+    struct supervision supervision = {.program = "sendpost-deliver", .deadline_s = DEADLINE_S};
 
-    supervision.frame_length = request_encode(request, &frame);
-    if (supervision.frame_length == 0)
-        return finish_wrong("the arguments are larger than 64 KB");
-    supervision.frame = frame;
     log_open("pipe", false);
-    supervise(&supervision, &result);
-    free(frame);
+    front_supervise(&supervision, request, true, &result);
     front_finish(result.status, result.text);
-    if (supervision.child_stdout >= 0)
-        front_copy_to_stdout(supervision.child_stdout); /* behind the status line, which comes first always */
+    front_print(&supervision); /* behind the status line, which comes first always */
     return result.status;
 }
 

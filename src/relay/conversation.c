@@ -77,12 +77,12 @@ static enum conversation_next on_hello(struct conversation *conversation)
 {
     const struct wire *wire = conversation->wire;
     const struct wire_capabilities *offered = &wire->capabilities;
+    const char *login = wire->authenticated ? NULL : wire->mechanism;
     char reply[256];
 
     snprintf(reply, sizeof reply, "250-wire\r\n%s%s%s%s%s%s250 HELP\r\n", offered->size ? "250-SIZE\r\n" : "",
              offered->eight_bit_mime ? "250-8BITMIME\r\n" : "", offered->smtputf8 ? "250-SMTPUTF8\r\n" : "",
-             wire->mechanism != NULL ? "250-AUTH " : "", wire->mechanism != NULL ? wire->mechanism : "",
-             wire->mechanism != NULL ? "\r\n" : "");
+             login != NULL ? "250-AUTH " : "", login != NULL ? login : "", login != NULL ? "\r\n" : "");
     tell_engine(conversation, reply);
     return CONVERSATION_GO_ON;
 }
@@ -118,7 +118,7 @@ static enum conversation_next on_auth(struct conversation *conversation)
     char shown[64];
 
     wire_stage_begin(wire, RELAY_AUTH);
-    if (wire->mechanism == NULL || conversation->authenticated)
+    if (wire->mechanism == NULL || wire->authenticated)
         return conversation_engine_trouble(conversation, "wants to log in where it should not");
     snprintf(shown, sizeof shown, "AUTH %s ***", wire->mechanism);
     for (int round = 0; round < AUTH_ROUNDS_MAX; round++) {
@@ -132,7 +132,7 @@ static enum conversation_next on_auth(struct conversation *conversation)
     }
     if (reply->code != 235)
         return conversation_refused(wire);
-    conversation->authenticated = true;
+    wire->authenticated = true;
     wire_stage_done(wire, reply->code, reply->text);
     conversation_tell_code(conversation, reply->code);
     return CONVERSATION_GO_ON;
@@ -162,7 +162,7 @@ static enum conversation_next on_mail(struct conversation *conversation)
     char *line = conversation->line;
 
     wire_stage_begin(wire, RELAY_MAIL);
-    if (wire->mechanism != NULL && !conversation->authenticated)
+    if (wire->mechanism != NULL && !wire->authenticated)
         return conversation_engine_trouble(
             conversation, "went on without the login (is its plug-in for AUTH %s installed?)",
             wire->mechanism);
@@ -266,7 +266,7 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
         struct engine_job job;
     } work = {.engine = engine,
               .job = {.request = wire->request,
-                      .mechanism = wire->mechanism,
+                      .mechanism = wire->authenticated ? NULL : wire->mechanism,
                       .eight_bit = wire->request->message->eight_bit && wire->capabilities.eight_bit_mime}};
     enum conversation_next next;
     sigset_t all, before;

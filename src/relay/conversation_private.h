@@ -14,7 +14,7 @@ struct conversation {
     struct wire *wire;
     const struct engine *engine;
     struct transport local; /* our end of the local stream */
-    bool authenticated, mail_accepted, rcpt_accepted;
+    bool mail_accepted, rcpt_accepted;
     bool answered; /* the engine was told the final reply */
     size_t length;
     char line[WIRE_LINE_MAX + 1]; /* the engine's command with its CRLF, NUL-terminated */

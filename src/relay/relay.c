@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/sigpipe.h"
 #include "base/tls.h"
 #include "base/xalloc.h"
@@ -12,9 +13,18 @@
 #include "relay/engine.h"
 #include "relay/wire.h"
 
+/* A connection between two deliveries. */
+struct kept {
+    struct kept *next;
+    struct wire *wire;
+    int64_t since_ms;
+};
+
 struct relay_session {
     struct dns_resolver *resolver;
     struct tls_contexts *tls;
+    int64_t idle_ms; /* to keep a connection for; 0: none is kept */
+    struct kept *kept;
 };
 
 const char *relay_stage_name(enum relay_stage stage)
@@ -41,6 +51,7 @@ void relay_close(struct relay_session *session)
 {
     if (session == NULL)
         return;
+    relay_keep_connections(session, 0);
     tls_contexts_free(session->tls);
     free(session);
 }
@@ -81,24 +92,120 @@ static bool can_take_addresses(struct wire *wire)
     return wire_stage_failed(wire);
 }
 
-static enum conversation_end attempt(struct relay_session *session, const struct relay_request *request,
-                                     const struct engine *engine, struct relay_result *result_r)
-{
-    enum conversation_end end = CONVERSATION_OVER;
-    AUTO_FREE struct wire *wire = xmalloc(sizeof *wire);
+/* --- connections that are kept ------------------------------------------------------------------- */
 
-    wire_init(wire, request, session->tls, session->resolver);
-    if (wire_open(wire) && can_take_addresses(wire)) {
-        result_r->engine = engine->name;
-        end = conversation_run(wire, engine);
-    }
+static void discard(struct wire *wire)
+{
     wire_close(wire);
+    free(wire);
+}
+
+/* The wire that was kept for this TPSP, if there is one; it is nobody's but the caller's now. */
+static struct wire *take_kept(struct relay_session *session, const struct config_tpsp *tpsp)
+{
+    for (struct kept **link = &session->kept; *link != NULL; link = &(*link)->next) {
+        struct kept *kept = *link;
+        struct wire *wire = kept->wire;
+
+        if (wire->tpsp != tpsp)
+            continue;
+        bool fresh = clock_monotonic_ms() - kept->since_ms <= session->idle_ms;
+        *link = kept->next;
+        free(kept);
+        if (fresh)
+            return wire;
+        discard(wire);
+        return NULL;
+    }
+    return NULL;
+}
+
+static void keep_or_close(struct relay_session *session, struct wire *wire)
+{
+    if (session->idle_ms == 0 || !wire_can_stay(wire)) {
+        discard(wire);
+        return;
+    }
+    wire_rest(wire);
+    struct kept *kept = xmalloc(sizeof *kept);
+    *kept = (struct kept){.next = session->kept, .wire = wire, .since_ms = clock_monotonic_ms()};
+    session->kept = kept;
+}
+
+void relay_keep_connections(struct relay_session *session, int64_t idle_ms)
+{
+    struct sigpipe_guard guard;
+
+    session->idle_ms = idle_ms;
+    sigpipe_hold(&guard);
+    while (idle_ms == 0 && session->kept != NULL) {
+        struct kept *kept = session->kept;
+        session->kept = kept->next;
+        discard(kept->wire);
+        free(kept);
+    }
+    sigpipe_release(&guard);
+}
+
+/* --- one delivery ------------------------------------------------------------------------------------ */
+
+enum attempt_end {
+    ATTEMPT_OVER,
+    ATTEMPT_ENGINE_FAILED, /* nothing was delivered, another engine may do better */
+    ATTEMPT_STALE,         /* the kept connection was not good any more; nothing was delivered */
+};
+
+/*
+ * Before the content is sent, a connection that was kept never decides against a message: the trouble, or the refusal, may be
+ * of a session that grew too old or too long. So it is asked again over a new one.
+ */
+static bool is_stale(const struct wire *wire)
+{
+    return wire->stage == RELAY_MAIL ||
+           (wire->stage == RELAY_RCPT &&
+            (wire->outcome.class == OUTCOME_DROPPED || wire->outcome.cause == CAUSE_HOST));
+}
+
+static enum attempt_end attempt(struct relay_session *session, const struct relay_request *request,
+                                const struct engine *engine, struct wire *kept, struct relay_result *result_r)
+{
+    enum attempt_end end = ATTEMPT_OVER;
+    struct wire *wire = kept;
+
+    if (wire == NULL) {
+        wire = xmalloc(sizeof *wire);
+        wire_init(wire, request, session->tls, session->resolver);
+    }
+    bool open = kept != NULL ? wire_resume(wire, request) : wire_open(wire);
+    if (open && can_take_addresses(wire)) {
+        result_r->engine = engine->name;
+        if (conversation_run(wire, engine) == CONVERSATION_ENGINE_FAILED)
+            end = ATTEMPT_ENGINE_FAILED;
+    }
+    if (kept != NULL && end == ATTEMPT_OVER && is_stale(wire))
+        end = ATTEMPT_STALE;
     result_r->outcome = wire->outcome;
     result_r->stage = wire->stage;
     result_r->contacted |= wire->contacted;
+    result_r->connection_use = wire->served + 1;
     memcpy(result_r->peer, wire->peer, sizeof result_r->peer);
     memcpy(result_r->tls, wire->tls_text, sizeof result_r->tls);
+    keep_or_close(session, wire);
     return end;
+}
+
+/* Over the connection that is kept, if there is one, else over a new one. */
+static enum attempt_end attempt_anyhow(struct relay_session *session, const struct relay_request *request,
+                                       const struct engine *engine, struct relay_result *result_r)
+{
+    struct wire *kept = take_kept(session, request->tpsp);
+
+    if (kept != NULL) {
+        enum attempt_end end = attempt(session, request, engine, kept, result_r);
+        if (end != ATTEMPT_STALE)
+            return end;
+    }
+    return attempt(session, request, engine, NULL, result_r);
 }
 
 void relay_send(struct relay_session *session, const struct relay_request *request,
@@ -114,7 +221,7 @@ void relay_send(struct relay_session *session, const struct relay_request *reque
     sigpipe_hold(&guard);
     engine = engine_choose(request->tpsp->engine, engine_needs(request));
     /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may try */
-    if (attempt(session, request, engine, result_r) == CONVERSATION_ENGINE_FAILED && engine != &engine_curl)
-        attempt(session, request, &engine_curl, result_r);
+    if (attempt_anyhow(session, request, engine, result_r) == ATTEMPT_ENGINE_FAILED && engine != &engine_curl)
+        attempt_anyhow(session, request, &engine_curl, result_r);
     sigpipe_release(&guard);
 }

@@ -76,11 +76,12 @@ struct relay_request {
 
 struct relay_result {
     struct outcome outcome;
-    enum relay_stage stage; /* where it ended */
-    const char *engine;     /* "libesmtp", "libcurl", "" when none was reached; constant string */
-    bool contacted;         /* a TCP connection was made: a rate slot was used */
-    char peer[160];         /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
-    char tls[96];           /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
+    enum relay_stage stage;  /* where it ended */
+    const char *engine;      /* "libesmtp", "libcurl", "" when none was reached; constant string */
+    bool contacted;          /* there was a TCP connection: a rate slot was used */
+    unsigned connection_use; /* which delivery of its connection it was, from 1 */
+    char peer[160];          /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
+    char tls[96];            /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
 };
 
 struct relay_session;
@@ -90,6 +91,12 @@ struct relay_session;
 struct relay_session *relay_open(const char *state_dir, struct dns_resolver *resolver)
     __attribute__((returns_nonnull, nonnull(2)));
 void relay_close(struct relay_session *session); /* NULL is fine */
+
+/*
+ * Keep the connection of a delivery for the next one to the same TPSP, logged in as it is, for idle_ms at most; 0: keep none, and end those
+ * that are kept. A new session keeps none. Belongs to processes that deliver again soon.
+ */
+void relay_keep_connections(struct relay_session *session, int64_t idle_ms) __attribute__((nonnull));
 
 /* Always fills *result_r. Never blocks beyond request->deadline_ms. */
 void relay_send(struct relay_session *session, const struct relay_request *request,

@@ -10,6 +10,8 @@
 #include "relay/judge.h"
 
 #define QUIT_PATIENCE_MS 3000
+#define RSET_PATIENCE_MS 5000 /* a server that hesitates so long is asked over a new connection */
+#define SERVED_MAX 100        /* many servers end a session after so many messages, or sooner */
 
 void wire_init(struct wire *wire, const struct relay_request *request, struct tls_contexts *tls,
                struct dns_resolver *resolver)
@@ -185,6 +187,43 @@ bool wire_command(struct wire *wire, const char *line, size_t length, const char
     if (status != TRANSPORT_OK)
         return wire_interrupted(wire, status);
     return wire_await_reply(wire);
+}
+
+/* --- one delivery after the other --------------------------------------------------------------- */
+
+bool wire_can_stay(const struct wire *wire)
+{
+    const struct transport *transport = &wire->transport;
+
+    return wire->usable && wire->stage >= RELAY_MAIL && wire->stage <= RELAY_DATA &&
+           wire->parser.reply.code != 421 && transport->in_start == transport->in_end &&
+           wire->served < SERVED_MAX;
+}
+
+/* RFC 5321 section 4.1.1.5. It also tells whether the server is still there. */
+bool wire_resume(struct wire *wire, const struct relay_request *request)
+{
+    enum transport_status status;
+    enum reply_progress progress;
+
+    wire->request = request;
+    wire->served++;
+    outcome_local(&wire->outcome, "4.3.0", "the delivery was not attempted");
+    wire_stage_begin(wire, RELAY_MAIL);
+    wire->stage_deadline_ms = clock_monotonic_ms() + RSET_PATIENCE_MS;
+    wire_trace(wire, 'C', "RSET", 4);
+    reply_start(&wire->parser);
+    wire->usable = !transport_has_input(&wire->transport) && /* or it said 421, or closed */
+                   wire_write(wire, "RSET\r\n", 6) == TRANSPORT_OK &&
+                   wire_read_reply(wire, &status, &progress) && wire->parser.reply.code == 250;
+    return wire->usable;
+}
+
+void wire_rest(struct wire *wire)
+{
+    static const struct relay_request nobody;
+
+    wire->request = &nobody;
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */

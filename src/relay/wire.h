@@ -3,7 +3,7 @@
  * capabilities, and then passes commands one at a time, each with its deadline, keeping the server's own words
  * as the record by which a delivery is judged.
  *
- * A wire is good for one session and belongs to one thread. Whatever fails, wire.outcome says what, and wire.stage
+ * A wire is good for one session, in which one delivery may follow another, and belongs to one thread. Whatever fails, wire.outcome says what, and wire.stage
  * where; nothing else needs to be asked.
  */
 #ifndef SENDPOST_RELAY_WIRE_H
@@ -43,8 +43,10 @@ struct wire {
     struct wire_capabilities capabilities;
     void (*line_seen)(void *context, size_t index, const char *text, size_t length); /* of the next reply */
     const char *mechanism; /* the login to make: "PLAIN", "LOGIN", "XOAUTH2"; NULL: none */
+    bool authenticated;    /* it is made */
     bool contacted;        /* a TCP connection was made */
     bool usable;           /* in step with the server: the next command can be sent */
+    unsigned served;       /* deliveries before this one */
     enum relay_stage stage;
     int64_t stage_started_us;
     int64_t stage_deadline_ms;
@@ -58,6 +60,18 @@ void wire_init(struct wire *wire, const struct relay_request *request, struct tl
 
 /* From resolving to the capabilities, under TLS where wanted, and the choice of the login. */
 bool wire_open(struct wire *wire) __attribute__((nonnull));
+
+/*
+ * Whether the session is at a point from which another delivery can begin: the last one got as far as MAIL, the server is in step,
+ * has not said that it closes, and has not had enough of us.
+ */
+bool wire_can_stay(const struct wire *wire) __attribute__((nonnull));
+
+/* The request may go; the wire can be resumed or closed. */
+void wire_rest(struct wire *wire) __attribute__((nonnull));
+
+/* Begin another delivery to the same TPSP: RSET. False: the session is over, and nothing of the delivery was begun. */
+bool wire_resume(struct wire *wire, const struct relay_request *request) __attribute__((nonnull));
 
 /* QUIT where the session is in step (its reply is awaited only for an observer), keep the TLS session, close. */
 void wire_close(struct wire *wire) __attribute__((nonnull));

@@ -7,7 +7,7 @@ import pytest
 from event_api import EventApi
 from private_postfix import PrivatePostfix
 from sendpost import SECRET_KEY, Sendpost, build_directory
-from support import remove, scratch, wait_for
+from support import remove, scratch
 from tls_ca import CertificateAuthority
 from tpsp import Tpsp
 
@@ -59,7 +59,7 @@ def front(session_front):
     postfix, installation = session_front
     yield postfix
     postfix.delete_queue()
-    wait_for(lambda: not installation.leftovers(), lambda: f"the end of {installation.leftovers()}", timeout=90)
+    installation.wait_settled()
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@
     with ScriptedTpsp(security="starttls", chain=certificate, key=key, dot=stall) as server: ...
 
 Stages: connect (in place of the greeting), ehlo, starttls, tls_ehlo (the EHLO under TLS), auth (the AUTH command), mail,
-rcpt, data, content (as soon as content arrives), dot (behind the final dot), quit. An action is a reply (text without line
+rcpt, data, content (as soon as content arrives), dot (behind the final dot), rset, quit. An action is a reply (text without line
 end, or a list of lines that is sent as a multi-line reply), raw bytes, or a function that is called with the
 connection and may do anything: see stall, stop_reading, forge, reset, hang_up, drip(), flood(), and the methods of Connection.
-What happened is in server.connections, the messages that were accepted in server.messages.
+What happened is in server.connections, the (MAIL, RCPT) lines of each transaction in server.transactions, the messages that were
+accepted in server.messages.
 """
 import base64
 import select
@@ -28,6 +29,7 @@ DEFAULTS = {
     "data": "354 End data with <CR><LF>.<CR><LF>",
     "content": None,
     "dot": "250 2.0.0 Ok: queued as SCRIPTED",
+    "rset": "250 2.0.0 Ok",
     "quit": "221 2.0.0 Bye",
 }
 
@@ -211,16 +213,19 @@ class Connection:
             self.act("mail")
         elif verb == b"RCPT":
             self.recipient = line
+            self.server.transactions.append((self.sender, line))
             self.act("rcpt")
         elif verb == b"DATA":
             action = self.act("data")
             if isinstance(action, str) and action.startswith("354"):
                 self.take_content()
+        elif verb == b"RSET":
+            self.act("rset")
         elif verb == b"QUIT":
             self.act("quit")
             raise Ended
         else:
-            self.reply("250 2.0.0 Ok" if verb in (b"NOOP", b"RSET") else "500 5.5.2 unknown")
+            self.reply("250 2.0.0 Ok" if verb == b"NOOP" else "500 5.5.2 unknown")
 
     def capabilities(self, verb):
         if verb == b"HELO":
@@ -296,7 +301,7 @@ class ScriptedTpsp:
         self.script = {**DEFAULTS, **script}
         self.security, self.chain, self.key, self.tls = security, chain, key, tls
         self.auth, self.credentials, self.offers, self.tickets = auth, credentials, offers, tickets
-        self.connections, self.messages = [], []
+        self.connections, self.transactions, self.messages = [], [], []
         self.ending = threading.Event()
         self.context = None
         self.listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
-from support import TOP, processes, remove, scratch
+from support import TOP, end_process, open_files, processes, remove, scratch, wait_for
 
 USER = "nobody"  # exists everywhere; an installation has "sendpost"
 PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge", "sendpostctl")
@@ -36,6 +36,9 @@ class Sendpost:
         self.config, self.log_path = self.top / "config.yaml", self.top / "sendpost.log"
         self.own_state = state_dir is None
         self.state = Path(state_dir or self.top / "state")
+        # what a sanitizer finds at the end of a process that stays, nobody reads but us
+        self.sanitizers = {f"{name}_OPTIONS": f"log_path={self.top}/sanitizer" for name in ("ASAN", "UBSAN")}
+        self.give(self.top, 0o755)
         self.renew()
 
     def renew(self):
@@ -104,7 +107,8 @@ class Sendpost:
         """What goes into main.cf: the fragment, a route for everything, and a log without a syslog daemon."""
         fragment = (TOP / "postfix-conf/main.cf").read_text()
         return (fragment + "default_transport = sendpost:default\nmaximal_queue_lifetime = 1d\nbounce_queue_lifetime = 1d\n"
-                f"export_environment = TZ MAIL_CONFIG LANG SENDPOST_LOG_FILE={self.log_path}\n" + extra)
+                f"export_environment = TZ MAIL_CONFIG LANG SENDPOST_LOG_FILE={self.log_path} "
+                f"{' '.join('='.join(pair) for pair in self.sanitizers.items())}\n" + extra)
 
     def master_cf(self, maxproc=None, options=""):
         """The fragment for master.cf, with the paths and the user of this installation."""
@@ -120,7 +124,7 @@ class Sendpost:
 
     def run(self, *arguments, message=b"", program=None, timeout=120, environment=None, **options):
         """Run sendpost-pipe as pipe(8) would: as the user of the transport, with hardly any environment."""
-        env = {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(self.log_path), **(environment or {})}
+        env = {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(self.log_path), **self.sanitizers, **(environment or {})}
         return subprocess.run([str(program or self.program), "-c", str(self.config), *map(str, arguments)], input=message,
                               capture_output=True, timeout=timeout, check=False, env=env, cwd="/", user=self.uid,
                               group=self.gid, extra_groups=[], **options)
@@ -148,8 +152,28 @@ class Sendpost:
                 if program.startswith(str(self.libexec)) or str(self.libexec).encode() in b" ".join(arguments[:2])
                 and arguments[0] != b"pipe"]
 
+    def idle(self):
+        """Deliverers that wait for a next delivery: process id and the name of the socket they listen on."""
+        waiting = []
+        for line in Path("/proc/net/unix").read_text().splitlines():
+            fields = line.split()
+            if len(fields) == 8 and fields[7].startswith("@postfix-sendpost/") and fields[3] == "00010000":  # it listens
+                waiting += [(pid, fields[7]) for pid in self.leftovers() if f"socket:[{fields[6]}]" in open_files(pid)]
+        return waiting
+
+    def wait_idle(self, count=1):
+        return wait_for(lambda: len(found := self.idle()) == count and found, lambda: f"{count} idle deliverers, not {self.idle()}")
+
+    def wait_settled(self):
+        """Nothing is under way any more; what is idle may stay."""
+        wait_for(lambda: {pid for pid, _ in self.idle()} >= set(self.leftovers()), lambda: f"the end of {self.leftovers()}", timeout=90)
+
     def close(self):
+        for pid in self.leftovers():
+            end_process(pid)
+        reports = [path.read_text(errors="replace") for path in self.top.glob("sanitizer.*")]
         remove(self.top)
+        assert not reports, "\n".join(reports)
 
     def __enter__(self):
         return self

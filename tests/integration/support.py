@@ -81,6 +81,17 @@ def alive(pid):
         return False
 
 
+def open_files(pid):
+    """What the descriptors of a process name."""
+    names = []
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            names.append(os.readlink(entry))
+    except OSError:
+        pass  # it ended, or closed one meanwhile
+    return names
+
+
 def end_process(pid, patience=10.0):
     """SIGTERM, and SIGKILL for what does not listen."""
     for number in (signal.SIGTERM, signal.SIGKILL):

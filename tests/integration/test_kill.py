@@ -65,7 +65,7 @@ def test_killed_at_any_instant_nothing_is_lost_and_nothing_on_record_is_sent_aga
     wait_for(keep_killing, lambda: f"{KILLS} kills; {dict(killer.killed)}", timeout=180, interval=0)
     assert killer.killed["sendpost-pipe"] and killer.killed["sendpost-delive"]
     front.wait_empty(timeout=120)
-    wait_for(lambda: not sendpost.leftovers(), "the end of the last delivery")
+    sendpost.wait_settled()
 
     assert front.lines("", "status=bounced") == bounced_before
     copies = defaultdict(list)

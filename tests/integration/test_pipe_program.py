@@ -12,7 +12,6 @@ import pytest
 from event_api import Answer
 from scripted_tpsp import ScriptedTpsp, drip, flood, hang_up, reset, stall
 from sendpost import SECRET_KEY, Sendpost
-from support import wait_for
 from tpsp import PASSWORD, USERNAME
 
 MESSAGE = b"From: sender@example.org\r\nTo: user@example.com\r\nDate: Mon, 23 Nov 2026 06:00:00 +0000\r\n" \
@@ -24,7 +23,7 @@ ENVELOPE = ("-f", "sender@example.org", "--", "user@example.com")
 def pipe():
     with Sendpost() as installation:
         yield installation
-        wait_for(lambda: not installation.leftovers(), lambda: f"the end of {installation.leftovers()}", timeout=30)
+        installation.wait_settled()
 
 
 def scripted(server, **settings):

@@ -44,7 +44,7 @@ def test_each_step_is_waited_for_and_the_last_one_bounces_with_our_words(front, 
         (line,) = bounced
         assert "dsn=5.4.7" in line
         assert re.search(r"given up after 3 attempts since \S+; the last: 451 4.2.2 mailbox asleep", line), line
-        asked = [connection for connection in tpsp.connections if b"<user@" in (connection.recipient or b"")]
+        asked = [recipient for _, recipient in tpsp.transactions if b"<user@" in recipient]
         assert len(asked) == 3  # too early contacts nobody
         front.wait_gone(queue_id)
         assert [(event["cs"], event["attempt"]) for event in sendpost.events()

@@ -1,0 +1,447 @@
+"""Deliverers that stay for a moment after a delivery: what they save, when they must not be used, and that whatever happens to
+them costs no message."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from plain_relay import MESSAGE, entry, send
+from scripted_tpsp import ScriptedTpsp, hang_up, reset, stall
+from sendpost import SECRET_KEY, Sendpost
+from support import alive, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming the user of the transport needs root")
+
+
+@pytest.fixture
+def site():
+    with Sendpost() as installation:
+        yield installation
+
+
+def deliverers(site):
+    """The process that served each delivery, in order."""
+    return re.findall(r"postfix-sendpost/pipe\[(\d+)\]: NOQUEUE: to=", site.log())
+
+
+def send_well(site, *arguments):
+    status, text = send(site, *arguments)
+    assert status == 0, text
+    return text
+
+
+# --- what is saved ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("engine", ["libesmtp", "libcurl"])
+def test_the_next_delivery_takes_process_connection_and_login_over(site, ca, engine):
+    certificate, key = ca.issue("localhost")
+    with ScriptedTpsp(host="127.0.0.1", security="starttls", chain=certificate, key=key, credentials=("me", "secret")) as server:
+        site.configure([entry(server, host="localhost", security="starttls", auth="auto", username="me", password="secret",
+                              engine=engine, tls_ca_path=str(ca.hashed))])
+        for number in range(3):
+            send_well(site, f"user{number}@example.com")
+        assert len(set(deliverers(site))) == 1
+        assert [recipient for _, recipient in server.transactions] == [b"RCPT TO:<user%d@example.com>" % number for number in range(3)]
+        assert len(server.messages) == 3 and len({re.search(rb"Message-UUID: (\S+)", message)[1] for message in server.messages}) == 3
+        (connection,) = server.connections
+        assert [command.split(" ")[0] for command in connection.commands].count("AUTH") == 1
+        assert connection.commands.count("RSET") == 2
+        assert re.findall(r"relay=[^,]*, (conn_use=\d+, )?engine", site.log()) == ["", "conn_use=2, ", "conn_use=3, "]
+
+
+def test_the_connection_to_the_api_stays_open(site, api, ca):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)], endpoint=api.url, ca=ca)
+        for number in range(3):
+            send_well(site, f"user{number}@example.com")
+        assert len(api.wait_events(3)) == 3
+        assert len({request.connection for request in api.requests[-3:]}) == 1
+
+
+def test_it_leaves_when_nobody_comes_and_says_goodbye(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=30)
+        wait_for(lambda: server.connections[0].commands[-1] == "QUIT", "QUIT")
+
+
+def test_a_hundred_at_once_are_served_and_few_stay(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        with ThreadPoolExecutor(100) as pool:
+            list(pool.map(lambda number: send_well(site, f"user{number}@example.com"), range(300)))
+        assert sorted(recipient for _, recipient in server.transactions) == \
+            sorted(b"RCPT TO:<user%d@example.com>" % number for number in range(300))
+        assert len(server.messages) == 300 and len(site.events()) == 300
+        assert len(site.idle()) <= 64
+
+
+def test_memory_does_not_grow_from_delivery_to_delivery(site, api, ca):
+    def memory(pid):
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1])
+
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)], endpoint=api.url, ca=ca)
+        sizes = {}
+        for number in range(300):
+            send_well(site, f"user{number}@example.com")
+            if number % 50 == 49:
+                ((pid, _),) = site.wait_idle()
+                sizes.setdefault(pid, []).append(memory(pid))
+        for grown in sizes.values():
+            assert max(grown) - grown[0] < 512, sizes
+
+
+# --- whom it serves -----------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_configuration_is_used_at_once(site):
+    with ScriptedTpsp() as one, ScriptedTpsp() as other:
+        site.configure([entry(one)])
+        send_well(site)
+        site.configure([entry(other)])
+        send_well(site)
+        assert (len(one.messages), len(other.messages)) == (1, 1)
+
+
+def test_a_changed_password_is_used_at_once(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server, auth="plain", auth_without_tls=True, username="me",
+                              password_file=site.secret_file("password", "before"))])
+        send_well(site)
+        site.secret_file("password", "after")
+        send_well(site)
+        assert [connection.login[2] for connection in server.connections] == ["before", "after"]
+
+
+def test_an_upgraded_program_is_used_at_once(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        site.replace("sendpost-deliver", "#!/bin/sh\nexit 127\n")
+        status, text = send(site)
+        assert status == 75 and "sendpost-deliver cannot be started" in text
+
+
+def test_another_environment_finds_another_deliverer(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        for zone in ("UTC", "UTC", "Asia/Tokyo"):
+            done = site.run("-f", "sender@example.com", "user@example.com", message=MESSAGE, environment={"TZ": zone})
+            assert done.returncode == 0
+        first, second, third = deliverers(site)
+        assert first == second != third
+
+
+def test_a_person_with_verbose_gets_a_process_of_his_own(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        done = site.run("-v", "-f", "sender@example.com", "user@example.com", message=MESSAGE)
+        assert done.returncode == 0 and b"EHLO" in done.stderr
+        first, second = deliverers(site)
+        assert first != second and len(site.wait_idle()) == 1
+
+
+def test_a_deleted_store_is_noticed_before_the_next_delivery(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        for file in site.state.glob("state.db*"):
+            file.unlink()
+        send_well(site, "second@example.com")
+        assert len(set(deliverers(site))) == 1
+        assert [event["recipient"] for event in site.events()] == ["second@example.com"]
+
+
+def test_trouble_of_our_own_ends_the_process(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        status, text = send(site, "user@example.com", "-u", "no-uuid")
+        assert (status, text[:6]) == (75, "4.3.5 ")
+        wait_for(lambda: not alive(pid), "the end of the deliverer")
+        send_well(site)
+
+
+# --- a connection that was kept -----------------------------------------------------------------------------------------------
+
+
+def named(value):
+    return getattr(value, "__name__", value)
+
+
+def later(connection, action, well):
+    """Do this on a connection that has carried a message already."""
+    if not connection.dot_seen:
+        connection.reply(well)
+    elif isinstance(action, str):
+        connection.reply(action)
+    else:
+        action(connection)
+
+
+@pytest.mark.parametrize("action", ["421 4.7.0 too many messages in this session", "450 4.7.1 slow down", "550 5.7.1 enough of you",
+                                    "503 5.5.1 nested MAIL", hang_up, reset], ids=named)
+@pytest.mark.parametrize("stage, well", [("mail", "250 2.1.0 Ok"), ("rset", "250 2.0.0 Ok")])
+def test_a_server_that_has_enough_of_a_connection_is_asked_over_a_new_one(site, stage, well, action):
+    with ScriptedTpsp(**{stage: lambda connection: later(connection, action, well)}) as server:
+        site.configure([entry(server)])
+        for number in range(3):
+            send_well(site, f"user{number}@example.com")
+        assert len(server.messages) == 3 and len(server.connections) == 3
+
+
+@pytest.mark.parametrize("action", ["421 4.7.0 too many recipients in this session", "550 5.7.1 enough of you", hang_up], ids=named)
+def test_a_kept_connection_never_drops_a_message_at_rcpt(site, action):
+    with ScriptedTpsp(rcpt=lambda connection: later(connection, action, "250 2.1.5 Ok")) as server:
+        site.configure([entry(server)])
+        for number in range(3):
+            send_well(site, f"user{number}@example.com")
+        assert len(server.messages) == 3
+
+
+def test_what_a_new_connection_refuses_is_refused(site):
+    with ScriptedTpsp(rcpt=lambda connection: connection.reply(
+            "550 5.1.1 no such user" if b"nobody" in connection.recipient else "250 2.1.5 Ok")) as server:
+        site.configure([entry(server)])
+        send_well(site)
+        assert send(site, "nobody@example.com")[0] == 69
+        send_well(site, "next@example.com")
+        assert len(server.messages) == 2
+        assert [connection.commands.count("RSET") for connection in server.connections] == [1, 1]
+
+
+def test_a_server_that_closes_meanwhile_is_connected_anew(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        site.wait_idle()
+        server.connections[0].close()
+        send_well(site)
+        assert len(server.messages) == len(server.connections) == 2
+
+
+def test_a_server_that_says_nothing_to_rset_is_left_in_time(site):
+    with ScriptedTpsp(rset=stall) as server:
+        site.configure([entry(server)])
+        send_well(site)
+        send_well(site)
+        assert len(server.messages) == len(server.connections) == 2
+
+
+def test_a_forged_reply_in_an_idle_connection_is_no_success(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        site.wait_idle()
+        server.connections[0].send(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 Ok: queued as LIE\r\n")
+        assert "LIE" not in send_well(site)
+        assert len(server.messages) == len(server.connections) == 2
+
+
+# --- what may happen to it ----------------------------------------------------------------------------------------------
+
+
+def test_killed_while_idle_it_is_replaced(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        os.kill(pid, signal.SIGKILL)
+        send_well(site)
+        assert len(server.messages) == 2
+
+
+def test_ended_while_idle_it_goes_at_once(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=1.5)
+
+
+def test_stopped_while_idle_it_is_passed_over(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            send_well(site)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert len(set(deliverers(site))) == len(server.messages) == 2
+
+
+def test_killed_in_a_delivery_for_a_second_supervisor_it_defers(site):
+    def kill(connection):
+        connection.reply("250 2.1.5 Ok")
+        for pid, program in ((pid, os.readlink(f"/proc/{pid}/exe")) for pid in site.leftovers()):
+            if b"second" in connection.recipient and program.endswith("sendpost-deliver"):
+                os.kill(pid, signal.SIGKILL)
+
+    with ScriptedTpsp(rcpt=kill) as server:
+        site.configure([entry(server)])
+        send_well(site)
+        site.wait_idle()
+        status, text = send(site, "second@example.com")
+        assert status == 75 and text.startswith("4.3.0 sendpost-deliver closed its channel without a result")
+        assert len(server.messages) == 1
+
+
+def test_a_second_supervisor_ends_it_at_the_deadline(site):
+    with ScriptedTpsp(dot=lambda connection: stall(connection) if b"second" in connection.recipient else connection.reply("250 Ok")) as server:
+        site.configure([entry(server)], delivery_timeout="8s", report={"timeout": "2s"})
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        status, text = send(site, "second@example.com")
+        assert status == 75 and "may have been accepted" in text
+        assert deliverers(site) == [str(pid)] * 2
+
+
+def test_the_second_supervisor_killed_the_delivery_ends_well(site):
+    """Postfix comes again, and finds on record that the message is through."""
+    def kill(connection):
+        for pid in site.leftovers():
+            if os.readlink(f"/proc/{pid}/exe").endswith("sendpost-pipe"):
+                os.kill(pid, signal.SIGKILL)
+        connection.reply("250 2.0.0 Ok: queued as SCRIPTED")
+
+    with ScriptedTpsp(dot=lambda connection: kill(connection) if b"second" in connection.recipient else connection.reply("250 Ok")) as server:
+        site.configure([entry(server)])
+        send_well(site)
+        site.wait_idle()
+        assert send(site, "second@example.com", "-q", "4bSecond")[0] == -signal.SIGKILL
+        wait_for(lambda: len(site.events()) == 2, "the record of the acceptance")
+        send_well(site, "second@example.com", "-q", "4bSecond")
+        assert len(server.transactions) == 2
+
+
+def test_a_writer_that_dies_with_the_supervisor_sends_no_half_message(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        supervisor = subprocess.Popen([str(site.program), "-c", str(site.config), "-f", "sender@example.com", "second@example.com"],
+                                      stdin=subprocess.PIPE, user=site.uid, group=site.gid, extra_groups=[], cwd="/",
+                                      env={"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(site.log_path)})
+        supervisor.stdin.write(MESSAGE[:30])
+        supervisor.stdin.flush()
+        wait_for(lambda: not site.idle(), "the deliverer's turn")
+        supervisor.kill()
+        supervisor.wait()
+        supervisor.stdin.close()
+        wait_for(lambda: not alive(pid), "the end of the deliverer")
+        assert len(server.messages) == 1 and len(site.events()) == 1
+
+
+# --- strangers ------------------------------------------------------------------------------------------------------------
+
+
+def as_stranger(script, *arguments):
+    """A Python program of another user."""
+    return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], user=65533, group=65533, extra_groups=[],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def test_another_users_socket_with_the_right_name_gets_nothing(site):
+    squat = """
+import socket, sys
+sockets = []
+for slot in range(64):
+    one = socket.socket(socket.AF_UNIX)
+    one.bind("\\0" + sys.argv[1] + "/" + str(slot))
+    one.listen(5)
+    sockets.append(one)
+print("ready", flush=True)
+import select
+while True:
+    for one in select.select(sockets, [], [])[0]:
+        client, _ = one.accept()
+        try:
+            client.send(b"R")
+            print(client.recv(100), flush=True)
+        except OSError as error:
+            print(error, flush=True)
+"""
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, name),) = site.wait_idle()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not site.idle(), "the end of the idle deliverer")
+        stranger = as_stranger(squat, name[1:].rsplit("/", 1)[0])
+        try:
+            assert stranger.stdout.readline() == "ready\n"
+            send_well(site)
+        finally:
+            stranger.kill()
+        said = stranger.stdout.read().splitlines()
+        assert said and not any("b'H" in line for line in said), said
+        assert len(server.messages) == 2
+
+
+def test_another_user_who_calls_gets_nothing(site):
+    call = """
+import socket, sys
+one = socket.socket(socket.AF_UNIX)
+one.connect("\\0" + sys.argv[1])
+try:
+    print(one.recv(10))
+except OSError as error:
+    print("reset")
+"""
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, name),) = site.wait_idle()
+        assert as_stranger(call, name[1:]).stdout.read() in ("b''\n", "reset\n")
+        site.wait_idle()
+        send_well(site)
+        assert deliverers(site) == [str(pid)] * 2
+
+
+def test_nonsense_from_our_own_user_does_no_harm(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        for nonsense in (b"", b"H", b"X" * 1000):
+            send_well(site)
+            ((_, name),) = site.wait_idle()
+            caller = socket.socket(socket.AF_UNIX)
+            os.seteuid(site.uid)
+            try:
+                caller.connect("\0" + name[1:])
+            finally:
+                os.seteuid(0)
+            assert caller.recv(1) == b"R"
+            caller.send(nonsense)
+            caller.close()
+            site.wait_idle()
+            send_well(site)
+        assert len(server.messages) == 6
+
+
+def test_no_secret_can_be_had_of_it(site, api, ca):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server, auth="plain", auth_without_tls=True, username="me", password="very-secret")],
+                       endpoint=api.url, ca=ca)
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        with open(f"/proc/{pid}/environ", "rb") as environment, open(f"/proc/{pid}/cmdline", "rb") as arguments:
+            seen = environment.read() + arguments.read()
+        assert b"very-secret" not in seen and SECRET_KEY.encode() not in seen
+        peek = subprocess.run(["cat", f"/proc/{pid}/mem"], user=site.uid, capture_output=True, check=False)
+        assert peek.returncode != 0  # not even for another process of the same user
