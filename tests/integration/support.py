@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("SENDPOST_TEST_CACHE", "/var/cache/postfix-sendpost-test"))  # see tools/deps
 
 
 def wait_for(condition, what, timeout=60.0, interval=0.02):

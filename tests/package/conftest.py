@@ -40,7 +40,7 @@ def base_tree(builds):
     if shutil.which("mmdebstrap") is None:
         pytest.skip("mmdebstrap is not installed; run tools/deps package")
     depends = run("dpkg-deb", "-f", builds.deb, "Depends").stdout
-    return base(["postfix", *sorted({re.split(r"[ |(]", name.strip())[0] for name in depends.split(",")})])
+    return base(["postfix", "rsyslog", "systemd", *sorted({re.split(r"[ |(]", name.strip())[0] for name in depends.split(",")})])
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def package(request, builds, base_tree, tpsp):
         yield request.param(builds, system)
 
 
-def configure(tree, tpsp, api, ca):
+def configure(tree, tpsp, api, ca, **settings):
     """As a postmaster would: secrets in files of their own, and a configuration that names them."""
     shutil.rmtree(tree.path("/etc/ssl/test-ca"), ignore_errors=True)
     shutil.copytree(ca.hashed, tree.path("/etc/ssl/test-ca"), symlinks=True)
@@ -89,7 +89,7 @@ def configure(tree, tpsp, api, ca):
         "retry": {"schedule": ["1s"] * 200},
         "tpsps": [{"name": "primary", "id": 12, "host": "localhost", "port": tpsp.port, "username": USERNAME,
                    "password-file": "/etc/postfix-sendpost/primary.password", "max-rate-per-hour": 0,
-                   "tls-ca-path": "/etc/ssl/test-ca"}]})}
+                   "tls-ca-path": "/etc/ssl/test-ca"}], **settings})}
     for name, text in files.items():
         path = tree.path(f"/etc/postfix-sendpost/{name}")
         path.write_text(text + "\n")

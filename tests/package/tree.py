@@ -1,5 +1,6 @@
 """A Debian system of its own in a directory, with Postfix, in which packages are installed: its own root, processes and
-mounts, so that whatever it starts ends with it; the loopback network is shared. No service manager runs in it.
+mounts, so that whatever it starts ends with it; the loopback network is shared. No service manager runs in a Tree; a
+booted.BootedTree has systemd.
 
 The tree as debootstrap would make it is kept in CACHE (SENDPOST_TEST_CACHE, else /var/cache/postfix-sendpost-test).
 """
@@ -10,9 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from support import alive, remove, run, scratch, wait_for
+from support import CACHE, alive, remove, run, scratch, wait_for
 
-CACHE = Path(os.environ.get("SENDPOST_TEST_CACHE", "/var/cache/postfix-sendpost-test"))
 AGE_MAX = 7 * 24 * 3600
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 SETTINGS = """\
@@ -50,26 +50,38 @@ class Tree:
         self.top = scratch("sptree-")
         run("tar", "-C", self.top, "--numeric-owner", "-xf", tarball)
         (self.top / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        self.process = self.start()
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        self.init = wait_for(lambda: children.read_text().split(), "the tree's first process")[0]
+        try:
+            wait_for(self.is_up, "the tree")
+        except TimeoutError:
+            self.close()
+            raise
+
+    def start(self):
         policy = self.top / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--root", str(self.top), "sh", "-c",
              "mount -t proc proc /proc && exec sleep infinity"], env=ENVIRONMENT,
             cwd="/", stderr=subprocess.DEVNULL)
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        self.init = wait_for(lambda: children.read_text().split(), "the tree's first process")[0]
-        wait_for((self.top / "proc").is_dir, "the tree")
-        wait_for(lambda: self.call("test", "-e", "/proc/self/exe").returncode == 0, "/proc in the tree")
+
+    def is_up(self):
+        return self.call("test", "-e", "/proc/self/exe").returncode == 0
+
+    def close(self):
+        self.process.kill()  # and with it all others
+        self.process.wait()
+        wait_for(lambda: not alive(int(self.init)), "the end of the tree's processes")
+        remove(self.top)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.kill()  # and with it all others
-        self.process.wait()
-        wait_for(lambda: not alive(int(self.init)), "the end of the tree's processes")
-        remove(self.top)
+        self.close()
 
     def call(self, *command, **options):
         return subprocess.run(["nsenter", "--target", self.init, "--mount", "--pid", "--root", "--wd", "--",
@@ -95,10 +107,13 @@ class Tree:
 
     # --- Postfix ----------------------------------------------------------------------------------------------------
 
-    def start_postfix(self):
-        self.path("/etc/postfix/main.cf").write_text(SETTINGS)
+    def configure_postfix(self, settings):
+        self.path("/etc/postfix/main.cf").write_text(settings)
         self.run("postconf", "-F", "*/*/chroot = n")
         self.run("postconf", "-MX", "smtp/inet")
+
+    def start_postfix(self):
+        self.configure_postfix(SETTINGS)
         self.run("postfix", "start")
 
     def log(self):
