@@ -164,6 +164,10 @@ static void find_advice(struct connectivity *test, const struct config_tpsp *tps
 {
     enum relay_stage stage = test->result.stage;
 
+    if (test->result.outcome.smtp_code == 530 && stage > RELAY_AUTH) { /* RFC 4954: authentication required */
+        test->advice = "The server wants a login first: set username and password-file.";
+        return;
+    }
     for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++)
         if (advice[i].stage == stage &&
             (advice[i].error == NULL || strcmp(advice[i].error, test->error) == 0) &&

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from desk import Desk
 from event_api import EventApi
 from private_postfix import PrivatePostfix
 from sendpost import SECRET_KEY, Sendpost, build_directory
@@ -75,3 +76,10 @@ def api(ca):
     with EventApi(ca, key=SECRET_KEY) as server:
         yield server
         assert not server.problems
+
+
+@pytest.fixture
+def desk(ca):
+    made = Desk(ca)
+    yield made
+    remove(made.top)

@@ -1,55 +1,11 @@
 """sendpostctl test: the same words for the same trouble, each step shown; real servers where there are some."""
-import json
-import subprocess
-
 import pytest
 
+from desk import expect, stages
 from scripted_tpsp import ScriptedTpsp, reset, stall
-from sendpost import build_directory
 from support import free_port, remove, scratch
 from tls_ca import CertificateAuthority
-from tpsp import PASSWORD, USERNAME, Tpsp
-
-CTL = build_directory() / "sendpostctl"
-
-
-class Desk:
-    """A configuration with one TPSP, and sendpostctl test on it."""
-
-    def __init__(self, ca):
-        self.top, self.ca = scratch("spct-"), ca
-
-    def run(self, *arguments, password=PASSWORD, **settings):
-        (self.top / "password").write_text(password + "\n")
-        (self.top / "password").chmod(0o600)
-        tpsp = {"name": "primary", "host": "localhost", "tls-ca-path": str(self.ca.hashed), "connect-timeout": "2s",
-                "command-timeout": "2s", "username": USERNAME, "password-file": str(self.top / "password")}
-        tpsp.update({key.replace("_", "-"): value for key, value in settings.items()})
-        tree = {"account-id": 1, "subaccount-id": 2, "state-dir": str(self.top), "endpoint": "none", "tpsps": [tpsp]}
-        (self.top / "config.yaml").write_text(json.dumps(tree))
-        done = subprocess.run([str(CTL), "-c", str(self.top / "config.yaml"), "test", *arguments], capture_output=True, text=True,
-                              check=False, timeout=60)
-        assert password not in done.stdout + done.stderr
-        return done
-
-    def test(self, *arguments, **settings):
-        done = self.run("--json", *arguments, **settings)
-        (result,) = json.loads(done.stdout)
-        assert done.returncode == (0 if result["ok"] else 1)
-        assert result["tpsp"] == "primary"
-        return result
-
-
-@pytest.fixture
-def desk(ca):
-    made = Desk(ca)
-    yield made
-    remove(made.top)
-
-
-def stages(result):
-    return [step["stage"] for step in result["steps"]]
-
+from tpsp import USERNAME, Tpsp
 
 # --- what works ------------------------------------------------------------------------------------------------
 
@@ -92,15 +48,6 @@ def test_verbose_shows_the_dialogue_without_the_password(desk, tpsp):
 
 
 # --- what does not: each class of failure under its name --------------------------------------------------------
-
-
-def expect(result, error, stage, advice, code=None):
-    assert not result["ok"]
-    assert (result["error"], result["stage"]) == (error, stage), result
-    assert advice in result["advice"], result
-    assert result.get("smtp_code") == code
-    assert result["steps"][-1]["stage"] in (stage, "quit")
-    assert [step["ok"] for step in result["steps"] if step["stage"] == stage][-1] is False
 
 
 def test_nobody_listens(desk):

@@ -1,0 +1,47 @@
+"""sendpostctl test, on a configuration with one TPSP."""
+import json
+import subprocess
+
+from sendpost import build_directory
+from support import scratch
+from tpsp import PASSWORD, USERNAME
+
+CTL = build_directory() / "sendpostctl"
+
+
+class Desk:
+    def __init__(self, ca):
+        self.top, self.ca = scratch("spct-"), ca
+
+    def run(self, *arguments, password=PASSWORD, **settings):
+        (self.top / "password").write_text(password + "\n")
+        (self.top / "password").chmod(0o600)
+        tpsp = {"name": "primary", "host": "localhost", "tls-ca-path": str(self.ca.hashed), "connect-timeout": "2s",
+                "command-timeout": "2s", "username": USERNAME, "password-file": str(self.top / "password")}
+        tpsp.update({key.replace("_", "-"): value for key, value in settings.items()})
+        tree = {"account-id": 1, "subaccount-id": 2, "state-dir": str(self.top), "endpoint": "none", "tpsps": [tpsp]}
+        (self.top / "config.yaml").write_text(json.dumps(tree))
+        done = subprocess.run([str(CTL), "-c", str(self.top / "config.yaml"), "test", *arguments], capture_output=True, text=True,
+                              check=False, timeout=60)
+        assert password not in done.stdout + done.stderr
+        return done
+
+    def test(self, *arguments, **settings):
+        done = self.run("--json", *arguments, **settings)
+        (result,) = json.loads(done.stdout)
+        assert done.returncode == (0 if result["ok"] else 1)
+        assert result["tpsp"] == "primary"
+        return result
+
+
+def stages(result):
+    return [step["stage"] for step in result["steps"]]
+
+
+def expect(result, error, stage, advice, code=None):
+    assert not result["ok"]
+    assert (result["error"], result["stage"]) == (error, stage), result
+    assert advice in result["advice"], result
+    assert result.get("smtp_code") == code
+    assert result["steps"][-1]["stage"] in (stage, "quit")
+    assert [step["ok"] for step in result["steps"] if step["stage"] == stage][-1] is False
