@@ -16,7 +16,7 @@
 
 /*
  * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than CHECKPOINT_PAGES; a process
- * that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_MOST on. Only one does at a time, the others
+ * that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_OPEN on, because each checkpoint waits for the disk. Only one does at a time, the others
  * pass by.
  *
  * The bound is low because a process that opens the file when nobody else has it open reads the whole WAL, and the WAL
@@ -25,6 +25,7 @@
  */
 #define CHECKPOINT_PAGES 250
 #define CHECKPOINT_PAGES_MOST 1000
+#define CHECKPOINT_PAGES_OPEN 4000
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
@@ -69,7 +70,7 @@ void store_checkpoint(struct store *store, bool closing)
     sqlite3 *database = store->current->database;
     int pages = 0, done = 0;
 
-    if (store->wal_pages < (closing ? CHECKPOINT_PAGES : CHECKPOINT_PAGES_MOST))
+    if (store->wal_pages < (closing ? CHECKPOINT_PAGES : CHECKPOINT_PAGES_OPEN))
         return;
     store->busy_wait_ms = 0;
     if (sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &done) == SQLITE_OK) {

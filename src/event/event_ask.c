@@ -9,6 +9,7 @@
 
 #define BODY_BEGIN "{\"events\":["
 #define BODY_END "]}"
+#define USUAL_SIZE 768 /* of one event */
 
 /* How long "this endpoint refuses the word dropped" is believed before the word is tried again. */
 #define DROPPED_MEMORY_MS (7 * 86400000LL)
@@ -61,7 +62,8 @@ enum answer_kind event_ask(struct event_asker *asker, const struct event *events
         asker->client = event_client_open(asker->config);
         event_client_trace(asker->client, asker->trace);
     }
-    struct event_text body = {0};
+    struct event_text body = {.room = USUAL_SIZE * (size_t)count};
+    body.bytes = xmalloc(body.room);
     event_text_add(&body, BODY_BEGIN, sizeof BODY_BEGIN - 1);
     for (int i = 0; i < count; i++) {
         event_text_add(&body, ",", i > 0);

@@ -98,24 +98,22 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
 
 /* --- a batch ------------------------------------------------------------------------------------ */
 
-/* The oldest first: ?1 TPSP, ?2 now, ?3 further than anybody sets, ?4 how many. */
-#define OLDEST                                                                  \
-    "SELECT " EVENT_ROW_COLUMNS_ID " FROM events WHERE state = 0 AND tpsp = ?1" \
-    " AND (due_ms <= ?2 OR due_ms > ?3) ORDER BY due_ms, id LIMIT ?4"
+/* The last column tells what cannot go yet: nothing of the oldest, and of the newest what has an older one of its message. */
+static const char oldest[] = "SELECT " EVENT_ROW_COLUMNS_ID ", 0 FROM events WHERE state = 0 AND tpsp = ?1"
+                             " AND (due_ms <= ?2 OR due_ms > ?2 + ?3) ORDER BY due_ms, id LIMIT ?4";
+
+static const char newest[] =
+    "SELECT " EVENT_ROW_COLUMNS_ID ", EXISTS"
+    " (SELECT 1 FROM events AS old WHERE old.identity BETWEEN new.identity >> 32 << 32"
+    "  AND new.identity | 4294967295 AND old.state = 0 AND old.message_id = new.message_id"
+    "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms AND old.id < new.id)))"
+    " FROM events AS new WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"
+    " ORDER BY due_ms DESC, id DESC LIMIT ?4";
 
 /*
- * Of the ?4 newest those whose message has no older one, in order. The number is of those that are looked at: where many
- * of them have to wait for older ones, the batch gets fewer new ones instead of the query becoming long.
+ * The limit is of rows that are looked at: where many of the newest have to wait for older ones, the batch gets fewer new
+ * ones instead of the query becoming long.
  */
-#define NEWEST                                                                              \
-    "SELECT " EVENT_ROW_COLUMNS_ID " FROM events AS new WHERE id IN"                        \
-    " (SELECT id FROM events WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"                \
-    "  ORDER BY due_ms DESC, id DESC LIMIT ?4) AND NOT EXISTS"                              \
-    " (SELECT 1 FROM events AS old WHERE old.identity BETWEEN new.identity >> 32 << 32"     \
-    "  AND new.identity | 4294967295 AND old.state = 0 AND old.message_id = new.message_id" \
-    "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms AND old.id < new.id)))"     \
-    " ORDER BY due_ms, id"
-
 static int read_events(struct store *store, const char *sql, const char *tpsp, int64_t now_ms, int limit,
                        struct event *events_r, struct outcome *error_r)
 {
@@ -126,11 +124,12 @@ static int read_events(struct store *store, const char *sql, const char *tpsp, i
         return -1;
     event_row_bind_text(select, 1, tpsp);
     sqlite3_bind_int64(select, 2, now_ms);
-    if (sqlite3_bind_parameter_count(select) > 2)
-        sqlite3_bind_int64(select, 3, now_ms + AWAY_MS);
+    if (sql == oldest)
+        sqlite3_bind_int64(select, 3, AWAY_MS);
     sqlite3_bind_int(select, 4, limit);
     while (count < limit && (row = store_step(store, select, error_r)) == 1)
-        event_row_read(select, &events_r[count++]);
+        if (sqlite3_column_int(select, EVENT_ROW_COUNT + 1) == 0)
+            event_row_read(select, &events_r[count++]);
     sqlite3_reset(select);
     sqlite3_clear_bindings(select);
     return row < 0 ? -1 : count;
@@ -167,22 +166,23 @@ static bool is_among(const struct event *events, int count, int64_t row)
 int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
                       struct event *events_r, struct outcome *error_r)
 {
-    int due = count_due(store, tpsp, now_ms, limit, error_r);
+    int share = limit < 4 ? limit / 2 : limit / 4, fresh = 0;
+    int due = share > 0 ? count_due(store, tpsp, now_ms, limit, error_r) : 0;
+    AUTO_FREE struct event *fresh_ones = due < limit ? NULL : xmalloc((size_t)share * sizeof *fresh_ones);
 
     if (due < 0)
         return -1;
-    if (due < limit || limit < 2)
-        return read_events(store, OLDEST, tpsp, now_ms, limit, events_r, error_r);
-    AUTO_FREE struct event *newest = xcalloc((size_t)limit / 2, sizeof *newest);
-    int fresh = read_events(store, NEWEST, tpsp, fresh_ms, limit / 2, newest, error_r);
-    int oldest = fresh < 0 ? -1 : read_events(store, OLDEST, tpsp, now_ms, limit - fresh, events_r, error_r),
-        met = 0;
-    if (oldest < 0)
+    if (fresh_ones != NULL)
+        fresh = read_events(store, newest, tpsp, fresh_ms, share, fresh_ones, error_r);
+    int count = fresh < 0 ? -1 : read_events(store, oldest, tpsp, now_ms, limit - fresh, events_r, error_r);
+    if (count < 0)
         return -1;
-    while (met < fresh && is_among(events_r, oldest, newest[met].row)) /* both are in the same order */
-        met++;
-    memcpy(events_r + oldest, newest + met, (size_t)(fresh - met) * sizeof *newest);
-    return oldest + fresh - met;
+    /* both are in the same order, one forwards and one backwards */
+    while (fresh > 0 && is_among(events_r, count, fresh_ones[fresh - 1].row))
+        fresh--;
+    while (fresh > 0)
+        events_r[count++] = fresh_ones[--fresh];
+    return count;
 }
 
 bool event_outbox_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)

@@ -23,7 +23,7 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
 
 /*
  * Up to limit pending events of one TPSP that were due at now_ms, in the order in which they became so: the oldest. When
- * there are more, half of them are instead the newest of those due at fresh_ms, so that what happens now does not wait
+ * there are more, a quarter of them are instead the newest of those due at fresh_ms, so that what happens now does not wait
  * behind a backlog; none of them whose message has an older pending event, so that a message's events stay in order. -1
  * with *error_r set on failure.
  */

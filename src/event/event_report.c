@@ -217,7 +217,7 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
         return event_pause_holds(&reporter->endpoint_pause, now_ms) ? PROGRESS_STOP : PROGRESS_KEY;
     }
     int limit = batch_limit(reporter);
-    AUTO_FREE struct event *events = xcalloc((size_t)limit, sizeof *events);
+    AUTO_FREE struct event *events = xmalloc((size_t)limit * sizeof *events);
     int count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, limit, events, error_r);
     if (count <= 0)
         return count == 0 ? PROGRESS_NONE : PROGRESS_TROUBLE;

@@ -56,7 +56,7 @@ struct event_report_counts {
 /*
  * Report what is pending and due in batches of config.batch_size, each event with the key of its TPSP, until nothing
  * that was due at the beginning is left, the API fails, or deadline_ms. A batch holds the oldest; of a backlog of more
- * than one batch half of it are the newest (event/event_outbox.h). One process at a time reports a batch. all: also what is not
+ * than one batch a quarter of it are the newest (event/event_outbox.h). One process at a time reports a batch. all: also what is not
  * due yet, and although the API is known to be down: a person asks. Never what another process is just reporting.
  * counts_r is added to. Also deletes some events older than events-retention.
  */
