@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "ctl/ctl.h"
+#include "ctl/postfix_conf.h"
 
 enum check_level { CHECK_OK, CHECK_WARNING, CHECK_FAILURE, CHECK_LEVELS };
 
@@ -35,6 +36,10 @@ void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
 void check_postfix(struct check *check, const char *directory)
     __attribute__((nonnull(1))); /* check_postfix.c */
+
+void check_bounce_routes(struct check *check, const char *directory,
+                         const struct postfix_transports *transports)
+    __attribute__((nonnull(1, 3))); /* check_bounces.c */
 
 /* The user= of the transport that runs sendpost-pipe; NULL when Postfix names none. The caller frees. */
 char *check_postfix_user(const char *directory);

@@ -14,6 +14,8 @@
 #include "ctl/check.h"
 #include "ctl/postfix_conf.h"
 
+#define BOUNCE_DEADLINE_S 300 /* sendpost-bounce(8) */
+
 /* --- master.cf ------------------------------------------------------------------------------- */
 
 /* Flags of pipe(8) that change the message or the addresses; q is the one we want. */
@@ -63,20 +65,22 @@ static void look_user(struct check *check, const struct postfix_transport *trans
                   "transport %s: pipe(8) refuses to run as %s", transport->name, user);
 }
 
-static void look_command(struct check *check, const struct postfix_transport *transport)
+static void look_command(struct check *check, const struct postfix_kind *kind,
+                         const struct postfix_transport *transport)
 {
     static const struct {
         const char *word, *remedy, *why;
         enum check_level level;
+        bool outgoing; /* of no use to the transport for bounces */
     } words[] = {
-        {"${sender}", "-f ${sender} in argv", "the envelope sender is not passed on", CHECK_FAILURE},
+        {"${sender}", "-f ${sender} in argv", "the envelope sender is not passed on", CHECK_FAILURE, false},
         {"${recipient}", "-- ${recipient} at the end of argv", "the recipient is not passed on",
-         CHECK_FAILURE},
+         CHECK_FAILURE, false},
         {"${queue_id}", "-q ${queue_id} in argv",
-         "a retry cannot be recognised, so a crash may duplicate mail", CHECK_WARNING},
-        {"${nexthop}", "-p ${nexthop} in argv", "pools cannot be chosen by routing", CHECK_WARNING},
+         "a retry cannot be recognised, so a crash may duplicate mail", CHECK_WARNING, false},
+        {"${nexthop}", "-p ${nexthop} in argv", "pools cannot be chosen by routing", CHECK_WARNING, true},
         {" -- ", "-- before ${recipient} in argv", "a recipient that begins with - is taken for an option",
-         CHECK_WARNING},
+         CHECK_WARNING, false},
     };
     AUTO_FREE char *program = xstrndup(transport->argv, strcspn(transport->argv, " "));
 
@@ -85,12 +89,12 @@ static void look_command(struct check *check, const struct postfix_transport *tr
                   "transport %s: %s cannot be run, and Postfix would bounce the mail", transport->name,
                   program);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (!postfix_argv_has(transport, words[i].word))
+        if ((!words[i].outgoing || kind == &postfix_outgoing) && !postfix_argv_has(transport, words[i].word))
             check_say(check, words[i].level, words[i].remedy, "transport %s: %s", transport->name,
                       words[i].why);
 }
 
-static void look_maxproc(struct check *check, const char *directory,
+static void look_maxproc(struct check *check, const char *directory, const struct postfix_kind *kind,
                          const struct postfix_transport *transport)
 {
     AUTO_FREE char *fallback = postfix_parameter(directory, "default_process_limit");
@@ -102,7 +106,7 @@ static void look_maxproc(struct check *check, const char *directory,
                   "transport %s: maxproc 0 sets no bound to parallel deliveries", transport->name);
     else
         check_say(check, CHECK_OK, NULL, "transport %s: runs %s, at most %s deliver%s at once",
-                  transport->name, "sendpost-pipe", limit, strcmp(limit, "1") == 0 ? "y" : "ies");
+                  transport->name, kind->program, limit, strcmp(limit, "1") == 0 ? "y" : "ies");
     if (strcmp(transport->chroot, "n") != 0)
         check_say(check, CHECK_FAILURE, "n in the chroot column of master.cf",
                   "transport %s: may run chrooted, where it finds neither program nor configuration",
@@ -129,13 +133,18 @@ static void look_recipient_limit(struct check *check, const char *directory,
         check_say(check, CHECK_OK, NULL, "%s = 1", name);
 }
 
-static void look_time_limit(struct check *check, const char *directory,
+static void look_time_limit(struct check *check, const char *directory, const struct postfix_kind *kind,
                             const struct postfix_transport *transport)
 {
+    bool outgoing = kind == &postfix_outgoing;
+    const char *what = outgoing ? "delivery-timeout" : "the deadline of sendpost-bounce";
     AUTO_FREE char *name = xasprintf("%s_time_limit", transport->name);
     AUTO_FREE char *value = postfix_time_limit(directory, transport);
-    AUTO_FREE char *remedy = xasprintf("postconf -e '%s = 1000s', or a shorter delivery-timeout", name);
-    int64_t ours = check->config != NULL ? check->config->delivery_timeout_ms / 1000 : 600;
+    AUTO_FREE char *remedy =
+        xasprintf("postconf -e '%s = 1000s'%s", name, outgoing ? ", or a shorter delivery-timeout" : "");
+    int64_t ours = !outgoing               ? BOUNCE_DEADLINE_S
+                   : check->config != NULL ? check->config->delivery_timeout_ms / 1000
+                                           : 600;
     int64_t theirs = value == NULL ? -1 : postfix_seconds(value);
 
     if (theirs < 0)
@@ -143,12 +152,12 @@ static void look_time_limit(struct check *check, const char *directory,
                   value != NULL ? value : "");
     else if (theirs < ours + 30)
         check_say(check, CHECK_FAILURE, remedy,
-                  "%s is %llds, delivery-timeout %llds: Postfix bounces mail that is still being delivered, "
+                  "%s is %llds, %s %llds: Postfix bounces mail that is still being delivered, "
                   "keep 30s between them",
-                  name, (long long)theirs, (long long)ours);
+                  name, (long long)theirs, what, (long long)ours);
     else
-        check_say(check, CHECK_OK, NULL, "%s is %llds, above delivery-timeout (%llds)", name,
-                  (long long)theirs, (long long)ours);
+        check_say(check, CHECK_OK, NULL, "%s is %llds, above %s (%llds)", name, (long long)theirs, what,
+                  (long long)ours);
 }
 
 /* Mail whose route is given by default_transport or relay_transport, or perhaps by a table. */
@@ -156,7 +165,6 @@ static void look_routes(struct check *check, const char *directory, const struct
 {
     static const char *const parameters[] = {"default_transport", "relay_transport", "relayhost",
                                              "transport_maps", "sender_dependent_default_transport_maps"};
-    size_t length = strlen(transport->name);
     bool routed = false, tables = false;
 
     for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
@@ -167,10 +175,10 @@ static void look_routes(struct check *check, const char *directory, const struct
             tables = true;
             continue;
         }
-        if (strncmp(value, transport->name, length) != 0 || (value[length] != '\0' && value[length] != ':'))
+        if (!postfix_routes_to(value, transport->name))
             continue;
         routed = true;
-        const char *pool = value[length] == ':' ? value + length + 1 : "";
+        const char *colon = strchr(value, ':'), *pool = colon != NULL ? colon + 1 : "";
         if (*pool != '\0' && check->config != NULL &&
             config_pool_for(check->config, pool, "x@x.invalid") == NULL)
             check_say(check, CHECK_FAILURE, "name a pool of the configuration behind the colon, or none",
@@ -213,15 +221,17 @@ static void look_limits(struct check *check, const char *directory)
 
 char *check_postfix_user(const char *directory)
 {
-    struct postfix_transports transports;
+    static const struct postfix_kind *const kinds[] = {&postfix_outgoing, &postfix_bounces};
     char *user = NULL;
 
-    if (postfix_transports(directory, &transports, NULL) && transports.count > 0) {
-        user = postfix_attribute(&transports.items[0], "user");
-        if (user != NULL)
-            user[strcspn(user, ":")] = '\0';
+    for (size_t i = 0; user == NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct postfix_transports transports;
+        if (postfix_transports(directory, kinds[i], &transports, NULL) && transports.count > 0)
+            user = postfix_attribute(&transports.items[0], "user");
+        postfix_transports_free(&transports);
     }
-    postfix_transports_free(&transports);
+    if (user != NULL)
+        user[strcspn(user, ":")] = '\0';
     if (user != NULL && getpwnam(user) == NULL) {
         free(user); /* said by look_user() */
         user = NULL;
@@ -229,33 +239,45 @@ char *check_postfix_user(const char *directory)
     return user;
 }
 
+static void look_transport(struct check *check, const char *directory, const struct postfix_kind *kind,
+                           const struct postfix_transport *transport)
+{
+    look_maxproc(check, directory, kind, transport);
+    look_user(check, transport);
+    look_flags(check, transport);
+    look_null_sender(check, transport);
+    look_command(check, kind, transport);
+    look_recipient_limit(check, directory, transport);
+    look_time_limit(check, directory, kind, transport);
+}
+
 void check_postfix(struct check *check, const char *directory)
 {
-    struct postfix_transports transports;
+    struct postfix_transports outgoing, bounces = {0};
     char *why = NULL;
 
     check->subject = "postfix";
-    if (!postfix_transports(directory, &transports, &why))
+    bool readable = postfix_transports(directory, &postfix_outgoing, &outgoing, &why) &&
+                    postfix_transports(directory, &postfix_bounces, &bounces, &why);
+    if (!readable)
         check_say(check, CHECK_WARNING,
                   "run this where Postfix runs, or name its directory with --postfix-config",
                   "its settings cannot be read: %s", why);
-    else if (transports.count == 0)
+    else if (outgoing.count == 0 && bounces.count == 0)
         check_say(check, CHECK_FAILURE,
                   "sendpostctl postfix install, or add postfix-conf/master.cf to master.cf",
                   "no transport in master.cf runs sendpost-pipe");
     free(why);
-    for (size_t i = 0; i < transports.count; i++) {
-        const struct postfix_transport *transport = &transports.items[i];
-        look_maxproc(check, directory, transport);
-        look_user(check, transport);
-        look_flags(check, transport);
-        look_null_sender(check, transport);
-        look_command(check, transport);
-        look_recipient_limit(check, directory, transport);
-        look_time_limit(check, directory, transport);
-        look_routes(check, directory, transport);
+    for (size_t i = 0; i < outgoing.count; i++) {
+        look_transport(check, directory, &postfix_outgoing, &outgoing.items[i]);
+        look_routes(check, directory, &outgoing.items[i]);
     }
-    if (transports.count > 0 && check->config != NULL)
+    for (size_t i = 0; i < bounces.count; i++)
+        look_transport(check, directory, &postfix_bounces, &bounces.items[i]);
+    if (outgoing.count > 0 && check->config != NULL)
         look_limits(check, directory);
-    postfix_transports_free(&transports);
+    if (readable && check->config != NULL)
+        check_bounce_routes(check, directory, &bounces);
+    postfix_transports_free(&outgoing);
+    postfix_transports_free(&bounces);
 }

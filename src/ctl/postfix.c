@@ -1,6 +1,7 @@
 /*
- * sendpostctl postfix: the transport in master.cf and its two lines in main.cf, through postconf(1) alone.
- * What is there and runs sendpost-pipe stays as the postmaster has made it; nothing else is touched.
+ * sendpostctl postfix: a transport in master.cf and its two lines in main.cf, through postconf(1) alone: that of
+ * sendpost-pipe, or with --bounces that of sendpost-bounce. What is there and runs the program stays as the
+ * postmaster has made it; nothing else is touched.
  */
 #include <errno.h>
 #include <limits.h>
@@ -15,10 +16,11 @@
 
 struct plan {
     struct ctl *ctl;
+    const struct postfix_kind *kind;
     const char *directory;                       /* NULL: Postfix's own */
     const char *name, *user, *maxproc, *program; /* NULL: the default */
     char *entry;                                 /* of master.cf, in one line */
-    bool there;                                  /* a transport of this name runs sendpost-pipe */
+    bool there;                                  /* a transport of this name runs our program */
     bool taken;                                  /* a service of this name runs something else */
     size_t changes;
     struct json_object *list;
@@ -44,11 +46,11 @@ static char *make_entry(const struct plan *plan)
         AUTO_FREE char *real = realpath(path, NULL);
         config = xasprintf(" -c %s", real != NULL ? real : path);
     }
-    return xasprintf(
-        "%s unix - n n - %s pipe flags=q user=%s null_sender= argv=%s%s -q ${queue_id} -p ${nexthop} "
-        "-f ${sender} -- ${recipient}",
-        plan->name, plan->maxproc != NULL ? plan->maxproc : "50", plan->user,
-        plan->program != NULL ? plan->program : PKGLIBEXECDIR "/sendpost-pipe", config != NULL ? config : "");
+    AUTO_FREE char *program = xasprintf(PKGLIBEXECDIR "/%s", plan->kind->program);
+    return xasprintf("%s unix - n n - %s pipe flags=q user=%s null_sender= argv=%s%s %s", plan->name,
+                     plan->maxproc != NULL ? plan->maxproc : plan->kind->maxproc, plan->user,
+                     plan->program != NULL ? plan->program : program, config != NULL ? config : "",
+                     plan->kind->argv);
 }
 
 static bool make_plan(struct plan *plan)
@@ -56,7 +58,7 @@ static bool make_plan(struct plan *plan)
     struct postfix_transports transports;
     char *why = NULL;
 
-    if (!postfix_transports(plan->directory, &transports, &why)) {
+    if (!postfix_transports(plan->directory, plan->kind, &transports, &why)) {
         ctl_fail(plan->ctl, "%s", why);
         free(why);
         return false;
@@ -147,9 +149,12 @@ static enum ctl_status show_or_install(struct plan *plan, bool apply)
         return ctl_fail(plan->ctl, "there is no user \"%s\"; create it, or name another with --user",
                         plan->user);
     enum ctl_status status = add(plan, apply) ? CTL_WELL : CTL_NOT_WELL;
-    return finish(plan, status, "Everything is there already.",
-                  apply ? "Now route mail to it, see postfix-conf/transport, and run: postfix reload"
-                        : "\"sendpostctl postfix install\" does this.");
+    return finish(
+        plan, status, "Everything is there already.",
+        !apply ? "\"sendpostctl postfix install\" does this."
+        : plan->kind == &postfix_outgoing
+            ? "Now route mail to it, see postfix-conf/transport, and run: postfix reload"
+            : "Now route the bounce domain to it, see postfix-conf/bounce, and run: postfix reload");
 }
 
 /* --- remove ---------------------------------------------------------------------------------- */
@@ -159,12 +164,10 @@ static bool still_routed(struct plan *plan)
 {
     static const char *const routes[] = {"default_transport", "relay_transport", "local_transport",
                                          "virtual_transport"};
-    size_t length = strlen(plan->name);
 
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         AUTO_FREE char *value = postfix_parameter(plan->directory, routes[i]);
-        if (value != NULL && strncmp(value, plan->name, length) == 0 &&
-            (value[length] == '\0' || value[length] == ':')) {
+        if (value != NULL && postfix_routes_to(value, plan->name)) {
             ctl_fail(plan->ctl,
                      "%s = %s still routes mail to it; change that first, or the mail stays in the queue",
                      routes[i], value);
@@ -218,7 +221,7 @@ static enum ctl_status carry_out(struct plan *plan, const char *verb)
     enum ctl_status status;
 
     if (plan->name == NULL)
-        plan->name = "sendpost";
+        plan->name = plan->kind->name;
     if (plan->user == NULL)
         plan->user = "sendpost";
     if (!make_plan(plan))
@@ -233,7 +236,7 @@ static enum ctl_status carry_out(struct plan *plan, const char *verb)
 
 enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, const char *user)
 {
-    struct plan plan = {.ctl = ctl, .directory = directory, .user = user};
+    struct plan plan = {.ctl = ctl, .kind = &postfix_outgoing, .directory = directory, .user = user};
 
     return carry_out(&plan, "install");
 }
@@ -241,6 +244,7 @@ enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, cons
 static enum ctl_status run(struct ctl *ctl)
 {
     struct plan plan = {.ctl = ctl,
+                        .kind = ctl_option(ctl, "bounces") != NULL ? &postfix_bounces : &postfix_outgoing,
                         .directory = ctl_option(ctl, "postfix-config"),
                         .name = ctl_option(ctl, "name"),
                         .user = ctl_option(ctl, "user"),
@@ -263,21 +267,23 @@ static enum ctl_status run(struct ctl *ctl)
 
 static const struct ctl_option options[] = {
     {"postfix-config", 0, "DIR", "Postfix's configuration directory, for one of several instances"},
-    {"name", 0, "NAME", "of the transport (sendpost)"},
+    {"bounces", 0, NULL, "the transport that takes bounces, in the place of the one that sends mail"},
+    {"name", 0, "NAME", "of the transport (sendpost; sendpost-bounce)"},
     {"user", 0, "USER", "who delivers (sendpost)"},
-    {"maxproc", 0, "N", "deliveries at once (50)"},
-    {"program", 0, "FILE", "sendpost-pipe (" PKGLIBEXECDIR "/sendpost-pipe)"},
+    {"maxproc", 0, "N", "deliveries at once (50; 10)"},
+    {"program", 0, "FILE", "the program (in " PKGLIBEXECDIR ": sendpost-pipe; sendpost-bounce)"},
     {.name = NULL},
 };
 
 const struct ctl_command ctl_postfix = {
     .name = "postfix",
-    .synopsis = "show|install|remove [--postfix-config DIR] [--name NAME] [--user USER] [--maxproc N] "
-                "[--program FILE]",
-    .summary = "Show, add or remove the transport in Postfix's main.cf and master.cf",
+    .synopsis = "show|install|remove [--bounces] [--postfix-config DIR] [--name NAME] [--user USER] "
+                "[--maxproc N] [--program FILE]",
+    .summary = "Show, add or remove a transport in Postfix's main.cf and master.cf",
     .examples = "  sendpostctl postfix show\n"
                 "  sendpostctl postfix install && postfix reload\n"
                 "  sendpostctl postfix install --postfix-config /etc/postfix-out --maxproc 100\n"
+                "  sendpostctl postfix install --bounces\n"
                 "  sendpostctl postfix remove\n",
     .options = options,
     .run = run,

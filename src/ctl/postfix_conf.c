@@ -3,16 +3,29 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/xalloc.h"
 #include "ctl/ctl_run.h"
 
-#define PROGRAM "/sendpost-pipe"
+const struct postfix_kind postfix_outgoing = {
+    .program = "sendpost-pipe",
+    .name = "sendpost",
+    .maxproc = "50",
+    .argv = "-q ${queue_id} -p ${nexthop} -f ${sender} -- ${recipient}",
+};
 
-/* postconf [-c directory] options… */
-static bool postconf(struct ctl_run *run, const char *directory, const char *const options[])
+const struct postfix_kind postfix_bounces = {
+    .program = "sendpost-bounce",
+    .name = "sendpost-bounce",
+    .maxproc = "10",
+    .argv = "-q ${queue_id} -f ${sender} -- ${recipient}",
+};
+
+/* program [-c directory] options… */
+static bool call(struct ctl_run *run, const char *program, const char *directory, const char *const options[])
 {
-    const char *argv[8] = {"postconf"};
+    const char *argv[8] = {program};
     size_t count = 1;
 
     if (directory != NULL) {
@@ -50,7 +63,7 @@ static char *find_argv(char *arguments)
     return NULL;
 }
 
-static void add_transport(struct postfix_transports *transports, char *line)
+static void add_transport(struct postfix_transports *transports, const char *wanted, char *line)
 {
     char *columns[8], *rest = line; /* service type private unpriv chroot wakeup maxproc command */
 
@@ -60,8 +73,9 @@ static void add_transport(struct postfix_transports *transports, char *line)
     char *argv = find_argv(rest);
     if (strcmp(columns[1], "unix") != 0 || strcmp(columns[7], "pipe") != 0 || argv == NULL)
         return;
-    size_t program_length = strcspn(argv, " "), ours = strlen(PROGRAM);
-    if (program_length < ours || memcmp(argv + program_length - ours, PROGRAM, ours) != 0)
+    AUTO_FREE char *program = xstrndup(argv, strcspn(argv, " "));
+    const char *slash = strrchr(program, '/');
+    if (slash == NULL || strcmp(slash + 1, wanted) != 0)
         return;
     transports->items = xrealloc(transports->items, (transports->count + 1) * sizeof transports->items[0]);
     transports->items[transports->count++] = (struct postfix_transport){
@@ -74,17 +88,18 @@ static void add_transport(struct postfix_transports *transports, char *line)
     };
 }
 
-bool postfix_transports(const char *directory, struct postfix_transports *transports_r, char **why_r)
+bool postfix_transports(const char *directory, const struct postfix_kind *kind,
+                        struct postfix_transports *transports_r, char **why_r)
 {
     struct ctl_run run;
     /* -f would fold long lines; without it each service is one line */
-    bool good = postconf(&run, directory, (const char *const[]){"-M", NULL});
+    bool good = call(&run, "postconf", directory, (const char *const[]){"-M", NULL});
 
     *transports_r = (struct postfix_transports){0};
     if (good) {
         char *rest = run.out, *line;
         while ((line = strsep(&rest, "\n")) != NULL)
-            add_transport(transports_r, line);
+            add_transport(transports_r, kind->program, line);
     } else if (why_r != NULL) {
         *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")
                                    : xasprintf("postconf -M: %.300s", run.err);
@@ -145,12 +160,41 @@ bool postfix_argv_has(const struct postfix_transport *transport, const char *wan
 char *postfix_parameter(const char *directory, const char *name)
 {
     struct ctl_run run;
-    bool good = postconf(&run, directory, (const char *const[]){"-x", "-h", name, NULL});
+    bool good = call(&run, "postconf", directory, (const char *const[]){"-x", "-h", name, NULL});
     /* an unknown name is a warning on stderr, nothing on stdout, and status 0 */
     char *value = good && (run.out[0] != '\0' || run.err[0] == '\0') ? xstrdup(run.out) : NULL;
 
     ctl_run_free(&run);
     return value;
+}
+
+bool postfix_routes_to(const char *value, const char *name)
+{
+    size_t length = strlen(name);
+
+    return strncmp(value, name, length) == 0 && (value[length] == '\0' || value[length] == ':');
+}
+
+char *postfix_lookup(const char *directory, const char *parameter, const char *key)
+{
+    AUTO_FREE char *value = postfix_parameter(directory, parameter);
+    char *rest = value, *each;
+
+    if (value == NULL || strchr(value, '{') != NULL)
+        return NULL;
+    while ((each = strsep(&rest, ", \t")) != NULL) {
+        struct ctl_run run = {.out = NULL};
+        if (strcasecmp(each, key) == 0)
+            return xstrdup(key);
+        if (strchr(each, ':') == NULL)
+            continue;
+        const char *const options[] = {"-q", key, each, NULL};
+        char *found = call(&run, "postmap", directory, options) ? xstrdup(run.out) : NULL;
+        ctl_run_free(&run);
+        if (found != NULL)
+            return found;
+    }
+    return NULL;
 }
 
 /*
@@ -160,7 +204,7 @@ char *postfix_parameter(const char *directory, const char *name)
 char *postfix_parameter_set(const char *directory, const char *name)
 {
     struct ctl_run run;
-    bool good = postconf(&run, directory, (const char *const[]){"-n", name, NULL});
+    bool good = call(&run, "postconf", directory, (const char *const[]){"-n", name, NULL});
     AUTO_FREE char *unused = xasprintf("unused parameter: %s=", name);
     const char *equals = good ? strstr(run.out, " =") : NULL,
                *warning = good ? strstr(run.err, unused) : NULL;
@@ -178,7 +222,8 @@ bool postfix_service_exists(const char *directory, const char *name)
 {
     struct ctl_run run;
     AUTO_FREE char *service = xasprintf("%s/unix", name);
-    bool exists = postconf(&run, directory, (const char *const[]){"-M", service, NULL}) && run.out[0] != '\0';
+    bool exists =
+        call(&run, "postconf", directory, (const char *const[]){"-M", service, NULL}) && run.out[0] != '\0';
 
     ctl_run_free(&run);
     return exists;
@@ -187,7 +232,7 @@ bool postfix_service_exists(const char *directory, const char *name)
 bool postfix_edit(const char *directory, const char *verb, const char *what, char **why_r)
 {
     struct ctl_run run;
-    bool good = postconf(&run, directory, (const char *const[]){verb, what, NULL});
+    bool good = call(&run, "postconf", directory, (const char *const[]){verb, what, NULL});
 
     if (!good)
         *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")

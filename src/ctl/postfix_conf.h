@@ -9,7 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A service of master.cf that runs sendpost-pipe through pipe(8). Words as they stand in their columns. */
+/* The two kinds of transport there are, each running one program of ours through pipe(8). */
+struct postfix_kind {
+    const char *program; /* "sendpost-pipe": its name without directory */
+    const char *name;    /* of the transport, unless told otherwise */
+    const char *maxproc; /* likewise */
+    const char *argv;    /* what follows program and configuration */
+};
+extern const struct postfix_kind postfix_outgoing; /* mail to a TPSP */
+extern const struct postfix_kind postfix_bounces;  /* bounces that come back */
+
+/* A service of master.cf that runs such a program. Words as they stand in their columns. */
 struct postfix_transport {
     char *name, *unprivileged, *chroot, *maxproc;
     char *arguments; /* what follows "pipe", up to argv= */
@@ -21,10 +31,10 @@ struct postfix_transports {
     size_t count;
 };
 
-/* False, with *why_r (if not NULL) to be freed by the caller, when postconf cannot tell. The transports are to
- * be freed in any case. */
-bool postfix_transports(const char *directory, struct postfix_transports *transports_r, char **why_r)
-    __attribute__((nonnull(2)));
+/* Those of one kind. False, with *why_r (if not NULL) to be freed by the caller, when postconf cannot tell. The
+ * transports are to be freed in any case. */
+bool postfix_transports(const char *directory, const struct postfix_kind *kind,
+                        struct postfix_transports *transports_r, char **why_r) __attribute__((nonnull(2, 3)));
 void postfix_transports_free(struct postfix_transports *transports) __attribute__((nonnull));
 
 /* Whether master.cf has a service NAME of type unix, whatever it runs. */
@@ -37,8 +47,19 @@ char *postfix_attribute(const struct postfix_transport *transport, const char *n
 /* Whether a word stands in argv; ${x}, $x and $(x) are the same. */
 bool postfix_argv_has(const struct postfix_transport *transport, const char *word) __attribute__((nonnull));
 
+/* Whether a parameter such as default_transport is "NAME" or "NAME:nexthop". */
+bool postfix_routes_to(const char *value, const char *name) __attribute__((nonnull));
+
 /* Value of a main.cf parameter, $names expanded; NULL when Postfix does not know it. The caller frees. */
 char *postfix_parameter(const char *directory, const char *name) __attribute__((nonnull(2)));
+
+/*
+ * What a parameter that lists names and lookup tables (relay_domains, transport_maps) says about key: the key
+ * itself where it is listed, what postmap -q finds in the first table that knows it, else NULL. Tables written
+ * into main.cf ("inline:{…}") are passed over. The caller frees.
+ */
+char *postfix_lookup(const char *directory, const char *parameter, const char *key)
+    __attribute__((nonnull(2, 3)));
 
 /* Value as it is set in main.cf itself; NULL when it is not. The caller frees. */
 char *postfix_parameter_set(const char *directory, const char *name) __attribute__((nonnull(2)));

@@ -59,6 +59,7 @@ class Request:
     problems: list
     answer: Answer = None
     connection: int = 0
+    probe: bool = False  # a batch without events, by which sendpostctl check asks whether the key is right
 
     @property
     def types(self):
@@ -149,6 +150,7 @@ class EventApi:
         self.keys = set(keys or ([key] if key else []))
         self.requests, self.events, self.default = [], [], Answer()
         self.on_type, self._script = {}, []
+        self.probes_expected = 0
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.on_event = None
         self.tls = None
@@ -181,6 +183,7 @@ class EventApi:
             self.events.clear()
             self._script.clear()
             self.on_type.clear()
+            self.probes_expected = 0
             self.default = Answer()
 
     def wait_events(self, count, timeout=30):
@@ -194,7 +197,8 @@ class EventApi:
     def problems(self):
         """Everything that broke the contract so far."""
         with self.lock:
-            return [problem for request in self.requests for problem in request.problems]
+            return [problem for request in self.requests for problem in request.problems] + \
+                ["a batch without events"] * (sum(request.probe for request in self.requests) - self.probes_expected)
 
     def hang_up(self):
         """End every connection that is open."""
@@ -260,8 +264,11 @@ class EventApi:
         try:
             document = json.loads(request.body.decode("utf-8"))
             request.events = document["events"]
-            if set(document) != {"events"} or not request.events:
+            if set(document) != {"events"}:
                 request.problems.append("the body is not {\"events\":[…]}")
+            elif not request.events:
+                request.probe = True
+                return Answer(400, b'{"error":"no events"}')
         except (ValueError, KeyError, TypeError):
             request.problems.append("the body is no JSON of the contract")
         for event in request.events:

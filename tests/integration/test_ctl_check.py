@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from private_postfix import MAIN, MASTER
-from sendpost import SECRET_KEY, Sendpost, build_directory
-from support import free_port, remove, scratch
+from sendpost import SECRET_KEY, USER, Sendpost, build_directory
+from support import TOP, free_port, remove, scratch
 
 CTL = build_directory() / "sendpostctl"
 
@@ -172,7 +172,58 @@ def drop_recipient_limit(site):
     site.write()
 
 
+def receive_bounces(main="relay_domains = sp-bounce.example.org", old="", new="", program=None, **settings):
+    """This Postfix takes the bounces of example.org, as postfix-conf/bounce has it; then something is wrong about it."""
+    def plant(site):
+        route = site.etc / "transport"
+        route.write_text("/^sp-bounce\\.example\\.org$/ sendpost-bounce:\n/^sp-bounce\\.example\\.net$/ smtp:\n")
+        entry = (TOP / "postfix-conf/bounce/master.cf.in").read_text().replace("user=sendpost", f"user={USER}")
+        entry = entry.replace("@pkglibexecdir@/sendpost-bounce", program or f"{site.sendpost.libexec}/sendpost-bounce")
+        assert old in entry
+        site.master += entry.replace(old, new) if old else entry
+        site.main += (f"sendpost-bounce_destination_recipient_limit = 1\ntransport_maps = regexp:{route}\n" + main + "\n")
+        configure(**{"return-path": {"verify": "static", "domains": ["example.org"]}, **settings})(site)
+    return plant
+
+
+def test_bounces_that_are_received_and_handed_over_are_well(site):
+    receive_bounces()(site)
+    result = site.check()
+    assert result["ok"], [finding for finding in result["checks"] if finding["status"] == "failure"]
+    texts = [finding["text"] for finding in result["checks"]]
+    assert "transport sendpost-bounce: runs sendpost-bounce, at most 10 deliveries at once" in texts
+    assert "sendpost-bounce_time_limit is 1000s, above the deadline of sendpost-bounce (300s)" in texts
+    assert "mail for sp-bounce.example.org is taken (relay_domains) and goes to sendpost-bounce" in texts
+
+
+def test_bounces_that_are_not_received_here_are_somebody_elses(site):
+    configure(**{"return-path": {"verify": "static", "domains": ["example.org"]}})(site)
+    assert [finding for finding in site.findings("ok")
+            if finding["text"] == "bounces to sp-bounce.example.org are not received here, but by sp.sendpost.info"]
+
+
+def test_a_postfix_that_only_receives_bounces_is_no_failure(site):
+    site.main, site.master = "", ""
+    receive_bounces()(site)
+    assert site.check()["ok"], site.findings("failure")
+
+
 FAILURES = {
+    "bounces to nobody": (lambda site: (receive_bounces()(site), setattr(site, "master", site.master[:site.master.index("sendpost-bounce")]),
+                                        site.write()), "postfix", "no transport runs sendpost-bounce: bounces are lost",
+                          "sendpostctl postfix install --bounces"),
+    "bounces to another transport": (
+        receive_bounces("relay_domains = sp-bounce.example.net", **{"return-path": {"verify": "static", "domains": ["example.net"]}}),
+        "postfix", "mail for sp-bounce.example.net is taken (relay_domains), but does not go to sendpost-bounce",
+        "sp-bounce.example.net sendpost-bounce:"),
+    "bounces not taken": (receive_bounces(main=""), "postfix", "mail for sp-bounce.example.org would go to sendpost-bounce, but is not taken",
+                          "relay_domains"),
+    "bounces bounced": (receive_bounces(old="null_sender=", new=""), "postfix",
+                        "transport sendpost-bounce: bounces would be sent from MAILER-DAEMON", "null_sender="),
+    "bounces killed": (receive_bounces("relay_domains = sp-bounce.example.org\nsendpost-bounce_time_limit = 100s"), "postfix",
+                       "sendpost-bounce_time_limit is 100s, the deadline of sendpost-bounce 300s", "1000s"),
+    "bounces without program": (receive_bounces(program="/nonexistent/sendpost-bounce"), "postfix",
+                                "/nonexistent/sendpost-bounce cannot be run", "install it there"),
     "wrong word": (set_tpsp(security="ssl"), "configuration",
                    'tpsps[0].security: "ssl" is none of none, starttls, tls', "postfix-sendpost.yaml(5)"),
     "secret open to others": (chmod(lambda it: it.top / "primary.password", 0o644), "configuration",
@@ -226,6 +277,9 @@ def test_a_planted_failure_is_found_with_its_remedy(site, name):
 
 
 WARNINGS = {
+    "nothing comes back": (receive_bounces(**{"return-path": {"verify": "off"}}), "postfix", "nothing comes back to it", "return-path: {verify: static"),
+    "bounces of another domain": (receive_bounces(**{"return-path": {"verify": "static", "domains": ["example.com"]}}), "postfix",
+                                  "mail for sp-bounce.example.com is not taken here", "relay_domains"),
     "no verification": (set_tpsp(**{"tls-verify": False}), "configuration", "can redirect the connection", "tls-verify: true"),
     "clear text": (set_tpsp(security="none", **{"auth-without-tls": True}), "configuration", "the password travels unencrypted", "starttls"),
     "no id": (lambda site: (site.tpsp.pop("id"), site.write()), "configuration", "has no id", "as id"),

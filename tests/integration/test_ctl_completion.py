@@ -37,6 +37,8 @@ def test_commands_are_offered():
     (("setup", "--security", ""), {"starttls", "tls", "none"}),
     (("postfix", ""), {"show", "install", "remove"}),
     (("postfix", "in"), {"install"}),
+    (("postfix", "show", "--b"), {"--bounces"}),
+    (("check", ""), set()),
     (("deliveries", ""), {"retry"}),
     (("suppress", "e"), {"export"}),
     (("-c", "/etc/pass"), {"/etc/passwd", "/etc/passwd-"}),

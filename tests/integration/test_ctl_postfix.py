@@ -73,6 +73,29 @@ def test_what_is_installed_is_what_the_fragments_say(etc):
             assert etc.postconf("-n", line.split(" = ")[0]).strip() == line
 
 
+def test_the_transport_for_bounces_comes_and_goes_by_itself(etc):
+    before = etc.texts()
+    shown = json.loads(etc.run("show", "--bounces", "--user", USER, "--json").stdout)["changes"]
+    assert [change["what"].split()[0] for change in shown] == [
+        "sendpost-bounce_destination_recipient_limit", "sendpost-bounce_time_limit", "sendpost-bounce"]
+    assert etc.texts() == before
+    done = etc.run("install", "--bounces", "--user", USER, "--program", "/x/sendpost-bounce")
+    assert done.returncode == 0 and "postfix-conf/bounce" in done.stdout
+    fragment = (TOP / "postfix-conf/bounce/master.cf.in").read_text().replace("@pkglibexecdir@", "/x").replace("user=sendpost", f"user={USER}")
+    assert etc.postconf("-M", "sendpost-bounce/unix").split() == " ".join(
+        line for line in fragment.splitlines() if not line.startswith("#")).split()
+    fragment = (TOP / "postfix-conf/bounce/main.cf").read_text()
+    for name in ("destination_recipient_limit", "time_limit"):
+        assert etc.postconf("-n", f"sendpost-bounce_{name}").strip() in fragment
+    assert etc.run("install", "--bounces", "--user", USER).stdout == "Everything is there already.\n"
+
+    with_bounces = etc.texts()
+    assert etc.run("install", "--user", USER).returncode == 0 and etc.run("remove").returncode == 0
+    assert etc.texts() == with_bounces  # one transport does not touch the other
+    assert etc.run("remove", "--bounces").returncode == 0
+    assert etc.texts() == before
+
+
 def test_a_second_install_changes_nothing(etc):
     etc.run("install", "--user", USER)
     before = etc.texts()

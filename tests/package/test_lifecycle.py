@@ -82,9 +82,12 @@ def test_delivers_and_reports(tree, tpsp, api, ca):
 
 
 def test_check_finds_nothing_wrong_with_what_was_installed(tree, api):
+    api.probes_expected = 1
     findings = json.loads(tree.call("sendpostctl", "check", "--json").stdout)["checks"]
     assert len(findings) > 10 and not [finding for finding in findings if finding["status"] == "failure"], findings
-    api.forget()  # asking whether the key is right is no event
+    assert [finding for finding in findings if "does not refuse the key of the account" in finding["text"]]
+    assert not api.problems
+    api.forget()
 
 
 @pytest.mark.parametrize("library", ["libesmtp.so.6", "libcurl.so.4"])
