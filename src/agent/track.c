@@ -1,24 +1,16 @@
-#include "agent/track.h"
+#include "agent/track_private.h"
 
 #include <ctype.h>
 #include <string.h>
 
 #include "base/uuid.h"
 
-/* One line on its way through the rules. */
-struct step {
-    struct track *track;
-    const struct postfix_log_line *line;
-    int64_t time_ms;
-    uint16_t instance;
-};
-
-static bool is(struct log_slice slice, const char *word)
+bool track_is(struct log_slice slice, const char *word)
 {
     return slice.length == strlen(word) && memcmp(slice.at, word, slice.length) == 0;
 }
 
-static bool begins(struct log_slice slice, const char *word)
+bool track_begins(struct log_slice slice, const char *word)
 {
     return slice.length >= strlen(word) && memcmp(slice.at, word, strlen(word)) == 0;
 }
@@ -46,7 +38,7 @@ static uint64_t key_of(const struct correlation_entry *entry)
     return entry->queue ^ ((uint64_t)entry->instance << 48);
 }
 
-static bool tell(const struct step *step, uint32_t slot, enum track_verb verb)
+bool track_tell(const struct track_step *step, uint32_t slot, enum track_verb verb)
 {
     const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
     struct track_note note = {.verb = verb,
@@ -88,7 +80,7 @@ bool track_bury(struct track *track, int64_t now_ms)
 
 /* --- entries ------------------------------------------------------------------------------------ */
 
-static bool add(const struct step *step, uint32_t *slot_r)
+bool track_add(const struct track_step *step, uint32_t *slot_r)
 {
     struct track *track = step->track;
 
@@ -106,7 +98,7 @@ static bool add(const struct step *step, uint32_t *slot_r)
 }
 
 /* Postfix uses short queue ids again: from here on this one stands for another message. */
-static bool begin_anew(const struct step *step, uint32_t slot)
+static bool begin_anew(const struct track_step *step, uint32_t slot)
 {
     if (!forget(step->track, slot))
         return false;
@@ -116,20 +108,19 @@ static bool begin_anew(const struct step *step, uint32_t slot)
     return true;
 }
 
-/* The message of a line that only a living message can cause. */
-static bool living(const struct step *step, uint32_t *slot_r)
+bool track_living(const struct track_step *step, uint32_t *slot_r)
 {
     *slot_r = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
     if (*slot_r == CORRELATION_NONE)
-        return add(step, slot_r);
+        return track_add(step, slot_r);
     if (correlation_peek(step->track->table, *slot_r)->flags & CORRELATION_REMOVED)
         return begin_anew(step, *slot_r);
     correlation_entry(step->track->table, *slot_r)->seen_s = seconds(step->time_ms);
     return true;
 }
 
-static bool learn(const struct step *step, uint32_t slot, enum correlation_source source,
-                  const unsigned char uuid[16])
+bool track_learn(const struct track_step *step, uint32_t slot, enum correlation_source source,
+                 const unsigned char uuid[16])
 {
     struct correlation_entry *entry = correlation_entry(step->track->table, slot);
     bool waiting = entry->source == SOURCE_NONE && (entry->flags & CORRELATION_NOTES);
@@ -138,33 +129,32 @@ static bool learn(const struct step *step, uint32_t slot, enum correlation_sourc
         return true;
     entry->source = (uint8_t)source;
     memcpy(entry->uuid, uuid, sizeof entry->uuid);
-    return !waiting || tell(step, slot, TRACK_ADOPTED);
+    return !waiting || track_tell(step, slot, TRACK_ADOPTED);
 }
 
-static bool learn_text(const struct step *step, uint32_t slot, enum correlation_source source,
+static bool learn_text(const struct track_step *step, uint32_t slot, enum correlation_source source,
                        const char *text)
 {
     unsigned char uuid[16] = {0};
 
     track_pack_uuid(uuid, text);
-    return learn(step, slot, source, uuid);
+    return track_learn(step, slot, source, uuid);
 }
 
 /* --- lines of the message as a whole -------------------------------------------------------------- */
 
-/* "host[127.0.0.1]", "host[::1]:10024" */
-static bool is_loopback(struct log_slice peer)
+bool track_is_loopback(struct log_slice peer)
 {
     const char *bracket = peer.length > 0 ? memchr(peer.at, '[', peer.length) : NULL;
 
     if (bracket == NULL)
         return false;
     struct log_slice address = {bracket, peer.length - (size_t)(bracket - peer.at)};
-    return begins(address, "[127.") || begins(address, "[::1]");
+    return track_begins(address, "[127.") || track_begins(address, "[::1]");
 }
 
 /* "postsuper -r" gives the message a new queue id. */
-static bool inherit(const struct step *step, uint32_t slot)
+static bool inherit(const struct track_step *step, uint32_t slot)
 {
     struct correlation *table = step->track->table;
     uint32_t old = correlation_find(table, step->line->orig_id, step->instance, false);
@@ -184,36 +174,36 @@ static bool inherit(const struct step *step, uint32_t slot)
     return true;
 }
 
-static bool on_born(const struct step *step)
+static bool on_born(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, true);
 
-    if (slot == CORRELATION_NONE ? !add(step, &slot) : !begin_anew(step, slot))
+    if (slot == CORRELATION_NONE ? !track_add(step, &slot) : !begin_anew(step, slot))
         return false;
-    if (is_loopback(step->line->client))
+    if (track_is_loopback(step->line->client))
         correlation_entry(step->track->table, slot)->flags |= CORRELATION_LATE;
     return step->line->orig_id.length == 0 || inherit(step, slot);
 }
 
 /* A message that neither smtpd nor pickup announced was made by Postfix itself: a bounce, or forwarded mail. */
-static bool on_cleanup(const struct step *step)
+static bool on_cleanup(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
     bool known = slot != CORRELATION_NONE &&
                  !(correlation_peek(step->track->table, slot)->flags & CORRELATION_REMOVED);
 
-    if (!living(step, &slot))
+    if (!track_living(step, &slot))
         return false;
     if (!known)
         correlation_entry(step->track->table, slot)->flags |= CORRELATION_LATE;
     return true;
 }
 
-static bool on_header(const struct step *step)
+static bool on_header(const struct track_step *step)
 {
     uint32_t slot;
 
-    if (!living(step, &slot))
+    if (!track_living(step, &slot))
         return false;
     /* a bounce or report: the line is that of the returned message inside, because header_checks look there, too */
     if (step->line->from.at != NULL && step->line->from.length == 0)
@@ -228,17 +218,17 @@ static const char *verp_uuid(struct log_slice sender)
     enum { PREFIX = sizeof prefix - 1, UUID_END = PREFIX + UUID_SIZE - 1 };
     const char *uuid = sender.at + PREFIX;
 
-    if (!begins(sender, prefix) || sender.length <= UUID_END || sender.at[UUID_END] != '+' ||
+    if (!track_begins(sender, prefix) || sender.length <= UUID_END || sender.at[UUID_END] != '+' ||
         !uuid_valid(uuid, UUID_SIZE - 1))
         return NULL;
     return uuid;
 }
 
-static bool on_active(const struct step *step)
+static bool on_active(const struct track_step *step)
 {
     uint32_t slot;
 
-    if (!living(step, &slot))
+    if (!track_living(step, &slot))
         return false;
     if (step->line->from.length == 0) {
         correlation_entry(step->track->table, slot)->flags |= CORRELATION_NULL;
@@ -251,16 +241,16 @@ static bool on_active(const struct step *step)
     return uuid == NULL || learn_text(step, slot, SOURCE_VERP, uuid);
 }
 
-static bool on_expired(const struct step *step)
+static bool on_expired(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
 
     if (slot == CORRELATION_NONE || !(correlation_peek(step->track->table, slot)->flags & CORRELATION_NOTES))
         return true;
-    return tell(step, slot, TRACK_EXPIRED);
+    return track_tell(step, slot, TRACK_EXPIRED);
 }
 
-static bool on_removed(const struct step *step)
+static bool on_removed(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
 
@@ -269,123 +259,11 @@ static bool on_removed(const struct step *step)
     return true;
 }
 
-/* --- lines of one recipient ----------------------------------------------------------------------- */
-
-static bool remember(const struct step *step, uint32_t slot, enum track_verb verb)
-{
-    correlation_entry(step->track->table, slot)->flags |= CORRELATION_NOTES;
-    return tell(step, slot, verb);
-}
-
-/* The message goes on under another queue id of this log: 1, that has learnt the UUID. 0: it does not. -1: stop. */
-static int hand_over(const struct step *step, uint32_t slot, const unsigned char *uuid)
-{
-    struct correlation *table = step->track->table;
-    struct log_slice next_id = postfix_log_queued_as(step->line);
-    bool forwarded = is(step->line->program, "local");
-
-    if (next_id.length == 0 || (!forwarded && !is_loopback(step->line->relay)))
-        return 0;
-    uint32_t next = correlation_find(table, next_id, step->instance, false);
-    if (next == slot || (next == CORRELATION_NONE && !forwarded))
-        return 0;
-    if (next == CORRELATION_NONE) {
-        struct postfix_log_line born = {.kind = POSTFIX_LOG_BORN, .queue_id = next_id};
-        struct step sub = *step;
-        sub.line = &born;
-        if (!add(&sub, &next))
-            return -1;
-    }
-    return uuid == NULL || learn(step, next, SOURCE_HANDOVER, uuid) ? 1 : -1;
-}
-
-static enum track_verb verb_of(const struct postfix_log_line *line)
-{
-    if (line->status == POSTFIX_STATUS_BOUNCED)
-        return TRACK_BOUNCED;
-    if (line->status == POSTFIX_STATUS_DEFERRED)
-        return TRACK_DEFERRED;
-    return is(line->program, "discard") ? TRACK_DISCARDED : TRACK_DELIVERED;
-}
-
-/* It may still come: a filter's answer is logged after the lines of the message that it made. */
-static bool without_uuid(const struct step *step, uint32_t slot)
-{
-    uint8_t flags = slot != CORRELATION_NONE ? correlation_peek(step->track->table, slot)->flags : 0;
-
-    if (flags & CORRELATION_NULL)
-        return true;
-    if (is(step->line->program, "smtp"))
-        step->track->counts.uncorrelated++;
-    return !(flags & CORRELATION_LATE) || remember(step, slot, verb_of(step->line));
-}
-
-/* sendpost-pipe has reported its fates itself, unless pipe(8) had to end it: then nobody else will. */
-static bool on_own_transport(const struct step *step, uint32_t slot)
-{
-    if (step->line->status == POSTFIX_STATUS_DEFERRED)
-        return remember(step, slot, TRACK_OWN_DEFERRED);
-    if (step->line->kind == POSTFIX_LOG_DELIVERY && step->line->status == POSTFIX_STATUS_BOUNCED &&
-        begins(step->line->reason, "Command "))
-        return remember(step, slot, TRACK_BOUNCED);
-    return tell(step, slot, TRACK_OWN_SETTLED);
-}
-
-/* Its UUID is that of one recipient: it stands for the queue id at the next hop, but not for this one. */
-static bool on_own(const struct step *step)
-{
-    unsigned char uuid[16] = {0};
-    uint32_t slot;
-
-    if (!living(step, &slot))
-        return false;
-    correlation_entry(step->track->table, slot)->flags |= CORRELATION_OWN;
-    step->track->counts.own[step->line->status]++;
-    if (step->line->uuid.length > 0 && step->line->status == POSTFIX_STATUS_SENT) {
-        track_pack_uuid(uuid, step->line->uuid.at);
-        if (hand_over(step, slot, uuid) < 0)
-            return false;
-    }
-    return on_own_transport(step, slot);
-}
-
-static bool on_sent(const struct step *step, uint32_t slot, bool *handed_r)
-{
-    const struct correlation_entry entry = *correlation_peek(step->track->table, slot);
-    int handed = hand_over(step, slot, entry.source != SOURCE_NONE ? entry.uuid : NULL);
-
-    *handed_r = handed != 0;
-    return handed == 0 ||
-           (handed > 0 && (!(entry.flags & CORRELATION_NOTES) || tell(step, slot, TRACK_OWN_SETTLED)));
-}
-
-static bool on_delivery(const struct step *step)
-{
-    struct track *track = step->track;
-    uint32_t slot = correlation_find(track->table, step->line->queue_id, step->instance, false);
-    uint8_t flags = slot != CORRELATION_NONE ? correlation_peek(track->table, slot)->flags : 0;
-    bool handed = false;
-
-    if (step->line->status == POSTFIX_STATUS_OTHER)
-        return true;
-    if (is(step->line->program, "pipe") && (is(step->line->relay, "sendpost") || (flags & CORRELATION_OWN)))
-        return slot == CORRELATION_NONE || on_own_transport(step, slot);
-    if (slot != CORRELATION_NONE && step->line->status == POSTFIX_STATUS_SENT) {
-        if (!on_sent(step, slot, &handed))
-            return false;
-        if (handed)
-            return true;
-    }
-    if (slot == CORRELATION_NONE || correlation_peek(track->table, slot)->source == SOURCE_NONE)
-        return without_uuid(step, slot);
-    track->counts.deliveries++;
-    return step->line->status == POSTFIX_STATUS_DEFERRED ? remember(step, slot, TRACK_DEFERRED)
-                                                         : tell(step, slot, verb_of(step->line));
-}
+/* --- all lines -------------------------------------------------------------------------------------- */
 
 bool track_line(struct track *track, const struct postfix_log_line *line, int64_t time_ms)
 {
-    struct step step = {.track = track, .line = line, .time_ms = time_ms};
+    struct track_step step = {.track = track, .line = line, .time_ms = time_ms};
 
     track->counts.lines++;
     if (line->kind == POSTFIX_LOG_FOREIGN)
@@ -411,9 +289,9 @@ bool track_line(struct track *track, const struct postfix_log_line *line, int64_
     case POSTFIX_LOG_REMOVED:
         return on_removed(&step);
     case POSTFIX_LOG_OWN:
-        return on_own(&step);
+        return track_on_own(&step);
     case POSTFIX_LOG_DELIVERY:
-        return on_delivery(&step);
+        return track_on_delivery(&step);
     case POSTFIX_LOG_FOREIGN:
     case POSTFIX_LOG_OTHER:
         break;
