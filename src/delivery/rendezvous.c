@@ -1,6 +1,7 @@
 #include "delivery/rendezvous.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stddef.h>
@@ -161,8 +162,10 @@ int rendezvous_call(uint64_t key, int input, int output, pid_t *pid_r)
         if (connect(channel, (struct sockaddr *)&address, length) != 0)
             continue; /* nobody, or somebody whom others are calling; the socket is as it was */
         int answer = invite(channel, pid_r);
-        if (answer > 0 && send_descriptors(channel, input, output))
+        if (answer > 0 && send_descriptors(channel, input, output)) {
+            fcntl(channel, F_SETFL, 0); /* only to connect it must not wait */
             return channel;
+        }
         if (answer > 0)
             break; /* it died in this moment, as the machine's memory may be all used: no time for experiments */
         silent += answer < 0;

@@ -26,6 +26,7 @@ Suite *provider_suite(void);
 Suite *rate_file_suite(void);
 Suite *rate_limit_suite(void);
 Suite *rate_table_suite(void);
+Suite *rendezvous_suite(void);
 Suite *reply_suite(void);
 Suite *request_suite(void);
 Suite *retry_suite(void);

@@ -367,6 +367,28 @@ START_TEST(a_secret_file_gives_its_one_line)
 }
 END_TEST
 
+START_TEST(a_change_of_the_file_or_of_a_secret_is_noticed)
+{
+    AUTO_FREE char *text = with_directory(BASE "api-key-file: $/secret\n");
+    struct outcome error;
+
+    write_file("secret", "one\n", 4, 0640);
+    struct config *config = load_text(text, &error);
+    ck_assert_ptr_nonnull(config);
+    ck_assert(config_is_current(config));
+    write_file("secret", "two\n", 4, 0640);
+    ck_assert(!config_is_current(config));
+    config_free(config);
+
+    config = load_text(text, &error);
+    ck_assert_ptr_nonnull(config);
+    ck_assert(config_is_current(config));
+    ck_assert_int_eq(chmod("config.yaml", 0600), 0);
+    ck_assert(!config_is_current(config));
+    config_free(config);
+}
+END_TEST
+
 START_TEST(a_configuration_with_a_secret_must_not_be_open_to_others)
 {
     static const char text[] = BASE "api-key: hunter2\n";
@@ -705,6 +727,7 @@ Suite *config_suite(void)
     tcase_add_loop_test(tcase, a_secret_file_that_is_open_or_garbled_is_refused, 0,
                         sizeof secrets / sizeof secrets[0]);
     tcase_add_test(tcase, a_secret_file_gives_its_one_line);
+    tcase_add_test(tcase, a_change_of_the_file_or_of_a_secret_is_noticed);
     tcase_add_test(tcase, a_configuration_with_a_secret_must_not_be_open_to_others);
     tcase_add_test(tcase, what_is_no_file_is_an_error);
     tcase_add_test(tcase, a_file_that_may_not_be_read_is_named_with_the_user);

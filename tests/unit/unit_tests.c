@@ -29,6 +29,7 @@ int main(void)
     srunner_add_suite(runner, rate_file_suite());
     srunner_add_suite(runner, rate_limit_suite());
     srunner_add_suite(runner, rate_table_suite());
+    srunner_add_suite(runner, rendezvous_suite());
     srunner_add_suite(runner, reply_suite());
     srunner_add_suite(runner, request_suite());
     srunner_add_suite(runner, retry_suite());
