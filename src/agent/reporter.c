@@ -35,6 +35,8 @@ static void on_post(void *context, int status, int64_t elapsed_ms)
 static void note(struct board *board, struct store *store, const struct event_report_counts *counts,
                  const char *error)
 {
+    uint64_t no_bounces = store_get_number(store, "bounce.ignored"),
+             nobodys_bounces = store_get_number(store, "bounce.unattributed");
     int64_t pending = 0, rejected = 0;
     struct outcome failure;
 
@@ -43,6 +45,8 @@ static void note(struct board *board, struct store *store, const struct event_re
     pthread_mutex_lock(&board->lock);
     board->facts.pending = pending;
     board->facts.rejected = rejected;
+    board->facts.no_bounces = no_bounces;
+    board->facts.nobodys_bounces = nobodys_bounces;
     board->facts.reported.reported += counts->reported;
     board->facts.reported.rejected += counts->rejected;
     snprintf(board->facts.report_error, sizeof board->facts.report_error, "%s", error);

@@ -223,6 +223,13 @@ char *store_get(struct store *store, const char *key)
     return value;
 }
 
+uint64_t store_get_number(struct store *store, const char *key)
+{
+    AUTO_FREE char *value = store_get(store, key);
+
+    return value != NULL ? strtoull(value, NULL, 10) : 0;
+}
+
 bool store_put(struct store *store, const char *key, const char *value, struct outcome *error_r)
 {
     sqlite3_stmt *put =

@@ -84,6 +84,7 @@ sqlite3 *store_handle(struct store *store) __attribute__((nonnull, returns_nonnu
 /* The small table of single values: remembered refusals and the like. store_get() returns NULL when there is
  * none; the caller frees. A NULL value removes the key. */
 char *store_get(struct store *store, const char *key) __attribute__((nonnull));
+uint64_t store_get_number(struct store *store, const char *key) __attribute__((nonnull)); /* 0: none */
 bool store_put(struct store *store, const char *key, const char *value, struct outcome *error_r)
     __attribute__((nonnull(1, 2, 4)));
 

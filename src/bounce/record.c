@@ -102,12 +102,11 @@ bool record_store(struct store *store, const struct config *config, const struct
 
 bool record_count(struct store *store, const char *why, struct outcome *error_r)
 {
-    AUTO_FREE char *key = xasprintf("bounce.%s", why), *value = NULL, *next = NULL;
+    AUTO_FREE char *key = xasprintf("bounce.%s", why), *next = NULL;
 
     if (!store_begin(store, STORE_NORMAL, error_r))
         return false;
-    value = store_get(store, key);
-    next = xasprintf("%llu", (value != NULL ? strtoull(value, NULL, 10) : 0) + 1);
+    next = xasprintf("%llu", (unsigned long long)store_get_number(store, key) + 1);
     if (!store_put(store, key, next, error_r)) {
         store_rollback(store);
         return false;

@@ -27,8 +27,9 @@ struct status {
     int64_t now_ms;
     struct tally *tallies; /* one for each TPSP, and one for what no TPSP of the configuration did */
     struct event errors[ERRORS];
-    size_t error_count; /* also of those that have fallen out */
+    size_t error_count;
     int64_t pending, rejected, waiting, next_ms;
+    uint64_t no_bounces, nobodys_bounces; /* what sendpost-bounce was given and made no event of */
     struct breaker *breakers;
     struct json_object *agent; /* what it says; NULL: it does not answer */
     char agent_error[CURL_ERROR_SIZE];
@@ -37,25 +38,20 @@ struct status {
 
 /* --- gathering --------------------------------------------------------------------------------- */
 
-static bool count_event(void *context, const struct event *event, enum event_state state)
+static void count_events(void *context, const char *name, enum event_cs cs, uint64_t count, uint64_t recent)
 {
     struct status *status = context;
     size_t tpsp = 0;
 
-    (void)state;
-    if (event->source != EVENT_SOURCE_PIPE)
-        return true;
-    while (tpsp < status->config->tpsp_count && strcmp(status->config->tpsps[tpsp].name, event->tpsp) != 0)
+    while (tpsp < status->config->tpsp_count && strcmp(status->config->tpsps[tpsp].name, name) != 0)
         tpsp++;
     struct tally *tally = &status->tallies[tpsp];
-    if (event->cs == CS_DELIVERED || event->cs == CS_SENT) {
-        tally->accepted++;
-        tally->last_hour += event->timestamp_ms > status->now_ms - HOUR_MS;
-        return true;
+    if (cs == CS_DELIVERED || cs == CS_SENT) {
+        tally->accepted += count;
+        tally->last_hour += recent;
+    } else {
+        *(cs == CS_DEFERRED ? &tally->deferred : &tally->dropped) += count;
     }
-    *(event->cs == CS_DEFERRED ? &tally->deferred : &tally->dropped) += 1;
-    status->errors[status->error_count++ % ERRORS] = *event;
-    return true;
 }
 
 static bool count_waiting(struct status *status, struct store *store, struct outcome *error)
@@ -73,19 +69,25 @@ static bool count_waiting(struct status *status, struct store *store, struct out
 
 static bool read_store(struct status *status)
 {
-    const struct event_filter filter = {.since_ms = status->now_ms - 24 * HOUR_MS};
+    int64_t since_ms = status->now_ms - 24 * HOUR_MS;
     struct store *store = ctl_store(status->ctl);
     struct outcome error;
+    int failures = 0;
 
     if (store == NULL)
         return false;
-    if (event_store_each(store, &filter, count_event, status, &error) &&
-        event_store_count(store, EVENT_PENDING, &status->pending, &error) &&
-        event_store_count(store, EVENT_REJECTED, &status->rejected, &error) &&
-        count_waiting(status, store, &error))
-        return true;
-    ctl_fail(status->ctl, "%s", error.text);
-    return false;
+    if (!event_store_tally(store, since_ms, status->now_ms - HOUR_MS, count_events, status, &error) ||
+        (failures = event_store_failures(store, since_ms, ERRORS, status->errors, &error)) < 0 ||
+        !event_store_count(store, EVENT_PENDING, &status->pending, &error) ||
+        !event_store_count(store, EVENT_REJECTED, &status->rejected, &error) ||
+        !count_waiting(status, store, &error)) {
+        ctl_fail(status->ctl, "%s", error.text);
+        return false;
+    }
+    status->error_count = (size_t)failures;
+    status->no_bounces = store_get_number(store, "bounce.ignored");
+    status->nobodys_bounces = store_get_number(store, "bounce.unattributed");
+    return true;
 }
 
 static bool read_breakers(struct status *status)
@@ -258,13 +260,11 @@ static void print_agent(const struct status *status)
 
 static void print_errors(const struct status *status)
 {
-    size_t count = status->error_count < ERRORS ? status->error_count : ERRORS;
-
-    if (count == 0)
+    if (status->error_count == 0)
         return;
     printf("\n%sLast failures%s\n", ctl_colour(CTL_BOLD), ctl_colour(CTL_PLAIN));
-    for (size_t i = 0; i < count; i++) { /* the newest first */
-        const struct event *event = &status->errors[(status->error_count - 1 - i) % ERRORS];
+    for (size_t i = 0; i < status->error_count; i++) {
+        const struct event *event = &status->errors[i];
         AUTO_FREE char *recipient = ctl_text(event->recipient), *said = ctl_text(event->smtp_description);
         char ago[32];
         printf("  %s ago  %s  <%s>  %s%s%s\n", span(status->now_ms - event->timestamp_ms, ago),
@@ -290,6 +290,12 @@ static void print_text(const struct status *status)
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
     print_line("Events", status->rejected == 0, line);
+    if (status->no_bounces + status->nobodys_bounces > 0) {
+        snprintf(line, sizeof line,
+                 "without an event: %" PRIu64 " of no message of ours, %" PRIu64 " that were no bounces",
+                 status->nobodys_bounces, status->no_bounces);
+        print_line("Bounces", true, line);
+    }
     print_agent(status);
     print_errors(status);
 }
@@ -320,17 +326,18 @@ static struct json_object *tpsps_json(const struct status *status)
 static void print_json(const struct status *status)
 {
     struct json_object *json = json_object_new_object(), *errors = json_object_new_array();
-    size_t count = status->error_count < ERRORS ? status->error_count : ERRORS;
 
-    for (size_t i = 0; i < count; i++)
-        json_object_array_add(errors,
-                              event_to_json(&status->errors[(status->error_count - 1 - i) % ERRORS], NULL));
+    for (size_t i = 0; i < status->error_count; i++)
+        json_object_array_add(errors, event_to_json(&status->errors[i], NULL));
     json_object_object_add(json, "ok", json_object_new_boolean(status->well));
     json_object_object_add(json, "version", json_object_new_string(PACKAGE_VERSION));
     json_object_object_add(json, "tpsps", tpsps_json(status));
     json_object_object_add(json, "waiting_messages", json_object_new_int64(status->waiting));
     json_object_object_add(json, "pending_events", json_object_new_int64(status->pending));
     json_object_object_add(json, "rejected_events", json_object_new_int64(status->rejected));
+    json_object_object_add(json, "bounces_unattributed",
+                           json_object_new_int64((int64_t)status->nobodys_bounces));
+    json_object_object_add(json, "bounces_ignored", json_object_new_int64((int64_t)status->no_bounces));
     json_object_object_add(json, "agent", status->agent != NULL ? json_object_get(status->agent) : NULL);
     json_object_object_add(json, "last_failures", errors);
     ctl_print_json(json);

@@ -59,6 +59,17 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
                       bool (*see)(void *context, const struct event *event, enum event_state state),
                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
+/* How many deliveries of the pipe since since_ms came to what, and how many of them since recent_ms: a call for each TPSP
+ * and kind of event. */
+bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
+                       void (*see)(void *context, const char *tpsp, enum event_cs cs, uint64_t count,
+                                   uint64_t recent),
+                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 4, 6)));
+
+/* The last deliveries of the pipe that failed, not before since_ms: up to limit, the newest first. -1 with *error_r set. */
+int event_store_failures(struct store *store, int64_t since_ms, int limit, struct event *events_r,
+                         struct outcome *error_r) __attribute__((nonnull));
+
 /*
  * Delete events that are older than before_ms and not pending, of at most EVENT_SWEEP_ROWS rows in one call, so that a
  * call costs little. *from is the row to begin at: 0 the first time, then what the last call has left there; it is 0

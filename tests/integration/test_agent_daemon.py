@@ -60,6 +60,14 @@ def test_health_and_metrics_tell_what_was_done(agent):
     wait_for(lambda: agent.health()["parse_errors"] == 1, "the parse error")
 
 
+def test_what_made_no_event_of_a_bounce_is_in_the_metrics(agent):
+    agent.start()
+    assert agent.metric('bounces_without_event_total{reason="ignored"}') == 0
+    agent.query("INSERT INTO meta VALUES ('bounce.ignored', '7'), ('bounce.unattributed', '3')")
+    wait_for(lambda: agent.metric('bounces_without_event_total{reason="ignored"}') == 7, "the counter")
+    assert agent.metric('bounces_without_event_total{reason="unattributed"}') == 3
+
+
 def test_metrics_are_what_prometheus_takes(agent):
     agent.start()
     typed = set()

@@ -131,6 +131,9 @@ def test_what_is_no_bounce_is_logged_counted_and_gone(message, bounce, installat
 def test_a_report_about_no_message_of_ours_is_counted(bounce, installation, api):
     done = bounce(report(uuid="none"), recipient="bounces@sp-bounce.example.com")
     assert done.returncode == 0 and counted(installation, "unattributed") == 1
+    status = subprocess.run([build_directory() / "sendpostctl", "-c", installation.config, "status"], capture_output=True,
+                            text=True, check=False)
+    assert "Bounces   without an event: 1 of no message of ours, 0 that were no bounces" in status.stdout
     assert installation.events() == [] and api.requests == []
 
 

@@ -317,6 +317,46 @@ START_TEST(a_filter_shows_what_was_asked_for)
 }
 END_TEST
 
+struct tallied {
+    uint64_t accepted, recent, dropped;
+    int calls;
+};
+
+static void see_tally(void *context, const char *tpsp, enum event_cs cs, uint64_t count, uint64_t recent)
+{
+    struct tallied *tallied = context;
+
+    ck_assert_str_eq(tpsp, "p");
+    tallied->calls++;
+    if (cs == CS_DELIVERED) {
+        tallied->accepted = count;
+        tallied->recent = recent;
+    } else {
+        tallied->dropped = count;
+    }
+}
+
+START_TEST(a_tally_counts_the_deliveries_of_the_pipe_since_then)
+{
+    struct tallied tallied = {0};
+    struct event failures[3], bounce = make(100, CS_HARD_BOUNCED, "p");
+
+    for (int i = 1; i <= 20; i++)
+        add(i, i % 4 ? CS_DELIVERED : CS_DROPPED, EVENT_REPORTED, "p", 0);
+    bounce.source = EVENT_SOURCE_BOUNCE;
+    ck_assert(event_store_add(store, &bounce, EVENT_REPORTED, 0, &error));
+    ck_assert(event_store_tally(store, 1005, 1016, see_tally, &tallied, &error));
+    ck_assert_uint_eq(tallied.accepted, 12);
+    ck_assert_uint_eq(tallied.recent, 3);
+    ck_assert_uint_eq(tallied.dropped, 4);
+    ck_assert_int_eq(tallied.calls, 2);
+    ck_assert_int_eq(event_store_failures(store, 1005, 3, failures, &error), 3);
+    ck_assert_int_eq(failures[0].attempt, 20);
+    ck_assert_int_eq(failures[2].attempt, 12);
+    ck_assert_int_eq(event_store_failures(store, 1017, 3, failures, &error), 1);
+}
+END_TEST
+
 START_TEST(a_sweep_takes_old_settled_events_and_never_pending_ones)
 {
     for (int i = 1; i <= 900; i++)
@@ -489,6 +529,7 @@ Suite *event_store_suite(void)
     tcase_add_test(tcase, what_is_settled_stays_settled);
     tcase_add_test(tcase, tpsps_with_pending_events_are_named_in_turn);
     tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
+    tcase_add_test(tcase, a_tally_counts_the_deliveries_of_the_pipe_since_then);
     tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);
     tcase_add_test(tcase, a_sweep_gets_past_a_backlog);
     tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);
