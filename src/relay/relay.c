@@ -204,6 +204,7 @@ static enum attempt_end attempt_anyhow(struct relay_session *session, const stru
         enum attempt_end end = attempt(session, request, engine, kept, result_r);
         if (end != ATTEMPT_STALE)
             return end;
+        result_r->contacted = false;
     }
     return attempt(session, request, engine, NULL, result_r);
 }

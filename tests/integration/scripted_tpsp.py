@@ -292,7 +292,7 @@ class ScriptedTpsp:
     small_window: TCP takes little more than 1 kB from a client while the server does not read.
     """
 
-    def __init__(self, security="none", chain=None, key=None, host="127.0.0.1", auth="PLAIN LOGIN XOAUTH2", credentials=None,
+    def __init__(self, security="none", chain=None, key=None, host="127.0.0.1", port=0, auth="PLAIN LOGIN XOAUTH2", credentials=None,
                  offers=("SIZE 104857600", "8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"),
                  tickets="reused", tls=ssl.TLSVersion.TLSv1_3, small_window=False, **script):
         unknown = set(script) - set(DEFAULTS)
@@ -304,7 +304,7 @@ class ScriptedTpsp:
         self.connections, self.transactions, self.messages = [], [], []
         self.ending = threading.Event()
         self.context = None
-        self.listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         if small_window:  # the least that Linux grants; what is accepted inherits it
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         self.host, self.port = self.listener.getsockname()[:2]

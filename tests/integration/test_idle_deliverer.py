@@ -247,6 +247,18 @@ def test_a_server_that_closes_meanwhile_is_connected_anew(site):
         assert len(server.messages) == len(server.connections) == 2
 
 
+def test_a_server_that_went_away_costs_no_slot(site):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server, max_rate_per_hour=2)])
+        send_well(site)
+    site.wait_settled()
+    status, text = send(site)
+    assert status == 75 and text.startswith("4.4.1 Connection refused")
+    with ScriptedTpsp(port=server.port) as again:
+        send_well(site)
+        assert len(again.messages) == 1
+
+
 def test_a_server_that_says_nothing_to_rset_is_left_in_time(site):
     with ScriptedTpsp(rset=stall) as server:
         site.configure([entry(server)])
