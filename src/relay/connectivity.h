@@ -10,7 +10,7 @@
 
 #include "relay/relay.h"
 
-#define CONNECTIVITY_STEPS 40 /* each stage once; connect once for each address */
+#define CONNECTIVITY_STEPS 64 /* each stage once, and up to four for each address that was passed over */
 
 struct connectivity_step {
     enum relay_stage stage;

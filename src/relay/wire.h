@@ -58,7 +58,10 @@ struct wire {
 void wire_init(struct wire *wire, const struct relay_request *request, struct tls_contexts *tls,
                struct dns_resolver *resolver) __attribute__((nonnull));
 
-/* From resolving to the capabilities, under TLS where wanted, and the choice of the login. */
+/*
+ * From resolving to the capabilities, under TLS where wanted, and the choice of the login. Each address of the host is tried until
+ * one gets as far as the capabilities.
+ */
 bool wire_open(struct wire *wire) __attribute__((nonnull));
 
 /*

@@ -24,52 +24,6 @@ static int64_t connect_deadline(const struct wire *wire)
     return deadline < wire->request->deadline_ms ? deadline : wire->request->deadline_ms;
 }
 
-static bool try_addresses(struct wire *wire, const struct dns_address *addresses, size_t count)
-{
-    enum transport_status status = TRANSPORT_FAILED;
-
-    for (size_t i = 0; i < count; i++) {
-        snprintf(wire->peer, sizeof wire->peer, "%.90s[%.46s]:%u", wire->tpsp->host, addresses[i].text,
-                 wire->tpsp->port);
-        wire_stage_begin(wire, RELAY_CONNECT);
-        status = transport_connect(&wire->transport, &addresses[i], connect_deadline(wire));
-        if (status == TRANSPORT_OK) {
-            wire->contacted = true;
-            wire_stage_done(wire, 0, wire->peer);
-            return true;
-        }
-        judge_transport(&wire->outcome, RELAY_CONNECT, status, wire->transport.error, wire->peer);
-        wire_stage_failed(wire);
-        if (clock_monotonic_ms() >= wire->request->deadline_ms)
-            break;
-    }
-    return false;
-}
-
-static bool connect_to_host(struct wire *wire)
-{
-    const struct config_tpsp *tpsp = wire->tpsp;
-    struct dns_address *addresses = NULL;
-    size_t count = 0;
-    enum dns_result result;
-    bool connected;
-
-    wire_stage_begin(wire, RELAY_RESOLVE);
-    result =
-        dns_addresses(wire->resolver, tpsp->host, tpsp->port, wire->request->deadline_ms, &addresses, &count);
-    if (result != DNS_OK || count == 0) {
-        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.3", "cannot resolve %s: %s%s",
-                    tpsp->host, dns_reason(wire->resolver),
-                    result == DNS_NOT_FOUND ? "; check host in the configuration" : "");
-        free(addresses);
-        return wire_stage_failed(wire);
-    }
-    wire_stage_done(wire, 0, addresses[0].text);
-    connected = try_addresses(wire, addresses, count);
-    free(addresses);
-    return connected;
-}
-
 static bool start_tls(struct wire *wire)
 {
     char error[512] = "", detail[1024];
@@ -277,10 +231,27 @@ static bool choose_login(struct wire *wire)
     return no_login(wire, "does not offer the wanted login mechanism; it offers ", offered->auth_list);
 }
 
-bool wire_open(struct wire *wire)
+/* --- the addresses of the host ------------------------------------------------------------------- */
+
+static bool connect_to(struct wire *wire, const struct dns_address *address)
 {
-    if (!connect_to_host(wire))
-        return false;
+    enum transport_status status;
+
+    snprintf(wire->peer, sizeof wire->peer, "%.90s[%.46s]:%u", wire->tpsp->host, address->text,
+             wire->tpsp->port);
+    wire_stage_begin(wire, RELAY_CONNECT);
+    status = transport_connect(&wire->transport, address, connect_deadline(wire));
+    if (status != TRANSPORT_OK) {
+        judge_transport(&wire->outcome, RELAY_CONNECT, status, wire->transport.error, wire->peer);
+        return wire_stage_failed(wire);
+    }
+    wire->contacted = true;
+    wire_stage_done(wire, 0, wire->peer);
+    return true;
+}
+
+static bool begin_session(struct wire *wire)
+{
     if (wire->tpsp->security == SECURITY_TLS) {
         wire_stage_begin(wire, RELAY_TLS);
         if (!start_tls(wire))
@@ -288,7 +259,79 @@ bool wire_open(struct wire *wire)
     }
     if (!read_greeting(wire) || !say_hello(wire))
         return false;
-    if (wire->tpsp->security == SECURITY_STARTTLS && (!negotiate_tls(wire) || !say_hello(wire)))
-        return false;
-    return choose_login(wire);
+    return wire->tpsp->security != SECURITY_STARTTLS || (negotiate_tls(wire) && say_hello(wire));
+}
+
+/* How far one address brought us. */
+struct failure {
+    enum relay_stage stage;
+    struct outcome outcome;
+    char peer[sizeof((struct wire *)0)->peer];
+};
+
+static void note_failure(struct failure *failure, const struct wire *wire)
+{
+    failure->stage = wire->stage;
+    failure->outcome = wire->outcome;
+    memcpy(failure->peer, wire->peer, sizeof failure->peer);
+}
+
+static void leave_address(struct wire *wire)
+{
+    if (wire->usable) { /* the last word to this server; its answer tells nothing */
+        wire_trace(wire, 'C', "QUIT", 4);
+        (void)wire_write(wire, "QUIT\r\n", 6);
+    }
+    transport_close(&wire->transport);
+    memset(&wire->capabilities, 0, sizeof wire->capabilities);
+    wire->tls_text[0] = '\0';
+    wire->usable = false;
+}
+
+/*
+ * RFC 5321 section 5.1: each address in its turn, until one of them lets a session begin. A server that refuses us in
+ * its greeting is as good as one that does not answer; only from the login on do all of them say the same. When none
+ * serves, the one that got furthest says why: "too busy", not "network is unreachable" for an IPv6 address behind it.
+ */
+static bool try_addresses(struct wire *wire, const struct dns_address *addresses, size_t count)
+{
+    struct failure furthest = {.stage = RELAY_RESOLVE};
+
+    for (size_t i = 0; i < count; i++) {
+        if (connect_to(wire, &addresses[i]) && begin_session(wire))
+            return true;
+        if (wire->stage >= furthest.stage)
+            note_failure(&furthest, wire);
+        if (i + 1 == count || clock_monotonic_ms() >= wire->request->deadline_ms)
+            break;
+        leave_address(wire);
+    }
+    wire->stage = furthest.stage;
+    wire->outcome = furthest.outcome;
+    memcpy(wire->peer, furthest.peer, sizeof wire->peer);
+    return false;
+}
+
+bool wire_open(struct wire *wire)
+{
+    const struct config_tpsp *tpsp = wire->tpsp;
+    struct dns_address *addresses = NULL;
+    size_t count = 0;
+    enum dns_result result;
+    bool begun;
+
+    wire_stage_begin(wire, RELAY_RESOLVE);
+    result =
+        dns_addresses(wire->resolver, tpsp->host, tpsp->port, wire->request->deadline_ms, &addresses, &count);
+    if (result != DNS_OK || count == 0) {
+        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.3", "cannot resolve %s: %s%s",
+                    tpsp->host, dns_reason(wire->resolver),
+                    result == DNS_NOT_FOUND ? "; check host in the configuration" : "");
+        free(addresses);
+        return wire_stage_failed(wire);
+    }
+    wire_stage_done(wire, 0, addresses[0].text);
+    begun = try_addresses(wire, addresses, count);
+    free(addresses);
+    return begun && choose_login(wire);
 }

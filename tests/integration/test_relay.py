@@ -1,12 +1,8 @@
 """relay_send() against a TPSP that misbehaves as scripted: never a hang, never a false success, never a leak."""
-import shutil
-import subprocess
-
 import pytest
 
 from relay_client import MESSAGE, Relay
 from scripted_tpsp import ScriptedTpsp, drip, flood, forge, forge_within, hang_up, reset, stall, stop_reading
-from support import free_port, listens, wait_for
 
 ENGINES = ["libesmtp", "libcurl"]
 PATIENCE = {"connect_timeout": 1000, "command_timeout": 1000, "deadline": 30000}
@@ -163,27 +159,6 @@ def test_an_ipv6_literal_is_reached(relay):
     with ScriptedTpsp(host="::1") as server:
         result = relay(server)
         assert result["class"] == "delivered" and result["peer"] == f"::1[::1]:{server.port}"
-
-
-@pytest.fixture
-def two_addresses():
-    """A DNS server that knows two.test with the addresses ::1 and 127.0.0.1."""
-    port = free_port()
-    server = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                               "--pid-file", "--user=root", f"--port={port}", "--listen-address=127.0.0.1",
-                               "--bind-interfaces", "--host-record=two.test,127.0.0.1,::1"], stderr=subprocess.DEVNULL)
-    wait_for(lambda: listens(port), "dnsmasq")
-    yield {"host": "two.test", "dns": f"127.0.0.1:{port}"}
-    server.terminate()
-    server.wait()
-
-
-@pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed")
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_every_address_of_a_name_is_tried(relay, two_addresses, host):
-    with ScriptedTpsp(host=host) as server:
-        result = relay(server, **two_addresses)
-        assert result["class"] == "delivered" and result["peer"] == f"two.test[{host}]:{server.port}"
 
 
 # --- refused --------------------------------------------------------------------------------------------------------
