@@ -84,6 +84,12 @@ void store_close(struct store *store)
 
 void store_rest(struct store *store)
 {
+    struct connection *connection = store->current;
+
+    store_rollback(store);
+    for (size_t i = 0; i < connection->statement_count; i++)
+        sqlite3_reset(
+            connection->statements[i].prepared); /* a SELECT left open would hold up the checkpoint */
     store_checkpoint(store, true);
 }
 

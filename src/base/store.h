@@ -37,7 +37,7 @@ bool store_open(struct store **store_r, const char *state_dir, struct outcome *e
     __attribute__((nonnull));
 void store_close(struct store *store); /* NULL is fine */
 
-/* For a process that goes from job to job. Between two: the checkpoint, if its turn is now. */
+/* For a process that goes from job to job. Between two: nothing stays open that others wait for, and the checkpoint, if its turn is now. */
 void store_rest(struct store *store) __attribute__((nonnull));
 /* Before the next: from now on what is read, too, comes from the file that is there now. */
 bool store_renew(struct store *store, struct outcome *error_r) __attribute__((nonnull));

@@ -13,7 +13,7 @@ import pytest
 from plain_relay import MESSAGE, entry, send
 from scripted_tpsp import ScriptedTpsp, hang_up, reset, stall
 from sendpost import SECRET_KEY, Sendpost, build_directory
-from support import alive, wait_for
+from support import alive, open_files, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming the user of the transport needs root")
 
@@ -99,7 +99,7 @@ def test_a_hundred_at_once_are_served_and_few_stay(site):
 
 @pytest.mark.skipif(b"__asan_init" in (build_directory() / "sendpost-deliver").read_bytes(),
                     reason="AddressSanitizer keeps what is freed for a while")
-def test_memory_does_not_grow_from_delivery_to_delivery(site, api, ca):
+def test_neither_memory_nor_descriptors_grow_from_delivery_to_delivery(site, api, ca):
     def memory(pid):
         with open(f"/proc/{pid}/status", encoding="ascii") as status:
             return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1])
@@ -111,9 +111,10 @@ def test_memory_does_not_grow_from_delivery_to_delivery(site, api, ca):
             send_well(site, f"user{number}@example.com")
             if number % 50 == 49:
                 ((pid, _),) = site.wait_idle()
-                sizes.setdefault(pid, []).append(memory(pid))
+                sizes.setdefault(pid, []).append((memory(pid), len(open_files(pid))))
         for grown in sizes.values():
-            assert max(grown) - grown[0] < 512, sizes
+            assert max(size for size, _ in grown) - grown[0][0] < 512, sizes
+            assert len({files for _, files in grown}) == 1, sizes
 
 
 # --- whom it serves -----------------------------------------------------------------------------------------------------
