@@ -80,21 +80,6 @@ int main(int argc, char **argv)
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":f:q:nc:vhV", options, NULL)) != -1) {
         switch (option) {
-        case 'f':
-            request.sender = front_sender(optarg);
-            break;
-        case 'q':
-            request.queue_id = optarg;
-            break;
-        case 'n':
-            request.dry_run = true;
-            break;
-        case 'c':
-            request.config_path = optarg;
-            break;
-        case 'v':
-            request.verbose = true;
-            break;
         case 'h':
             fputs(usage, stdout);
             return EXIT_SUCCESS;
@@ -102,7 +87,8 @@ int main(int argc, char **argv)
             puts("sendpost-bounce " PACKAGE_VERSION);
             return EXIT_SUCCESS;
         default:
-            return finish_wrong(option == ':' ? "an option lacks its argument" : "an option is unknown");
+            if (!front_option(option, optarg, &request))
+                return finish_wrong(option == ':' ? "an option lacks its argument" : "an option is unknown");
         }
     }
     if (argc - optind != 1)

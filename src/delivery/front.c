@@ -22,7 +22,8 @@ void front_occupy_descriptors(void)
         close(descriptor);
 }
 
-const char *front_sender(char *argument)
+/* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. Changes argument. */
+static const char *sender_of(char *argument)
 {
     size_t length = strlen(argument);
 
@@ -31,6 +32,29 @@ const char *front_sender(char *argument)
         argument++;
     }
     return strcmp(argument, "MAILER-DAEMON") == 0 ? "" : argument;
+}
+
+bool front_option(int option, char *argument, struct delivery_request *request)
+{
+    switch (option) {
+    case 'c':
+        request->config_path = argument;
+        return true;
+    case 'f':
+        request->sender = sender_of(argument);
+        return true;
+    case 'n':
+        request->dry_run = true;
+        return true;
+    case 'q':
+        request->queue_id = argument;
+        return true;
+    case 'v':
+        request->verbose = true;
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* pipe(8) gives stdout and stderr the same pipe, which nothing but the status line may begin. */

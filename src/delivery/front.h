@@ -12,8 +12,8 @@
 /* Descriptors 0 to 2 are taken by something, or what we open next would be mistaken for them. */
 void front_occupy_descriptors(void);
 
-/* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. Changes argument. */
-const char *front_sender(char *argument) __attribute__((nonnull, returns_nonnull));
+/* An option that both programs have, into the request; false when it is none of them. */
+bool front_option(int option, char *argument, struct delivery_request *request) __attribute__((nonnull(3)));
 
 /*
  * Have supervision->program do what request asks (delivery/supervise.h); the rest of *supervision is filled here. shared: a process that is

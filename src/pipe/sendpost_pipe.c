@@ -72,26 +72,11 @@ int main(int argc, char **argv)
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":f:p:q:u:nc:vhV", options, NULL)) != -1) {
         switch (option) {
-        case 'f':
-            request.sender = front_sender(optarg);
-            break;
         case 'p':
             request.pool = optarg;
             break;
-        case 'q':
-            request.queue_id = optarg;
-            break;
         case 'u':
             request.uuid = optarg;
-            break;
-        case 'n':
-            request.dry_run = true;
-            break;
-        case 'c':
-            request.config_path = optarg;
-            break;
-        case 'v':
-            request.verbose = true;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -100,7 +85,8 @@ int main(int argc, char **argv)
             puts("sendpost-pipe " PACKAGE_VERSION);
             return EXIT_SUCCESS;
         default:
-            return finish_wrong(option == ':' ? "an option lacks its argument" : "an option is unknown");
+            if (!front_option(option, optarg, &request))
+                return finish_wrong(option == ':' ? "an option lacks its argument" : "an option is unknown");
         }
     }
     if (request.sender == NULL)
