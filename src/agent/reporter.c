@@ -10,7 +10,7 @@
 #include "base/xalloc.h"
 #include "event/event_store.h"
 
-#define ROUND_MS 10000 /* then the status is brought up to date, and a wish to stop is seen */
+#define ROUND_MS 2000 /* then the status is brought up to date, and a wish to stop is seen */
 #define TROUBLE_MS 5000
 #define FLUSH_MS (24 * 3600 * 1000LL)
 
@@ -53,7 +53,8 @@ static void note(struct board *board, struct store *store, const struct event_re
     pthread_mutex_unlock(&board->lock);
 }
 
-static enum event_report_result one_round(struct reporter *reporter)
+/* *more_r: there is more to do at once. */
+static enum event_report_result one_round(struct reporter *reporter, bool *more_r)
 {
     struct event_report_counts counts = {0};
     struct outcome error = {.text = ""};
@@ -65,17 +66,18 @@ static enum event_report_result one_round(struct reporter *reporter)
         log_line(LOG_ERR, "events cannot be reported now: %s", error.text);
     note(reporter->board, reporter->store, &counts,
          result == EVENT_REPORT_TROUBLE ? error.text : event_reporter_last_error(reporter->api));
+    *more_r = result != EVENT_REPORT_TROUBLE && counts.unfinished;
     return result;
 }
 
-/* Until there is a batch, or the flush-interval is over. False: stop. */
-static bool wait_for_work(struct reporter *reporter, int64_t at_least_ms)
+/* Until there is a batch, or the flush-interval is over. more: not at all. False: stop. */
+static bool wait_for_work(struct reporter *reporter, int64_t at_least_ms, bool more)
 {
     int64_t begun_ms = clock_monotonic_ms(), interval_ms = reporter->config->flush_interval_ms;
     bool stop;
 
     pthread_mutex_lock(&reporter->lock);
-    while (!reporter->stop) {
+    while (!reporter->stop && !more) {
         int64_t now_ms = clock_monotonic_ms();
         int64_t due_ms = (reporter->first_ms > 0 ? reporter->first_ms : begun_ms) + interval_ms;
         bool batch = reporter->waiting >= reporter->config->batch_size;
@@ -104,10 +106,11 @@ static void *run(void *context)
 {
     struct reporter *reporter = context;
     enum event_report_result result = EVENT_REPORT_DONE;
+    bool more;
 
     do {
-        result = one_round(reporter);
-    } while (wait_for_work(reporter, result == EVENT_REPORT_TROUBLE ? TROUBLE_MS : 0));
+        result = one_round(reporter, &more);
+    } while (wait_for_work(reporter, result == EVENT_REPORT_TROUBLE ? TROUBLE_MS : 0, more));
     return NULL;
 }
 

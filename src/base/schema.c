@@ -109,7 +109,7 @@ const char *const schema_migrations[] = {
     " identity INTEGER NOT NULL DEFAULT 0,"
     " state INTEGER NOT NULL,"
     " due_ms INTEGER NOT NULL DEFAULT 0,"
-    " leased_ms INTEGER NOT NULL DEFAULT 0," /* pending: its writer reports it himself until then */
+    " leased_ms INTEGER NOT NULL DEFAULT 0," /* pending: its writer reports it until then, or it was put off */
     " tries INTEGER NOT NULL DEFAULT 0,"
     " event_id TEXT NOT NULL,"
     " message_id TEXT NOT NULL,"

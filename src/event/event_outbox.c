@@ -1,5 +1,6 @@
 #include "event/event_outbox.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,19 +41,20 @@ bool event_store_settle(struct store *store, const struct event *event, enum eve
     return well;
 }
 
-bool event_outbox_keep(struct store *store, const struct event *event, int64_t due_ms,
+bool event_outbox_keep(struct store *store, const struct event *event, int64_t now_ms, int64_t put_off_ms,
                        struct outcome *error_r)
 {
-    sqlite3_stmt *keep = store_statement(store,
-                                         "UPDATE events SET leased_ms = 0, tries = tries + (?4 > 0),"
-                                         " due_ms = iif(?4 > 0, ?4, due_ms) WHERE " ROW_OF_EVENT
-                                         " AND event_id = ?3 AND state = 0",
-                                         error_r);
+    sqlite3_stmt *keep = store_statement(
+        store,
+        "UPDATE events SET due_ms = min(due_ms, ?4), tries = tries + (?5 > 0),"
+        " leased_ms = iif(?5 > 0, ?4 + ?5, 0) WHERE " ROW_OF_EVENT " AND event_id = ?3 AND state = 0",
+        error_r);
 
     if (keep == NULL)
         return false;
     bind_row(keep, event);
-    sqlite3_bind_int64(keep, 4, due_ms);
+    sqlite3_bind_int64(keep, 4, now_ms);
+    sqlite3_bind_int64(keep, 5, put_off_ms);
     bool well = store_run(store, keep, error_r);
     sqlite3_clear_bindings(keep);
     return well;
@@ -98,38 +100,73 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
 
 /* --- a batch ------------------------------------------------------------------------------------ */
 
-/* The last column tells what cannot go yet: nothing of the oldest, and of the newest what has an older one of its message. */
-static const char oldest[] = "SELECT " EVENT_ROW_COLUMNS_ID ", 0 FROM events WHERE state = 0 AND tpsp = ?1"
-                             " AND (due_ms <= ?2 OR due_ms > ?2 + ?3) ORDER BY due_ms, id LIMIT ?4";
+/*
+ * A row is free, or it was put off (by less than ?3: a time further away was set by a clock that has been put back since),
+ * and then it holds up its message for so many tries.
+ */
+#define PUT_OFF "leased_ms > ?2 AND leased_ms <= ?2 + ?3"
+#define HOLDS_UP "tries < " STRING(EVENT_OUTBOX_TRIES)
+#define STRING_OF(text) #text
+#define STRING(macro) STRING_OF(macro)
+
+enum row_kind { ROW_FREE, ROW_PASSED_BY, ROW_HOLDS_UP };
+
+static const char oldest[] =
+    "SELECT " EVENT_ROW_COLUMNS_ID ", iif(" PUT_OFF ", iif(" HOLDS_UP ", 2, 1), 0) FROM events"
+    " WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > ?2 + ?3) ORDER BY due_ms, id";
 
 static const char newest[] =
-    "SELECT " EVENT_ROW_COLUMNS_ID ", EXISTS"
+    "SELECT " EVENT_ROW_COLUMNS_ID ", " PUT_OFF " OR EXISTS"
     " (SELECT 1 FROM events AS old WHERE old.identity BETWEEN new.identity >> 32 << 32"
-    "  AND new.identity | 4294967295 AND old.state = 0 AND old.message_id = new.message_id"
+    "  AND new.identity | 4294967295 AND old.state = 0 AND old.message_id = new.message_id AND old." HOLDS_UP
     "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms AND old.id < new.id)))"
     " FROM events AS new WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"
-    " ORDER BY due_ms DESC, id DESC LIMIT ?4";
+    " ORDER BY due_ms DESC, id DESC";
 
-/*
- * The limit is of rows that are looked at: where many of the newest have to wait for older ones, the batch gets fewer new
- * ones instead of the query becoming long.
- */
+/* The messages of which something was put off: few, and the rows of all that is newer come later. */
+struct held {
+    int64_t *messages;
+    size_t count;
+};
+
+static bool is_held(const struct held *held, const struct event *event)
+{
+    for (size_t i = 0; i < held->count; i++)
+        if (held->messages[i] == event_row_first(event->message_id))
+            return true;
+    return false;
+}
+
+static void hold(struct held *held, const struct event *event)
+{
+    held->messages = xrealloc(held->messages, (held->count + 1) * sizeof *held->messages);
+    held->messages[held->count++] = event_row_first(event->message_id);
+}
+
+/* Steps through rows until there are limit events, or patience rows gave none. */
 static int read_events(struct store *store, const char *sql, const char *tpsp, int64_t now_ms, int limit,
-                       struct event *events_r, struct outcome *error_r)
+                       int patience, struct event *events_r, struct outcome *error_r)
 {
     sqlite3_stmt *select = store_statement(store, sql, error_r);
+    struct held held = {0};
     int count = 0, row = -1;
 
     if (select == NULL)
         return -1;
     event_row_bind_text(select, 1, tpsp);
     sqlite3_bind_int64(select, 2, now_ms);
-    if (sql == oldest)
-        sqlite3_bind_int64(select, 3, AWAY_MS);
-    sqlite3_bind_int(select, 4, limit);
-    while (count < limit && (row = store_step(store, select, error_r)) == 1)
-        if (sqlite3_column_int(select, EVENT_ROW_COUNT + 1) == 0)
-            event_row_read(select, &events_r[count++]);
+    sqlite3_bind_int64(select, 3, AWAY_MS);
+    while (count < limit && patience > 0 && (row = store_step(store, select, error_r)) == 1) {
+        int kind = sqlite3_column_int(select, EVENT_ROW_COUNT + 1);
+        event_row_read(select, &events_r[count]);
+        if (kind == ROW_HOLDS_UP)
+            hold(&held, &events_r[count]);
+        if (kind == ROW_FREE && !is_held(&held, &events_r[count]))
+            count++;
+        else
+            patience--;
+    }
+    free(held.messages);
     sqlite3_reset(select);
     sqlite3_clear_bindings(select);
     return row < 0 ? -1 : count;
@@ -173,8 +210,9 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
     if (due < 0)
         return -1;
     if (fresh_ones != NULL)
-        fresh = read_events(store, newest, tpsp, fresh_ms, share, fresh_ones, error_r);
-    int count = fresh < 0 ? -1 : read_events(store, oldest, tpsp, now_ms, limit - fresh, events_r, error_r);
+        fresh = read_events(store, newest, tpsp, fresh_ms, share, share, fresh_ones, error_r);
+    int count =
+        fresh < 0 ? -1 : read_events(store, oldest, tpsp, now_ms, limit - fresh, INT_MAX, events_r, error_r);
     if (count < 0)
         return -1;
     /* both are in the same order, one forwards and one backwards */
@@ -185,15 +223,13 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
     return count;
 }
 
-bool event_outbox_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)
+bool event_outbox_hasten(struct store *store, int64_t now_ms, struct outcome *error_r)
 {
-    sqlite3_stmt *make = store_statement(store,
-                                         "UPDATE events SET due_ms = ?1 WHERE state = 0 AND due_ms > ?1"
-                                         " AND leased_ms <= ?1",
-                                         error_r);
+    sqlite3_stmt *hasten = store_statement(
+        store, "UPDATE events SET leased_ms = 0 WHERE state = 0 AND tries > 0 AND leased_ms > ?1", error_r);
 
-    if (make == NULL)
+    if (hasten == NULL)
         return false;
-    sqlite3_bind_int64(make, 1, now_ms);
-    return store_run(store, make, error_r);
+    sqlite3_bind_int64(hasten, 1, now_ms);
+    return store_run(store, hasten, error_r);
 }

@@ -9,11 +9,12 @@
 
 #include "event/event_store.h"
 
-/* It stays pending: its writer is no longer at it; due_ms > 0: and it was tried alone, so it is due again then. */
-bool event_outbox_keep(struct store *store, const struct event *event, int64_t due_ms,
+/* It stays pending, in its place in the order: its writer is no longer at it. put_off_ms > 0: it was tried alone, and is
+ * not given out for so long. */
+bool event_outbox_keep(struct store *store, const struct event *event, int64_t now_ms, int64_t put_off_ms,
                        struct outcome *error_r) __attribute__((nonnull));
 
-/* How often it was tried alone; 0 when it is not there. */
+/* How often it was put off; 0 when it is not there. */
 int event_outbox_tries(struct store *store, const struct event *event) __attribute__((nonnull));
 
 /* The first TPSP name after this one, in byte order, that has pending events ("" is a name, too; NULL begins): 1 with
@@ -22,16 +23,18 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
     __attribute__((nonnull(1, 3, 4)));
 
 /*
- * Up to limit pending events of one TPSP that were due at now_ms, in the order in which they became so: the oldest. When
- * there are more, a quarter of them are instead the newest of those due at fresh_ms, so that what happens now does not wait
- * behind a backlog; none of them whose message has an older pending event, so that a message's events stay in order. -1
- * with *error_r set on failure.
+ * Up to limit pending events of one TPSP that were due at now_ms, the oldest, in order. When there are more, a quarter of
+ * them are instead the newest of those due at fresh_ms, so that what happens now does not wait behind a backlog.
+ *
+ * A message's events stay in order: a new one is not among them while an older one of its message is pending, and one
+ * that was put off holds up its message, though not for ever (EVENT_OUTBOX_TRIES). -1 with *error_r set on failure.
  */
+#define EVENT_OUTBOX_TRIES 8
 int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
                       struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
 
-/* Make every pending event due at now_ms that its writer is not reporting just then. */
-bool event_outbox_make_due(struct store *store, int64_t now_ms, struct outcome *error_r)
+/* Give out also what was put off. */
+bool event_outbox_hasten(struct store *store, int64_t now_ms, struct outcome *error_r)
     __attribute__((nonnull));
 
 #endif

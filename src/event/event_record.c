@@ -125,16 +125,15 @@ static int64_t retry_after_tries(int tries)
 }
 
 bool event_record_kept(struct event_reporter *reporter, const struct event *event, enum answer_kind kind,
-                       bool pause, struct outcome *error_r)
+                       bool pause, bool put_off, struct outcome *error_r)
 {
     struct store *store = reporter->asker.store;
 
     if (store_begin(store, STORE_DURABLE, error_r)) {
-        int64_t due_ms = clock_realtime_ms();
-        bool well = !pause || update_pauses(reporter, kind, error_r);
-        if (kind == ANSWER_FAILING)
-            due_ms += retry_after_tries(event_outbox_tries(store, event));
-        if (well && event_outbox_keep(store, event, due_ms, error_r) && store_commit(store, error_r))
+        int64_t put_off_ms = put_off ? retry_after_tries(event_outbox_tries(store, event)) : 0;
+        if ((!pause || update_pauses(reporter, kind, error_r)) &&
+            event_outbox_keep(store, event, clock_realtime_ms(), put_off_ms, error_r) &&
+            store_commit(store, error_r))
             return true;
     }
     store_rollback(store);

@@ -31,9 +31,10 @@ bool event_record_settled(struct event_reporter *reporter, const struct event *e
 bool event_record_batch_accepted(struct event_reporter *reporter, const struct event *events, int count,
                                  struct outcome *error_r) __attribute__((nonnull));
 
-/* One that was tried alone stays pending, on disk before this returns. pause: others should wait, too. */
+/* One that was tried alone stays pending, on disk before this returns. pause: others should wait, too. put_off: this one
+ * should wait longer at each time. */
 bool event_record_kept(struct event_reporter *reporter, const struct event *event, enum answer_kind kind,
-                       bool pause, struct outcome *error_r) __attribute__((nonnull));
+                       bool pause, bool put_off, struct outcome *error_r) __attribute__((nonnull));
 
 /* A whole batch stays pending, as it is. */
 bool event_record_released(struct event_reporter *reporter, enum answer_kind kind, struct outcome *error_r)

@@ -116,8 +116,9 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
     if (event_record_may_ask(reporter, now_ms))
         kind = event_ask_alone(asker, &copy, key, latest_ms < deadline_ms ? latest_ms : deadline_ms, &learnt);
     if (!is_settled(kind))
-        return event_record_kept(reporter, &copy, kind, true, error_r) ? EVENT_REPORT_KEPT
-                                                                       : EVENT_REPORT_TROUBLE;
+        return event_record_kept(reporter, &copy, kind, true, kind == ANSWER_FAILING, error_r)
+                   ? EVENT_REPORT_KEPT
+                   : EVENT_REPORT_TROUBLE;
     if (!event_record_settled(reporter, &copy, kind, learnt, error_r))
         /* the API has judged it: what is lost is that we know, and the same event_id may be reported once more */
         log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
@@ -147,7 +148,7 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
                                           const char *key, int64_t deadline_ms,
                                           struct event_report_counts *counts, struct outcome *error_r)
 {
-    int failed_in_a_row = 0;
+    bool failed_before = false;
 
     for (int i = 0; i < count; i++) {
         bool learnt;
@@ -155,14 +156,18 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
         if (is_settled(kind)) {
             if (!event_record_settled(reporter, &events[i], kind, learnt, error_r))
                 return PROGRESS_TROUBLE;
-            failed_in_a_row = 0;
+            failed_before = false;
             *(kind == ANSWER_ACCEPTED ? &counts->reported : &counts->rejected) += 1;
             continue;
         }
-        bool stop = kind != ANSWER_FAILING || ++failed_in_a_row >= 2 || count == 1;
-        if (!event_record_kept(reporter, &events[i], kind, stop, error_r))
+        bool stop = kind != ANSWER_FAILING || failed_before || count == 1;
+        bool put_off = kind == ANSWER_FAILING && !failed_before;
+        if (!event_record_kept(reporter, &events[i], kind, stop, put_off, error_r) ||
+            (failed_before &&
+             !event_record_kept(reporter, &events[i - 1], ANSWER_NOT_ASKED, false, false, error_r)))
             return PROGRESS_TROUBLE;
         counts->kept++;
+        failed_before = true;
         if (stop) {
             counts->kept += (uint64_t)(count - i - 1);
             return progress_after(kind);
@@ -248,8 +253,10 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
     int64_t due_ms = clock_realtime_ms();
     uint64_t kept_before = counts_r->kept;
     bool heed = !all, again = true, key_refused = false, stopped = false;
+    int64_t last_ms = deadline_ms - reporter->asker.config->report.timeout_ms;
 
-    if (all && !event_outbox_make_due(store, due_ms, error_r))
+    counts_r->unfinished = false;
+    if (all && !event_outbox_hasten(store, due_ms, error_r))
         return EVENT_REPORT_TROUBLE;
     while (again && !stopped) { /* a batch of each in turn: no TPSP keeps the others waiting */
         AUTO_FREE char *tpsp = NULL;
@@ -272,7 +279,8 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
                 return EVENT_REPORT_TROUBLE;
             again = again || progress == PROGRESS_MADE;
             key_refused = key_refused || progress == PROGRESS_KEY;
-            stopped = progress == PROGRESS_STOP;
+            counts_r->unfinished = progress == PROGRESS_MADE && clock_monotonic_ms() >= last_ms;
+            stopped = progress == PROGRESS_STOP || counts_r->unfinished;
             if (stopped)
                 break;
         }

@@ -51,6 +51,7 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
 
 struct event_report_counts {
     uint64_t reported, rejected, kept;
+    bool unfinished; /* the time was up before all that was due had been tried */
 };
 
 /*
@@ -58,7 +59,7 @@ struct event_report_counts {
  * that was due at the beginning is left, the API fails, or deadline_ms. A batch holds the oldest; of a backlog of more
  * than one batch a quarter of it are the newest (event/event_outbox.h). One process at a time reports a batch. all: also what is not
  * due yet, and although the API is known to be down: a person asks. Never what another process is just reporting.
- * counts_r is added to. Also deletes some events older than events-retention.
+ * counts_r is added to. A request is begun only while there is time for it, but for the first one. Also deletes some events older than events-retention.
  */
 enum event_report_result event_report_pending(struct event_reporter *reporter, bool all, int64_t deadline_ms,
                                               struct event_report_counts *counts_r, struct outcome *error_r)

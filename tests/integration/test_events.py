@@ -331,7 +331,7 @@ def test_a_server_error_caused_by_one_event_does_not_hold_up_the_others(api, acc
     api.on_type["deferred"] = Answer(500, b"NullPointerException")
     account.pending()
     assert account.states() == {"pending": 1, "reported": 6}
-    [(tries, due)] = account.query("SELECT tries, due_ms FROM events WHERE state = 0")
+    [(tries, due)] = account.query("SELECT tries, leased_ms FROM events WHERE state = 0")
     assert tries == 1 and due / 1000 > time.time() + 20
 
 

@@ -131,35 +131,44 @@ START_TEST(what_is_due_is_read_in_its_order)
 }
 END_TEST
 
-START_TEST(nobody_makes_due_what_its_writer_is_reporting)
+START_TEST(nobody_is_given_what_its_writer_is_reporting)
 {
     add(1, CS_DELIVERED, EVENT_PENDING, "p", 500);
-    ck_assert(event_outbox_make_due(store, 499, &error));
+    ck_assert(event_outbox_hasten(store, 499, &error));
     ck_assert_int_eq(read_batch(499, 10), 0);
     ck_assert_int_eq(read_batch(500, 10), 1);
+    ck_assert(event_outbox_keep(store, &batch[0], 400, 0, &error)); /* it has given up early */
+    ck_assert_int_eq(read_batch(400, 10), 1);
 }
 END_TEST
 
-START_TEST(a_kept_event_is_due_again_and_counts_its_tries)
+START_TEST(an_event_that_was_put_off_keeps_its_place)
 {
     struct event event = make(1, CS_DELIVERED, "p"); /* found by its ids */
 
     add(1, CS_DELIVERED, EVENT_PENDING, "p", 100);
-    ck_assert_int_eq(read_batch(100, 10), 1);
-    ck_assert(event_outbox_keep(store, &event, 0, &error)); /* released */
+    add(2, CS_DELIVERED, EVENT_PENDING, "p", 150);
+    ck_assert_int_eq(read_batch(200, 10), 2);
+    ck_assert(event_outbox_keep(store, &event, 200, 0, &error)); /* released */
     ck_assert_int_eq(event_outbox_tries(store, &event), 0);
-    ck_assert_int_eq(read_batch(100, 10), 1);
-    ck_assert(event_outbox_keep(store, &batch[0], 300, &error)); /* by its row */
+    ck_assert_int_eq(read_batch(200, 10), 2);
+    ck_assert(event_outbox_keep(store, &batch[0], 200, 50, &error)); /* by its row */
     ck_assert_int_eq(event_outbox_tries(store, &event), 1);
-    ck_assert_int_eq(read_batch(299, 10), 0);
-    ck_assert(event_outbox_make_due(store, 200, &error));
-    ck_assert_int_eq(read_batch(299, 10), 1);
+    ck_assert_int_eq(read_batch(249, 10), 1);
+    ck_assert_int_eq(batch[0].attempt, 2);
+    ck_assert_int_eq(read_batch(250, 10), 2);
+    ck_assert_int_eq(batch[0].attempt, 1);
+    ck_assert(event_outbox_keep(store, &event, 250, 50, &error));
+    ck_assert(event_outbox_hasten(store, 260, &error));
+    ck_assert_int_eq(read_batch(260, 10), 2);
 }
 END_TEST
 
 START_TEST(a_clock_that_was_put_back_holds_nothing_up)
 {
     add(1, CS_DELIVERED, EVENT_PENDING, "p", 1000000000000);
+    ck_assert_int_eq(read_batch(1000, 10), 1);
+    ck_assert(event_outbox_keep(store, &batch[0], 1000000000000, 5000, &error));
     ck_assert_int_eq(read_batch(1000, 10), 1);
 }
 END_TEST
@@ -207,14 +216,36 @@ START_TEST(a_message_is_not_overtaken_by_its_own_newer_events)
     add_to_message(103, 102);
     add_to_message(104, 51);
     ck_assert_int_eq(read_batch(1000, 20), 20);
-    ck_assert_int_eq(batch[17].attempt, 18);
-    ck_assert_int_eq(batch[18].attempt, 100);
-    ck_assert_int_eq(batch[19].attempt,
-                     102); /* of the newest five 50's and 51's wait, and 102's second one */
+    /* of the newest 50's and 51's have to wait, and 102's second one */
+    static const int expected[] = {15, 97, 98, 99, 100, 102};
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(batch[14 + i].attempt, expected[i]);
     for (int i = 0; i < 20; i++)
         ck_assert(event_store_settle(store, &batch[i], EVENT_REPORTED, &error));
     ck_assert_int_eq(read_batch(1000, 20), 20);
     ck_assert_int_eq(batch[19].attempt, 103);
+}
+END_TEST
+
+START_TEST(what_was_put_off_holds_up_its_message_but_not_for_ever)
+{
+    for (int limit = 2; limit <= 20; limit += 18) { /* with a backlog and without */
+        add_to_message(limit + 1, limit);
+        add_to_message(limit + 2, limit);
+        add(limit + 3, CS_DELIVERED, EVENT_PENDING, "p", 0);
+        ck_assert_int_gt(read_batch(1000, limit), 0);
+        for (int tries = 1; tries <= EVENT_OUTBOX_TRIES; tries++) {
+            ck_assert(event_outbox_keep(store, &batch[0], 1000, 50, &error));
+            int number = event_outbox_read(store, "p", 1000, 1000, limit, batch + 1, &error);
+            ck_assert_int_eq(number, tries < EVENT_OUTBOX_TRIES ? 1 : 2);
+            ck_assert_int_eq(batch[number].attempt, limit + 3);
+        }
+        for (int i = 0; i < 3; i++) {
+            event_outbox_hasten(store, 1000, &error);
+            ck_assert_int_gt(read_batch(1000, 10), 0);
+            ck_assert(event_store_settle(store, &batch[0], EVENT_REPORTED, &error));
+        }
+    }
 }
 END_TEST
 
@@ -256,7 +287,7 @@ START_TEST(what_is_settled_stays_settled)
     event.dropped_as_bounced = true;
     ck_assert(event_store_settle(store, &event, EVENT_REPORTED, &error));
     ck_assert(event_store_settle(store, &event, EVENT_REJECTED, &error));
-    ck_assert(event_outbox_keep(store, &event, 0, &error));
+    ck_assert(event_outbox_keep(store, &event, 1, 0, &error));
     ck_assert_int_eq(count(EVENT_REPORTED), 1);
     ck_assert_int_eq(count(EVENT_REJECTED), 0);
 }
@@ -518,8 +549,9 @@ Suite *event_store_suite(void)
     tcase_add_test(tcase, only_the_same_delivery_counts_as_accepted);
     tcase_add_test(tcase, a_second_event_with_the_same_id_changes_nothing);
     tcase_add_test(tcase, what_is_due_is_read_in_its_order);
-    tcase_add_test(tcase, nobody_makes_due_what_its_writer_is_reporting);
-    tcase_add_test(tcase, a_kept_event_is_due_again_and_counts_its_tries);
+    tcase_add_test(tcase, nobody_is_given_what_its_writer_is_reporting);
+    tcase_add_test(tcase, an_event_that_was_put_off_keeps_its_place);
+    tcase_add_test(tcase, what_was_put_off_holds_up_its_message_but_not_for_ever);
     tcase_add_test(tcase, a_clock_that_was_put_back_holds_nothing_up);
     tcase_add_test(tcase, the_newest_do_not_wait_behind_a_backlog);
     tcase_add_test(tcase, where_the_ends_meet_nothing_is_read_twice);
