@@ -210,8 +210,8 @@ enum rate_answer rate_limit_take(struct rate_table *table, struct rate_set *set,
             return RATE_TROUBLE;
         grant_r->generation = rate_table_generation(table);
         enum rate_answer answer = look(table, set, now, lanes, words, limit_r, next_r, error_r);
-        if (answer == RATE_TROUBLE && !rate_table_intact(table))
-            continue;
+        if (answer != RATE_GRANTED && !rate_table_intact(table))
+            continue; /* what says no is no longer the file to ask */
         if (answer != RATE_GRANTED)
             return answer;
         if (!swap_all(set, now, lanes, words, grant_r))

@@ -141,6 +141,13 @@ void simulation_hammer(struct simulation *simulation, int64_t end, int64_t step)
     _exit(0);
 }
 
+int simulation_haste(void)
+{
+    const char *haste = getenv("SIMULATION_HASTE");
+
+    return haste != NULL && atoi(haste) > 0 ? atoi(haste) : 1;
+}
+
 pid_t simulation_start(struct simulation *simulation, void (*run)(struct simulation *, int64_t, int64_t),
                        int64_t end, int64_t step)
 {

@@ -47,6 +47,12 @@ bool simulation_take(struct rate_table *table, struct rate_set *set, struct rate
 /* Send and record as much as goes until the simulated time is end; it goes on by up to step with each try. */
 void simulation_hammer(struct simulation *simulation, int64_t end, int64_t step);
 
+/*
+ * SIMULATION_HASTE of the environment, 1 without it: by this the longest tests make their steps longer and their counts smaller,
+ * with the same promises to keep. For valgrind, under which each step takes so much longer.
+ */
+int simulation_haste(void);
+
 pid_t simulation_start(struct simulation *simulation,
                        void (*run)(struct simulation *, int64_t end, int64_t step), int64_t end,
                        int64_t step);

@@ -152,7 +152,7 @@ static const struct {
 
 START_TEST(each_member_has_its_share_also_of_the_turns_of_those_that_fail)
 {
-    const unsigned turns = 100000;
+    const unsigned turns = 100000 / (unsigned)simulation_haste();
     unsigned counts[3] = {0}, total = 0;
     size_t order[3];
 

@@ -114,8 +114,8 @@ START_TEST(damage_in_use_costs_no_more_than_a_fresh_file)
     simulation_path(simulation, path);
     rate_table_close(simulation_table(simulation));
     for (int i = 0; i < 8; i++)
-        simulation_start(simulation, simulation_hammer, end, 10000000);
-    for (int64_t next = atomic_load(&simulation->now); next < end - HOUR; next += HOUR, rounds++) {
+        simulation_start(simulation, simulation_hammer, end, simulation_haste() * 10000000);
+    for (int64_t next = 0; next < end - HOUR; next = atomic_load(&simulation->now) + HOUR, rounds++) {
         while (atomic_load(&simulation->now) < next)
             usleep(100);
         damages[_i](path);
