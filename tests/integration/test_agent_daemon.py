@@ -173,34 +173,6 @@ def test_a_log_that_cannot_be_read_is_said_and_waited_for(agent):
     wait_for(lambda: agent.get("/health")[0] == 200, "recovery")
 
 
-def test_a_store_that_cannot_be_written_loses_nothing(agent):
-    """The disk is full: nothing moves until there is room."""
-    writer = LogWriter(agent.log_path)
-    agent.start()
-    agent.stop()
-    mount = agent.top / "small"
-    mount.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", mount], check=False,
-                                           capture_output=True).returncode != 0:
-        pytest.skip("needs to mount a small file system")
-    try:
-        agent.state, kept = mount / "state", agent.state
-        agent.state.mkdir(mode=0o750)
-        agent.configure(log_path=str(agent.log_path))
-        agent.start("--from-start")
-        writer.write(3000)
-        wait_for(lambda: agent.get("/health")[0] == 503, "a full disk in /health")
-        assert "space" in agent.health()["last_error"]
-        subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
-        wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
-        wait_for(lambda: len(agent.events()) == len(writer.expected), "all events")
-        agent.stop()
-        agent.state = kept
-    finally:
-        agent.stop()
-        subprocess.run(["umount", "-l", mount], check=False)
-
-
 def test_wrong_usage_and_wrong_configuration_are_told_apart():
     assert subprocess.run([PROGRAM, "--nonsense"], capture_output=True, check=False).returncode == 64
     done = subprocess.run([PROGRAM, "-c", "/nonexistent/config.yaml", "--once"], capture_output=True, check=False)

@@ -1,0 +1,159 @@
+"""sendpost-agent with a disk that runs full, a clock that jumps, and an API that asks for a day's patience: no event is
+lost or stored twice, and it goes on by itself."""
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from agent_runner import PROGRAM, Agent, LogWriter
+from event_api import Answer, EventApi
+from sendpost import build_directory
+from support import end_process, remove, scratch, wait_for
+
+DAY = 86400
+
+
+@pytest.fixture
+def api():
+    with EventApi(tls=False, key="agent-key") as api:
+        yield api
+
+
+@pytest.fixture
+def agent(api):
+    with Agent() as agent:
+        agent.report_to(api)
+        yield agent
+
+
+def flush(agent):
+    return subprocess.run([build_directory() / "sendpostctl", "-c", agent.config, "events", "flush"], capture_output=True,
+                          text=True, check=False, timeout=60)
+
+
+# --- disk -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk():
+    """A file system of 1 MB, and one to grow it."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("a small file system needs root")
+    path = scratch("spdisk-")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M,mode=0750", "tmpfs", path], check=False).returncode != 0:
+        remove(path)
+        pytest.skip("no file system can be mounted here")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+    remove(path)
+
+
+def test_a_disk_that_runs_full_while_events_are_stored_loses_none(agent, api, disk):
+    agent.state = disk
+    agent.report_to(api)
+    writer = LogWriter(agent.log_path)
+    writer.write(1)
+    agent.start("--from-start")
+    wait_for(lambda: len(set(api.ids())) == len(writer.expected), "the first event")
+    writer.write(4000)
+    wait_for(lambda: "free some space on its file system" in agent.log(), "the disk to be full")
+    wait_for(lambda: agent.get("/health")[0] == 503, agent.health)
+    assert "free some space on its file system" in agent.health()["last_error"]
+    subprocess.run(["mount", "-o", "remount,size=50M", disk], check=True)
+    wait_for(lambda: set(api.ids()) == {event[5] for event in agent.events()} and len(agent.events()) == len(writer.expected),
+             lambda: f"{len(writer.expected)} events; stored are {len(agent.events())}", timeout=120)
+    wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
+    assert {(event[1], event[2], event[0]) for event in agent.events()} == writer.expected
+    with sqlite3.connect(disk / "state.db") as store:
+        assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+# --- clock ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_was_days_ahead_holds_nothing_up(agent, api):
+    """The pauses and due times in the store are of a clock that has been put back since."""
+    api.default = Answer(500)
+    writer = LogWriter(agent.log_path)
+    writer.write(10)
+    assert agent.once("--from-start") == 75
+    with sqlite3.connect(agent.state / "state.db") as store:
+        ahead = 3 * DAY * 1000
+        (pause,) = store.execute("SELECT value FROM meta WHERE key LIKE 'report.pause.%'").fetchone()
+        until, failures, since, why = pause.split(" ", 3)
+        store.execute("UPDATE meta SET value = ? WHERE key LIKE 'report.pause.%'",
+                      (f"{int(until) + ahead + DAY * 1000} {failures} {int(since) + ahead} {why}",))
+        store.execute("UPDATE events SET due_ms = due_ms + ?1, timestamp_ms = timestamp_ms + ?1", (ahead,))
+        store.execute("UPDATE events SET tries = 1, leased_ms = due_ms + 30000 WHERE id % 3 = 0")  # put off
+    api.default = Answer(202)
+    agent.start()
+    wait_for(lambda: len(set(api.ids())) == len(writer.expected), lambda: f"{len(api.ids())} events")
+    wait_for(lambda: agent.health()["pending_events"] == 0, agent.health)
+
+
+def test_a_log_whose_clock_is_ahead_does_not_delay_its_events(agent, api):
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + DAY / 2))
+    message = "5f8b8ee2-47a7-4d0e-9a59-0f2b3b1d7c11"
+    agent.log_path.write_text(
+        f"{stamp} mx postfix/cleanup[7]: 4AAAAAA: info: header X-Sendpost-Message-UUID: {message} from a[192.0.2.9]; from=<a@b> to=<c@d>\n"
+        f"{stamp} mx postfix/smtp[7]: 4AAAAAA: to=<c@d.example>, relay=mx[192.0.2.1]:25, delay=1, delays=1/0/0/0, dsn=2.0.0, "
+        "status=sent (250 Ok)\n")
+    agent.start("--from-start")
+    assert api.wait_events(1)[0]["message_id"] == message
+
+
+# --- a day's patience -------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_after_of_a_day_is_kept_and_a_person_can_end_it(agent, api):
+    api.default = Answer(429, headers={"Retry-After": str(DAY)})
+    writer = LogWriter(agent.log_path)
+    writer.write(20)
+    agent.start("--from-start")
+    wait_for(lambda: agent.get("/health")[0] == 503, agent.health)
+    wait_for(lambda: agent.health()["pending_events"] == len(writer.expected), agent.health)
+    asked = len(api.requests)
+    assert asked == 1
+    writer.write(20)
+    wait_for(lambda: agent.health()["pending_events"] == len(writer.expected), agent.health)
+    assert "429" in agent.health()["last_error"] and "not asked again for 8" in agent.health()["last_error"]
+    agent.stop()
+    agent.start()  # the patience outlives the process
+    wait_for(lambda: "not asked again for 8" in (agent.health()["last_error"] or ""), agent.health)
+    assert len(api.requests) == asked
+    done = flush(agent)
+    assert done.returncode == 1 and len(api.requests) == asked + 1
+    api.default = Answer(202)
+    assert flush(agent).returncode == 0
+    assert len(set(api.ids())) == len(writer.expected)
+    writer.write(5)
+    wait_for(lambda: len(set(api.ids())) == len(writer.expected), "the agent to go on by itself")
+    wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
+
+
+# --- stop ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_reporter_does_not_stop_the_others_for_good(agent, api):
+    """A process that hangs with a request in hand keeps its turn; killed, it has lost it."""
+    api.default = Answer(act="hang")
+    writer = LogWriter(agent.log_path)
+    writer.write(20)
+    agent.start("--from-start")
+    wait_for(lambda: len(api.requests) == 1, "a request")
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    api.default = Answer(202)
+    other = subprocess.Popen([PROGRAM, "-c", agent.config, "--once"], env=agent.environment(), stderr=subprocess.DEVNULL)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1)
+        agent.kill()
+        assert other.wait(timeout=60) == 0
+    finally:
+        end_process(other.pid)
+    assert set(api.ids()) == {event[5] for event in agent.events()}
+    assert len(agent.events()) == len(writer.expected)
