@@ -115,13 +115,24 @@ static const char oldest[] =
     "SELECT " EVENT_ROW_COLUMNS_ID ", iif(" PUT_OFF ", iif(" HOLDS_UP ", 2, 1), 0) FROM events"
     " WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > ?2 + ?3) ORDER BY due_ms, id";
 
+/* A message of thousands of recipients has rows without end: its newest wait rather than all of these are looked at. */
+#define ROWS_OF_MESSAGE(columns, first, last)                                    \
+    "(SELECT " columns " FROM events WHERE identity BETWEEN " first " AND " last \
+    " LIMIT " STRING(ROWS_MAX) ")"
+#define ROWS_OF_NEW(columns) ROWS_OF_MESSAGE(columns, "new.identity >> 32 << 32", "new.identity | 4294967295")
+#define ROWS_MAX 200
+
 static const char newest[] =
-    "SELECT " EVENT_ROW_COLUMNS_ID ", " PUT_OFF " OR EXISTS"
-    " (SELECT 1 FROM events AS old WHERE old.identity BETWEEN new.identity >> 32 << 32"
-    "  AND new.identity | 4294967295 AND old.state = 0 AND old.message_id = new.message_id AND old." HOLDS_UP
-    "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms AND old.id < new.id)))"
-    " FROM events AS new WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"
-    " ORDER BY due_ms DESC, id DESC";
+    "SELECT " EVENT_ROW_COLUMNS_ID ", " PUT_OFF " OR EXISTS (SELECT 1 FROM " ROWS_OF_NEW(
+        "id, state, message_id, tries, due_ms") " AS old"
+                                                "  WHERE old.state = 0 AND old.message_id = new.message_id "
+                                                "AND old." HOLDS_UP
+                                                "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms "
+                                                "AND old.id < new.id)))"
+                                                " OR (SELECT count(*) FROM " ROWS_OF_NEW("1") ") = " STRING(
+                                                    ROWS_MAX) " FROM events AS new WHERE state = 0 AND tpsp "
+                                                              "= ?1 AND due_ms <= ?2"
+                                                              " ORDER BY due_ms DESC, id DESC";
 
 /* The messages of which something was put off: few, and the rows of all that is newer come later. */
 struct held {
@@ -221,6 +232,37 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
     while (fresh > 0)
         events_r[count++] = fresh_ones[--fresh];
     return count;
+}
+
+int event_outbox_older(struct store *store, const struct event *event, int64_t now_ms, int limit,
+                       struct event *events_r, bool *put_off_r, struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(
+        store,
+        "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE(
+            "*", "?2", "?3") " WHERE state = 0 AND message_id = ?4 AND recipient = ?5 AND tpsp = ?6"
+                             " AND event_id <> ?7 AND " HOLDS_UP
+                             " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id",
+        error_r);
+    int count = 0, row = -1;
+
+    *put_off_r = false;
+    if (select == NULL)
+        return -1;
+    sqlite3_bind_int64(select, 1, now_ms);
+    sqlite3_bind_int64(select, 2, event_row_first(event->message_id));
+    sqlite3_bind_int64(select, 3, event_row_last(event->message_id));
+    event_row_bind_text(select, 4, event->message_id);
+    event_row_bind_text(select, 5, event->recipient);
+    event_row_bind_text(select, 6, event->tpsp);
+    event_row_bind_text(select, 7, event->event_id);
+    while (count < limit && (row = store_step(store, select, error_r)) == 1) {
+        *put_off_r = *put_off_r || sqlite3_column_int(select, EVENT_ROW_COUNT + 1) != 0;
+        event_row_read(select, &events_r[count++]);
+    }
+    sqlite3_reset(select);
+    sqlite3_clear_bindings(select);
+    return row < 0 ? -1 : count;
 }
 
 bool event_outbox_hasten(struct store *store, int64_t now_ms, struct outcome *error_r)

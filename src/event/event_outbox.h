@@ -33,6 +33,14 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
 int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
                       struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
 
+/*
+ * Up to limit pending events of the same message, recipient and TPSP as this one, which is the newest: what has to be
+ * reported before it. *put_off_r: some of it is put off, so this one has to wait. -1 with *error_r set on failure.
+ */
+int event_outbox_older(struct store *store, const struct event *event, int64_t now_ms, int limit,
+                       struct event *events_r, bool *put_off_r, struct outcome *error_r)
+    __attribute__((nonnull));
+
 /* Give out also what was put off. */
 bool event_outbox_hasten(struct store *store, int64_t now_ms, struct outcome *error_r)
     __attribute__((nonnull));

@@ -13,6 +13,8 @@
 #define SECOND_MS 1000LL
 #define MINUTE_MS (60 * SECOND_MS)
 
+#define OLDER_MAX 20 /* events of one message that one report of a new one takes along */
+
 /* A process that only ever reports its own event sweeps once in so many runs, some EVENT_SWEEP_ROWS: more than it adds. */
 #define SWEEP_ODDS 200
 #define SWEEP_ONE_MS 5
@@ -99,35 +101,6 @@ static bool is_settled(enum answer_kind kind)
     return kind == ANSWER_ACCEPTED || kind == ANSWER_REFUSED;
 }
 
-enum event_report_result event_report_one(struct event_reporter *reporter, const struct event *event,
-                                          int64_t deadline_ms, struct outcome *error_r)
-{
-    struct event_asker *asker = &reporter->asker;
-    int64_t now_ms = clock_realtime_ms(), latest_ms = clock_monotonic_ms() + asker->config->report.timeout_ms;
-    enum answer_kind kind = ANSWER_NOT_ASKED;
-    struct event copy = *event;
-    bool learnt = false;
-
-    if (asker->config->endpoint == NULL)
-        return event_store_settle(asker->store, event, EVENT_LOCAL, error_r) ? EVENT_REPORT_DONE
-                                                                             : EVENT_REPORT_TROUBLE;
-    const char *key = event_ask_key(asker, event->tpsp);
-    event_record_read_pauses(reporter, key, now_ms);
-    if (event_record_may_ask(reporter, now_ms))
-        kind = event_ask_alone(asker, &copy, key, latest_ms < deadline_ms ? latest_ms : deadline_ms, &learnt);
-    if (!is_settled(kind))
-        return event_record_kept(reporter, &copy, kind, true, kind == ANSWER_FAILING, error_r)
-                   ? EVENT_REPORT_KEPT
-                   : EVENT_REPORT_TROUBLE;
-    if (!event_record_settled(reporter, &copy, kind, learnt, error_r))
-        /* the API has judged it: what is lost is that we know, and the same event_id may be reported once more */
-        log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
-                 error_r->text);
-    if (one_in(SWEEP_ODDS))
-        sweep(reporter, SWEEP_ONE_MS);
-    return EVENT_REPORT_DONE;
-}
-
 /* What the round of a TPSP's events came to. */
 enum progress {
     PROGRESS_NONE,    /* nothing of it is due */
@@ -174,6 +147,73 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
         }
     }
     return PROGRESS_MADE;
+}
+
+/*
+ * Older events of its message, pending since the API could not be reached, go first, in one request with it. Where
+ * another process is reporting, all is left to that.
+ */
+static enum answer_kind ask_in_order(struct event_reporter *reporter, struct event *event, const char *key,
+                                     int64_t deadline_ms, bool *learnt_r)
+{
+    struct event_asker *asker = &reporter->asker;
+    AUTO_FREE struct event *events = xmalloc((OLDER_MAX + 1) * sizeof *events);
+    struct event_report_counts counts = {0};
+    struct outcome error;
+    bool put_off;
+    int older =
+        event_outbox_older(asker->store, event, clock_realtime_ms(), OLDER_MAX, events, &put_off, &error);
+
+    if (older <= 0)
+        return event_ask_alone(asker, event, key, deadline_ms, learnt_r);
+    AUTO_CLOSE int turn = store_lock(asker->config->state_dir, "report", clock_monotonic_ms(), &error);
+    if (turn < 0 || put_off) {
+        snprintf(asker->last_error, sizeof asker->last_error, "older events of this message are pending");
+        return ANSWER_NOT_ASKED;
+    }
+    events[older] = *event;
+    for (int i = 0; i <= older; i++)
+        event_ask_choose_word(asker, &events[i]);
+    enum answer_kind kind = event_ask(asker, events, older + 1, key, deadline_ms);
+    *event = events[older];
+    if (kind == ANSWER_REFUSED || kind == ANSWER_FAILING)
+        return report_one_at_a_time(reporter, events, older, key, deadline_ms, &counts, &error) ==
+                       PROGRESS_MADE
+                   ? event_ask_alone(asker, event, key, deadline_ms, learnt_r)
+                   : ANSWER_NOT_ASKED;
+    if (kind == ANSWER_ACCEPTED && !event_record_batch_accepted(reporter, events, older, &error))
+        log_line(LOG_WARNING, "events of message %s were reported, but this cannot be recorded: %s",
+                 event->message_id, error.text);
+    return kind;
+}
+
+enum event_report_result event_report_one(struct event_reporter *reporter, const struct event *event,
+                                          int64_t deadline_ms, struct outcome *error_r)
+{
+    struct event_asker *asker = &reporter->asker;
+    int64_t now_ms = clock_realtime_ms(), latest_ms = clock_monotonic_ms() + asker->config->report.timeout_ms;
+    enum answer_kind kind = ANSWER_NOT_ASKED;
+    struct event copy = *event;
+    bool learnt = false;
+
+    if (asker->config->endpoint == NULL)
+        return event_store_settle(asker->store, event, EVENT_LOCAL, error_r) ? EVENT_REPORT_DONE
+                                                                             : EVENT_REPORT_TROUBLE;
+    const char *key = event_ask_key(asker, event->tpsp);
+    event_record_read_pauses(reporter, key, now_ms);
+    if (event_record_may_ask(reporter, now_ms))
+        kind = ask_in_order(reporter, &copy, key, latest_ms < deadline_ms ? latest_ms : deadline_ms, &learnt);
+    if (!is_settled(kind))
+        return event_record_kept(reporter, &copy, kind, true, kind == ANSWER_FAILING, error_r)
+                   ? EVENT_REPORT_KEPT
+                   : EVENT_REPORT_TROUBLE;
+    if (!event_record_settled(reporter, &copy, kind, learnt, error_r))
+        /* the API has judged it: what is lost is that we know, and the same event_id may be reported once more */
+        log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
+                 error_r->text);
+    if (one_in(SWEEP_ODDS))
+        sweep(reporter, SWEEP_ONE_MS);
+    return EVENT_REPORT_DONE;
 }
 
 static enum progress report_batch(struct event_reporter *reporter, struct event *events, int count,

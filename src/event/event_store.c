@@ -1,7 +1,10 @@
 #include "event/event_store.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 
+#include "base/xalloc.h"
 #include "event/event_row.h"
 
 static const char *const state_names[EVENT_STATE_COUNT] = {"pending", "reported", "rejected", "local"};
@@ -75,24 +78,21 @@ bool event_store_add(struct store *store, const struct event *event, enum event_
     return well;
 }
 
-int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
-                              const char *recipient, struct event *event_r, enum event_state *state_r,
-                              struct outcome *error_r)
+/* Each of the two ways to report an acceptance has one id for all time (event_identify()). */
+static int find_as(struct store *store, const char *queue_id, const struct event *wanted,
+                   struct event *event_r, enum event_state *state_r, struct outcome *error_r)
 {
     sqlite3_stmt *find =
         store_statement(store,
-                        "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE identity BETWEEN ? AND ?"
-                        " AND message_id = ? AND queue_id = ? AND recipient = ? AND source = 0"
-                        " AND cs IN (59, 60)",
+                        "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events"
+                        " WHERE identity = ? AND event_id = ? AND queue_id = ? AND source = 0",
                         error_r);
 
     if (find == NULL)
         return -1;
-    sqlite3_bind_int64(find, 1, event_row_first(message_id));
-    sqlite3_bind_int64(find, 2, event_row_last(message_id));
-    event_row_bind_text(find, 3, message_id);
-    event_row_bind_text(find, 4, queue_id);
-    event_row_bind_text(find, 5, recipient);
+    sqlite3_bind_int64(find, 1, event_row_identity(wanted));
+    event_row_bind_text(find, 2, wanted->event_id);
+    event_row_bind_text(find, 3, queue_id);
     int found = store_step(store, find, error_r);
     if (found == 1) {
         event_row_read(find, event_r);
@@ -100,6 +100,24 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
     }
     sqlite3_reset(find);
     sqlite3_clear_bindings(find);
+    return found;
+}
+
+int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
+                              const char *recipient, struct event *event_r, enum event_state *state_r,
+                              struct outcome *error_r)
+{
+    static const enum event_cs kinds[] = {CS_DELIVERED, CS_SENT};
+    struct event wanted = {0};
+    int found = 0;
+
+    snprintf(wanted.message_id, sizeof wanted.message_id, "%s", message_id);
+    snprintf(wanted.recipient, sizeof wanted.recipient, "%s", recipient);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && found == 0; i++) {
+        wanted.cs = kinds[i];
+        event_identify(&wanted, "");
+        found = find_as(store, queue_id, &wanted, event_r, state_r, error_r);
+    }
     return found;
 }
 
@@ -127,38 +145,74 @@ bool event_store_count(struct store *store, enum event_state state, int64_t *cou
 }
 
 /* One row a query: a reader that pauses (a person with a pager) must not hold a snapshot, and with it the WAL. */
-static int read_next(struct store *store, const struct event_filter *filter, struct event *event,
-                     enum event_state *state_r, struct outcome *error_r)
+static int read_next(struct store *store, int64_t since_ms, struct event *event, enum event_state *state_r,
+                     struct outcome *error_r)
 {
-    sqlite3_stmt *select =
-        filter->message_id != NULL
-            ? store_statement(store,
-                              "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE id > ?1"
-                              " AND timestamp_ms >= ?2 AND message_id = ?3 AND identity BETWEEN ?4 AND ?5"
-                              " ORDER BY +id LIMIT 1",
-                              error_r)
-            : store_statement(store,
-                              "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE id > ?1"
-                              " AND timestamp_ms >= ?2 ORDER BY id LIMIT 1",
-                              error_r);
+    sqlite3_stmt *select = store_statement(store,
+                                           "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE id > ?1"
+                                           " AND timestamp_ms >= ?2 ORDER BY id LIMIT 1",
+                                           error_r);
 
     if (select == NULL)
         return -1;
     sqlite3_bind_int64(select, 1, event->row);
-    sqlite3_bind_int64(select, 2, filter->since_ms);
-    if (filter->message_id != NULL) {
-        event_row_bind_text(select, 3, filter->message_id);
-        sqlite3_bind_int64(select, 4, event_row_first(filter->message_id));
-        sqlite3_bind_int64(select, 5, event_row_last(filter->message_id));
-    }
+    sqlite3_bind_int64(select, 2, since_ms);
     int row = store_step(store, select, error_r);
     if (row == 1) {
         event_row_read(select, event);
         *state_r = (enum event_state)sqlite3_column_int(select, EVENT_ROW_COUNT + 1);
     }
     sqlite3_reset(select);
-    sqlite3_clear_bindings(select);
     return row;
+}
+
+/* The rows of a message in their order; -1 with *error_r set. */
+static ssize_t rows_of_message(struct store *store, const char *message_id, int64_t **rows_r,
+                               struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(
+        store, "SELECT id FROM events WHERE identity BETWEEN ? AND ? AND message_id = ? ORDER BY id",
+        error_r);
+    ssize_t count = 0;
+    int row;
+
+    if (select == NULL)
+        return -1;
+    sqlite3_bind_int64(select, 1, event_row_first(message_id));
+    sqlite3_bind_int64(select, 2, event_row_last(message_id));
+    event_row_bind_text(select, 3, message_id);
+    while ((row = store_step(store, select, error_r)) == 1) {
+        *rows_r = xrealloc(*rows_r, (size_t)(count + 1) * sizeof **rows_r);
+        (*rows_r)[count++] = sqlite3_column_int64(select, 0);
+    }
+    sqlite3_clear_bindings(select);
+    return row < 0 ? -1 : count;
+}
+
+static bool is_wanted(const struct event_filter *filter, const struct event *event, enum event_state state)
+{
+    return event->timestamp_ms >= filter->since_ms && (!filter->by_state || filter->state == state) &&
+           (filter->message_id == NULL || strcmp(filter->message_id, event->message_id) == 0) &&
+           (filter->recipient == NULL || address_equal(filter->recipient, event->recipient));
+}
+
+static bool each_of_message(struct store *store, const struct event_filter *filter,
+                            bool (*see)(void *context, const struct event *event, enum event_state state),
+                            void *context, struct outcome *error_r)
+{
+    AUTO_FREE int64_t *rows = NULL;
+    ssize_t count = rows_of_message(store, filter->message_id, &rows, error_r);
+    enum event_state state = EVENT_PENDING;
+
+    for (ssize_t i = 0; i < count; i++) {
+        struct event event = {.row = rows[i] - 1};
+        int row = read_next(store, 0, &event, &state, error_r);
+        if (row < 0)
+            return false;
+        if (row == 1 && is_wanted(filter, &event, state) && !see(context, &event, state))
+            break;
+    }
+    return count >= 0;
 }
 
 bool event_store_each(struct store *store, const struct event_filter *filter,
@@ -169,13 +223,11 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
     enum event_state state = EVENT_PENDING;
     int row;
 
-    while ((row = read_next(store, filter, &event, &state, error_r)) == 1) {
-        if ((filter->by_state && filter->state != state) ||
-            (filter->recipient != NULL && !address_equal(filter->recipient, event.recipient)))
-            continue;
-        if (!see(context, &event, state))
+    if (filter->message_id != NULL)
+        return each_of_message(store, filter, see, context, error_r);
+    while ((row = read_next(store, filter->since_ms, &event, &state, error_r)) == 1)
+        if (is_wanted(filter, &event, state) && !see(context, &event, state))
             return true;
-    }
     return row == 0;
 }
 

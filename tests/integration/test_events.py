@@ -430,6 +430,43 @@ def test_the_key_is_no_argument_of_a_process(api, account):
     probe.communicate()
 
 
+def test_what_is_pending_of_a_message_is_reported_before_its_new_event(api, account):
+    api.default = Answer(503)
+    assert account.one(1, kind=DEFERRED)["result"] == "kept"
+    account.end_pauses()
+    api.forget()
+    api.default = Answer()
+    assert account.one(2)["result"] == "done"
+    assert account.one(1)["result"] == "done"
+    assert [[(event["event_type"], event["queue_id"]) for event in request.events] for request in api.requests] == [
+        [("delivered", "Q2")], [("deferred", "Q1"), ("delivered", "Q1")]]
+    assert account.states() == {"reported": 3}
+
+
+def test_a_refused_older_event_does_not_stop_the_new_one(api, account):
+    api.default = Answer(503)
+    account.one(1, kind=DEFERRED)
+    account.end_pauses()
+    api.default = Answer()
+    api.on_type["deferred"] = Answer(422)
+    assert account.one(1)["result"] == "done"
+    assert account.states() == {"reported": 1, "rejected": 1}
+
+
+def test_an_older_event_that_fails_alone_holds_its_message_up(api, account):
+    account.add(1, kind=DEFERRED)
+    api.on_type["deferred"] = Answer(500)
+    assert account.one(1)["result"] == "kept"
+    assert account.one(2)["result"] == "kept"  # for a moment: it may be the API
+    assert account.states() == {"pending": 3}
+    account.end_pauses()
+    api.on_type.clear()
+    assert account.pending()["result"] == "done"
+    assert account.states() == {"reported": 3}
+    mine = [event["event_type"] for event in api.events if event["queue_id"] == "Q1"]
+    assert mine == ["deferred", "delivered"]
+
+
 # --- kills and neighbours --------------------------------------------------------------------------------------------------------
 
 

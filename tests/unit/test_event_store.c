@@ -227,6 +227,47 @@ START_TEST(a_message_is_not_overtaken_by_its_own_newer_events)
 }
 END_TEST
 
+struct seen {
+    int count, last;
+};
+
+static bool see(void *context, const struct event *event, enum event_state state)
+{
+    struct seen *seen = context;
+
+    (void)state;
+    seen->count++;
+    seen->last = event->attempt;
+    return true;
+}
+
+static struct seen look(struct event_filter filter)
+{
+    struct seen seen = {0};
+
+    ck_assert(event_store_each(store, &filter, see, &seen, &error));
+    return seen;
+}
+
+START_TEST(a_message_of_many_recipients_is_read_in_its_order)
+{
+    struct event first = make(1, CS_DEFERRED, "p");
+    int64_t number;
+
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    for (int i = 1; i <= 3000; i++)
+        add_to_message(i, 1);
+    ck_assert(store_commit(store, &error));
+    ck_assert_int_eq(read_batch(1000, 100), 100);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(batch[i].attempt, i + 1);
+    ck_assert_int_eq(look((struct event_filter){.message_id = first.message_id}).count, 3000);
+    ck_assert_int_eq(look((struct event_filter){.message_id = first.message_id}).last, 3000);
+    ck_assert(event_store_count(store, EVENT_PENDING, &number, &error));
+    ck_assert_int_eq(number, 3000);
+}
+END_TEST
+
 START_TEST(what_was_put_off_holds_up_its_message_but_not_for_ever)
 {
     for (int limit = 2; limit <= 20; limit += 18) { /* with a backlog and without */
@@ -310,28 +351,6 @@ START_TEST(tpsps_with_pending_events_are_named_in_turn)
     ck_assert_int_eq(event_outbox_next_tpsp(store, "b", &name, &error), 0);
 }
 END_TEST
-
-struct seen {
-    int count, last;
-};
-
-static bool see(void *context, const struct event *event, enum event_state state)
-{
-    struct seen *seen = context;
-
-    (void)state;
-    seen->count++;
-    seen->last = event->attempt;
-    return true;
-}
-
-static struct seen look(struct event_filter filter)
-{
-    struct seen seen = {0};
-
-    ck_assert(event_store_each(store, &filter, see, &seen, &error));
-    return seen;
-}
 
 START_TEST(a_filter_shows_what_was_asked_for)
 {
@@ -551,6 +570,7 @@ Suite *event_store_suite(void)
     tcase_add_test(tcase, what_is_due_is_read_in_its_order);
     tcase_add_test(tcase, nobody_is_given_what_its_writer_is_reporting);
     tcase_add_test(tcase, an_event_that_was_put_off_keeps_its_place);
+    tcase_add_test(tcase, a_message_of_many_recipients_is_read_in_its_order);
     tcase_add_test(tcase, what_was_put_off_holds_up_its_message_but_not_for_ever);
     tcase_add_test(tcase, a_clock_that_was_put_back_holds_nothing_up);
     tcase_add_test(tcase, the_newest_do_not_wait_behind_a_backlog);
