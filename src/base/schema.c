@@ -127,8 +127,9 @@ const char *const schema_migrations[] = {
     " tpsp_id INTEGER NOT NULL DEFAULT 0,"
     " provider TEXT NOT NULL DEFAULT '',"
     " attempt INTEGER NOT NULL DEFAULT 0);"
-    "INSERT INTO events (" EVENT_COLUMNS ") SELECT " EVENT_COLUMNS " FROM events_before;"
-    "DROP TABLE events_before;" SCHEMA_IDENTIFY_EVENTS ";"
+    "INSERT INTO events (identity, " EVENT_COLUMNS ") SELECT " SCHEMA_EVENT_IDENTITY ", " EVENT_COLUMNS
+    " FROM events_before;"
+    "DROP TABLE events_before;"
     "CREATE INDEX events_identity ON events (identity);"
     "CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;"
     "CREATE INDEX events_rejected ON events (id) WHERE state = 2;",

@@ -11,7 +11,7 @@
 
 extern const char *const schema_migrations[];
 
-/* Fill events.identity, as event_row_identity() does, where a row has none: SQL has no function that reads hexadecimal digits. */
+/* The identity of an event, as event_row_identity() gives it, for rows that have none: SQL has no function that reads hexadecimal digits. */
 #define SCHEMA_DIGIT(text, at) "instr('123456789abcdef',substr(" text "," at ",1))"
 #define SCHEMA_HEX_8(text, a, b, c, d, e, f, g, h)                                                                                    \
     "(((((((" SCHEMA_DIGIT(text, a) "*16+" SCHEMA_DIGIT(text, b) ")*16+" SCHEMA_DIGIT(                                                \
@@ -22,13 +22,10 @@ extern const char *const schema_migrations[];
                                                                                 f) ")*16+" SCHEMA_DIGIT(text,                         \
                                                                                                         g) ")*16+" SCHEMA_DIGIT(text, \
                                                                                                                                 h) ")"
-#define SCHEMA_IDENTIFY_EVENTS                                                                        \
-    "UPDATE events SET identity = (((" SCHEMA_HEX_8(                                                  \
-        "message_id", "1", "2", "3", "4", "5", "6", "7",                                              \
-        "8") "+" SCHEMA_HEX_8("message_id", "29", "30", "31", "32", "33", "34", "35",                 \
-                              "36") ") & 2147483647) << 32)"                                          \
-                                    " | " SCHEMA_HEX_8("event_id", "1", "2", "3", "4", "5", "6", "7", \
-                                                       "8") " WHERE identity = 0"
+#define SCHEMA_EVENT_IDENTITY                                                                 \
+    "((" SCHEMA_HEX_8("message_id", "1", "2", "3", "4", "5", "6", "7", "8") "+" SCHEMA_HEX_8( \
+        "message_id", "29", "30", "31", "32", "33", "34", "35",                               \
+        "36") ") & 2147483647) << 32 | " SCHEMA_HEX_8("event_id", "1", "2", "3", "4", "5", "6", "7", "8")
 
 /* How many there are: the user_version of an up-to-date file. */
 extern const int schema_version;

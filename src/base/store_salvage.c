@@ -106,8 +106,10 @@ static bool copy_all(struct salvage *salvage)
                      NULL, NULL, NULL) != SQLITE_OK)
         return false;
     copy_tables(salvage);
-    return sqlite3_exec(salvage->into, "DROP INDEX salvaged; " SCHEMA_IDENTIFY_EVENTS "; COMMIT", NULL, NULL,
-                        NULL) == SQLITE_OK;
+    return sqlite3_exec(salvage->into,
+                        "DROP INDEX salvaged; UPDATE events SET identity = " SCHEMA_EVENT_IDENTITY
+                        " WHERE identity = 0; COMMIT",
+                        NULL, NULL, NULL) == SQLITE_OK;
 }
 
 int store_salvage(sqlite3 *into, const char *path)
