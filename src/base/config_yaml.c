@@ -65,8 +65,9 @@ static bool read_file(struct config_reader *reader, char **text_r, size_t *lengt
     size_t length = 0;
 
     if (file < 0 && errno == ENOENT)
-        return config_fail(reader, NULL, NULL,
-                           "the configuration file does not exist; write it, or name it with -c FILE");
+        return config_fail(
+            reader, NULL, NULL,
+            "the configuration file does not exist; sendpostctl setup writes one, or name it with -c FILE");
     if (file < 0 && errno == EACCES)
         return config_fail(reader, NULL, NULL,
                            "the configuration file cannot be read by uid %ld; chgrp it and its directory to "

@@ -170,6 +170,7 @@ static enum ctl_status run(struct ctl *ctl)
     if (check.config != NULL) {
         check_state(&check);
         check_log(&check);
+        check_agent(&check);
         if (ctl_option(ctl, "offline") == NULL)
             check_network(&check);
     }

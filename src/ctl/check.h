@@ -19,6 +19,7 @@ struct check {
     size_t counts[CHECK_LEVELS];
     struct json_object *findings; /* every one so far */
     bool quiet;                   /* collect, print nothing */
+    char *agent_groups;           /* for check_log() alone */
     char *user; /* who delivers: user= in master.cf, else the owner of the state directory */
 };
 
@@ -31,7 +32,8 @@ void check_as_user(struct check *check, void (*look)(struct check *check)) __att
 
 void check_configuration(struct check *check) __attribute__((nonnull)); /* check_config.c */
 void check_state(struct check *check) __attribute__((nonnull));         /* check_state.c */
-void check_log(struct check *check) __attribute__((nonnull));
+void check_log(struct check *check) __attribute__((nonnull));           /* check_agent.c */
+void check_agent(struct check *check) __attribute__((nonnull));
 void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
 void check_postfix(struct check *check, const char *directory)

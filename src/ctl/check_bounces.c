@@ -42,7 +42,7 @@ static void look_domain(struct check *check, const char *directory,
         check_say(check, CHECK_OK, NULL, "mail for %s is taken (%s) and goes to %s", bounces, list, name);
     else if (list != NULL && transports->count == 0)
         check_say(check, CHECK_FAILURE,
-                  "sendpostctl postfix install --bounces, and a route to it, see postfix-conf/bounce",
+                  "sendpostctl postfix install --bounces, and a route to it, see " CTL_FRAGMENTS "/bounce",
                   "mail for %s is taken (%s), but no transport runs sendpost-bounce: bounces are lost",
                   bounces, list);
     else if (list != NULL) {
@@ -51,7 +51,7 @@ static void look_domain(struct check *check, const char *directory,
         check_say(check, CHECK_FAILURE, remedy, "mail for %s is taken (%s), but does not go to %s", bounces,
                   list, transports->items[0].name);
     } else if (name != NULL)
-        check_say(check, CHECK_FAILURE, "add it to relay_domains, see postfix-conf/bounce",
+        check_say(check, CHECK_FAILURE, "add it to relay_domains, see " CTL_FRAGMENTS "/bounce",
                   "mail for %s would go to %s, but is not taken: it stands in none of relay_domains, "
                   "mydestination and the like",
                   bounces, name);
@@ -59,7 +59,7 @@ static void look_domain(struct check *check, const char *directory,
         check_say(check, CHECK_OK, NULL, "bounces to %s are not received here, but by %s", bounces,
                   check->config->return_path.cname_target);
     else
-        check_say(check, CHECK_WARNING, "relay_domains and a route, see postfix-conf/bounce",
+        check_say(check, CHECK_WARNING, "relay_domains and a route, see " CTL_FRAGMENTS "/bounce",
                   "transport %s: mail for %s is not taken here", transports->items[0].name, bounces);
 }
 

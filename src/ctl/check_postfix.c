@@ -190,7 +190,7 @@ static void look_routes(struct check *check, const char *directory, const struct
         check_say(check, CHECK_OK, NULL, "transport %s: routes are in tables; try one with postmap -q",
                   transport->name);
     else if (!routed)
-        check_say(check, CHECK_WARNING, "a route, see transport(5) and postfix-conf/transport",
+        check_say(check, CHECK_WARNING, "a route, see transport(5) and " CTL_FRAGMENTS "/transport",
                   "transport %s: no mail is routed to it", transport->name);
 }
 
@@ -265,7 +265,7 @@ void check_postfix(struct check *check, const char *directory)
                   "its settings cannot be read: %s", why);
     else if (outgoing.count == 0 && bounces.count == 0)
         check_say(check, CHECK_FAILURE,
-                  "sendpostctl postfix install, or add postfix-conf/master.cf to master.cf",
+                  "sendpostctl postfix install, or add " CTL_FRAGMENTS "/master.cf to master.cf",
                   "no transport in master.cf runs sendpost-pipe");
     free(why);
     for (size_t i = 0; i < outgoing.count; i++) {

@@ -1,4 +1,4 @@
-/* sendpostctl check: the state directory, the log that the agent reads, the clock. */
+/* sendpostctl check: the state directory and the clock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -95,43 +95,6 @@ void check_state(struct check *check)
 {
     check->subject = "state";
     check_as_user(check, look_state);
-}
-
-static void look_log(struct check *check)
-{
-    const char *path = check->config->log_path, *user = delivery_user(check);
-    struct stat status;
-
-    if (stat(path, &status) != 0 && errno == ENOENT) {
-        check_say(check, CHECK_WARNING,
-                  "name Postfix's log as log-path (postconf maillog_file), or log-path: journal",
-                  "%s does not exist, so the agent will see nothing of what Postfix does", path);
-        return;
-    }
-    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    AUTO_FREE char *remedy = xasprintf(
-        "add %s to the group of the log (usermod -aG adm %s), or run the agent with that group", user, user);
-    if (file < 0)
-        check_say(check, CHECK_WARNING, remedy, "%s cannot be read by %s: %s", path, user, strerror(errno));
-    else if (fstat(file, &status) == 0 && !S_ISREG(status.st_mode))
-        check_say(check, CHECK_FAILURE, "name a file, or log-path: journal", "%s is no regular file", path);
-    else
-        check_say(check, CHECK_OK, NULL, "%s is readable for the agent", path);
-}
-
-void check_log(struct check *check)
-{
-    check->subject = "mail log";
-    if (strcmp(check->config->log_path, "journal") != 0) {
-        check_as_user(check, look_log);
-        return;
-    }
-#ifdef HAVE_SYSTEMD
-    check_say(check, CHECK_OK, NULL, "is read from the journal");
-#else
-    check_say(check, CHECK_FAILURE, "name the log file as log-path, or build with systemd",
-              "this build cannot read the journal");
-#endif
 }
 
 void check_clock(struct check *check)

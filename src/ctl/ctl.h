@@ -20,6 +20,8 @@
 #include "base/config.h"
 #include "base/store.h"
 
+#define CTL_FRAGMENTS PKGDATADIR "/postfix-conf" /* settings of Postfix, with the reasons */
+
 enum ctl_status { CTL_WELL = 0, CTL_NOT_WELL = 1, CTL_USAGE = 64 };
 
 struct ctl_option {

@@ -49,7 +49,7 @@ static void print_options(const struct ctl_option *options)
         char left[40];
         snprintf(left, sizeof left, "%s%s%s", options->name, options->argument != NULL ? " " : "",
                  options->argument != NULL ? options->argument : "");
-        printf("  %c%c%c --%-18s %s\n", options->letter ? '-' : ' ', options->letter ? options->letter : ' ',
+        printf("  %c%c%c --%-20s %s\n", options->letter ? '-' : ' ', options->letter ? options->letter : ' ',
                options->letter ? ',' : ' ', left, options->help);
     }
 }

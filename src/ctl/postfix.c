@@ -149,12 +149,12 @@ static enum ctl_status show_or_install(struct plan *plan, bool apply)
         return ctl_fail(plan->ctl, "there is no user \"%s\"; create it, or name another with --user",
                         plan->user);
     enum ctl_status status = add(plan, apply) ? CTL_WELL : CTL_NOT_WELL;
-    return finish(
-        plan, status, "Everything is there already.",
-        !apply ? "\"sendpostctl postfix install\" does this."
-        : plan->kind == &postfix_outgoing
-            ? "Now route mail to it, see postfix-conf/transport, and run: postfix reload"
-            : "Now route the bounce domain to it, see postfix-conf/bounce, and run: postfix reload");
+    return finish(plan, status, "Everything is there already.",
+                  !apply                            ? "\"sendpostctl postfix install\" does this."
+                  : plan->kind == &postfix_outgoing ? "Now route mail to it, see " CTL_FRAGMENTS
+                                                      "/transport, and run: postfix reload"
+                                                    : "Now route the bounce domain to it, see " CTL_FRAGMENTS
+                                                      "/bounce, and run: postfix reload");
 }
 
 /* --- remove ---------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/xalloc.h"
+#include "ctl/postfix_conf.h"
 #include "ctl/setup.h"
 
 #define ANSWER_MAX 4096
@@ -38,6 +39,8 @@ static const struct question {
     [SETUP_PORT] = {"port", "Port", "587", number, NULL, false},
     [SETUP_USERNAME] = {"username", "Username (empty: no login)", "", NULL, NULL, false},
     [SETUP_PASSWORD] = {"password-file", "Password", NULL, NULL, NULL, true},
+    [SETUP_MAX_RATE] = {"max-rate-per-hour", "Messages an hour at most (0: no limit)", "100", number, NULL,
+                        false},
     [SETUP_API_KEY] = {"api-key-file", "Event API key (empty: none yet)", "", NULL, NULL, true},
     [SETUP_ENDPOINT] = {"endpoint", "Event endpoint, or none",
                         "https://events.sendpost.io/api/v1/tpsp/custom-smtp/events", NULL, NULL, false},
@@ -198,6 +201,26 @@ static enum ctl_status gather(struct setup *setup, bool batch)
     return status;
 }
 
+/* --- the log that the agent is to follow -------------------------------------------------------------------- */
+
+static char *find_log(const char *directory)
+{
+    static const char *const usual[] = {"/var/log/mail.log", "/var/log/maillog"};
+    char *own = postfix_parameter(directory, "maillog_file");
+
+    if (own != NULL && *own == '/')
+        return own;
+    free(own);
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (access(usual[i], F_OK) == 0)
+            return xstrdup(usual[i]);
+#ifdef HAVE_SYSTEMD
+    if (access("/run/systemd/journal/socket", F_OK) == 0)
+        return xstrdup("journal");
+#endif
+    return NULL;
+}
+
 /* --- the run --------------------------------------------------------------------------------------------- */
 
 static bool may_replace(const struct setup *setup, bool batch)
@@ -250,10 +273,12 @@ static enum ctl_status finish(const struct setup *setup, bool batch)
     enum ctl_status status = CTL_WELL;
 
     printf("\n%s is written.\n", setup->ctl->config_path);
+    if (setup->log_path != NULL)
+        printf("The agent will follow %s.\n", setup->log_path);
     if (ctl_option(setup->ctl, "postfix") != NULL ||
         (!batch && yes("Add the transport to Postfix's main.cf and master.cf?", true)))
         status = ctl_postfix_install(setup->ctl, directory, setup->user);
-    printf("Next: sendpostctl check\n");
+    printf("Next: systemctl restart sendpost-agent, and sendpostctl check\n");
     return status;
 }
 
@@ -286,9 +311,11 @@ static enum ctl_status run(struct ctl *ctl)
                         setup.user);
     if (!may_replace(&setup, batch))
         return CTL_NOT_WELL;
+    setup.log_path = find_log(ctl_option(ctl, "postfix-config"));
     enum ctl_status status = carry_out(&setup, batch);
     for (size_t i = 0; i < SETUP_COUNT; i++)
         secret_free(&setup.answers[i]);
+    free(setup.log_path);
     return status;
 }
 
@@ -303,6 +330,7 @@ static const struct ctl_option options[] = {
     {"port", 0, "N", "587, or 465 with tls"},
     {"username", 0, "NAME", "login"},
     {"password-file", 0, "FILE", "read the password from here; - is standard input"},
+    {"max-rate-per-hour", 0, "N", "messages an hour at most, 0 for no limit (100)"},
     {"api-key-file", 0, "FILE", "read the event API key from here; - is standard input"},
     {"endpoint", 0, "URL", "of the event API, or none"},
     {"state-dir", 0, "DIR", "state directory (/var/lib/postfix-sendpost)"},

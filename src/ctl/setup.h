@@ -17,7 +17,8 @@ enum setup_question {
     SETUP_PORT,
     SETUP_USERNAME,
     SETUP_PASSWORD, /* secret */
-    SETUP_API_KEY,  /* secret */
+    SETUP_MAX_RATE,
+    SETUP_API_KEY, /* secret */
     SETUP_ENDPOINT,
     SETUP_STATE_DIR,
     SETUP_COUNT
@@ -26,6 +27,7 @@ enum setup_question {
 struct setup {
     struct ctl *ctl;
     const char *user;           /* who delivers: whose group may read the files */
+    char *log_path;             /* where this machine's Postfix logs; NULL: cannot be told */
     char *answers[SETUP_COUNT]; /* "" where there is none */
 };
 

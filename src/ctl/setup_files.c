@@ -124,6 +124,8 @@ static char *render(const struct setup *setup, char *const paths[3])
     write_quoted(stream, "endpoint", answers[SETUP_ENDPOINT]);
     if (paths[1] != NULL)
         write_quoted(stream, "api-key-file", paths[1]);
+    if (setup->log_path != NULL)
+        write_quoted(stream, "log-path", setup->log_path);
     fputs("tpsps:\n", stream);
     write_quoted(stream, "  - name", answers[SETUP_NAME]);
     if (*answers[SETUP_TPSP_ID] != '\0')
@@ -134,6 +136,7 @@ static char *render(const struct setup *setup, char *const paths[3])
         write_quoted(stream, "    username", answers[SETUP_USERNAME]);
     if (paths[0] != NULL)
         write_quoted(stream, "    password-file", paths[0]);
+    fprintf(stream, "    max-rate-per-hour: %s\n", answers[SETUP_MAX_RATE]);
     fclose(stream);
     return text;
 }

@@ -1,5 +1,4 @@
 /* sendpostctl status: one screen that says whether mail and events flow. */
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "ctl/agent_health.h"
 #include "ctl/ctl.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
@@ -14,7 +14,6 @@
 #define HOUR_MS INT64_C(3600000)
 #define ERRORS 5
 #define BAR 20
-#define HEALTH_MAX 65536
 
 struct tally {
     uint64_t last_hour; /* accepted */
@@ -32,7 +31,7 @@ struct status {
     uint64_t no_bounces, nobodys_bounces; /* what sendpost-bounce was given and made no event of */
     struct breaker *breakers;
     struct json_object *agent; /* what it says; NULL: it does not answer */
-    char agent_error[CURL_ERROR_SIZE];
+    char *agent_error;
     bool well;
 };
 
@@ -113,55 +112,9 @@ static bool read_breakers(struct status *status)
     return true;
 }
 
-struct answer {
-    char text[HEALTH_MAX];
-    size_t length;
-};
-
-static size_t keep(char *data, size_t size, size_t count, void *context)
-{
-    struct answer *answer = context;
-
-    if (size * count > sizeof answer->text - 1 - answer->length)
-        return 0;
-    memcpy(answer->text + answer->length, data, size * count);
-    answer->length += size * count;
-    return size * count;
-}
-
-/* GET /health; also an agent in trouble (503) answers with its JSON. */
-static void ask_agent(struct status *status)
-{
-    AUTO_FREE char *url = xasprintf("http://%s/health", status->config->listen);
-    AUTO_FREE struct answer *answer = xcalloc(1, sizeof *answer);
-    CURL *curl = curl_easy_init();
-
-    if (curl == NULL)
-        return;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 3000L);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, status->agent_error);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    if (curl_easy_perform(curl) == CURLE_OK) {
-        status->agent = json_tokener_parse(answer->text);
-        if (!json_object_is_type(status->agent, json_type_object)) {
-            json_object_put(status->agent);
-            status->agent = NULL;
-            snprintf(status->agent_error, sizeof status->agent_error, "what answers there is not the agent");
-        }
-    }
-    curl_easy_cleanup(curl);
-}
-
 static const char *agent_text(const struct status *status, const char *key)
 {
-    struct json_object *value = NULL;
-
-    json_object_object_get_ex(status->agent, key, &value);
-    return value != NULL ? json_object_get_string(value) : "";
+    return agent_health_text(status->agent, key);
 }
 
 /* --- printing ---------------------------------------------------------------------------------- */
@@ -363,7 +316,7 @@ static enum ctl_status run(struct ctl *ctl)
     if (!read_store(status) || !read_breakers(status))
         return CTL_NOT_WELL;
     if (config->listen != NULL) {
-        ask_agent(status);
+        status->agent = agent_health(config->listen, &status->agent_error);
         status->well =
             status->well && status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
     }
@@ -373,6 +326,7 @@ static enum ctl_status run(struct ctl *ctl)
     else
         print_text(status);
     json_object_put(status->agent);
+    free(status->agent_error);
     return status->well ? CTL_WELL : CTL_NOT_WELL;
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from private_postfix import MAIN, MASTER
 from sendpost import SECRET_KEY, USER, Sendpost, build_directory
-from support import TOP, free_port, remove, scratch
+from support import TOP, end_process, free_port, listens, remove, scratch, wait_for
 
 CTL = build_directory() / "sendpostctl"
 
@@ -267,13 +267,17 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("name", FAILURES)
-def test_a_planted_failure_is_found_with_its_remedy(site, name):
-    plant, subject, text, remedy = FAILURES[name]
+def find_planted(site, level, planted):
+    plant, subject, text, remedy = planted
     plant(site)
-    found = site.findings("failure")
+    found = site.findings(level)
     assert [finding for finding in found
             if finding["check"] == subject and text in finding["text"] and remedy in finding["remedy"]], found
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_planted_failure_is_found_with_its_remedy(site, name):
+    find_planted(site, "failure", FAILURES[name])
 
 
 WARNINGS = {
@@ -298,11 +302,20 @@ WARNINGS = {
 
 @pytest.mark.parametrize("name", WARNINGS)
 def test_what_may_be_meant_is_a_warning(site, name):
-    plant, subject, text, remedy = WARNINGS[name]
-    plant(site)
-    found = site.findings("warning")
-    assert [finding for finding in found
-            if finding["check"] == subject and text in finding["text"] and remedy in finding["remedy"]], found
+    find_planted(site, "warning", WARNINGS[name])
+
+
+def test_an_agent_that_runs_is_seen(site):
+    port = free_port()
+    configure(listen=f"127.0.0.1:{port}")(site)
+    process = subprocess.Popen([build_directory() / "sendpost-agent", "-c", site.sendpost.config], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: listens(port), "the agent to listen")
+        assert [finding for finding in site.findings("ok") if finding["text"] == f"answers at 127.0.0.1:{port}: ok"]
+    finally:
+        end_process(process.pid)
+        process.wait()
+    assert [finding for finding in site.findings("warning") if finding["check"] == "agent" and "systemctl start" in finding["remedy"]]
 
 
 def test_a_time_limit_given_in_master_cf_counts(site):

@@ -2,6 +2,7 @@
 import os
 import pty
 import select
+import shutil
 import subprocess
 import time
 
@@ -115,14 +116,30 @@ def test_an_existing_configuration_is_kept(machine, server):
 
 
 def test_what_a_person_types_is_asked_again_until_it_fits(machine, server):
-    answers = ["many", "117", "", "4321", "", "12", "127.0.0.1", "ssl", "none", str(server.port), "", KEY, "me@example.com", "n"]
+    answers = ["many", "117", "", "4321", "", "12", "127.0.0.1", "ssl", "none", str(server.port), "", "250", KEY, "me@example.com", "n"]
     done = machine.run(f"--state-dir={machine.state}", f"--user={USER}", "--endpoint=none", stdin="\n".join(answers) + "\n")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a whole number is needed" in done.stdout and "an answer is needed" in done.stdout
     assert "one of starttls, tls and none is needed" in done.stdout
     text = machine.config.read_text()
     assert 'name: "primary"' in text and f"port: {server.port}\n" in text and "account-id: 117\n" in text
+    assert "max-rate-per-hour: 250\n" in text
     assert b"me@example.com" in server.messages[0]
+
+
+def test_the_log_is_where_postfix_says(machine, server):
+    if shutil.which("postconf") is None:
+        pytest.skip("Postfix is not installed; run tools/deps test")
+    postfix = scratch("spetc-")
+    (postfix / "main.cf").write_text("maillog_file = /srv/logs/mail\n")
+    (postfix / "master.cf").write_text("")
+    try:
+        done = machine.run("--batch", *machine.options(server), f"--postfix-config={postfix}")
+        assert done.returncode == 0, done.stderr
+        assert "The agent will follow /srv/logs/mail.\n" in done.stdout
+        assert 'log-path: "/srv/logs/mail"\n' in machine.config.read_text()
+    finally:
+        remove(postfix)
 
 
 def test_an_end_of_input_writes_nothing(machine):
@@ -178,7 +195,7 @@ def test_a_secret_is_not_echoed_on_a_terminal(machine, server):
             seen += os.read(terminal, 4096)
 
     for prompt, answer in (("account id", "117"), ("sub-account id", "4321"), ("provider", ""), ("Its id", "12"), ("SMTP server", "127.0.0.1"),
-                           ("Security", "tls"), ("Port [465]", ""), ("Username", "u"), ("Password", PASSWORD), ("API key", KEY),
+                           ("Security", "tls"), ("Port [465]", ""), ("Username", "u"), ("Password", PASSWORD), ("an hour", ""), ("API key", KEY),
                            ("main.cf and master.cf?", "n")):
         await_text(prompt.encode())
         if not seen.endswith(b": "):
@@ -189,7 +206,7 @@ def test_a_secret_is_not_echoed_on_a_terminal(machine, server):
         if prompt in ("Password", "API key"):
             await_text(b"\n")
             assert answer.encode() not in seen
-    await_text(b"Next: sendpostctl check")
+    await_text(b"and sendpostctl check")
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert status == 0

@@ -109,6 +109,13 @@ def test_the_sandbox_is_closed(tree, site):
     assert "ro" in mounts["/"] and "rw" in mounts["/var/lib/postfix-sendpost"]
 
 
+def test_check_sees_that_the_unit_may_read_the_log_and_runs(tree, site):
+    checks = json.loads(tree.call("sendpostctl", "check", "--json").stdout)["checks"]
+    assert {"/var/log/mail.log is readable for the agent, whose unit has the group adm", f"answers at 127.0.0.1:{site.port}: ok"} <= {
+        finding["text"] for finding in checks if finding["status"] == "ok"}, checks
+    site.api.probes_expected += 1
+
+
 def test_what_postfix_did_is_reported(site):
     site.send("first")
     site.wait_reported()

@@ -412,8 +412,8 @@ START_TEST(what_is_no_file_is_an_error)
     struct outcome error;
 
     ck_assert_ptr_null(config_load("gone.yaml", &error));
-    ck_assert_str_eq(error.text,
-                     "gone.yaml: the configuration file does not exist; write it, or name it with -c FILE");
+    ck_assert_str_eq(error.text, "gone.yaml: the configuration file does not exist; sendpostctl setup writes "
+                                 "one, or name it with -c FILE");
     ck_assert_ptr_null(config_load(directory, &error));
     ck_assert_ptr_nonnull(strstr(error.text, ": is a directory; name the file in it with -c FILE"));
     ck_assert_ptr_null(config_load("/dev/null", &error));

@@ -1,0 +1,112 @@
+/* sendpostctl check: the log agent, and the log that it reads. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+#include "ctl/agent_health.h"
+#include "ctl/check.h"
+#include "ctl/ctl_run.h"
+
+/* --- the log --------------------------------------------------------------------------------- */
+
+/* The groups that the unit adds to those of its user: "adm systemd-journal"; "" where there is no systemd. */
+static char *unit_groups(void)
+{
+    struct ctl_run run;
+    const char *const argv[] = {
+        "systemctl", "show", "--property=SupplementaryGroups", "--value", "sendpost-agent.service", NULL};
+    char *groups = xstrdup(ctl_run(&run, argv) ? run.out : "");
+
+    ctl_run_free(&run);
+    return groups;
+}
+
+/* The group that may read the file, and that the agent has through its unit; NULL when there is none. */
+static const char *helping_group(const struct check *check, const struct stat *file)
+{
+    const struct group *group = getgrgid(file->st_gid);
+    AUTO_FREE char *copy = xstrdup(check->agent_groups);
+    char *rest = copy, *each;
+
+    while (group != NULL && (file->st_mode & S_IRGRP) != 0 && (each = strsep(&rest, " ")) != NULL)
+        if (strcmp(each, group->gr_name) == 0)
+            return group->gr_name;
+    return NULL;
+}
+
+static void look_log(struct check *check)
+{
+    const char *path = check->config->log_path, *group;
+    const char *user = check->user != NULL ? check->user : "the delivery user";
+    struct stat status = {.st_mode = S_IFREG};
+
+    if (stat(path, &status) != 0 && errno == ENOENT) {
+        check_say(check, CHECK_WARNING,
+                  "name Postfix's log as log-path (postconf maillog_file), or log-path: journal",
+                  "%s does not exist, so the agent will see nothing of what Postfix does", path);
+        return;
+    }
+    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int reason = errno;
+    AUTO_FREE char *remedy = xasprintf(
+        "add %s to the group of the log (usermod -aG adm %s), or run the agent with that group", user, user);
+    if (file < 0 && reason == EACCES && (group = helping_group(check, &status)) != NULL)
+        check_say(check, CHECK_OK, NULL, "%s is readable for the agent, whose unit has the group %s", path,
+                  group);
+    else if (file < 0)
+        check_say(check, CHECK_WARNING, remedy, "%s cannot be read by %s: %s", path, user, strerror(reason));
+    else if (!S_ISREG(status.st_mode))
+        check_say(check, CHECK_FAILURE, "name a file, or log-path: journal", "%s is no regular file", path);
+    else
+        check_say(check, CHECK_OK, NULL, "%s is readable for the agent", path);
+}
+
+void check_log(struct check *check)
+{
+    check->subject = "mail log";
+    if (strcmp(check->config->log_path, "journal") != 0) {
+        check->agent_groups = unit_groups();
+        check_as_user(check, look_log);
+        free(check->agent_groups);
+        return;
+    }
+#ifdef HAVE_SYSTEMD
+    check_say(check, CHECK_OK, NULL, "is read from the journal");
+#else
+    check_say(check, CHECK_FAILURE, "name the log file as log-path, or build with systemd",
+              "this build cannot read the journal");
+#endif
+}
+
+/* --- the agent ------------------------------------------------------------------------------- */
+
+void check_agent(struct check *check)
+{
+    const char *listen = check->config->listen;
+    AUTO_FREE char *why = NULL;
+
+    check->subject = "agent";
+    if (listen == NULL) {
+        check_say(check, CHECK_OK, NULL, "serves no HTTP (listen: none), so it cannot be asked");
+        return;
+    }
+    struct json_object *health = agent_health(listen, &why);
+    const char *word = agent_health_text(health, "status");
+    if (health == NULL)
+        check_say(
+            check, CHECK_WARNING,
+            "systemctl start sendpost-agent; without it, nobody reads the log, and events that could not be "
+            "reported wait for the next delivery",
+            "does not answer at %s: %s", listen, why);
+    else if (strcmp(word, "ok") == 0)
+        check_say(check, CHECK_OK, NULL, "answers at %s: ok", listen);
+    else
+        check_say(check, CHECK_WARNING, "journalctl -u sendpost-agent tells more", "answers at %s: %s: %s",
+                  listen, word, agent_health_text(health, "last_error"));
+    json_object_put(health);
+}
