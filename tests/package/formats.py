@@ -1,4 +1,4 @@
-"""The two package formats, each with the same verbs: install, upgrade, remove, in a tree."""
+"""The two package formats, each with the same verbs: install, verify, upgrade, remove, in a tree."""
 from support import run
 
 
@@ -19,6 +19,10 @@ class Deb:
     def install(self):
         return self.put(self.builds.deb)
 
+    def verify(self):
+        """What differs from the package."""
+        return self.dpkg("--verify", "postfix-sendpost")
+
     def upgrade(self):
         return self.put(self.builds.next_deb)
 
@@ -38,6 +42,9 @@ class Rpm:
 
     def install(self):
         return self.rpm("-i", self.builds.rpm_file)
+
+    def verify(self):
+        return self.rpm("-V", "postfix-sendpost").stdout
 
     def upgrade(self):
         return self.rpm("-U", self.builds.next_rpm)

@@ -61,6 +61,7 @@ def test_installs_user_directories_and_programs(package, tree):
     assert tree.run("getent", "passwd", "sendpost").strip().endswith("nologin")
     for program in (f"{LIBEXEC}/sendpost-pipe", f"{LIBEXEC}/sendpost-bounce", "sendpost-agent", "sendpostctl"):
         assert "0.1.0" in tree.run(program, "--version")
+    assert package.verify() == ""
 
 
 def test_without_a_configuration_mail_waits(tree):
@@ -94,6 +95,7 @@ def test_check_finds_nothing_wrong_with_what_was_installed(tree, api):
 def test_a_missing_library_defers(tree, library):
     recipient = f"{library}@example.com"
     real = tree.run("sh", "-c", f"readlink -f /usr/lib/*/{library}").strip()
+    tree.wait_nobody_idle()
     tree.path(real).rename(tree.path(real + ".away"))
     try:
         tree.send(recipient)
@@ -117,6 +119,7 @@ def test_an_upgrade_keeps_configuration_and_state_while_mail_flows(package, tree
     assert configuration.read_bytes() == kept
     assert tree.run("sendpostctl", "events", "--json").count('"first@example.com"') == events >= 1
     assert tree.owner_and_mode("/etc/postfix-sendpost/primary.password") == "root:sendpost 640"
+    assert package.verify() == ""
 
 
 def test_removal_leaves_mail_in_the_queue(package, tree):

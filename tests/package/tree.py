@@ -46,6 +46,8 @@ def base(packages):
 
 
 class Tree:
+    settings = SETTINGS
+
     def __init__(self, tarball):
         self.top = scratch("sptree-")
         run("tar", "-C", self.top, "--numeric-owner", "-xf", tarball)
@@ -133,6 +135,11 @@ class Tree:
     def wait_status(self, recipient, status):
         wait_for(lambda: status in self.statuses(recipient),
                  lambda: f"status={status} for {recipient}\n{self.log()[-5000:]}")
+
+    def wait_nobody_idle(self):
+        """A deliverer stays for a moment when it has delivered; it has the libraries of before."""
+        wait_for(lambda: "sendpost-deliver" not in self.run("sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null || true").split(),
+                 "the end of idle deliverers")
 
     def queue(self):
         return self.run("postqueue", "-j").splitlines()
