@@ -336,6 +336,6 @@ const struct ctl_command ctl_status_command = {
     .summary = "Show on one screen whether mail and events flow",
     .examples = "  sendpostctl status\n"
                 "  sendpostctl status --json | jq .pending_events\n"
-                "  watch -c sendpostctl status\n",
+                "  watch sendpostctl status\n",
     .run = run,
 };

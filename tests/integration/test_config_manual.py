@@ -38,9 +38,16 @@ def test_the_example_shows_every_key_that_has_no_second_form():
     assert known_keys() - shown == {"api-key", "password", "oauth-token", "oauth-token-file", "tls-ca-file"}
 
 
-def helped(*arguments):
-    return subprocess.run([str(build_directory() / "sendpostctl"), *arguments, "--help"], capture_output=True, text=True,
+def helped(*arguments, program="sendpostctl"):
+    return subprocess.run([str(build_directory() / program), *arguments, "--help"], capture_output=True, text=True,
                           check=True).stdout
+
+
+@pytest.mark.parametrize("program", ["sendpost-agent", "sendpost-bounce", "sendpost-pipe"])
+def test_the_manual_of_a_program_tells_of_its_options(program):
+    told = re.findall(r"^\.It Fl (\w)(?: Ar \S+)? , Fl -([a-z-]+)", (TOP / f"man/{program}.8").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(re.findall(r"^ +-(\w), --([a-z-]+)", helped(program=program), re.MULTILINE))
+    assert len(told) >= 6
 
 
 def test_the_manual_of_sendpostctl_tells_of_every_command_and_option():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import wait_for
-from tree import SETTINGS, Tree
+from tree import Tree
 
 # / is the tree from here on. What systemd wants of a container: https://systemd.io/CONTAINER_INTERFACE/
 BOOT = """\
@@ -46,6 +46,9 @@ def group_root():
 
 class BootedTree(Tree):
     """Skips the test, with the reason, where this cannot be."""
+
+    # syslog as Debian has it: to the journal, and from there to /var/log/mail.log
+    settings = re.sub("(?m)^(maillog_file|default_transport) = .*\n", "", Tree.settings)
 
     def __init__(self, tarball):
         root = group_root()
@@ -98,7 +101,7 @@ class BootedTree(Tree):
         (directory / f"{name}.conf").write_text(text)
         self.run("systemctl", "daemon-reload")
 
-    def start_postfix(self, settings):
-        """As a service, with syslog as Debian has it: to the journal, and from there to /var/log/mail.log."""
-        self.configure_postfix(re.sub("(?m)^(maillog_file|default_transport) = .*\n", "", SETTINGS) + settings)
+    def start_postfix(self, more=""):
+        """As a service."""
+        self.configure_postfix(self.settings + more)
         self.run("systemctl", "start", "postfix")

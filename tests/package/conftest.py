@@ -10,10 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
-from builds import Builds  # noqa: E402
+from builds import CLEAN, Builds, Started  # noqa: E402
 from event_api import EventApi  # noqa: E402
 from formats import Deb, Rpm  # noqa: E402
-from support import remove, run, scratch  # noqa: E402
+from support import TOP, remove, run, scratch  # noqa: E402
 from tls_ca import CertificateAuthority  # noqa: E402
 from tpsp import PASSWORD, USERNAME, Tpsp  # noqa: E402
 from tree import Tree, base  # noqa: E402
@@ -34,13 +34,23 @@ def builds():
 
 
 @pytest.fixture(scope="session")
-def base_tree(builds):
+def demo(builds):
+    """tools/demo, which builds for itself, beside the tests: they wait more than they work."""
+    started = Started(builds.directory / "demo.log", "nice", TOP / "tools/demo", directory=TOP, env=CLEAN)
+    yield started
+    if started.process.poll() is None:
+        started.process.terminate()
+        started.process.wait()
+
+
+@pytest.fixture(scope="session")
+def base_tree(builds, demo):
     if os.geteuid() != 0:
         pytest.skip("a system tree needs root")
     if shutil.which("mmdebstrap") is None:
         pytest.skip("mmdebstrap is not installed; run tools/deps package")
     depends = run("dpkg-deb", "-f", builds.deb, "Depends").stdout
-    return base(["postfix", "rsyslog", "systemd", *sorted({re.split(r"[ |(]", name.strip())[0] for name in depends.split(",")})])
+    return base(["curl", "jq", "openssl", "postfix", "rsyslog", "systemd", *sorted({re.split(r"[ |(]", name.strip())[0] for name in depends.split(",")})])
 
 
 @pytest.fixture(scope="session")
