@@ -240,8 +240,8 @@ int event_outbox_older(struct store *store, const struct event *event, int64_t n
     sqlite3_stmt *select = store_statement(
         store,
         "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE(
-            "*", "?2", "?3") " WHERE state = 0 AND message_id = ?4 AND recipient = ?5 AND tpsp = ?6"
-                             " AND event_id <> ?7 AND " HOLDS_UP
+            "*", "?2", "?3") " WHERE state = 0 AND message_id = ?4 AND recipient = ?5"
+                             " AND event_id <> ?6 AND " HOLDS_UP
                              " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id",
         error_r);
     int count = 0, row = -1;
@@ -254,8 +254,7 @@ int event_outbox_older(struct store *store, const struct event *event, int64_t n
     sqlite3_bind_int64(select, 3, event_row_last(event->message_id));
     event_row_bind_text(select, 4, event->message_id);
     event_row_bind_text(select, 5, event->recipient);
-    event_row_bind_text(select, 6, event->tpsp);
-    event_row_bind_text(select, 7, event->event_id);
+    event_row_bind_text(select, 6, event->event_id);
     while (count < limit && (row = store_step(store, select, error_r)) == 1) {
         *put_off_r = *put_off_r || sqlite3_column_int(select, EVENT_ROW_COUNT + 1) != 0;
         event_row_read(select, &events_r[count++]);

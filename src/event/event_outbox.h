@@ -34,7 +34,7 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
                       struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Up to limit pending events of the same message, recipient and TPSP as this one, which is the newest: what has to be
+ * Up to limit pending events of the same message and recipient as this one, which is the newest: what has to be
  * reported before it. *put_off_r: some of it is put off, so this one has to wait. -1 with *error_r set on failure.
  */
 int event_outbox_older(struct store *store, const struct event *event, int64_t now_ms, int limit,

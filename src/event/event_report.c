@@ -149,6 +149,21 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
     return PROGRESS_MADE;
 }
 
+/* What of its message is pending and goes with the same key; see event_outbox_older(). A failure here holds up nothing. */
+static int read_older(struct event_reporter *reporter, const struct event *event, const char *key,
+                      struct event *events_r, bool *put_off_r)
+{
+    struct outcome ignored;
+    int count = event_outbox_older(reporter->asker.store, event, clock_realtime_ms(), OLDER_MAX, events_r,
+                                   put_off_r, &ignored);
+    int kept = 0;
+
+    for (int i = 0; i < count; i++)
+        if (event_ask_key(&reporter->asker, events_r[i].tpsp) == key)
+            events_r[kept++] = events_r[i];
+    return kept;
+}
+
 /*
  * Older events of its message, pending since the API could not be reached, go first, in one request with it. Where
  * another process is reporting, all is left to that.
@@ -161,24 +176,23 @@ static enum answer_kind ask_in_order(struct event_reporter *reporter, struct eve
     struct event_report_counts counts = {0};
     struct outcome error;
     bool put_off;
-    int older =
-        event_outbox_older(asker->store, event, clock_realtime_ms(), OLDER_MAX, events, &put_off, &error);
 
-    if (older <= 0)
+    if (read_older(reporter, event, key, events, &put_off) == 0)
         return event_ask_alone(asker, event, key, deadline_ms, learnt_r);
     AUTO_CLOSE int turn = store_lock(asker->config->state_dir, "report", clock_monotonic_ms(), &error);
     if (turn < 0 || put_off) {
         snprintf(asker->last_error, sizeof asker->last_error, "older events of this message are pending");
         return ANSWER_NOT_ASKED;
     }
+    int older = read_older(reporter, event, key, events, &put_off); /* what nobody has reported meanwhile */
     events[older] = *event;
     for (int i = 0; i <= older; i++)
         event_ask_choose_word(asker, &events[i]);
     enum answer_kind kind = event_ask(asker, events, older + 1, key, deadline_ms);
     *event = events[older];
     if (kind == ANSWER_REFUSED || kind == ANSWER_FAILING)
-        return report_one_at_a_time(reporter, events, older, key, deadline_ms, &counts, &error) ==
-                       PROGRESS_MADE
+        return older == 0 || report_one_at_a_time(reporter, events, older, key, deadline_ms, &counts,
+                                                  &error) == PROGRESS_MADE
                    ? event_ask_alone(asker, event, key, deadline_ms, learnt_r)
                    : ANSWER_NOT_ASKED;
     if (kind == ANSWER_ACCEPTED && !event_record_batch_accepted(reporter, events, older, &error))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner import Agent
+from agent_runner import PROGRAM, Agent
 from support import wait_for
 
 BACKLOG = int(os.environ.get("AGENT_BACKLOG", "60000"))
@@ -187,7 +187,8 @@ def test_a_backlog_of_days_is_caught_up_without_starving_what_happens_now(sink):
         for _, message, _, timestamp in events:
             assert last.get(message, "") <= timestamp, f"{message} was overtaken by its own newer event"
             last[message] = timestamp
-        assert peak < MEMORY_KB and peak_down < MEMORY_KB
+        if b"__asan_init" not in PROGRAM.read_bytes():  # whose shadow is not ours
+            assert peak < MEMORY_KB and peak_down < MEMORY_KB
         print(f"\n{total} events, {messages} messages: {drained:.0f} events a second behind a backlog, {idle:.0f} without one, "
               f"ratio {drained / idle:.2f}; fresh events within {max(waited)} requests; at most {peak_down // 1024} MB while down, "
               f"{peak // 1024} MB in all")

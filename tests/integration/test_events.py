@@ -443,6 +443,20 @@ def test_what_is_pending_of_a_message_is_reported_before_its_new_event(api, acco
     assert account.states() == {"reported": 3}
 
 
+def test_a_message_that_another_tpsp_takes_is_reported_in_order_too(api, ca):
+    with Reporting(api.url, ca, tpsps=[("primary", None), ("backup", None), ("other", "second-key-3f7a")]) as account:
+        api.default = Answer(503)
+        account.one(1, kind=DEFERRED)
+        account.one(2, kind=DEFERRED, tpsp="other")
+        account.end_pauses()
+        api.forget()
+        api.default = Answer()
+        assert account.one(1, tpsp="backup")["result"] == "done"
+        assert [(event["event_type"], event["tpsp"]) for event in api.events] == [("deferred", "primary"), ("delivered", "backup")]
+        assert account.one(2)["result"] == "done"  # the older one goes with another key
+        assert account.states() == {"reported": 3, "pending": 1}
+
+
 def test_a_refused_older_event_does_not_stop_the_new_one(api, account):
     api.default = Answer(503)
     account.one(1, kind=DEFERRED)

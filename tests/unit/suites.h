@@ -12,6 +12,7 @@ Suite *config_suite(void);
 Suite *dns_suite(void);
 Suite *engine_suite(void);
 Suite *event_suite(void);
+Suite *event_outbox_suite(void);
 Suite *event_store_suite(void);
 Suite *from_header_suite(void);
 Suite *http_suite(void);

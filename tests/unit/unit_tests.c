@@ -15,6 +15,7 @@ int main(void)
     srunner_add_suite(runner, dns_suite());
     srunner_add_suite(runner, engine_suite());
     srunner_add_suite(runner, event_suite());
+    srunner_add_suite(runner, event_outbox_suite());
     srunner_add_suite(runner, event_store_suite());
     srunner_add_suite(runner, from_header_suite());
     srunner_add_suite(runner, http_suite());
