@@ -28,7 +28,7 @@
 #include "delivery/rendezvous.h"
 
 #define DRY_RUN_SPOOL "/tmp" /* a dry run leaves the state directory alone */
-#define IDLE_MS 2000 /* to stay for the next delivery; as long as smtp(8) keeps a connection for one */
+#define IDLE_S 2 /* to stay for the next delivery; as long as smtp(8) keeps a connection for one */
 #define LIFE_MS \
     60000 /* what is read or resolved once (CA files, /etc/resolv.conf, addresses) is never older */
 #define HANGING_S 30 /* past the deadline: then something does not obey it, and the process ends */
@@ -37,6 +37,7 @@ struct deliverer {
     struct deliver_context context;
     uint64_t key; /* of those who may find this process */
     bool may_stay;
+    int64_t idle_ms;
     int64_t end_of_life_ms;
 };
 
@@ -88,17 +89,28 @@ static void run(struct deliverer *deliverer, const struct delivery_request *requ
     } else {
         context->trace = request->verbose ? stderr : NULL;
         event_reporter_trace(context->reporter, context->trace);
-        relay_keep_connections(context->relay, deliverer->may_stay ? IDLE_MS : 0);
+        relay_keep_connections(context->relay, deliverer->may_stay ? deliverer->idle_ms : 0);
         deliver(context, request, message, result_r, text_r);
     }
     message_free(message);
+}
+
+/* As the manual says. What is no number counts as 0, which is the safe side. */
+static int64_t idle_time_ms(void)
+{
+    const char *seconds = getenv("SENDPOST_IDLE_SECONDS");
+    long number = seconds != NULL ? strtol(seconds, NULL, 10) : IDLE_S;
+
+    return number <= 0 ? 0 : number >= LIFE_MS / 1000 ? LIFE_MS : number * 1000;
 }
 
 /* The first request says for whom this process is good. */
 static bool begin(struct deliverer *deliverer, const struct delivery_request *request,
                   struct outcome *error_r)
 {
-    deliverer->may_stay = !request->verbose && !request->dry_run && *request->config_path == '/' &&
+    deliverer->idle_ms = idle_time_ms();
+    deliverer->may_stay = deliverer->idle_ms > 0 && !request->verbose && !request->dry_run &&
+                          *request->config_path == '/' &&
                           rendezvous_key("/proc/self/exe", request->config_path, &deliverer->key);
     deliverer->end_of_life_ms = clock_monotonic_ms() + LIFE_MS;
     deliverer->context.config = config_load(request->config_path, error_r);
@@ -165,10 +177,12 @@ static bool fit(void *argument)
 /* False: nobody needs this process any more. */
 static bool wait_for_next(struct deliverer *deliverer)
 {
-    int64_t until_ms = clock_monotonic_ms() + IDLE_MS;
+    int64_t now_ms = clock_monotonic_ms(), until_ms = now_ms + deliverer->idle_ms;
     struct rendezvous_visit visit;
 
     if (until_ms > deliverer->end_of_life_ms)
+        until_ms = deliverer->end_of_life_ms;
+    if (until_ms <= now_ms)
         return false;
     setsid(); /* Postfix ends a delivery by its process group */
     if (!let_go())

@@ -5,6 +5,7 @@ the root directory of the server's processes, so that its users, spool and confi
 listens on loopback with STARTTLS on one port and implicit TLS on another, takes mail for example.com after a login, refuses
 senders and recipients named refused@, the content of senders named content@, and keeps the rest in a maildir.
 """
+import contextlib
 import os
 import shutil
 import signal
@@ -51,13 +52,14 @@ class Server:
     def hang(self):
         """Every process of it stands still, until the answer is called."""
         stopped = [pid for first in self.firsts() for pid in [first, *descendants(first)]]
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
 
-        def go_on():
+        def send_all(number):
             for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
-        return go_on
+                with contextlib.suppress(ProcessLookupError):  # it had ended by itself
+                    os.kill(pid, number)
+
+        send_all(signal.SIGSTOP)
+        return lambda: send_all(signal.SIGCONT)
 
     def __enter__(self):
         self.start()

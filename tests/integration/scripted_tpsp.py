@@ -151,6 +151,13 @@ class Connection:
         except OSError:
             pass
 
+    def interrupt(self):
+        """Wake the thread that waits for the client."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
     def wait_for_client_to_go(self):
         self.socket.settimeout(0.1)
         while not self.server.ending.is_set():
@@ -350,6 +357,7 @@ class ScriptedTpsp:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for connection in self.connections:
+            connection.interrupt()
             connection.close()
         for thread in self.threads:
             thread.join(5)

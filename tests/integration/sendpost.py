@@ -38,6 +38,7 @@ class Sendpost:
         self.state = Path(state_dir or self.top / "state")
         # what a sanitizer finds at the end of a process that stays, nobody reads but us
         self.sanitizers = {f"{name}_OPTIONS": f"log_path={self.top}/sanitizer" for name in ("ASAN", "UBSAN")}
+        self.environment = {}  # of what run() starts, besides
         self.give(self.top, 0o755)
         self.renew()
 
@@ -122,11 +123,14 @@ class Sendpost:
 
     # --- by hand ------------------------------------------------------------------------------------------------------
 
+    def env(self, more=None):
+        """The environment in which run() starts a program."""
+        return {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(self.log_path), **self.sanitizers, **self.environment, **(more or {})}
+
     def run(self, *arguments, message=b"", program=None, timeout=120, environment=None, **options):
         """Run sendpost-pipe as pipe(8) would: as the user of the transport, with hardly any environment."""
-        env = {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(self.log_path), **self.sanitizers, **(environment or {})}
         return subprocess.run([str(program or self.program), "-c", str(self.config), *map(str, arguments)], input=message,
-                              capture_output=True, timeout=timeout, check=False, env=env, cwd="/", user=self.uid,
+                              capture_output=True, timeout=timeout, check=False, env=self.env(environment), cwd="/", user=self.uid,
                               group=self.gid, extra_groups=[], **options)
 
     # --- what it left behind ------------------------------------------------------------------------------------------

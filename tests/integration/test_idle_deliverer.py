@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming the user of 
 @pytest.fixture
 def site():
     with Sendpost() as installation:
+        installation.environment["SENDPOST_IDLE_SECONDS"] = "60"  # two are over on a busy machine before anybody looked
         yield installation
 
 
@@ -80,8 +81,9 @@ def test_a_request_larger_than_a_socket_buffer_arrives(site):
 def test_it_leaves_when_nobody_comes_and_says_goodbye(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
+        del site.environment["SENDPOST_IDLE_SECONDS"]
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        pid = int(deliverers(site)[0])
         wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=30)
         wait_for(lambda: server.connections[0].commands[-1] == "QUIT", "QUIT")
 
@@ -152,6 +154,7 @@ def test_another_environment_finds_another_deliverer(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         for zone in ("UTC", "UTC", "Asia/Tokyo"):
+            site.wait_settled()
             done = site.run("-f", "sender@example.com", "user@example.com", message=MESSAGE, environment={"TZ": zone})
             assert done.returncode == 0
         first, second, third = deliverers(site)
@@ -297,7 +300,7 @@ def test_ended_while_idle_it_goes_at_once(site):
         send_well(site)
         ((pid, _),) = site.wait_idle()
         os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=1.5)
+        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=20)
 
 
 def test_stopped_while_idle_it_is_passed_over(site):
@@ -364,14 +367,14 @@ def test_a_writer_that_dies_with_the_supervisor_sends_no_half_message(site):
         ((pid, _),) = site.wait_idle()
         supervisor = subprocess.Popen([str(site.program), "-c", str(site.config), "-f", "sender@example.com", "second@example.com"],
                                       stdin=subprocess.PIPE, user=site.uid, group=site.gid, extra_groups=[], cwd="/",
-                                      env={"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(site.log_path)})
+                                      env=site.env())
         supervisor.stdin.write(MESSAGE[:30])
         supervisor.stdin.flush()
-        wait_for(lambda: not site.idle(), "the deliverer's turn")
+        wait_for(lambda: not site.idle(), "the deliverer's turn", timeout=30)  # it would stay for longer
         supervisor.kill()
         supervisor.wait()
         supervisor.stdin.close()
-        wait_for(lambda: not alive(pid), "the end of the deliverer")
+        wait_for(lambda: not alive(pid), "the end of the deliverer", timeout=30)
         assert len(server.messages) == 1 and len(site.events()) == 1
 
 
