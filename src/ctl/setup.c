@@ -274,7 +274,8 @@ static enum ctl_status finish(const struct setup *setup, bool batch)
 
     printf("\n%s is written.\n", setup->ctl->config_path);
     if (setup->log_path != NULL)
-        printf("The agent will follow %s.\n", setup->log_path);
+        printf("The agent will follow %s.\n",
+               strcmp(setup->log_path, "journal") == 0 ? "the journal" : setup->log_path);
     if (ctl_option(setup->ctl, "postfix") != NULL ||
         (!batch && yes("Add the transport to Postfix's main.cf and master.cf?", true)))
         status = ctl_postfix_install(setup->ctl, directory, setup->user);
