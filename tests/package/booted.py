@@ -2,6 +2,7 @@
 
 Needs root, and a control group tree of version 2 that may be written to: a machine, or a container that is let.
 """
+import contextlib
 import os
 import re
 import subprocess
@@ -60,7 +61,6 @@ class BootedTree(Tree):
         except OSError as error:
             pytest.skip(f"no control group can be made ({error}): systemd cannot be started")
         super().__init__(tarball)
-        (root / "cgroup.procs").write_text(str(self.process.pid))  # the group is systemd's alone
 
     def start(self):
         (self.top / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
@@ -74,12 +74,15 @@ class BootedTree(Tree):
              "unshare", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--fork", "--kill-child", "sh", "-c", BOOT, "sh",
              self.top], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(self.top / "boot.log").open("w"))
 
-    def is_up(self):
+    def children(self):
         if self.process.poll() is not None:
-            reason = (self.top / "boot.log").read_text()
-            self.close()
-            pytest.skip(f"systemd cannot be started here: {reason}")
-        return self.call("systemctl", "is-active", "default.target").returncode == 0
+            pytest.skip(f"systemd cannot be started here: {(self.top / 'boot.log').read_text()}")
+        return super().children()
+
+    def is_up(self):
+        with contextlib.suppress(OSError):  # the group is best systemd's alone; where it may not be, systemd makes do
+            (self.group.parent / "cgroup.procs").write_text(str(self.process.pid))
+        return bool(self.children()) and self.call("systemctl", "is-active", "default.target").returncode == 0
 
     def close(self):
         super().close()

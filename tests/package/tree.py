@@ -53,13 +53,18 @@ class Tree:
         run("tar", "-C", self.top, "--numeric-owner", "-xf", tarball)
         (self.top / "etc/hosts").write_text("127.0.0.1 localhost\n")
         self.process = self.start()
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        self.init = wait_for(lambda: children.read_text().split(), "the tree's first process")[0]
+        self.init = None
         try:
+            self.init = wait_for(self.children, "the tree's first process")[0]
             wait_for(self.is_up, "the tree")
-        except TimeoutError:
+        except BaseException:
             self.close()
             raise
+
+    def children(self):
+        if self.process.poll() is not None:
+            raise RuntimeError("the tree does not start: no namespaces can be made here")
+        return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
 
     def start(self):
         policy = self.top / "usr/sbin/policy-rc.d"
@@ -77,7 +82,7 @@ class Tree:
     def close(self):
         self.process.kill()  # and with it all others
         self.process.wait()
-        wait_for(lambda: not alive(int(self.init)), "the end of the tree's processes")
+        wait_for(lambda: self.init is None or not alive(int(self.init)), "the end of the tree's processes")
         remove(self.top)
 
     def __enter__(self):
