@@ -9,6 +9,9 @@ from tpsp import PASSWORD, USERNAME
 CTL = build_directory() / "sendpostctl"
 
 
+IMPATIENT = {"connect_timeout": "2s", "command_timeout": "2s"}  # for who is to wait in vain
+
+
 class Desk:
     def __init__(self, ca):
         self.top, self.ca = scratch("spct-"), ca
@@ -16,8 +19,8 @@ class Desk:
     def run(self, *arguments, password=PASSWORD, **settings):
         (self.top / "password").write_text(password + "\n")
         (self.top / "password").chmod(0o600)
-        tpsp = {"name": "primary", "host": "localhost", "tls-ca-path": str(self.ca.hashed), "connect-timeout": "2s",
-                "command-timeout": "2s", "username": USERNAME, "password-file": str(self.top / "password")}
+        tpsp = {"name": "primary", "host": "localhost", "tls-ca-path": str(self.ca.hashed), "connect-timeout": "20s",
+                "command-timeout": "20s", "username": USERNAME, "password-file": str(self.top / "password")}
         tpsp.update({key.replace("_", "-"): value for key, value in settings.items()})
         tree = {"account-id": 1, "subaccount-id": 2, "state-dir": str(self.top), "endpoint": "none", "tpsps": [tpsp]}
         (self.top / "config.yaml").write_text(json.dumps(tree))

@@ -19,7 +19,9 @@ program, config = sys.argv[1], sys.argv[3]
 for path in ("/run/systemd/journal", "/run/log/journal", "/run/lock"):
     os.makedirs(path, exist_ok=True)
 journald = subprocess.Popen(["/lib/systemd/systemd-journald"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-wait_for(lambda: os.path.exists("/run/systemd/journal/socket"), "journald")
+wait_for(lambda: os.path.exists("/run/systemd/journal/socket") or journald.poll() is not None, "journald")
+if journald.poll() is not None:
+    sys.exit(77)
 
 def say(tag, text, facility=2):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
@@ -71,6 +73,8 @@ def test_each_entry_of_the_journal_counts_once():
                               capture_output=True, check=False, timeout=120)
         if b"mount" in done.stderr and b"denied" in done.stderr:
             pytest.skip("needs to mount")
+        if done.returncode == 77:
+            pytest.skip("journald does not run here: it wants control groups, for one")
         assert done.returncode == 0, done.stderr.decode()
         assert [(event[0], event[1], event[2]) for event in agent.events()] == [
             ("delivered", UUID, f"user{number}@example.com") for number in (1, 3, 4)]
