@@ -1,6 +1,7 @@
 #include "base/store.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,10 +53,18 @@ void store_error(struct store *store, const char *verb, struct outcome *error_r)
 
 /* --- opening and closing ------------------------------------------------------------------------ */
 
+/* SQLite counts its memory under a lock at each allocation, for statistics that nobody here reads. */
+static void set_up_sqlite(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 bool store_open(struct store **store_r, const char *state_dir, struct outcome *error_r)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct store *store = xcalloc(1, sizeof *store);
 
+    pthread_once(&once, set_up_sqlite);
     *store_r = NULL;
     store->path = xasprintf("%s/state.db", state_dir);
     store->random = (unsigned)getpid() * 2654435761u ^ (unsigned)clock_monotonic_ms();
