@@ -237,13 +237,13 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
 int event_outbox_older(struct store *store, const struct event *event, int64_t now_ms, int limit,
                        struct event *events_r, bool *put_off_r, struct outcome *error_r)
 {
-    sqlite3_stmt *select = store_statement(
-        store,
-        "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE(
-            "*", "?2", "?3") " WHERE state = 0 AND message_id = ?4 AND recipient = ?5"
-                             " AND event_id <> ?6 AND " HOLDS_UP
-                             " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id",
-        error_r);
+    sqlite3_stmt *select =
+        store_statement(store,
+                        "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE(
+                            "*", "?2", "?3") " WHERE state = 0 AND message_id = ?4 AND recipient = ?5"
+                                             " AND event_id <> ?6 AND " HOLDS_UP
+                                             " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id",
+                        error_r);
     int count = 0, row = -1;
 
     *put_off_r = false;
