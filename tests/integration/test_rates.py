@@ -99,7 +99,7 @@ def test_what_policy_refuses_takes_no_slot_and_opens_no_connection(site, server)
 
 def test_a_message_that_is_not_due_takes_no_slot(site):
     with ScriptedTpsp(auth="", rcpt="450 4.2.0 greylisted") as greylisting:
-        site.configure([entry(greylisting, max_rate_per_hour=2)])
+        site.configure([entry(greylisting, max_rate_per_hour=2)], retry={"schedule": ["1h"]})
         assert send(site, "user@example.com", "-q", "4bDUE")[0] == 75
         for _ in range(5):
             status, text = send(site, "user@example.com", "-q", "4bDUE")
