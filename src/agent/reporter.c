@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
+#include "event/event_gzip.h"
 #include "event/event_store.h"
 
 #define ROUND_MS 2000 /* then the status is brought up to date, and a wish to stop is seen */
@@ -126,6 +127,7 @@ struct reporter *reporter_start(const struct config *config, struct board *board
         return NULL;
     }
     reporter->api = event_reporter_open(config, reporter->store);
+    event_reporter_compress(reporter->api, event_gzip);
     event_reporter_observe(reporter->api, on_post, board);
     pthread_mutex_init(&reporter->lock, NULL);
     pthread_condattr_init(&attributes);
@@ -177,6 +179,7 @@ bool reporter_flush(const struct config *config, struct store *store, struct boa
     struct event_report_counts counts = {0};
     int64_t pending = -1;
 
+    event_reporter_compress(api, event_gzip);
     event_reporter_observe(api, on_post, board);
     enum event_report_result result =
         event_report_pending(api, true, clock_monotonic_ms() + FLUSH_MS, &counts, error_r);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "event/event_gzip.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
 
@@ -119,6 +120,7 @@ static enum ctl_status flush(struct ctl *ctl)
     if (store == NULL)
         return CTL_NOT_WELL;
     struct event_reporter *reporter = event_reporter_open(ctl->config, store);
+    event_reporter_compress(reporter, event_gzip);
     event_reporter_trace(reporter, ctl->verbose ? stderr : NULL);
     enum event_report_result result =
         event_report_pending(reporter, true, clock_monotonic_ms() + FLUSH_TIME_MS, &counts, &error);

@@ -61,6 +61,7 @@ enum answer_kind event_ask(struct event_asker *asker, const struct event *events
     if (asker->client == NULL) {
         asker->client = event_client_open(asker->config);
         event_client_trace(asker->client, asker->trace);
+        event_client_compress(asker->client, asker->compress);
     }
     struct event_text body = {.room = USUAL_SIZE * (size_t)count};
     body.bytes = xmalloc(body.room);

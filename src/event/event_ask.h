@@ -30,6 +30,7 @@ struct event_asker {
     struct store *store;
     struct event_client *client; /* opened when first needed: its libraries cost start-up time */
     FILE *trace;
+    char *(*compress)(const char *body, size_t length, size_t *packed_length_r); /* event_client_compress() */
     void (*observe)(void *context, int status,
                     int64_t elapsed_ms); /* event_reporter_observe(); NULL: nobody */
     void *observe_context;

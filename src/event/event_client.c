@@ -16,6 +16,7 @@
 
 #define KEY_HEADER "X-SP-Event-ApiKey"
 #define MASK "********"
+#define COMPRESS_FROM 65536 /* bytes; below, it costs more time than it saves */
 
 struct event_client {
     const struct config *config;
@@ -28,7 +29,10 @@ struct event_client {
     const char *key;     /* of the request under way */
     int64_t deadline_ms; /* of the request under way */
     struct http_answer answer;
-    char error[512]; /* why there is no answer */
+    char *(*compress)(const char *body, size_t length,
+                      size_t *packed_length_r); /* NULL: nobody asked for it */
+    bool takes_gzip;                            /* says the endpoint */
+    char error[512];                            /* why there is no answer */
 };
 
 /* --- what is shown to people ---------------------------------------------------------------------- */
@@ -154,15 +158,16 @@ static bool secure(struct event_client *client)
 
 /* --- one request -------------------------------------------------------------------------------------- */
 
-/* malloc'd; holds the key in the clear: wipe it. */
-static char *make_request(const struct event_client *client, const char *body, size_t length, size_t *size_r)
+/* malloc'd; holds the key in the clear: wipe it. coding: "" or a field of its own with CRLF. */
+static char *make_request(const struct event_client *client, const char *coding, const char *body,
+                          size_t length, size_t *size_r)
 {
     char *head =
         xasprintf("POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: postfix-sendpost/" PACKAGE_VERSION
-                  "\r\nAccept: application/json\r\nContent-Type: application/json\r\n%s%s%sContent-Length: "
+                  "\r\nAccept: application/json\r\nContent-Type: application/json\r\n%s%s%s%sContent-Length: "
                   "%zu\r\n\r\n",
                   client->url.path, client->url.authority, client->key != NULL ? KEY_HEADER ": " : "",
-                  client->key != NULL ? client->key : "", client->key != NULL ? "\r\n" : "", length);
+                  client->key != NULL ? client->key : "", client->key != NULL ? "\r\n" : "", coding, length);
     size_t head_length = strlen(head);
     char *request = xmalloc(head_length + length);
 
@@ -229,6 +234,32 @@ static bool exchange(struct event_client *client, const char *request, size_t si
     return !kept || client->answer.begun || clock_monotonic_ms() >= client->deadline_ms;
 }
 
+static void post(struct event_client *client, const char *coding, const char *body, size_t length)
+{
+    size_t size;
+    char *request = make_request(client, coding, body, length, &size);
+
+    if (!exchange(client, request, size))
+        exchange(client, request, size);
+    explicit_bzero(request, size);
+    free(request);
+}
+
+/* False: it has to be posted as it is. */
+static bool post_compressed(struct event_client *client, const char *body, size_t length)
+{
+    AUTO_FREE char *packed = NULL;
+    size_t packed_length;
+
+    if (client->compress == NULL || !client->takes_gzip || length < COMPRESS_FROM)
+        return false;
+    packed = client->compress(body, length, &packed_length);
+    if (packed == NULL)
+        return false;
+    post(client, "Content-Encoding: gzip\r\n", packed, packed_length);
+    return !client->answer.head_done || client->answer.status != 415; /* it has changed its mind */
+}
+
 static void fill_answer(const struct event_client *client, struct event_answer *answer_r)
 {
     const struct http_answer *answer = &client->answer;
@@ -274,6 +305,12 @@ void event_client_trace(struct event_client *client, FILE *trace)
     client->trace = trace;
 }
 
+void event_client_compress(struct event_client *client,
+                           char *(*compress)(const char *body, size_t length, size_t *packed_length_r))
+{
+    client->compress = compress;
+}
+
 void event_client_post(struct event_client *client, const char *key, const char *body, size_t length,
                        int64_t timeout_ms, struct event_answer *answer_r)
 {
@@ -289,14 +326,12 @@ void event_client_post(struct event_client *client, const char *key, const char 
     client->deadline_ms = clock_monotonic_ms() + timeout_ms;
     *client->error = '\0';
     struct sigpipe_guard guard;
-    size_t size;
     sigpipe_hold(&guard);
-    char *request = make_request(client, body, length, &size);
-    if (!exchange(client, request, size))
-        exchange(client, request, size);
+    if (!post_compressed(client, body, length))
+        post(client, "", body, length);
     sigpipe_release(&guard);
-    explicit_bzero(request, size);
-    free(request);
+    if (client->answer.head_done)
+        client->takes_gzip = client->answer.takes_gzip;
     fill_answer(client, answer_r);
     show(client, '*', answer_r->text, strlen(answer_r->text));
     client->key = NULL;

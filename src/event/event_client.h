@@ -38,6 +38,14 @@ void event_client_close(struct event_client *client); /* NULL is fine */
 /* The HTTP dialogue on this stream, keys masked; NULL: none. */
 void event_client_trace(struct event_client *client, FILE *trace) __attribute__((nonnull(1)));
 
+/*
+ * Compress large requests with this function (event_gzip.h), once the endpoint has said in an answer that it takes gzip: RFC 9110 section
+ * 12.5.3. Without its word nothing is compressed: a server that passes on what it does not understand would lose the events.
+ */
+void event_client_compress(struct event_client *client,
+                           char *(*compress)(const char *body, size_t length, size_t *packed_length_r))
+    __attribute__((nonnull(1)));
+
 /* key: NULL for none. Always fills *answer_r, within timeout_ms. */
 void event_client_post(struct event_client *client, const char *key, const char *body, size_t length,
                        int64_t timeout_ms, struct event_answer *answer_r) __attribute__((nonnull(1, 3, 6)));

@@ -59,6 +59,12 @@ void event_reporter_trace(struct event_reporter *reporter, FILE *trace)
         event_client_trace(reporter->asker.client, trace);
 }
 
+void event_reporter_compress(struct event_reporter *reporter,
+                             char *(*compress)(const char *body, size_t length, size_t *packed_length_r))
+{
+    reporter->asker.compress = compress;
+}
+
 void event_reporter_observe(struct event_reporter *reporter,
                             void (*observe)(void *context, int status, int64_t elapsed_ms), void *context)
 {

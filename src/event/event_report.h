@@ -28,6 +28,11 @@ void event_reporter_close(struct event_reporter *reporter); /* NULL is fine */
 /* The HTTP dialogue on this stream, keys masked. */
 void event_reporter_trace(struct event_reporter *reporter, FILE *trace) __attribute__((nonnull(1)));
 
+/* See event_client_compress(). Before the first report. */
+void event_reporter_compress(struct event_reporter *reporter,
+                             char *(*compress)(const char *body, size_t length, size_t *packed_length_r))
+    __attribute__((nonnull));
+
 /* Be told of each answer of the API: its HTTP status (0: none came) and how long it took. */
 void event_reporter_observe(struct event_reporter *reporter,
                             void (*observe)(void *context, int status, int64_t elapsed_ms), void *context)

@@ -51,6 +51,25 @@ static bool take_length(struct http_answer *answer, const char *value)
     return true;
 }
 
+/* #( codings [ OWS ";" OWS "q=" qvalue ] ) */
+static bool lists_gzip(const char *value)
+{
+    size_t length;
+
+    for (const char *at = value + strspn(value, ", \t"); *at != '\0';
+         at += length, at += strspn(at, ", \t")) {
+        length = strcspn(at, ",");
+        size_t word = strcspn(at, ",; \t");
+        if ((word == 4 && strncasecmp(at, "gzip", 4) == 0) ||
+            (word == 6 && strncasecmp(at, "x-gzip", 6) == 0)) {
+            const char *weight = memmem(at, length, "q=", 2);
+            const char *more_than_zero = weight != NULL ? strpbrk(weight, "123456789") : at;
+            return more_than_zero != NULL && more_than_zero < at + length;
+        }
+    }
+    return false;
+}
+
 static bool take_header(struct http_answer *answer)
 {
     char *line = answer->line, *colon = memchr(line, ':', answer->line_length);
@@ -69,6 +88,8 @@ static bool take_header(struct http_answer *answer)
         answer->other_coding = !answer->chunked;
     } else if (strcasecmp(line, "Connection") == 0 && strcasestr(value, "close") != NULL) {
         answer->keep = false;
+    } else if (strcasecmp(line, "Accept-Encoding") == 0) {
+        answer->takes_gzip = lists_gzip(value);
     } else if (strcasecmp(line, "Retry-After") == 0) {
         snprintf(answer->retry_after, sizeof answer->retry_after, "%s", value);
     }

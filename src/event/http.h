@@ -36,10 +36,11 @@ enum http_state {
 };
 
 struct http_answer {
-    int status;     /* of the final answer; 1xx are passed over */
-    bool head_done; /* status and headers stand, whatever becomes of the body */
-    bool keep;      /* the connection can carry another request once it is HTTP_DONE */
-    bool begun;     /* a byte was received */
+    int status;      /* of the final answer; 1xx are passed over */
+    bool head_done;  /* status and headers stand, whatever becomes of the body */
+    bool keep;       /* the connection can carry another request once it is HTTP_DONE */
+    bool begun;      /* a byte was received */
+    bool takes_gzip; /* it says that it takes requests in this coding (RFC 9110 section 12.5.3) */
     char retry_after[64];
     char body[HTTP_BODY_KEPT];
     size_t body_kept;

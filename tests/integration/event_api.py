@@ -13,6 +13,7 @@ As a program, for demonstrations: python3 event_api.py --directory DIR [--port N
 "listening URL CA-DIRECTORY" and then each accepted event as one JSON line.
 """
 import argparse
+import gzip
 import json
 import re
 import socket
@@ -140,8 +141,10 @@ class Connection:
         length = int(headers.get("content-length", "0"))
         if length > BODY_MAX:
             raise ValueError("the body is too large")
-        return Request(time.time(), method, path, headers, self.read_exactly(length), [], problems,
-                       connection=self.number)
+        body = self.read_exactly(length)
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        return Request(time.time(), method, path, headers, body, [], problems, connection=self.number)
 
 
 class EventApi:

@@ -527,6 +527,25 @@ def test_a_full_backlog_is_reported_in_batches(api, account):
 # --- retention ---------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("says, codings", [("br, gzip;q=0.5", ["", "gzip", "gzip"]), ("gzip;q=0", ["", "", ""]), (None, ["", "", ""])])
+def test_large_batches_are_compressed_where_the_endpoint_takes_that(api, ca, says, codings):
+    with Reporting(api.url, ca, batch_size=400) as account:
+        account.add(1200)
+        api.default = Answer(headers={"Accept-Encoding": says} if says else {})
+        account.flush()
+        assert [request.headers.get("content-encoding", "") for request in api.requests] == codings
+        assert len(set(api.ids())) == len(api.ids()) == 1200 and not api.problems
+
+
+def test_a_server_that_takes_no_gzip_any_more_gets_the_batch_as_it_is(api, ca):
+    with Reporting(api.url, ca, batch_size=400) as account:
+        account.add(1200)
+        api.script(Answer(headers={"Accept-Encoding": "gzip"}), Answer(415, headers={"Accept-Encoding": "identity"}))
+        account.flush()
+        assert [request.headers.get("content-encoding", "") for request in api.requests] == ["", "gzip", "", ""]
+        assert len(set(api.ids())) == len(api.ids()) == 1200
+
+
 def test_old_events_are_deleted_but_never_pending_ones(api, account):
     account.write(events_retention="1h")
     account.add(1200, age_ms=7200_000)

@@ -167,6 +167,30 @@ START_TEST(what_is_no_url_of_ours_is_refused)
 }
 END_TEST
 
+static const struct {
+    const char *field;
+    bool takes_gzip;
+} codings[] = {
+    {"Accept-Encoding: gzip", true},      {"accept-encoding:deflate ,\tGZIP;q=0.5, br", true},
+    {"Accept-Encoding: x-gzip", true},    {"Accept-Encoding: gzip ; q=0.001", true},
+    {"Accept-Encoding: gzip;q=0", false}, {"Accept-Encoding: gzip;q=0.000, br;q=1", false},
+    {"Accept-Encoding: identity", false}, {"Accept-Encoding: gzipped", false},
+    {"Accept-Encoding: , ,,", false},     {"Accept-Encoding:", false},
+    {"Content-Encoding: gzip", false},    {"X: gzip", false},
+};
+
+START_TEST(a_server_says_whether_it_takes_gzip)
+{
+    char text[256];
+    size_t rest;
+    int length = snprintf(text, sizeof text, "HTTP/1.1 202 Accepted\r\n%s\r\nContent-Length: 0\r\n\r\n",
+                          codings[_i].field);
+
+    ck_assert_int_eq(feed(text, (size_t)length, 7, false, &rest), HTTP_DONE);
+    ck_assert(answer.takes_gzip == codings[_i].takes_gzip);
+}
+END_TEST
+
 Suite *http_suite(void)
 {
     Suite *suite = suite_create("http");
@@ -178,6 +202,7 @@ Suite *http_suite(void)
     tcase_add_loop_test(tcase, retry_after_is_seconds_or_a_date, 0, sizeof waits / sizeof waits[0]);
     tcase_add_test(tcase, a_url_is_taken_apart);
     tcase_add_loop_test(tcase, what_is_no_url_of_ours_is_refused, 0, sizeof bad_urls / sizeof bad_urls[0]);
+    tcase_add_loop_test(tcase, a_server_says_whether_it_takes_gzip, 0, sizeof codings / sizeof codings[0]);
     suite_add_tcase(suite, tcase);
     return suite;
 }
