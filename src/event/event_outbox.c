@@ -116,23 +116,26 @@ static const char oldest[] =
     " WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > ?2 + ?3) ORDER BY due_ms, id";
 
 /* A message of thousands of recipients has rows without end: its newest wait rather than all of these are looked at. */
-#define ROWS_OF_MESSAGE(columns, first, last)                                    \
-    "(SELECT " columns " FROM events WHERE identity BETWEEN " first " AND " last \
-    " LIMIT " STRING(ROWS_MAX) ")"
-#define ROWS_OF_NEW(columns) ROWS_OF_MESSAGE(columns, "new.identity >> 32 << 32", "new.identity | 4294967295")
 #define ROWS_MAX 200
+/* as SQL is read: */
+/* clang-format off */
+#define ROWS_OF_MESSAGE(columns, first, last) \
+    "(SELECT " columns " FROM events WHERE identity BETWEEN " first " AND " last " LIMIT " STRING(ROWS_MAX) ")"
+#define ROWS_OF_NEW(columns) ROWS_OF_MESSAGE(columns, "new.identity >> 32 << 32", "new.identity | 4294967295")
 
 static const char newest[] =
-    "SELECT " EVENT_ROW_COLUMNS_ID ", " PUT_OFF " OR EXISTS (SELECT 1 FROM " ROWS_OF_NEW(
-        "id, state, message_id, tries, due_ms") " AS old"
-                                                "  WHERE old.state = 0 AND old.message_id = new.message_id "
-                                                "AND old." HOLDS_UP
-                                                "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms "
-                                                "AND old.id < new.id)))"
-                                                " OR (SELECT count(*) FROM " ROWS_OF_NEW("1") ") = " STRING(
-                                                    ROWS_MAX) " FROM events AS new WHERE state = 0 AND tpsp "
-                                                              "= ?1 AND due_ms <= ?2"
-                                                              " ORDER BY due_ms DESC, id DESC";
+    "SELECT " EVENT_ROW_COLUMNS_ID ", " PUT_OFF
+    " OR EXISTS (SELECT 1 FROM " ROWS_OF_NEW("id, state, message_id, tries, due_ms") " AS old"
+    "  WHERE old.state = 0 AND old.message_id = new.message_id AND old." HOLDS_UP
+    "  AND (old.due_ms < new.due_ms OR (old.due_ms = new.due_ms AND old.id < new.id)))"
+    " OR (SELECT count(*) FROM " ROWS_OF_NEW("1") ") = " STRING(ROWS_MAX)
+    " FROM events AS new WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2 ORDER BY due_ms DESC, id DESC";
+
+static const char older_of_message[] =
+    "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE("*", "?2", "?3")
+    " WHERE state = 0 AND message_id = ?4 AND recipient = ?5 AND event_id <> ?6 AND " HOLDS_UP
+    " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id";
+/* clang-format on */
 
 /* The messages of which something was put off: few, and the rows of all that is newer come later. */
 struct held {
@@ -237,13 +240,7 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
 int event_outbox_older(struct store *store, const struct event *event, int64_t now_ms, int limit,
                        struct event *events_r, bool *put_off_r, struct outcome *error_r)
 {
-    sqlite3_stmt *select =
-        store_statement(store,
-                        "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE(
-                            "*", "?2", "?3") " WHERE state = 0 AND message_id = ?4 AND recipient = ?5"
-                                             " AND event_id <> ?6 AND " HOLDS_UP
-                                             " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id",
-                        error_r);
+    sqlite3_stmt *select = store_statement(store, older_of_message, error_r);
     int count = 0, row = -1;
 
     *put_off_r = false;
