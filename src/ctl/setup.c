@@ -87,8 +87,17 @@ static char *read_line(void)
     return line;
 }
 
-/* Signals wait until the terminal echoes again. */
-static char *read_secret(void)
+static void prompt(const struct question *question, const char *fallback)
+{
+    if (fallback != NULL && *fallback != '\0')
+        printf("%s [%s]: ", question->text, fallback);
+    else
+        printf("%s: ", question->text);
+    fflush(stdout);
+}
+
+/* Signals wait until the terminal echoes again. The prompt comes when it does not: a quick hand may follow at once. */
+static char *read_secret(const struct question *question)
 {
     struct termios before, quiet;
     sigset_t all, old;
@@ -101,6 +110,7 @@ static char *read_secret(void)
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
+    prompt(question, NULL);
     char *line = read_line();
     if (terminal) {
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
@@ -113,12 +123,9 @@ static char *read_secret(void)
 static char *ask(const struct question *question, const char *fallback)
 {
     for (;;) {
-        if (fallback != NULL && *fallback != '\0')
-            printf("%s [%s]: ", question->text, fallback);
-        else
-            printf("%s: ", question->text);
-        fflush(stdout);
-        char *answer = question->secret ? read_secret() : read_line();
+        if (!question->secret)
+            prompt(question, fallback);
+        char *answer = question->secret ? read_secret(question) : read_line();
         if (answer == NULL)
             return NULL;
         if (*answer == '\0' && fallback != NULL) {
