@@ -12,7 +12,8 @@
 
 char *event_gzip(const char *body, size_t length, size_t *packed_length_r)
 {
-    z_stream stream = {.next_in = (Bytef *)(uintptr_t)body, .avail_in = (uInt)length, .avail_out = (uInt)length};
+    z_stream stream = {
+        .next_in = (Bytef *)(uintptr_t)body, .avail_in = (uInt)length, .avail_out = (uInt)length};
 
     if (length > UINT_MAX || deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, MAX_MEM_LEVEL,
                                           Z_DEFAULT_STRATEGY) != Z_OK)
