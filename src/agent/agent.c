@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "agent/board.h"
-#include "agent/http.h"
+#include "agent/http_server.h"
 #include "agent/ingest.h"
 #include "agent/reporter.h"
+#include "agent/service_manager.h"
 #include "agent/stall.h"
-#include "agent/supervisor.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -36,7 +36,7 @@ struct agent {
     struct classify_rules *rules;
     struct ingest *ingest;
     struct reporter *reporter;
-    struct http *http;
+    struct http_server *http;
     struct board board;
     struct stall stall;
     int signals; /* signalfd(2) */
@@ -128,7 +128,7 @@ static void note_recovery(struct agent *agent)
 
 static void bring_down(struct agent *agent)
 {
-    http_stop(agent->http);
+    http_server_stop(agent->http);
     reporter_stop(agent->reporter);
     ingest_close(agent->ingest);
     classify_close(agent->rules);
@@ -164,7 +164,7 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
     if (agent->reporter == NULL)
         return false;
     if (config->listen != NULL)
-        agent->http = http_start(config, &agent->board, error_r);
+        agent->http = http_server_start(config, &agent->board, error_r);
     return config->listen == NULL || agent->http != NULL;
 }
 
@@ -172,12 +172,12 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
 static bool reload(struct agent *agent)
 {
     struct outcome error;
-    supervisor_reloading();
+    service_manager_reloading();
     struct config *fresh = config_load(agent->options->config_path, &error);
 
     if (fresh == NULL) {
         log_line(LOG_ERR, "the configuration is not reloaded: %s", error.text);
-        supervisor_ready();
+        service_manager_ready();
         return true;
     }
     bring_down(agent);
@@ -186,7 +186,7 @@ static bool reload(struct agent *agent)
         return false;
     }
     log_line(LOG_INFO, "configuration reloaded");
-    supervisor_ready();
+    service_manager_ready();
     return true;
 }
 
@@ -253,7 +253,7 @@ static int run_once(struct agent *agent)
 
 static int run_until_told(struct agent *agent)
 {
-    supervisor_ready();
+    service_manager_ready();
     for (;;) {
         int number = take_signal(agent);
         if (number == SIGTERM || number == SIGINT)
@@ -261,8 +261,8 @@ static int run_until_told(struct agent *agent)
         if (number == SIGHUP && !reload(agent))
             return EX_TEMPFAIL;
         enum ingest_result result = step(agent);
-        supervisor_alive();
-        http_tick(agent->http);
+        service_manager_alive();
+        http_server_tick(agent->http);
         tell(agent, false);
         if (result == INGEST_TROUBLE) {
             wait_for_signal(agent, agent->trouble_ms);
@@ -296,7 +296,7 @@ int agent_run(const struct agent_options *options)
             log_line(LOG_WARNING, "%s is not there: waiting for it; if it never comes, correct log-path",
                      config->log_path);
         status = options->once ? run_once(agent) : run_until_told(agent);
-        supervisor_stopping();
+        service_manager_stopping();
     }
     bring_down(agent);
     close(agent->signals);

@@ -1,8 +1,8 @@
 /*
  * agent: the program as a whole: reads the log, wakes the reporter, answers signals and the service manager.
  */
-#ifndef SENDPOST_AGENT_H
-#define SENDPOST_AGENT_H
+#ifndef SENDPOST_AGENT_AGENT_H
+#define SENDPOST_AGENT_AGENT_H
 
 #include <stdbool.h>
 

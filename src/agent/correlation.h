@@ -14,14 +14,14 @@
  * Entries are named by slot numbers, which stay valid until correlation_free(); pointers only until the next
  * correlation_add(). One thread.
  */
-#ifndef SENDPOST_CORRELATION_H
-#define SENDPOST_CORRELATION_H
+#ifndef SENDPOST_AGENT_CORRELATION_H
+#define SENDPOST_AGENT_CORRELATION_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/postfix_log.h"
-#include "base/store.h"
+#include "store/store.h"
 
 /* What told us the UUID: the higher one wins. */
 enum correlation_source { SOURCE_NONE, SOURCE_HANDOVER, SOURCE_VERP, SOURCE_HEADER };

@@ -1,6 +1,6 @@
 /* The inside of correlation: shared by correlation.c (memory) and correlation_store.c (disk), nobody else's. */
-#ifndef SENDPOST_CORRELATION_PRIVATE_H
-#define SENDPOST_CORRELATION_PRIVATE_H
+#ifndef SENDPOST_AGENT_CORRELATION_PRIVATE_H
+#define SENDPOST_AGENT_CORRELATION_PRIVATE_H
 
 #include "agent/correlation.h"
 

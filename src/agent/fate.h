@@ -1,11 +1,11 @@
 /*
  * fate: what one line says of one recipient, as an event without its ids.
  */
-#ifndef SENDPOST_FATE_H
-#define SENDPOST_FATE_H
+#ifndef SENDPOST_AGENT_FATE_H
+#define SENDPOST_AGENT_FATE_H
 
 #include "agent/track.h"
-#include "event/classify.h"
+#include "classify/classify.h"
 #include "event/event.h"
 
 void fate_describe(struct event *event_r, const struct track_note *note, const struct classify_rules *rules)

@@ -5,15 +5,15 @@
  *
  * One thread; the store is its own.
  */
-#ifndef SENDPOST_INGEST_H
-#define SENDPOST_INGEST_H
+#ifndef SENDPOST_AGENT_INGEST_H
+#define SENDPOST_AGENT_INGEST_H
 
 #include "agent/ledger.h"
 #include "agent/tail.h"
 #include "agent/track.h"
-#include "base/config.h"
-#include "base/store.h"
-#include "event/classify.h"
+#include "classify/classify.h"
+#include "config/config.h"
+#include "store/store.h"
 
 struct ingest;
 

@@ -5,8 +5,8 @@
  *
  * Reading it takes membership in group systemd-journal. Built without libsystemd, journal_open() fails and says so.
  */
-#ifndef SENDPOST_JOURNAL_H
-#define SENDPOST_JOURNAL_H
+#ifndef SENDPOST_AGENT_JOURNAL_H
+#define SENDPOST_AGENT_JOURNAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,14 +5,14 @@
  *
  * Everything happens inside the caller's transaction, on its store and in its thread.
  */
-#ifndef SENDPOST_LEDGER_H
-#define SENDPOST_LEDGER_H
+#ifndef SENDPOST_AGENT_LEDGER_H
+#define SENDPOST_AGENT_LEDGER_H
 
 #include "agent/track.h"
-#include "base/config.h"
-#include "base/store.h"
-#include "event/classify.h"
+#include "classify/classify.h"
+#include "config/config.h"
 #include "event/event.h"
+#include "store/store.h"
 
 struct ledger {
     struct store *store;

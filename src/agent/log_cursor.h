@@ -1,8 +1,8 @@
 /*
  * log_cursor: the few steps of which the log parser is made, all bounded by the end of the line.
  */
-#ifndef SENDPOST_LOG_CURSOR_H
-#define SENDPOST_LOG_CURSOR_H
+#ifndef SENDPOST_AGENT_LOG_CURSOR_H
+#define SENDPOST_AGENT_LOG_CURSOR_H
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
  * (logrotate(8), savelog(8)); where a file is there plain and compressed the plain one counts, because the other may
  * still be in the making. Higher numbers are older, so are earlier dates.
  */
-#ifndef SENDPOST_LOG_FILES_H
-#define SENDPOST_LOG_FILES_H
+#ifndef SENDPOST_AGENT_LOG_FILES_H
+#define SENDPOST_AGENT_LOG_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

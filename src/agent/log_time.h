@@ -9,8 +9,8 @@
  *
  * One instance a log, one thread; it remembers the last minute it computed, because mktime(3) is slow.
  */
-#ifndef SENDPOST_LOG_TIME_H
-#define SENDPOST_LOG_TIME_H
+#ifndef SENDPOST_AGENT_LOG_TIME_H
+#define SENDPOST_AGENT_LOG_TIME_H
 
 #include <stdint.h>
 

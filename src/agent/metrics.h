@@ -1,8 +1,8 @@
 /*
  * metrics: the board as texts: Prometheus exposition format 0.0.4 and the JSON of /health.
  */
-#ifndef SENDPOST_METRICS_H
-#define SENDPOST_METRICS_H
+#ifndef SENDPOST_AGENT_METRICS_H
+#define SENDPOST_AGENT_METRICS_H
 
 #include <stdio.h>
 

@@ -5,12 +5,12 @@
  * truncates the original, and compresses it days later. The offset counts uncompressed bytes and is always the
  * beginning of a line.
  */
-#ifndef SENDPOST_POSITION_H
-#define SENDPOST_POSITION_H
+#ifndef SENDPOST_AGENT_POSITION_H
+#define SENDPOST_AGENT_POSITION_H
 
 #include <stdint.h>
 
-#include "base/store.h"
+#include "store/store.h"
 
 #define POSITION_HEAD_SIZE 1024
 

@@ -3,11 +3,11 @@
  * have left. It begins when batch-size new ones have come, or flush-interval after the first, and looks every
  * flush-interval anyway. It has its own connection to the store and to the API.
  */
-#ifndef SENDPOST_REPORTER_H
-#define SENDPOST_REPORTER_H
+#ifndef SENDPOST_AGENT_REPORTER_H
+#define SENDPOST_AGENT_REPORTER_H
 
 #include "agent/board.h"
-#include "base/config.h"
+#include "config/config.h"
 
 struct reporter;
 

@@ -3,8 +3,8 @@
  * rotation. Postfix's work shows in its queue directories, whose times anybody may read; where there is no local
  * Postfix nothing is ever found.
  */
-#ifndef SENDPOST_STALL_H
-#define SENDPOST_STALL_H
+#ifndef SENDPOST_AGENT_STALL_H
+#define SENDPOST_AGENT_STALL_H
 
 #include <stdbool.h>
 #include <stdint.h>

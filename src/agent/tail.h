@@ -9,8 +9,8 @@
  * hold the old one. A last line without its end belongs to a file only when that file is finished. Lines longer than
  * TAIL_LINE_MAX, which no syslog daemon writes, are passed over. One thread.
  */
-#ifndef SENDPOST_TAIL_H
-#define SENDPOST_TAIL_H
+#ifndef SENDPOST_AGENT_TAIL_H
+#define SENDPOST_AGENT_TAIL_H
 
 #include <stdbool.h>
 #include <stddef.h>

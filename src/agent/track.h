@@ -11,8 +11,8 @@
  * address, where X has been seen in this log) and the forwarding by an alias ("forwarded as X"); the lines of our own
  * transport, because the pipe has reported them.
  */
-#ifndef SENDPOST_TRACK_H
-#define SENDPOST_TRACK_H
+#ifndef SENDPOST_AGENT_TRACK_H
+#define SENDPOST_AGENT_TRACK_H
 
 #include "agent/correlation.h"
 #include "agent/postfix_log.h"

@@ -1,6 +1,6 @@
 /* track_private: what track.c, the message as a whole, and track_delivery.c, each recipient of it, share. */
-#ifndef SENDPOST_TRACK_PRIVATE_H
-#define SENDPOST_TRACK_PRIVATE_H
+#ifndef SENDPOST_AGENT_TRACK_PRIVATE_H
+#define SENDPOST_AGENT_TRACK_PRIVATE_H
 
 #include "agent/track.h"
 

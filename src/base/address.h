@@ -3,8 +3,8 @@
  * unquoted
  * ("external" form is not used), without angle brackets.
  */
-#ifndef SENDPOST_ADDRESS_H
-#define SENDPOST_ADDRESS_H
+#ifndef SENDPOST_BASE_ADDRESS_H
+#define SENDPOST_BASE_ADDRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

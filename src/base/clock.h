@@ -4,8 +4,8 @@
  *
  * All functions are safe in any thread.
  */
-#ifndef SENDPOST_CLOCK_H
-#define SENDPOST_CLOCK_H
+#ifndef SENDPOST_BASE_CLOCK_H
+#define SENDPOST_BASE_CLOCK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
  * Control characters in a line are replaced by '?', and secrets are the caller's duty: nothing that holds a
  * password or a key is ever passed here. Safe in any thread after log_open().
  */
-#ifndef SENDPOST_LOG_H
-#define SENDPOST_LOG_H
+#ifndef SENDPOST_BASE_LOG_H
+#define SENDPOST_BASE_LOG_H
 
 #include <stdbool.h>
 #include <syslog.h>

@@ -8,8 +8,8 @@
  * The handler is installed with the first mapping and passes every SIGBUS that is not ours to the one before it.
  * All functions are safe in any thread.
  */
-#ifndef SENDPOST_MAP_GUARD_H
-#define SENDPOST_MAP_GUARD_H
+#ifndef SENDPOST_BASE_MAP_GUARD_H
+#define SENDPOST_BASE_MAP_GUARD_H
 
 #include <stdbool.h>
 #include <stddef.h>

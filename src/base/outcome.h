@@ -10,8 +10,8 @@
  * OUTCOME_DELIVERED, 4 for OUTCOME_DEFERRED, 5 for OUTCOME_DROPPED. A remote code that disagrees (5.x.y
  * behind a 4xx) is corrected.
  */
-#ifndef SENDPOST_OUTCOME_H
-#define SENDPOST_OUTCOME_H
+#ifndef SENDPOST_BASE_OUTCOME_H
+#define SENDPOST_BASE_OUTCOME_H
 
 #include <stddef.h>
 

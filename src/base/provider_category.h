@@ -2,8 +2,8 @@
  * provider_category: the 27 mailbox-provider categories that SendPost counts by. The first twelve are known
  * by recipient domain; the hosted ones only by the MX host of the recipient domain; "default" is every other.
  */
-#ifndef SENDPOST_PROVIDER_CATEGORY_H
-#define SENDPOST_PROVIDER_CATEGORY_H
+#ifndef SENDPOST_BASE_PROVIDER_CATEGORY_H
+#define SENDPOST_BASE_PROVIDER_CATEGORY_H
 
 #include <stdbool.h>
 

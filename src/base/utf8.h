@@ -1,8 +1,8 @@
 /*
  * utf8: bytes that came from elsewhere, made fit for JSON, logs and terminals.
  */
-#ifndef SENDPOST_UTF8_H
-#define SENDPOST_UTF8_H
+#ifndef SENDPOST_BASE_UTF8_H
+#define SENDPOST_BASE_UTF8_H
 
 #include <stddef.h>
 

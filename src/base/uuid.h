@@ -1,8 +1,8 @@
 /*
  * uuid: RFC 9562 UUIDs in their 36-character lower-case text form.
  */
-#ifndef SENDPOST_UUID_H
-#define SENDPOST_UUID_H
+#ifndef SENDPOST_BASE_UUID_H
+#define SENDPOST_BASE_UUID_H
 
 #include <stdbool.h>
 #include <stddef.h>

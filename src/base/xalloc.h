@@ -2,8 +2,8 @@
  * xalloc: allocation that does not return NULL, and cleanup attributes. Out of memory ends the process with
  * status 75 (EX_TEMPFAIL), which every caller of our programs, Postfix first, takes as "try again later".
  */
-#ifndef SENDPOST_XALLOC_H
-#define SENDPOST_XALLOC_H
+#ifndef SENDPOST_BASE_XALLOC_H
+#define SENDPOST_BASE_XALLOC_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "bounce/notice_line.h"
-#include "event/classify_words.h"
+#include "classify/classify_words.h"
 
 #define HEADER_RUN 3   /* so many header fields in a row are the returned header */
 #define LINES_BEFORE 2 /* that belong to a line with a code: which command it answers */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 #include "base/address.h"
-#include "event/classify.h"
+#include "classify/classify.h"
 
 #define NOTICE_RECIPIENTS_MAX 100
 

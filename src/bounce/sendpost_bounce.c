@@ -11,9 +11,9 @@
 #include <sysexits.h>
 
 #include "base/log.h"
-#include "delivery/front.h"
-#include "delivery/request.h"
-#include "delivery/supervise.h"
+#include "supervisor/front.h"
+#include "supervisor/request.h"
+#include "supervisor/supervise.h"
 
 #define DEADLINE_S 300 /* reading, judging, storing and reporting take seconds */
 

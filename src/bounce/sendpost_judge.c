@@ -16,15 +16,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/log.h"
-#include "base/store.h"
 #include "base/xalloc.h"
+#include "bounce/bounce_event.h"
+#include "bounce/dsn.h"
 #include "bounce/mime.h"
-#include "bounce/record.h"
-#include "bounce/report.h"
-#include "delivery/channel.h"
+#include "config/config.h"
 #include "event/event_report.h"
+#include "store/store.h"
+#include "supervisor/channel.h"
 
 #define DEADLINE_MS 120000      /* for reporting to the API; what is left then stays pending */
 #define MEMORY_MAX (1ull << 30) /* address space: a flaw in a library must not take the machine along */
@@ -33,7 +33,7 @@
 struct judging {
     const struct delivery_request *request;
     struct classify_rules *rules;
-    struct report report;
+    struct dsn report;
     char message_id[UUID_SIZE];
     struct config *config; /* not with --dry-run */
     struct store *store;
@@ -87,16 +87,16 @@ static bool read_report(struct judging *judging, struct outcome *error_r)
     judging->rules = open_rules(request->config_path, error_r);
     if (judging->rules == NULL)
         return false;
-    struct report_reader *reader = report_open(judging->rules, error_r);
+    struct dsn_reader *reader = dsn_open(judging->rules, error_r);
     if (reader == NULL)
         return false;
     bool well = read_input(bytes, &length, error_r);
     if (well) {
-        report_read(reader, bytes, length, request->sender, request->recipient, &judging->report);
-        if (!report_message_id(judging->message_id, request->recipient))
+        dsn_read(reader, bytes, length, request->sender, request->recipient, &judging->report);
+        if (!dsn_message_id(judging->message_id, request->recipient))
             memcpy(judging->message_id, judging->report.message_id, sizeof judging->message_id);
     }
-    report_close(reader);
+    dsn_close(reader);
     return well;
 }
 
@@ -105,11 +105,12 @@ static bool read_report(struct judging *judging, struct outcome *error_r)
 static void print_recipients(const struct judging *judging)
 {
     for (size_t i = 0; i < judging->report.count; i++) {
-        const struct report_recipient *recipient = &judging->report.recipients[i];
+        const struct dsn_recipient *recipient = &judging->report.recipients[i];
         struct event event;
         struct json_object *object;
 
-        record_event(&event, &judging->report, recipient, judging->message_id, NULL, clock_realtime_ms());
+        bounce_event_compose(&event, &judging->report, recipient, judging->message_id, NULL,
+                             clock_realtime_ms());
         object = event_to_json(&event, NULL);
         json_object_object_add(object, "status", json_object_new_string(recipient->status));
         json_object_object_add(object, "delayed", json_object_new_boolean(recipient->delayed));
@@ -134,11 +135,11 @@ static bool ignore(struct judging *judging, const char *counter, const char *why
     log_line(LOG_INFO, "%s: to=<%s>, from=<%s>, status=ignored (%s)", queue_id(judging),
              judging->request->recipient, judging->request->sender, why);
     snprintf(judging->text, sizeof judging->text, "2.0.0 no event: %s", why);
-    return record_count(judging->store, counter, error_r);
+    return bounce_event_count(judging->store, counter, error_r);
 }
 
 static void log_event(const struct judging *judging, const struct event *event,
-                      const struct report_recipient *recipient)
+                      const struct dsn_recipient *recipient)
 {
     log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, dsn=%s, reason=%s, rule=\"%s\", status=%s (%s)",
              queue_id(judging), event->recipient, event->message_id,
@@ -168,16 +169,16 @@ static void report_events(const struct judging *judging, const struct event *eve
 
 static bool record(struct judging *judging, struct outcome *error_r)
 {
-    const struct report *report = &judging->report;
+    const struct dsn *report = &judging->report;
     AUTO_FREE struct event *events = xcalloc(report->count, sizeof *events);
-    AUTO_FREE struct record_sent *sent = xcalloc(1, sizeof *sent);
+    AUTO_FREE struct bounce_sent *sent = xcalloc(1, sizeof *sent);
     int64_t now_ms = clock_realtime_ms();
 
-    if (!record_find_sent(judging->store, judging->message_id, sent, error_r))
+    if (!bounce_event_find_sent(judging->store, judging->message_id, sent, error_r))
         return false;
     for (size_t i = 0; i < report->count; i++)
-        record_event(&events[i], report, &report->recipients[i], judging->message_id, sent, now_ms);
-    if (!record_store(judging->store, judging->config, events, report->count, sent, now_ms, error_r))
+        bounce_event_compose(&events[i], report, &report->recipients[i], judging->message_id, sent, now_ms);
+    if (!bounce_event_store(judging->store, judging->config, events, report->count, sent, now_ms, error_r))
         return false;
     for (size_t i = 0; i < report->count; i++)
         log_event(judging, &events[i], &report->recipients[i]);
@@ -241,7 +242,7 @@ int main(void)
     }
     fflush(stdout);
     channel_send(&result);
-    report_clear(&judging.report);
+    dsn_clear(&judging.report);
     classify_close(judging.rules);
     store_close(judging.store);
     config_free(judging.config);

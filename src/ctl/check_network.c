@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/dns.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
 #include "event/event_client.h"
+#include "net/dns.h"
 
 static void look_name(struct check *check, struct dns_resolver *resolver, const char *what, const char *host,
                       uint16_t port)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/xalloc.h"
+#include "classify/classify.h"
 #include "ctl/ctl.h"
-#include "event/classify.h"
 
 static const struct ctl_option options[] = {
     {"code", 0, "CODE", "reply code, where the text does not begin with it"},

@@ -9,16 +9,16 @@
  * Text that came from a remote end or a message is printed through ctl_text() or a table, which make it safe
  * for a terminal.
  */
-#ifndef SENDPOST_CTL_H
-#define SENDPOST_CTL_H
+#ifndef SENDPOST_CTL_CTL_H
+#define SENDPOST_CTL_CTL_H
 
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "base/config.h"
-#include "base/store.h"
+#include "config/config.h"
+#include "store/store.h"
 
 #define CTL_FRAGMENTS PKGDATADIR "/postfix-conf" /* settings of Postfix, with the reasons */
 

@@ -1,8 +1,8 @@
 /*
  * ctl_run: run a program of the system, without a shell, and keep what it printed.
  */
-#ifndef SENDPOST_CTL_RUN_H
-#define SENDPOST_CTL_RUN_H
+#ifndef SENDPOST_CTL_CTL_RUN_H
+#define SENDPOST_CTL_CTL_RUN_H
 
 #include <stdbool.h>
 

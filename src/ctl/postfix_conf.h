@@ -2,8 +2,8 @@
  * postfix_conf: Postfix's settings as postconf(1) tells them. directory: its configuration directory, NULL for
  * the default one. Only postfix_edit() changes anything.
  */
-#ifndef SENDPOST_POSTFIX_CONF_H
-#define SENDPOST_POSTFIX_CONF_H
+#ifndef SENDPOST_CTL_POSTFIX_CONF_H
+#define SENDPOST_CTL_POSTFIX_CONF_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,9 +6,9 @@
 
 #include "base/address.h"
 #include "base/clock.h"
-#include "base/dns.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "net/dns.h"
 #include "relay/connectivity.h"
 
 #define TEST_DEADLINE_MS 120000 /* for one TPSP; a person waits */

@@ -5,8 +5,8 @@
  * A claim is a lock on one byte of STATE_DIR/deliveries.lock, at an offset derived from message UUID, queue id and recipient
  * (fcntl(2), open file description locks): no file per delivery, and nothing is left behind by a death.
  */
-#ifndef SENDPOST_CLAIM_H
-#define SENDPOST_CLAIM_H
+#ifndef SENDPOST_DELIVERY_CLAIM_H
+#define SENDPOST_DELIVERY_CLAIM_H
 
 #include "base/outcome.h"
 

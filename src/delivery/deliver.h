@@ -4,19 +4,19 @@
  *
  * Nothing in it is global: it may run many times, in many threads of one process, each with its own context.
  */
-#ifndef SENDPOST_DELIVER_H
-#define SENDPOST_DELIVER_H
+#ifndef SENDPOST_DELIVERY_DELIVER_H
+#define SENDPOST_DELIVERY_DELIVER_H
 
 #include <stdio.h>
 
-#include "base/config.h"
-#include "base/store.h"
+#include "config/config.h"
 #include "delivery/message.h"
-#include "delivery/request.h"
 #include "delivery/status.h"
 #include "event/event_report.h"
 #include "policy/rate_table.h"
 #include "relay/relay.h"
+#include "store/store.h"
+#include "supervisor/request.h"
 
 struct deliver_context {
     const struct config *config;

@@ -2,8 +2,8 @@
  * delivery: one delivery on its way through the stages, inside src/delivery alone. deliver.c leads it from one to the next; each
  * stage fills in its part and looks at what came before.
  */
-#ifndef SENDPOST_DELIVERY_H
-#define SENDPOST_DELIVERY_H
+#ifndef SENDPOST_DELIVERY_DELIVERY_H
+#define SENDPOST_DELIVERY_DELIVERY_H
 
 #include "base/uuid.h"
 #include "delivery/deliver.h"

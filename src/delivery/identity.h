@@ -5,11 +5,11 @@
  * came in; with a queue id, a UUIDv5 of queue id, recipient and the topmost Received field (without one:
  * Message-ID and Date), so that a retry has the same UUID without any state; a random one.
  */
-#ifndef SENDPOST_IDENTITY_H
-#define SENDPOST_IDENTITY_H
+#ifndef SENDPOST_DELIVERY_IDENTITY_H
+#define SENDPOST_DELIVERY_IDENTITY_H
 
-#include "base/config.h"
 #include "base/uuid.h"
+#include "config/config.h"
 #include "delivery/message.h"
 
 #define IDENTITY_HEADER_UUID "X-Sendpost-Message-UUID"

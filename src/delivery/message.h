@@ -10,8 +10,8 @@
  *
  * A message belongs to one thread.
  */
-#ifndef SENDPOST_MESSAGE_H
-#define SENDPOST_MESSAGE_H
+#ifndef SENDPOST_DELIVERY_MESSAGE_H
+#define SENDPOST_DELIVERY_MESSAGE_H
 
 #include "base/outcome.h"
 #include "relay/relay.h"

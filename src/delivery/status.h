@@ -2,15 +2,15 @@
  * status: an outcome becomes what Postfix is told (exit status and the line that begins with the enhanced status code) and what the log is
  * told (one line in Postfix's own style).
  */
-#ifndef SENDPOST_STATUS_H
-#define SENDPOST_STATUS_H
+#ifndef SENDPOST_DELIVERY_STATUS_H
+#define SENDPOST_DELIVERY_STATUS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/outcome.h"
-#include "delivery/request.h"
 #include "relay/relay.h"
+#include "supervisor/request.h"
 
 #define STATUS_TEXT_SIZE 2048
 

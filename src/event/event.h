@@ -4,8 +4,8 @@
  * A plain value without pointers. Text fields are empty, numbers 0, where nothing is known; those keys are
  * left out of the JSON.
  */
-#ifndef SENDPOST_EVENT_H
-#define SENDPOST_EVENT_H
+#ifndef SENDPOST_EVENT_EVENT_H
+#define SENDPOST_EVENT_EVENT_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

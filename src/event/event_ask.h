@@ -2,17 +2,17 @@
  * event_ask: one question to the event API, and what its answer means. A part of event_report; nobody else includes
  * it.
  */
-#ifndef SENDPOST_EVENT_ASK_H
-#define SENDPOST_EVENT_ASK_H
+#ifndef SENDPOST_EVENT_EVENT_ASK_H
+#define SENDPOST_EVENT_EVENT_ASK_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/config.h"
-#include "base/store.h"
+#include "config/config.h"
 #include "event/event.h"
 #include "event/event_client.h"
+#include "store/store.h"
 
 /* The answers of the contract. */
 enum answer_kind {

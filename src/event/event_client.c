@@ -6,13 +6,13 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/dns.h"
-#include "base/sigpipe.h"
-#include "base/tls.h"
-#include "base/transport.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
-#include "event/http.h"
+#include "net/dns.h"
+#include "net/http.h"
+#include "net/sigpipe.h"
+#include "net/tls.h"
+#include "net/transport.h"
 
 #define KEY_HEADER "X-SP-Event-ApiKey"
 #define MASK "********"

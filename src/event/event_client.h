@@ -1,7 +1,7 @@
 /*
  * event_client: POST requests to the event ingestion API, HTTP/1.1 over one connection that is kept between requests.
  *
- * It speaks through the same transport and TLS as the relay (base/transport.h, base/tls.h): resolved and connected within the
+ * It speaks through the same transport and TLS as the relay (net/transport.h, net/tls.h): resolved and connected within the
  * deadline, verified always, resumed across processes. That is our own code where a library would do, because it runs at every
  * message: loading libcurl and its thirty libraries costs more than everything else that a delivery does on the CPU.
  *
@@ -11,14 +11,14 @@
  * The key appears in no error text and in no trace, also not where the server echoes it. A client belongs to one
  * thread.
  */
-#ifndef SENDPOST_EVENT_CLIENT_H
-#define SENDPOST_EVENT_CLIENT_H
+#ifndef SENDPOST_EVENT_EVENT_CLIENT_H
+#define SENDPOST_EVENT_EVENT_CLIENT_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/config.h"
+#include "config/config.h"
 
 struct event_client;
 

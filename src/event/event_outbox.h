@@ -4,8 +4,8 @@
  * Functions that write do so inside a transaction of the caller, or as one of their own with STORE_NORMAL. Two processes
  * would be given the same events: event_report sees to it that one at a time asks.
  */
-#ifndef SENDPOST_EVENT_OUTBOX_H
-#define SENDPOST_EVENT_OUTBOX_H
+#ifndef SENDPOST_EVENT_EVENT_OUTBOX_H
+#define SENDPOST_EVENT_EVENT_OUTBOX_H
 
 #include "event/event_store.h"
 

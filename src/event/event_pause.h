@@ -10,13 +10,13 @@
  * from the future is of a clock that has been put back since, and holds nobody up. No event depends on it: it only says
  * when to try.
  */
-#ifndef SENDPOST_EVENT_PAUSE_H
-#define SENDPOST_EVENT_PAUSE_H
+#ifndef SENDPOST_EVENT_EVENT_PAUSE_H
+#define SENDPOST_EVENT_EVENT_PAUSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/store.h"
+#include "store/store.h"
 
 struct event_pause {
     char *name;       /* key in meta */

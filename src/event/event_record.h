@@ -2,8 +2,8 @@
  * event_record: a reporter's memory: who may ask the API now, and what is put on record after an answer. A part of
  * event_report; nobody else includes it.
  */
-#ifndef SENDPOST_EVENT_RECORD_H
-#define SENDPOST_EVENT_RECORD_H
+#ifndef SENDPOST_EVENT_EVENT_RECORD_H
+#define SENDPOST_EVENT_EVENT_RECORD_H
 
 #include "event/event_ask.h"
 #include "event/event_pause.h"

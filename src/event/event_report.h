@@ -3,15 +3,15 @@
  * contract are dealt with here, for one event as for a batch, so that the pipe, the agent, sendpost-bounce
  * and `sendpostctl events flush` behave alike.
  */
-#ifndef SENDPOST_EVENT_REPORT_H
-#define SENDPOST_EVENT_REPORT_H
+#ifndef SENDPOST_EVENT_EVENT_REPORT_H
+#define SENDPOST_EVENT_EVENT_REPORT_H
 
 #include <stdio.h>
 
-#include "base/config.h"
-#include "base/store.h"
+#include "config/config.h"
 #include "event/event.h"
 #include "event/event_store.h"
+#include "store/store.h"
 
 struct event_reporter;
 

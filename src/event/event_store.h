@@ -5,11 +5,11 @@
  *
  * Functions that write do so inside a transaction of the caller, or as one of their own with STORE_NORMAL.
  */
-#ifndef SENDPOST_EVENT_STORE_H
-#define SENDPOST_EVENT_STORE_H
+#ifndef SENDPOST_EVENT_EVENT_STORE_H
+#define SENDPOST_EVENT_EVENT_STORE_H
 
-#include "base/store.h"
 #include "event/event.h"
+#include "store/store.h"
 
 enum event_state {
     EVENT_PENDING,  /* to be reported */

@@ -3,7 +3,7 @@
  * REQUEST_DESCRIPTOR, the message on standard input; the result goes back over REQUEST_DESCRIPTOR. What is printed here, or by any
  * library, ends in the log.
  *
- * After a delivery it stays a moment for the next one (delivery/rendezvous.h), as Postfix's own daemons do: libraries, configuration, store
+ * After a delivery it stays a moment for the next one (supervisor/idle.h), as Postfix's own daemons do: libraries, configuration, store
  * and the connections to TPSP and API are there already, which is most of what a delivery costs. One at a time; each finds its descriptors as if
  * the process had been started for it.
  */
@@ -18,14 +18,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/config.h"
-#include "base/dns.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
-#include "delivery/channel.h"
+#include "config/config.h"
 #include "delivery/deliver.h"
-#include "delivery/rendezvous.h"
+#include "net/dns.h"
+#include "supervisor/channel.h"
+#include "supervisor/idle.h"
 
 #define DRY_RUN_SPOOL "/tmp" /* a dry run leaves the state directory alone */
 #define IDLE_S 2 /* to stay for the next delivery; as long as smtp(8) keeps a connection for one */
@@ -111,7 +111,7 @@ static bool begin(struct deliverer *deliverer, const struct delivery_request *re
     deliverer->idle_ms = idle_time_ms();
     deliverer->may_stay = deliverer->idle_ms > 0 && !request->verbose && !request->dry_run &&
                           *request->config_path == '/' &&
-                          rendezvous_key("/proc/self/exe", request->config_path, &deliverer->key);
+                          idle_key("/proc/self/exe", request->config_path, &deliverer->key);
     deliverer->end_of_life_ms = clock_monotonic_ms() + LIFE_MS;
     deliverer->context.config = config_load(request->config_path, error_r);
     return deliverer->context.config != NULL;
@@ -155,7 +155,7 @@ static bool let_go(void)
            dup2(nowhere, STDERR_FILENO) >= 0 && dup2(nowhere, REQUEST_DESCRIPTOR) >= 0;
 }
 
-static bool take(const struct rendezvous_visit *visit)
+static bool take(const struct idle_visit *visit)
 {
     bool well = dup2(visit->input, STDIN_FILENO) >= 0 && dup2(visit->output, STDOUT_FILENO) >= 0 &&
                 dup2(visit->output, STDERR_FILENO) >= 0 && dup2(visit->channel, REQUEST_DESCRIPTOR) >= 0;
@@ -178,7 +178,7 @@ static bool fit(void *argument)
 static bool wait_for_next(struct deliverer *deliverer)
 {
     int64_t now_ms = clock_monotonic_ms(), until_ms = now_ms + deliverer->idle_ms;
-    struct rendezvous_visit visit;
+    struct idle_visit visit;
 
     if (until_ms > deliverer->end_of_life_ms)
         until_ms = deliverer->end_of_life_ms;
@@ -189,7 +189,7 @@ static bool wait_for_next(struct deliverer *deliverer)
         return false;
     store_rest(deliverer->context.store);
     signal(SIGTERM, SIG_DFL); /* nothing is under way */
-    bool found = rendezvous_await(deliverer->key, until_ms, fit, deliverer, &visit) && take(&visit);
+    bool found = idle_await(deliverer->key, until_ms, fit, deliverer, &visit) && take(&visit);
     signal(SIGTERM, SIG_IGN);
     return found;
 }

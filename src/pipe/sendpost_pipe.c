@@ -9,9 +9,9 @@
 #include <sysexits.h>
 
 #include "base/log.h"
-#include "delivery/front.h"
-#include "delivery/request.h"
-#include "delivery/supervise.h"
+#include "supervisor/front.h"
+#include "supervisor/request.h"
+#include "supervisor/supervise.h"
 
 #define DEADLINE_S 600 /* until the deliverer has read delivery-timeout */
 

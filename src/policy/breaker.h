@@ -11,8 +11,8 @@
  * which it is open. It begins anew with each boot, and with the loss of the file: the breaker is then closed. It spares
  * time, it guards no promise; where the table fails, the breaker is closed, too.
  */
-#ifndef SENDPOST_BREAKER_H
-#define SENDPOST_BREAKER_H
+#ifndef SENDPOST_POLICY_BREAKER_H
+#define SENDPOST_POLICY_BREAKER_H
 
 #include "policy/rate_table.h"
 

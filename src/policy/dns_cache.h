@@ -5,12 +5,12 @@
  * Table dns_cache has DNS_CACHE_SLOTS rows at most; a name always falls into the same one and displaces
  * whatever was there. So it never grows, and nothing needs to be swept.
  */
-#ifndef SENDPOST_DNS_CACHE_H
-#define SENDPOST_DNS_CACHE_H
+#ifndef SENDPOST_POLICY_DNS_CACHE_H
+#define SENDPOST_POLICY_DNS_CACHE_H
 
 #include <stdint.h>
 
-#include "base/store.h"
+#include "store/store.h"
 
 #define DNS_CACHE_SLOTS 65536
 

@@ -3,8 +3,8 @@
  * forms of section 4.4 and what is seen in the wild: names with unquoted "@" or ",", quotes and parentheses
  * that are never closed). One pass, nothing allocated for what the field says.
  */
-#ifndef SENDPOST_FROM_HEADER_H
-#define SENDPOST_FROM_HEADER_H
+#ifndef SENDPOST_POLICY_FROM_HEADER_H
+#define SENDPOST_POLICY_FROM_HEADER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -22,10 +22,10 @@
  * Every outcome here is a deferral: CAUSE_RATE (4.7.1), the one that ends first; where no rate is in the way and all breakers are
  * open, CAUSE_LOCAL (4.4.1), which says when the first is tried again. Neither is an attempt, for nobody was asked.
  */
-#ifndef SENDPOST_POOL_H
-#define SENDPOST_POOL_H
+#ifndef SENDPOST_POLICY_POOL_H
+#define SENDPOST_POLICY_POOL_H
 
-#include "base/config.h"
+#include "config/config.h"
 #include "policy/breaker.h"
 #include "policy/rate_limit.h"
 

@@ -7,12 +7,12 @@
  * cannot be understood that is logged and ours alone count. MX records are remembered in the store for their
  * TTL, within bounds: a "no" for an hour at most, trouble for a minute.
  */
-#ifndef SENDPOST_PROVIDER_H
-#define SENDPOST_PROVIDER_H
+#ifndef SENDPOST_POLICY_PROVIDER_H
+#define SENDPOST_POLICY_PROVIDER_H
 
-#include "base/config.h"
-#include "base/dns.h"
-#include "base/store.h"
+#include "config/config.h"
+#include "net/dns.h"
+#include "store/store.h"
 
 #define PROVIDER_NAME_SIZE 256
 

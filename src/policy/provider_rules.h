@@ -4,8 +4,8 @@
  *
  * A rule set is read-only once opened and may be shared by threads.
  */
-#ifndef SENDPOST_PROVIDER_RULES_H
-#define SENDPOST_PROVIDER_RULES_H
+#ifndef SENDPOST_POLICY_PROVIDER_RULES_H
+#define SENDPOST_POLICY_PROVIDER_RULES_H
 
 #include <stddef.h>
 

@@ -22,8 +22,8 @@
  * is used; the others are taken to have been used just before the boot: nothing is free before RATE_SYNC_NS
  * after it.
  */
-#ifndef SENDPOST_RATE_FILE_H
-#define SENDPOST_RATE_FILE_H
+#ifndef SENDPOST_POLICY_RATE_FILE_H
+#define SENDPOST_POLICY_RATE_FILE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

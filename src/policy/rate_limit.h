@@ -32,10 +32,10 @@
  *   not by LIMIT: a new LIMIT works on what the lanes remember. In the one window in which it changes at most the greater of both
  *   LIMITs passes, and the difference in BURST. Another window is another bucket, and begins fresh.
  */
-#ifndef SENDPOST_RATE_LIMIT_H
-#define SENDPOST_RATE_LIMIT_H
+#ifndef SENDPOST_POLICY_RATE_LIMIT_H
+#define SENDPOST_POLICY_RATE_LIMIT_H
 
-#include "base/config.h"
+#include "config/config.h"
 #include "policy/rate_table.h"
 
 #define RATE_BURST_MAX RATE_WORDS

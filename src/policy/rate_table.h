@@ -13,8 +13,8 @@
  *
  * A table belongs to one thread; threads and processes share the file, each by a table of its own.
  */
-#ifndef SENDPOST_RATE_TABLE_H
-#define SENDPOST_RATE_TABLE_H
+#ifndef SENDPOST_POLICY_RATE_TABLE_H
+#define SENDPOST_POLICY_RATE_TABLE_H
 
 #include "policy/rate_file.h"
 

@@ -11,11 +11,11 @@
  *
  * Table deliveries: a row for each message and recipient that failed at least once and is not through.
  */
-#ifndef SENDPOST_RETRY_H
-#define SENDPOST_RETRY_H
+#ifndef SENDPOST_POLICY_RETRY_H
+#define SENDPOST_POLICY_RETRY_H
 
-#include "base/config.h"
-#include "base/store.h"
+#include "config/config.h"
+#include "store/store.h"
 
 struct retry_key {
     const char *queue_id; /* "" when there is none */

@@ -13,14 +13,14 @@
  * The null sender passes as it is: a bounce of a bounce goes nowhere, and a notification must not be lost for
  * the domain of the MTA that wrote it.
  */
-#ifndef SENDPOST_RETURN_PATH_H
-#define SENDPOST_RETURN_PATH_H
+#ifndef SENDPOST_POLICY_RETURN_PATH_H
+#define SENDPOST_POLICY_RETURN_PATH_H
 
 #include "base/address.h"
-#include "base/config.h"
-#include "base/dns.h"
-#include "base/store.h"
+#include "config/config.h"
+#include "net/dns.h"
 #include "policy/from_header.h"
+#include "store/store.h"
 
 #define RETURN_PATH_HOPS 8
 

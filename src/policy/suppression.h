@@ -3,12 +3,12 @@
  * suppression, by address in its normal form: the domain in lower case and without a final dot, the local
  * part as it is written; a whole domain as "@example.com". A domain does not include its subdomains.
  */
-#ifndef SENDPOST_SUPPRESSION_H
-#define SENDPOST_SUPPRESSION_H
+#ifndef SENDPOST_POLICY_SUPPRESSION_H
+#define SENDPOST_POLICY_SUPPRESSION_H
 
 #include "base/address.h"
-#include "base/config.h"
-#include "base/store.h"
+#include "config/config.h"
+#include "store/store.h"
 
 enum suppression_reason {
     SUPPRESSION_MANUAL,

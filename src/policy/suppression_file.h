@@ -6,8 +6,8 @@
  * over); the separator is a comma, or a semicolon or tab where the first line has no comma. Empty lines and
  * lines beginning with # are passed over; a UTF-8 byte order mark and CRLF line ends are taken in stride.
  */
-#ifndef SENDPOST_SUPPRESSION_FILE_H
-#define SENDPOST_SUPPRESSION_FILE_H
+#ifndef SENDPOST_POLICY_SUPPRESSION_FILE_H
+#define SENDPOST_POLICY_SUPPRESSION_FILE_H
 
 #include "policy/suppression.h"
 

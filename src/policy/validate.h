@@ -1,13 +1,13 @@
 /*
  * validate: is this a message that may be sent at all? Size, header, addresses. Nothing is looked up.
  */
-#ifndef SENDPOST_VALIDATE_H
-#define SENDPOST_VALIDATE_H
+#ifndef SENDPOST_POLICY_VALIDATE_H
+#define SENDPOST_POLICY_VALIDATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/config.h"
+#include "config/config.h"
 
 struct validate_facts {
     const char *sender; /* "" is the null sender */

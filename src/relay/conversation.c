@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "relay/conversation_private.h"
-#include "relay/judge.h"
+#include "relay/verdict.h"
 
 #define AUTH_ROUNDS_MAX 8
 #define FAREWELL_MS 5000 /* how long an engine that has done its work may take to say QUIT */
@@ -91,7 +91,7 @@ static enum conversation_next on_hello(struct conversation *conversation)
 
 enum conversation_next conversation_refused(struct wire *wire)
 {
-    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
+    verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
     (void)wire_stage_failed(wire);
     return CONVERSATION_END;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "relay/content.h"
-#include "relay/judge.h"
+#include "relay/verdict.h"
 
 static const char final_dot[] = ".\r\n";
 
@@ -118,17 +118,17 @@ static void take_final_reply(struct conversation *conversation)
     wire->stage_deadline_ms = wire_deadline(wire);
     reply_start(&wire->parser);
     if (!wire_read_reply(wire, &status, &progress)) {
-        judge_in_doubt(&wire->outcome,
-                       status == TRANSPORT_TIMEOUT ? "Timeout"
-                       : status != TRANSPORT_OK    ? "Connection lost"
-                                                   : "Garbled reply",
-                       wire->peer);
+        verdict_in_doubt(&wire->outcome,
+                         status == TRANSPORT_TIMEOUT ? "Timeout"
+                         : status != TRANSPORT_OK    ? "Connection lost"
+                                                     : "Garbled reply",
+                         wire->peer);
         (void)wire_stage_failed(wire);
         return;
     }
     doubt = reply->code / 100 == 2 ? why_doubtful(&wire->transport) : NULL;
     if (doubt != NULL) {
-        judge_in_doubt(&wire->outcome, doubt, wire->peer);
+        verdict_in_doubt(&wire->outcome, doubt, wire->peer);
         (void)wire_stage_failed(wire);
     } else if (reply->code / 100 == 2) {
         outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
@@ -140,7 +140,7 @@ static void take_final_reply(struct conversation *conversation)
         wire->usable = true;
         (void)conversation_refused(wire);
     } else {
-        judge_in_doubt(&wire->outcome, "Garbled reply", wire->peer);
+        verdict_in_doubt(&wire->outcome, "Garbled reply", wire->peer);
         (void)wire_stage_failed(wire);
     }
     conversation_tell_code(conversation, reply->code);

@@ -6,9 +6,9 @@
 
 #include "base/address.h"
 #include "base/clock.h"
-#include "base/sigpipe.h"
-#include "base/tls.h"
 #include "base/xalloc.h"
+#include "net/sigpipe.h"
+#include "net/tls.h"
 #include "relay/conversation.h"
 #include "relay/engine.h"
 #include "relay/wire.h"

@@ -6,17 +6,17 @@
  * A relay_session belongs to one thread. It is made to be kept: it may hold connections and the TLS ticket
  * cache between deliveries.
  */
-#ifndef SENDPOST_RELAY_H
-#define SENDPOST_RELAY_H
+#ifndef SENDPOST_RELAY_RELAY_H
+#define SENDPOST_RELAY_RELAY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "base/config.h"
-#include "base/dns.h"
 #include "base/outcome.h"
+#include "config/config.h"
+#include "net/dns.h"
 
 /*
  * The message as it is to be sent: CRLF line ends, not dot-stuffed, injected header lines included. Owned by

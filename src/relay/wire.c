@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "relay/judge.h"
+#include "relay/verdict.h"
 
 #define QUIT_PATIENCE_MS 3000
 #define RSET_PATIENCE_MS 5000 /* a server that hesitates so long is asked over a new connection */
@@ -120,7 +120,7 @@ static bool no_reply(struct wire *wire, enum transport_status status, enum reply
 {
     wire->usable = false;
     if (status != TRANSPORT_OK)
-        judge_transport(&wire->outcome, wire->stage, status, wire->transport.error, wire->peer);
+        verdict_transport(&wire->outcome, wire->stage, status, wire->transport.error, wire->peer);
     else
         outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.5.0",
                     "protocol error: %s sent %s at %s; is this an SMTP server?", wire->peer,
@@ -153,11 +153,11 @@ bool wire_interrupted(struct wire *wire, enum transport_status write_status)
         wire->stage_deadline_ms = wire->request->deadline_ms;
     if ((transport->in_start < transport->in_end || transport_has_input(transport)) &&
         wire_read_reply(wire, &status, &progress) && wire->parser.reply.code >= 400) {
-        judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
+        verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
         return wire_stage_failed(wire);
     }
     if (write_status != TRANSPORT_OK) {
-        judge_transport(&wire->outcome, wire->stage, write_status, transport->error, wire->peer);
+        verdict_transport(&wire->outcome, wire->stage, write_status, transport->error, wire->peer);
         return wire_stage_failed(wire);
     }
     if (progress == REPLY_COMPLETE || status == TRANSPORT_OK) {

@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/dns.h"
-#include "base/tls.h"
-#include "base/transport.h"
+#include "net/dns.h"
+#include "net/tls.h"
+#include "net/transport.h"
 #include "relay/relay.h"
 #include "relay/reply.h"
 

@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "relay/judge.h"
+#include "relay/verdict.h"
 #include "relay/wire.h"
 
 static bool refused(struct wire *wire)
 {
-    judge_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
+    verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
     return wire_stage_failed(wire);
 }
 
@@ -242,7 +242,7 @@ static bool connect_to(struct wire *wire, const struct dns_address *address)
     wire_stage_begin(wire, RELAY_CONNECT);
     status = transport_connect(&wire->transport, address, connect_deadline(wire));
     if (status != TRANSPORT_OK) {
-        judge_transport(&wire->outcome, RELAY_CONNECT, status, wire->transport.error, wire->peer);
+        verdict_transport(&wire->outcome, RELAY_CONNECT, status, wire->transport.error, wire->peer);
         return wire_stage_failed(wire);
     }
     wire->contacted = true;

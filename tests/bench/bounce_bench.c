@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "bounce/report.h"
+#include "bounce/dsn.h"
 
 struct bytes {
     char *text;
@@ -59,21 +59,21 @@ static void bench_reports(const struct classify_rules *rules, struct bytes *repo
                           int64_t milliseconds)
 {
     struct outcome error;
-    struct report_reader *reader = report_open(rules, &error);
+    struct dsn_reader *reader = dsn_open(rules, &error);
     int64_t begin_ms = clock_monotonic_ms();
     uint64_t count = 0, recipients = 0;
 
     while (reader != NULL && clock_monotonic_ms() - begin_ms < milliseconds)
         for (size_t i = 0; i < report_count; i++) {
-            struct report report;
+            struct dsn report;
 
-            report_read(reader, reports[i].text, reports[i].length, "", "", &report);
+            dsn_read(reader, reports[i].text, reports[i].length, "", "", &report);
             recipients += report.count;
             count++;
-            report_clear(&report);
+            dsn_clear(&report);
         }
     printf("reports %.0f recipients %.3f\n", per_second(count, begin_ms), (double)recipients / (double)count);
-    report_close(reader);
+    dsn_close(reader);
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "event/classify_rules.h"
+#include "classify/classify_rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,23 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bounce/dsn.h"
 #include "bounce/notice.h"
-#include "bounce/report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct report_reader *open_reader(void)
+static struct dsn_reader *open_reader(void)
 {
     struct outcome error;
     struct classify_rules *rules = classify_open(NULL, &error);
-    struct report_reader *reader = rules != NULL ? report_open(rules, &error) : NULL;
+    struct dsn_reader *reader = rules != NULL ? dsn_open(rules, &error) : NULL;
 
     if (reader == NULL)
         abort();
     return reader;
 }
 
-static void check(const struct report_recipient *recipient)
+static void check(const struct dsn_recipient *recipient)
 {
     const char *why;
 
@@ -39,27 +39,27 @@ static void check(const struct report_recipient *recipient)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct report_reader *reader;
-    struct report report;
+    static struct dsn_reader *reader;
+    struct dsn report;
     char uuid[UUID_SIZE];
 
     if (reader == NULL)
         reader = open_reader();
-    report_read(reader, (const char *)data, size, "", "bounces@sp-bounce.example.com", &report);
+    dsn_read(reader, (const char *)data, size, "", "bounces@sp-bounce.example.com", &report);
     if (report.count > NOTICE_RECIPIENTS_MAX || (report.count == 0) != (report.why_none != NULL))
         abort();
     for (size_t i = 0; i < report.count; i++)
         check(&report.recipients[i]);
     if (*report.message_id != '\0' && !uuid_valid(report.message_id, strlen(report.message_id)))
         abort();
-    report_clear(&report);
+    dsn_clear(&report);
 
     char *address = malloc(size + 1);
     if (address == NULL)
         return 0;
     memcpy(address, data, size);
     address[size] = '\0';
-    if (report_message_id(uuid, address) && !uuid_valid(uuid, strlen(uuid)))
+    if (dsn_message_id(uuid, address) && !uuid_valid(uuid, strlen(uuid)))
         abort();
     free(address);
     return 0;

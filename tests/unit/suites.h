@@ -1,44 +1,28 @@
-/* Every suite of the unit tests, one a module; unit_tests.c runs them all. */
-#ifndef SENDPOST_SUITES_H
-#define SENDPOST_SUITES_H
+/*
+ * Every file tests/unit/ROOM/test_MODULE.c holds one suite and registers it itself:
+ *
+ *     UNIT_SUITE(module_suite)
+ *     {
+ *         Suite *suite = suite_create("module");
+ *         …
+ *         return suite;
+ *     }
+ *
+ * A new suite is one more line in Makefile.am and nothing else.
+ */
+#ifndef TESTS_UNIT_SUITES_H
+#define TESTS_UNIT_SUITES_H
 
 #include <check.h>
 
-Suite *address_suite(void);
-Suite *breaker_suite(void);
-Suite *bounce_report_suite(void);
-Suite *classify_suite(void);
-Suite *config_suite(void);
-Suite *dns_suite(void);
-Suite *engine_suite(void);
-Suite *event_suite(void);
-Suite *event_outbox_suite(void);
-Suite *event_store_suite(void);
-Suite *from_header_suite(void);
-Suite *http_suite(void);
-Suite *judge_suite(void);
-Suite *ingest_suite(void);
-Suite *log_time_suite(void);
-Suite *message_suite(void);
-Suite *outcome_suite(void);
-Suite *pool_suite(void);
-Suite *postfix_log_suite(void);
-Suite *provider_suite(void);
-Suite *rate_file_suite(void);
-Suite *rate_limit_suite(void);
-Suite *rate_table_suite(void);
-Suite *rendezvous_suite(void);
-Suite *reply_suite(void);
-Suite *request_suite(void);
-Suite *retry_suite(void);
-Suite *return_path_suite(void);
-Suite *status_suite(void);
-Suite *store_suite(void);
-Suite *suppression_suite(void);
-Suite *stall_suite(void);
-Suite *tail_suite(void);
-Suite *track_suite(void);
-Suite *suppression_file_suite(void);
-Suite *uuid_suite(void);
+void unit_tests_register(Suite *(*make)(void));
+
+#define UNIT_SUITE(name)                                           \
+    static Suite *name(void);                                      \
+    __attribute__((constructor)) static void register_##name(void) \
+    {                                                              \
+        unit_tests_register(name);                                 \
+    }                                                              \
+    static Suite *name(void)
 
 #endif

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/store.h"
+#include "store/store.h"
 
 static char temporary_directory[64];
 static struct store *store;

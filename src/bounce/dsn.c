@@ -1,0 +1,331 @@
+#include "bounce/dsn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/xalloc.h"
+#include "bounce/fields.h"
+#include "bounce/mime.h"
+#include "bounce/notice.h"
+#include "classify/classify_rules.h"
+
+#define UUID_HEADER "X-Sendpost-Message-UUID"
+
+struct dsn_reader {
+    const struct classify_rules *rules;
+    struct classify_rules *notices;
+};
+
+/* What is being read. */
+struct reading {
+    const struct dsn_reader *reader;
+    struct mime_report mime;
+    char *prose;    /* the notice without the returned message */
+    char *returned; /* header of the returned message, wherever it stood */
+    enum notice_kind subject_kind, prose_kind;
+    const char *sender, *recipient;
+    struct dsn *report;
+};
+
+struct dsn_reader *dsn_open(const struct classify_rules *rules, struct outcome *error_r)
+{
+    struct dsn_reader *reader = xcalloc(1, sizeof *reader);
+
+    mime_init();
+    reader->rules = rules;
+    reader->notices = classify_compile("built-in notices", data_notices, data_notices_count, error_r);
+    if (reader->notices != NULL)
+        return reader;
+    free(reader);
+    return NULL;
+}
+
+void dsn_close(struct dsn_reader *reader)
+{
+    if (reader != NULL)
+        classify_close(reader->notices);
+    free(reader);
+}
+
+bool dsn_message_id(char uuid_r[UUID_SIZE], const char *recipient)
+{
+    static const char prefix[] = "bounces+";
+    const size_t uuid = sizeof prefix - 1, end = uuid + UUID_SIZE - 1;
+    size_t digits;
+
+    if (strncasecmp(recipient, prefix, uuid) != 0 || strlen(recipient) <= end || recipient[end] != '+' ||
+        !uuid_valid(recipient + uuid, UUID_SIZE - 1))
+        return false;
+    digits = strspn(recipient + end + 1, "0123456789");
+    if (digits == 0 || recipient[end + 1 + digits] != '@')
+        return false;
+    uuid_copy(uuid_r, recipient + uuid);
+    return true;
+}
+
+/* --- judging one recipient ------------------------------------------------------------------------------ */
+
+/* Whether words decided, rather than a code alone or nothing. */
+static bool by_words(const struct classify_result *result)
+{
+    size_t length = strlen(result->rule);
+
+    return length > 0 && result->rule[length - 1] != '}';
+}
+
+/* Judge words, with the stage at which they were said where only the notice around shows it. */
+static void classify_staged(const struct reading *reading, const struct classify_result *so_far,
+                            const char *words, bool after_data, struct classify_result *result_r)
+{
+    AUTO_FREE char *text = xasprintf("%s%s", words, after_data ? " (in reply to end of DATA command)" : "");
+
+    classify_text(reading->reader->rules, so_far->smtp_code, so_far->status, text, strlen(text), result_r);
+}
+
+/*
+ * The remote end's words decide; where they say nothing, those in the notice around; then codes; and where all that
+ * says nothing, any words of the notice.
+ */
+static void judge(const struct reading *reading, struct dsn_recipient *recipient, const char *diagnostic,
+                  const char *about)
+{
+    bool after_data = notice_after_data(about);
+    struct classify_result result = {0}, other;
+    char words[EVENT_DESCRIPTION_SIZE];
+
+    notice_words(about, words, sizeof words);
+    snprintf(recipient->text, sizeof recipient->text, "%.*s", (int)sizeof recipient->text - 1,
+             *diagnostic ? diagnostic : words);
+    memcpy(result.status, recipient->status, sizeof result.status);
+    classify_staged(reading, &result, recipient->text, after_data, &other);
+    result = other;
+    if (!by_words(&result)) {
+        classify_staged(reading, &result, words, after_data, &other);
+        if (by_words(&other))
+            result = other;
+    }
+    if (*result.rule == '\0') {
+        classify_staged(reading, &result, about, after_data, &other);
+        if (by_words(&other))
+            result = other;
+    }
+    recipient->hard = result.hard && !recipient->delayed;
+    recipient->smtp_code = result.smtp_code;
+    memcpy(recipient->status, result.status, sizeof recipient->status);
+    recipient->reason = result.reason;
+    recipient->rule = result.rule;
+}
+
+static struct dsn_recipient *add_recipient(struct dsn *report, const char *address)
+{
+    struct dsn_recipient *recipient;
+
+    for (size_t i = 0; i < report->count; i++)
+        if (strcasecmp(report->recipients[i].address, address) == 0)
+            return NULL;
+    report->recipients = xrealloc(report->recipients, (report->count + 1) * sizeof *report->recipients);
+    recipient = &report->recipients[report->count++];
+    memset(recipient, 0, sizeof *recipient);
+    snprintf(recipient->address, sizeof recipient->address, "%s", address);
+    return recipient;
+}
+
+/* --- reports with RFC 3464 fields ----------------------------------------------------------------------- */
+
+/* The fields, from their own part or from the prose of a system that has put them there. */
+static size_t find_fields(const struct reading *reading, struct fields_recipient **recipients_r)
+{
+    size_t count = fields_read(recipients_r, reading->mime.fields);
+
+    if (count == 0 && strcasestr(reading->mime.notice, "\nFinal-Recipient:") != NULL)
+        count = fields_read(recipients_r, reading->mime.notice);
+    return count;
+}
+
+static void take_fields(struct reading *reading, const struct fields_recipient *fields, size_t count)
+{
+    bool delay = reading->prose_kind == NOTICE_DELAY || reading->subject_kind == NOTICE_DELAY;
+
+    for (size_t i = 0; i < count; i++) {
+        struct dsn_recipient *recipient;
+        AUTO_FREE char *about = NULL;
+
+        if (fields[i].action == FIELDS_DONE)
+            continue;
+        recipient = add_recipient(reading->report, fields[i].address);
+        if (recipient == NULL)
+            continue;
+        recipient->delayed =
+            fields[i].action == FIELDS_DELAYED || (fields[i].action == FIELDS_UNSAID && delay);
+        memcpy(recipient->status, fields[i].status, sizeof recipient->status);
+        about = count == 1 ? xstrdup(reading->prose)
+                           : notice_about(reading->prose, strlen(reading->prose), fields[i].address);
+        judge(reading, recipient, fields[i].diagnostic, about);
+    }
+    if (reading->report->count == 0)
+        reading->report->why_none = "a confirmation of delivery";
+}
+
+/* --- reports in prose ------------------------------------------------------------------------------------- */
+
+/* The null sender, which reports and auto-replies have. Postfix may have put it into the header already. */
+static bool has_null_sender(const struct reading *reading)
+{
+    return *reading->mime.return_path ? strstr(reading->mime.return_path, "<>") != NULL
+                                      : *reading->sender == '\0';
+}
+
+/* A mail system wrote it, not a person or a person's mail program. */
+static bool from_a_mail_system(const struct reading *reading)
+{
+    static const char *const names[] = {"mailer-daemon", "postmaster",        "daemon", "no-reply",
+                                        "noreply",       "mail delivery",     "mailer", "mail system",
+                                        "sysadmin",      "mail administrator"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcasestr(reading->mime.from, names[i]) != NULL)
+            return true;
+    return *reading->mime.failed_recipients != '\0' ||
+           (has_null_sender(reading) && strcasestr(reading->mime.auto_submitted, "auto-replied") == NULL);
+}
+
+static void take_failed_recipients(struct reading *reading, bool delay)
+{
+    const char *at = reading->mime.failed_recipients;
+
+    while (*at != '\0' && reading->report->count < NOTICE_RECIPIENTS_MAX) {
+        size_t length = strcspn(at, ",");
+        AUTO_FREE char *value = xstrndup(at, length), *about = NULL;
+        char address[ADDRESS_SIZE];
+
+        at += length + (at[length] == ',');
+        if (!fields_address(address, value))
+            continue;
+        about = strchr(reading->mime.failed_recipients, ',') == NULL
+                    ? xstrdup(reading->prose)
+                    : notice_about(reading->prose, strlen(reading->prose), address);
+        struct dsn_recipient *recipient = add_recipient(reading->report, address);
+        if (recipient != NULL) {
+            recipient->delayed = delay;
+            judge(reading, recipient, "", about);
+        }
+    }
+}
+
+static void take_prose(struct reading *reading, bool delay)
+{
+    char from[ADDRESS_SIZE] = "", to[ADDRESS_SIZE] = "";
+    struct notice_recipient *found;
+    size_t count;
+
+    fields_address(from, reading->mime.from);
+    fields_address(to, reading->mime.to);
+    const char *const not_these[] = {from, to, reading->sender, reading->recipient};
+    count = notice_recipients(&found, reading->prose, strlen(reading->prose), not_these, 4, true);
+    if (count == 0) /* somebody wrote to himself */
+        count = notice_recipients(&found, reading->prose, strlen(reading->prose), not_these + 2, 2, false);
+    for (size_t i = 0; i < count; i++) {
+        struct dsn_recipient *recipient = add_recipient(reading->report, found[i].address);
+
+        if (recipient == NULL)
+            continue;
+        recipient->delayed = delay;
+        judge(reading, recipient, "", found[i].text);
+    }
+    notice_free(found, count);
+}
+
+/* It names nobody: then it is about whom the returned message was to. */
+static void take_returned(struct reading *reading, bool delay)
+{
+    char value[2048], address[ADDRESS_SIZE] = "";
+    struct dsn_recipient *recipient;
+
+    if (mime_field(reading->returned, "To", value, sizeof value) && strchr(value, ',') == NULL &&
+        !fields_address(address, value))
+        address[0] = '\0';
+    recipient = add_recipient(reading->report, address);
+    recipient->delayed = delay;
+    judge(reading, recipient, "", reading->prose);
+}
+
+static void read_prose(struct reading *reading)
+{
+    enum notice_kind subject = reading->subject_kind, prose = reading->prose_kind;
+    bool delay = subject == NOTICE_DELAY || prose == NOTICE_DELAY;
+
+    if (subject == NOTICE_AUTO_REPLY || (!delay && prose == NOTICE_AUTO_REPLY)) {
+        reading->report->why_none = "an auto-reply";
+    } else if (subject == NOTICE_CONFIRMATION ||
+               (prose == NOTICE_CONFIRMATION && subject != NOTICE_FAILURE)) {
+        reading->report->why_none = "a confirmation of delivery";
+    } else if (!delay && subject != NOTICE_FAILURE && prose != NOTICE_FAILURE &&
+               *reading->mime.failed_recipients == '\0') {
+        reading->report->why_none = "no report of a failure";
+    } else if (!from_a_mail_system(reading) && subject != NOTICE_FAILURE) {
+        reading->report->why_none = "a person's mail";
+    } else {
+        take_failed_recipients(reading, delay);
+        if (reading->report->count == 0)
+            take_prose(reading, delay);
+        if (reading->report->count == 0)
+            take_returned(reading, delay);
+    }
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------ */
+
+static void split_notice(struct reading *reading)
+{
+    size_t length = notice_length(reading->reader->notices, reading->mime.notice);
+
+    reading->prose = xstrndup(reading->mime.notice, length);
+    reading->returned =
+        xstrdup(*reading->mime.returned ? reading->mime.returned : reading->mime.notice + length);
+    reading->subject_kind = notice_kind(reading->reader->notices, reading->mime.subject);
+    reading->prose_kind = notice_kind(reading->reader->notices, reading->prose);
+}
+
+static void read_message_id(struct reading *reading)
+{
+    char value[UUID_SIZE + 8];
+
+    if (mime_field(reading->returned, UUID_HEADER, value, sizeof value) && uuid_valid(value, strlen(value)))
+        uuid_copy(reading->report->message_id, value);
+}
+
+void dsn_read(const struct dsn_reader *reader, const char *bytes, size_t length, const char *sender,
+              const char *recipient, struct dsn *report_r)
+{
+    struct reading reading = {.reader = reader, .sender = sender, .recipient = recipient, .report = report_r};
+    struct fields_recipient *fields;
+    size_t count;
+
+    memset(report_r, 0, sizeof *report_r);
+    mime_read(&reading.mime, bytes, length);
+    split_notice(&reading);
+    report_r->date_ms = reading.mime.date_ms;
+    read_message_id(&reading);
+    count = find_fields(&reading, &fields);
+    if (reading.mime.is_feedback)
+        report_r->why_none = "an abuse report";
+    else if (reading.mime.is_disposition)
+        report_r->why_none = "a read receipt";
+    else if (count > 0)
+        take_fields(&reading, fields, count);
+    else
+        read_prose(&reading);
+    free(fields);
+    free(reading.prose);
+    free(reading.returned);
+    mime_clear(&reading.mime);
+}
+
+void dsn_clear(struct dsn *report)
+{
+    free(report->recipients);
+    report->recipients = NULL;
+    report->count = 0;
+}

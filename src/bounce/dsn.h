@@ -1,0 +1,55 @@
+/*
+ * dsn: one message that came to a bounce address is judged: is it a report of failure, about which message and
+ * recipients, and is each address bad (hard) or did something else fail (soft)?
+ *
+ * What has RFC 3464 fields is read from them, everything else from its prose. A notice of delay is soft,
+ * whatever it says. Abuse reports, read receipts, confirmations, auto-replies and ordinary mail are no failures.
+ */
+#ifndef SENDPOST_BOUNCE_DSN_H
+#define SENDPOST_BOUNCE_DSN_H
+
+#include <stdint.h>
+
+#include "base/uuid.h"
+#include "classify/classify.h"
+#include "event/event.h"
+
+/* One failed recipient. */
+struct dsn_recipient {
+    char address[ADDRESS_SIZE]; /* "" when the report names none */
+    bool hard;
+    bool delayed; /* still being tried */
+    int smtp_code;
+    char status[OUTCOME_ENHANCED_SIZE];
+    char text[EVENT_DESCRIPTION_SIZE]; /* the remote end's words */
+    const char *reason, *rule;         /* why hard or soft; live as long as the rules */
+};
+
+struct dsn {
+    struct dsn_recipient *recipients; /* none: no failure */
+    size_t count;
+    const char *why_none;       /* a constant: "an abuse report"; NULL when there are recipients */
+    char message_id[UUID_SIZE]; /* from the returned message; "" when it is not there */
+    int64_t date_ms;            /* of the report; 0: not known */
+};
+
+struct dsn_reader;
+
+/* rules judge the failures and outlive the reader. Not for several threads. NULL with *error_r set when our own
+ * wordings cannot be compiled. */
+struct dsn_reader *dsn_open(const struct classify_rules *rules, struct outcome *error_r)
+    __attribute__((nonnull));
+void dsn_close(struct dsn_reader *reader); /* NULL is fine */
+
+/*
+ * sender: envelope sender of the report, "" for the null sender; recipient: whom it came to. dsn_clear() the
+ * result. Bounded in time and memory on any input; of a message only the first MIME_MESSAGE_MAX bytes count.
+ */
+void dsn_read(const struct dsn_reader *reader, const char *bytes, size_t length, const char *sender,
+              const char *recipient, struct dsn *report_r) __attribute__((nonnull));
+void dsn_clear(struct dsn *report) __attribute__((nonnull));
+
+/* The message UUID in a bounce address, bounces+UUID+SUBACCOUNT@…; false when the address is none. */
+bool dsn_message_id(char uuid_r[UUID_SIZE], const char *recipient) __attribute__((nonnull));
+
+#endif

@@ -1,0 +1,193 @@
+/* Readers for what names a place on the network: hosts, domains, the event endpoint, the listen address. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/xalloc.h"
+#include "config/config_values.h"
+
+#define HOST_MAX 253 /* RFC 1035 section 2.3.4, in text form */
+
+static bool is_address(int family, const char *text, size_t length)
+{
+    char copy[INET6_ADDRSTRLEN + 1];
+    unsigned char binary[sizeof(struct in6_addr)];
+
+    if (length >= sizeof copy)
+        return false;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return inet_pton(family, copy, binary) == 1;
+}
+
+/* Labels of letters, digits, '-' and '_' (real hosts have it), not all of digits and dots. */
+static bool is_name(const char *text, size_t length)
+{
+    bool label = false, letter = false;
+
+    if (length > 0 && text[length - 1] == '.')
+        length--;
+    if (length == 0 || length > HOST_MAX)
+        return false;
+    size_t label_length = 0;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '.' ? !label : !isalnum(c) && c != '_' && (c != '-' || !label))
+            return false;
+        label = c != '.';
+        label_length = label ? label_length + 1 : 0;
+        if (label_length > 63)
+            return false;
+        letter = letter || isalpha(c) || c == '-' || c == '_';
+    }
+    return label && letter;
+}
+
+static bool is_port(const char *text)
+{
+    unsigned value = 0;
+
+    if (*text < '1' || *text > '9')
+        return false;
+    for (; isdigit((unsigned char)*text) && value <= 65535; text++)
+        value = value * 10 + (unsigned)(*text - '0');
+    return *text == '\0' && value <= 65535;
+}
+
+bool config_address_valid(const char *text, bool port_needed, bool port_allowed)
+{
+    const char *close = strchr(text, ']'), *colon = strchr(text, ':');
+
+    if (*text == '[')
+        return close != NULL && is_address(AF_INET6, text + 1, (size_t)(close - text - 1)) &&
+               (close[1] == '\0' ? !port_needed : port_allowed && close[1] == ':' && is_port(close + 2));
+    if (colon != NULL && is_address(AF_INET, text, (size_t)(colon - text)))
+        return port_allowed && is_port(colon + 1);
+    return !port_needed &&
+           (is_address(AF_INET, text, strlen(text)) || is_address(AF_INET6, text, strlen(text)));
+}
+
+static bool is_ascii(const char *text)
+{
+    while (*text != '\0' && (unsigned char)*text < 128)
+        text++;
+    return *text == '\0';
+}
+
+CONFIG_READER(config_read_host)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    size_t length = strlen(text);
+    if (text[0] == '[' && length > 2 && text[length - 1] == ']' &&
+        is_address(AF_INET6, text + 1, length - 2)) {
+        *(char **)field = xstrndup(text + 1, length - 2);
+        return true;
+    }
+    if (!is_address(AF_INET, text, length) && !is_address(AF_INET6, text, length) && !is_name(text, length)) {
+        const char *colon = strrchr(text, ':');
+        if (!is_ascii(text))
+            return config_fail(reader, place, node, "\"%.60s\" is not ASCII; write the xn-- form of the name",
+                               text);
+        if (colon != NULL && is_port(colon + 1))
+            return config_fail(reader, place, node,
+                               "\"%.60s\" is no host; the port goes into a key of its own", text);
+        return config_fail(reader, place, node, "\"%.60s\" is neither a host name nor an IP address", text);
+    }
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
+CONFIG_READER(config_read_domain)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    if (text[0] == '.' || strncmp(text, "*.", 2) == 0)
+        return config_fail(reader, place, node, "\"%.60s\": write the domain alone, subdomains are included",
+                           text);
+    if (!is_ascii(text))
+        return config_fail(reader, place, node, "\"%.60s\" is not ASCII; write the xn-- form of the name",
+                           text);
+    if (!is_name(text, strlen(text)))
+        return config_fail(reader, place, node, "\"%.60s\" is no domain name", text);
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
+static bool is_loopback(const char *host, size_t length)
+{
+    return (length == 9 && strncasecmp(host, "localhost", 9) == 0) ||
+           (length == 5 && strncmp(host, "[::1]", 5) == 0) ||
+           (length > 4 && strncmp(host, "127.", 4) == 0 && is_address(AF_INET, host, length));
+}
+
+/*
+ * The key goes with every request: https always, but for a receiver on this very machine. The URL itself is
+ * not shown, somebody may have put a password into it.
+ */
+CONFIG_READER(config_read_endpoint)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    free(*(char **)field);
+    *(char **)field = NULL;
+    if (strcmp(text, "none") == 0)
+        return true;
+    bool https = strncasecmp(text, "https://", 8) == 0;
+    if (!https && strncasecmp(text, "http://", 7) != 0)
+        return config_fail(reader, place, node, "must be an https:// URL, or the word none");
+    const char *host = text + (https ? 8 : 7);
+    size_t length = strcspn(host, "/?#");
+    if (memchr(host, '@', length) != NULL)
+        return config_fail(reader, place, node,
+                           "must not hold a user name or password; the key goes into api-key-file");
+    if (strchr(text, ' ') != NULL || strchr(text, '#') != NULL || !is_ascii(text))
+        return config_fail(reader, place, node,
+                           "is no URL: spaces, # and bytes above 127 must be %%-encoded");
+    const char *colon = memchr(host, ':', length), *bracket = memchr(host, ']', length);
+    if (bracket != NULL)
+        colon = memchr(bracket, ':', length - (size_t)(bracket - host));
+    size_t name_length = colon != NULL ? (size_t)(colon - host) : length;
+    bool named = host[0] == '['
+                     ? bracket == host + name_length - 1 && is_address(AF_INET6, host + 1, name_length - 2)
+                     : is_name(host, name_length) || is_address(AF_INET, host, name_length);
+    AUTO_FREE char *port = colon == NULL ? NULL : xstrndup(colon + 1, length - name_length - 1);
+    if (!named || (port != NULL && !is_port(port)))
+        return config_fail(reader, place, node,
+                           "has no valid host name or port; the form is https://HOST[:PORT]/PATH");
+    if (!https && !is_loopback(host, name_length))
+        return config_fail(
+            reader, place, node,
+            "would send the key unencrypted; write https:// (http:// is for loopback hosts only)");
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
+CONFIG_READER(config_read_listen)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    free(*(char **)field);
+    *(char **)field = NULL;
+    if (strcmp(text, "none") == 0)
+        return true;
+    bool localhost = strncmp(text, "localhost:", 10) == 0 && is_port(text + 10);
+    if (!localhost && !config_address_valid(text, true, true))
+        return config_fail(reader, place, node,
+                           "\"%.60s\" is not of the form 127.0.0.1:9113, [::1]:9113 or none", text);
+    *(char **)field = xstrdup(text);
+    return true;
+}

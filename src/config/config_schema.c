@@ -1,0 +1,322 @@
+#include "config/config_schema.h"
+
+#include <string.h>
+
+#include "base/xalloc.h"
+
+#define SECOND ((int64_t)1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+_Static_assert(sizeof(enum config_security) == sizeof(unsigned), "config_read_word() stores an unsigned");
+
+bool config_fail_key(struct config_reader *reader, const struct config_place *place,
+                     const yaml_node_t *mapping, const char *key, const char *why)
+{
+    const struct config_place below = {.parent = place, .key = key};
+    const yaml_node_t *node = config_yaml_find(reader, mapping, key);
+
+    return config_fail(reader, &below, node != NULL ? node : mapping, "%s", why);
+}
+
+static void default_text(char **field, const char *value)
+{
+    if (*field == NULL)
+        *field = xstrdup(value);
+}
+
+/* --- lists of the top level ------------------------------------------------------------------ */
+
+static CONFIG_READER(read_mta)
+{
+    static const char *const words[] = {"postfix", NULL};
+    const struct config_key row = {.name = key->name, .detail = words};
+    unsigned word;
+
+    if (!config_read_word(reader, place, node, &row, &word))
+        return false;
+    *(char **)field = xstrdup(words[word]);
+    return true;
+}
+
+static bool read_strings(struct config_reader *reader, const struct config_place *place,
+                         const yaml_node_t *node,
+                         bool (*read)(struct config_reader *, const struct config_place *,
+                                      const yaml_node_t *, const struct config_key *, void *),
+                         const struct config_key *key, struct config_strings *strings)
+{
+    size_t count;
+
+    if (!config_yaml_list(reader, place, node, &count))
+        return false;
+    strings->items = xcalloc(count, sizeof strings->items[0]);
+    strings->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_place entry = {.parent = place, .index = i};
+        if (!read(reader, &entry, config_yaml_entry(reader, node, i), key, &strings->items[i]))
+            return false;
+    }
+    return true;
+}
+
+static CONFIG_READER(read_domains)
+{
+    return read_strings(reader, place, node, config_read_domain, key, field);
+}
+
+static CONFIG_READER(read_server)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    if (!config_address_valid(text, false, true))
+        return config_fail(
+            reader, place, node,
+            "\"%.60s\" is no address of a name server: 192.0.2.1, 192.0.2.1:53, [2001:db8::1]:53", text);
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
+static CONFIG_READER(read_servers)
+{
+    return read_strings(reader, place, node, read_server, key, field);
+}
+
+static CONFIG_READER(read_schedule)
+{
+    struct config *config = field;
+    size_t count;
+
+    if (!config_yaml_list(reader, place, node, &count))
+        return false;
+    if (count == 0)
+        return config_fail(reader, place, node,
+                           "is empty, so that every message would be dropped at its first deferral; give at "
+                           "least one duration");
+    config->retry.schedule_ms = xcalloc(count, sizeof config->retry.schedule_ms[0]);
+    config->retry.schedule_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_place entry = {.parent = place, .index = i};
+        if (!config_read_duration(reader, &entry, config_yaml_entry(reader, node, i), key,
+                                  &config->retry.schedule_ms[i]))
+            return false;
+    }
+    return true;
+}
+
+/* --- the tables ------------------------------------------------------------------------------ */
+
+static const char *const accepted_as[] = {"delivered", "sent", "none", NULL};
+static const char *const dropped_as[] = {"auto", "dropped", "bounced", NULL};
+static const char *const verify[] = {"off", "static", "dns", NULL};
+static const char *const provider_lookup[] = {"domain", "mx", NULL};
+
+#define FIELD(member) .offset = offsetof(struct config, member)
+#define DURATION(member, least, most) \
+    .read = config_read_duration, FIELD(member), .min = (least), .max = (most)
+#define WORD(member, words) .read = config_read_word, FIELD(member), .detail = (words)
+#define BELOW(keys) .read = config_read_mapping, .detail = (keys)
+
+static const struct config_key report_keys[] = {
+    {"accepted-as", WORD(report.accepted_as, accepted_as)},
+    {"dropped-as", WORD(report.dropped_as, dropped_as)},
+    {"deferred", .read = config_read_bool, FIELD(report.deferred)},
+    {"deferred-interval", DURATION(report.deferred_interval_ms, 0, 7 * DAY)},
+    {"timeout", DURATION(report.timeout_ms, SECOND, 10 * MINUTE)},
+    {"tls-ca-path", .read = config_read_directory, FIELD(report.tls.ca_path)},
+    {"tls-ca-file", .read = config_read_file, FIELD(report.tls.ca_file)},
+    {.name = NULL},
+};
+
+static const struct config_key return_path_keys[] = {
+    {"verify", WORD(return_path.verify, verify)},
+    {"domains", .read = read_domains, FIELD(return_path.domains)},
+    {"rewrite", .read = config_read_bool, FIELD(return_path.rewrite)},
+    {"bounce-prefix", .read = config_read_domain, FIELD(return_path.bounce_prefix)},
+    {"cname-target", .read = config_read_domain, FIELD(return_path.cname_target)},
+    {.name = NULL},
+};
+
+static const struct config_key validation_keys[] = {
+    {"max-message-size", .read = config_read_size, FIELD(validation.max_message_size),
+     .max = (int64_t)1 << 40},
+    {"require-from", .read = config_read_bool, FIELD(validation.require_from)},
+    {.name = NULL},
+};
+
+static const struct config_key suppression_keys[] = {
+    {"enabled", .read = config_read_bool, FIELD(suppression.enabled)},
+    {"on-hard-bounce", .read = config_read_bool, FIELD(suppression.on_hard_bounce)},
+    {"sub-address", .read = config_read_bool, FIELD(suppression.sub_address)},
+    {.name = NULL},
+};
+
+static const struct config_key retry_keys[] = {
+    {"schedule", .read = read_schedule, .min = SECOND, .max = 30 * DAY},
+    {.name = NULL},
+};
+
+static const struct config_key dns_keys[] = {
+    {"servers", .read = read_servers, FIELD(dns.servers)},
+    {"timeout", DURATION(dns.timeout_ms, SECOND, 5 * MINUTE)},
+    {.name = NULL},
+};
+
+/* tpsps before pools: members are looked up among them. An inline secret before its file. */
+static const struct config_key top_keys[] = {
+    {"account-id", .read = config_read_number, FIELD(account_id), .min = 1, .max = INT64_MAX,
+     .needed = "the number of your SendPost account"},
+    {"subaccount-id", .read = config_read_number, FIELD(subaccount_id), .min = 1, .max = INT64_MAX,
+     .needed = "the number of your SendPost sub-account"},
+    {"state-dir", .read = config_read_absolute_path, FIELD(state_dir)},
+    {"endpoint", .read = config_read_endpoint, FIELD(endpoint)},
+    {"api-key", .read = config_read_secret, FIELD(api_key)},
+    {"api-key-file", .read = config_read_secret_file, FIELD(api_key)},
+    {"report", BELOW(report_keys)},
+    {"mta", .read = read_mta, FIELD(mta)},
+    {"log-path", .read = config_read_log_path, FIELD(log_path)},
+    {"listen", .read = config_read_listen, FIELD(listen)},
+    {"batch-size", .read = config_read_count, FIELD(batch_size), .min = 1, .max = 10000},
+    {"flush-interval", DURATION(flush_interval_ms, SECOND, HOUR)},
+    {"tpsps", .read = config_read_tpsps,
+     .needed = "at least one server to relay to: - {name: primary, host: …}"},
+    {"pools", .read = config_read_pools},
+    {"return-path", BELOW(return_path_keys)},
+    {"validation", BELOW(validation_keys)},
+    {"suppression", BELOW(suppression_keys)},
+    {"retry", BELOW(retry_keys)},
+    {"delivery-timeout", DURATION(delivery_timeout_ms, SECOND, 15 * MINUTE)},
+    {"rate-limit-wait", DURATION(rate_limit_wait_ms, 0, 15 * MINUTE)},
+    {"rate-burst", .read = config_read_count, FIELD(rate_burst), .min = 1, .max = 24 /* RATE_BURST_MAX */},
+    {"provider-lookup", WORD(provider_lookup, provider_lookup)},
+    {"dns", BELOW(dns_keys)},
+    {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY)},
+    {.name = NULL},
+};
+
+/* --- defaults and checks that span keys ------------------------------------------------------ */
+
+static void set_defaults(struct config *config)
+{
+    config->endpoint = xstrdup(CONFIG_DEFAULT_ENDPOINT);
+    config->report.accepted_as = ACCEPTED_AS_DELIVERED;
+    config->report.dropped_as = DROPPED_AS_AUTO;
+    config->report.deferred = true;
+    config->report.timeout_ms = 10 * SECOND;
+    config->report.tls.verify = true;
+    config->listen = xstrdup("127.0.0.1:9113");
+    config->batch_size = 100;
+    config->flush_interval_ms = 5 * SECOND;
+    config->return_path.verify = VERIFY_OFF;
+    config->return_path.rewrite = true;
+    config->validation.max_message_size = 50 << 20;
+    config->validation.require_from = true;
+    config->suppression.enabled = true;
+    config->delivery_timeout_ms = 10 * MINUTE;
+    config->rate_limit_wait_ms = 2 * SECOND;
+    config->rate_burst = 10;
+    config->provider_lookup = PROVIDER_LOOKUP_DOMAIN;
+    config->dns.timeout_ms = 5 * SECOND;
+    config->events_retention_ms = 7 * DAY;
+}
+
+/* What has to be allocated is set after reading, where the file gave nothing. */
+static void fill_defaults(struct config *config)
+{
+    default_text(&config->state_dir, "/var/lib/postfix-sendpost");
+    default_text(&config->mta, "postfix");
+    default_text(&config->log_path, "/var/log/mail.log");
+    default_text(&config->return_path.bounce_prefix, "sp-bounce");
+    default_text(&config->return_path.cname_target, "sp.sendpost.info");
+    if (config->retry.schedule_count == 0) {
+        static const int64_t hours[] = {1, 2, 3, 4, 5};
+        config->retry.schedule_count = sizeof hours / sizeof hours[0];
+        config->retry.schedule_ms =
+            xcalloc(config->retry.schedule_count, sizeof config->retry.schedule_ms[0]);
+        for (size_t i = 0; i < config->retry.schedule_count; i++)
+            config->retry.schedule_ms[i] = hours[i] * HOUR;
+    }
+    if (config->pool_count == 0) {
+        config->pools = xcalloc(1, sizeof config->pools[0]);
+        config->pool_count = 1;
+        struct config_pool *pool = &config->pools[0];
+        pool->name = xstrdup("default");
+        pool->strategy = STRATEGY_FAILOVER;
+        pool->overflow = -1;
+        pool->member_count = config->tpsp_count;
+        pool->members = xcalloc(pool->member_count, sizeof pool->members[0]);
+        for (size_t i = 0; i < pool->member_count; i++)
+            pool->members[i] = (struct config_member){.tpsp = i, .weight = 1};
+    }
+}
+
+bool config_check_tls(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
+                      struct config_tls *tls)
+{
+    if (tls->ca_path != NULL && tls->ca_file != NULL)
+        return config_fail_key(reader, place, node, "tls-ca-file",
+                               "tls-ca-path is given, too; keep one of the two");
+    if (tls->ca_file == NULL)
+        default_text(&tls->ca_path, CONFIG_DEFAULT_CA_PATH);
+    return true;
+}
+
+/*
+ * Both have to fit into a delivery. Where only the delivery timeout was made short, the default of the other
+ * gives way.
+ */
+static bool check_timeouts(struct config_reader *reader, const yaml_node_t *root, struct config *config)
+{
+    const yaml_node_t *report = config_yaml_find(reader, root, "report");
+    const struct config_place place = {.key = "report"};
+
+    if (report != NULL && config_yaml_find(reader, report, "timeout") != NULL) {
+        if (config->report.timeout_ms >= config->delivery_timeout_ms)
+            return config_fail_key(reader, &place, report, "timeout",
+                                   "must be shorter than delivery-timeout, which it is a part of");
+    } else if (config->report.timeout_ms > config->delivery_timeout_ms / 2)
+        config->report.timeout_ms = config->delivery_timeout_ms / 2;
+
+    if (config_yaml_find(reader, root, "rate-limit-wait") != NULL) {
+        if (config->rate_limit_wait_ms >= config->delivery_timeout_ms)
+            return config_fail_key(reader, NULL, root, "rate-limit-wait",
+                                   "must be shorter than delivery-timeout, which it is a part of");
+    } else if (config->rate_limit_wait_ms > config->delivery_timeout_ms / 2)
+        config->rate_limit_wait_ms = config->delivery_timeout_ms / 2;
+    return true;
+}
+
+static bool check(struct config_reader *reader, const yaml_node_t *root, struct config *config)
+{
+    const yaml_node_t *report = config_yaml_find(reader, root, "report");
+    const struct config_place report_place = {.key = "report"}, return_path = {.key = "return-path"};
+
+    if (!config_check_tls(reader, &report_place, report != NULL ? report : root, &config->report.tls))
+        return false;
+    if (config->return_path.verify == VERIFY_STATIC && config->return_path.domains.count == 0)
+        return config_fail_key(
+            reader, &return_path, config_yaml_find(reader, root, "return-path"), "domains",
+            "is empty, so that verify: static would drop every message; list the verified sender domains");
+    if (reader->inline_secret_line > 0 && (reader->mode & 07) != 0) {
+        outcome_local(reader->error, "4.3.5",
+                      "%s:%zu: a secret in a file that is open to others (mode %04o); chmod o= %s, or move "
+                      "the secret into a file of its own (api-key-file, password-file)",
+                      reader->path, reader->inline_secret_line, reader->mode, reader->path);
+        return false;
+    }
+    return check_timeouts(reader, root, config);
+}
+
+bool config_schema_read(struct config_reader *reader, struct config *config)
+{
+    const yaml_node_t *root = config_yaml_root(reader);
+
+    set_defaults(config);
+    if (!config_yaml_mapping(reader, NULL, root, top_keys, config) || !check(reader, root, config))
+        return false;
+    fill_defaults(config);
+    return true;
+}

@@ -1,0 +1,108 @@
+/*
+ * Secrets, inline or from a file of their own. Nothing here ever quotes a value: a path is shown only when it
+ * is absolute, so a password that was written where its path belongs stays out of messages, too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+#include "config/config_values.h"
+
+#define SECRET_MAX 16384 /* OAuth tokens reach a few kilobytes */
+
+CONFIG_READER(config_read_secret)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    if (*text == '\0')
+        return config_fail(reader, place, node, "is empty");
+    if (strlen(text) > SECRET_MAX)
+        return config_fail(reader, place, node, "is longer than %d bytes", SECRET_MAX);
+    if (reader->inline_secret_line == 0)
+        reader->inline_secret_line = node->start_mark.line + 1;
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
+static bool read_all(int file, char *buffer, size_t size, size_t *length_r)
+{
+    size_t length = 0;
+    ssize_t got;
+
+    while (length < size && (got = read(file, buffer + length, size - length)) != 0) {
+        if (got < 0 && errno != EINTR)
+            return false;
+        length += got > 0 ? (size_t)got : 0;
+    }
+    *length_r = length;
+    return true;
+}
+
+/* One line end after the secret is what editors leave; any other control character is a wrong file. */
+static bool accept_secret(struct config_reader *reader, const struct config_place *place,
+                          const yaml_node_t *node, const char *path, const char *text, size_t length,
+                          char **secret_r)
+{
+    if (length > SECRET_MAX)
+        return config_fail(reader, place, node, "%s holds more than %d bytes: this is no secret", path,
+                           SECRET_MAX);
+    if (length > 0 && text[length - 1] == '\n')
+        length--;
+    if (length == 0)
+        return config_fail(reader, place, node, "%s is empty; write the secret into it", path);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 127)
+            return config_fail(reader, place, node,
+                               "%s holds a %s inside the secret; it must be one line with a plain line end",
+                               path,
+                               text[i] == '\r'   ? "carriage return"
+                               : text[i] == '\n' ? "second line"
+                                                 : "control character");
+    *secret_r = xstrndup(text, length);
+    return true;
+}
+
+static bool read_secret_file(struct config_reader *reader, const struct config_place *place,
+                             const yaml_node_t *node, const char *path, char **secret_r)
+{
+    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char text[SECRET_MAX + 1];
+    struct stat status;
+    size_t length;
+
+    if (file < 0 && errno == EACCES)
+        return config_fail(
+            reader, place, node,
+            "%s cannot be read by uid %ld; chgrp it to the group of that user and chmod 640 it", path,
+            (long)geteuid());
+    if (file < 0 || fstat(file, &status) != 0)
+        return config_fail(reader, place, node, "cannot open %s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return config_fail(reader, place, node, "%s is not a regular file", path);
+    if ((status.st_mode & 07) != 0)
+        return config_fail(reader, place, node, "%s is open to others (mode %04o); chmod o= %s", path,
+                           (unsigned)status.st_mode & 07777, path);
+    if (!read_all(file, text, sizeof text, &length))
+        return config_fail(reader, place, node, "cannot read %s: %s", path, strerror(errno));
+    config_note_source(reader, path, &status);
+    bool good = accept_secret(reader, place, node, path, text, length, secret_r);
+    explicit_bzero(text, sizeof text);
+    return good;
+}
+
+CONFIG_READER(config_read_secret_file)
+{
+    char **secret = field;
+    AUTO_FREE char *path = NULL;
+
+    if (*secret != NULL)
+        return config_fail(reader, place, node, "the secret is given inline, too; keep one of the two");
+    return config_read_absolute_path(reader, place, node, key, &path) &&
+           read_secret_file(reader, place, node, path, secret);
+}

@@ -1,0 +1,380 @@
+#include "net/dns.h"
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "net/dns_message.h"
+
+/* Rounds over all servers. c-ares doubles the wait at each, so three rounds and up to two servers fit into
+ * the timeout: a server that never answers for AAAA must not cost us the A record that is there. */
+#define ROUNDS 3
+#define ROUND_SHARES (2 * (1 + 2 + 4))
+
+struct dns_resolver {
+    ares_channel channel; /* NULL until the first lookup, and again after trouble */
+    const char *const *servers;
+    size_t server_count;
+    int timeout_ms;
+    char reason[160];
+};
+
+/* One lookup in flight: filled by the callback of c-ares. */
+struct lookup {
+    struct dns_resolver *resolver;
+    bool done;
+    int status;
+    unsigned char *packet; /* of ares_query(); a copy */
+    size_t packet_length;
+    struct ares_addrinfo *addresses; /* of ares_getaddrinfo() */
+};
+
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+
+static void library_init(void)
+{
+    ares_library_init(ARES_LIB_INIT_ALL); /* only Windows can fail here */
+}
+
+struct dns_resolver *dns_open(const char *const *servers, size_t server_count, int timeout_ms)
+{
+    struct dns_resolver *resolver = xcalloc(1, sizeof *resolver);
+
+    resolver->servers = servers;
+    resolver->server_count = servers == NULL ? 0 : server_count;
+    resolver->timeout_ms = timeout_ms;
+    return resolver;
+}
+
+static void channel_close(struct dns_resolver *resolver)
+{
+    if (resolver->channel != NULL)
+        ares_destroy(resolver->channel);
+    resolver->channel = NULL;
+}
+
+void dns_close(struct dns_resolver *resolver)
+{
+    if (resolver != NULL)
+        channel_close(resolver);
+    free(resolver);
+}
+
+const char *dns_reason(const struct dns_resolver *resolver)
+{
+    return resolver->reason;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+set_reason(struct dns_resolver *resolver, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(resolver->reason, sizeof resolver->reason, format, arguments);
+    va_end(arguments);
+}
+
+static bool channel_set_servers(struct dns_resolver *resolver)
+{
+    char *list AUTO_FREE = xstrdup("");
+    int status;
+
+    for (size_t i = 0; i < resolver->server_count; i++) {
+        char *longer = xasprintf("%s%s%s", list, i > 0 ? "," : "", resolver->servers[i]);
+        free(list);
+        list = longer;
+    }
+    status = ares_set_servers_ports_csv(resolver->channel, list);
+    if (status != ARES_SUCCESS)
+        set_reason(resolver, "dns.servers \"%s\": %s", list, ares_strerror(status));
+    return status == ARES_SUCCESS;
+}
+
+static bool channel_open(struct dns_resolver *resolver)
+{
+    char lookups[] = "fb"; /* hosts file, then DNS */
+    int round_ms = resolver->timeout_ms / ROUND_SHARES;
+    struct ares_options options = {.flags = ARES_FLAG_NOALIASES,
+                                   .timeout = round_ms > 10 ? round_ms : 10,
+                                   .tries = ROUNDS,
+                                   .lookups = lookups};
+    int status;
+
+    if (resolver->channel != NULL)
+        return true;
+    pthread_once(&library_once, library_init);
+    status = ares_init_options(&resolver->channel, &options,
+                               ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS);
+    if (status != ARES_SUCCESS) {
+        resolver->channel = NULL;
+        set_reason(resolver, "c-ares cannot start: %s", ares_strerror(status));
+        return false;
+    }
+    if (resolver->server_count > 0 && !channel_set_servers(resolver)) {
+        channel_close(resolver);
+        return false;
+    }
+    return true;
+}
+
+/* Let c-ares work on its sockets for at most wait_ms, or as long as it wants to sleep. */
+static void channel_work(ares_channel channel, int wait_ms)
+{
+    ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
+    struct pollfd polled[ARES_GETSOCK_MAXNUM];
+    nfds_t count = 0;
+    unsigned wanted = (unsigned)ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
+    struct timeval limit = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000}, chosen;
+    struct timeval *sleep = ares_timeout(channel, &limit, &chosen);
+    int ready;
+
+    for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
+        /* as ARES_GETSOCK_READABLE() and _WRITABLE() do, which shift a signed 1 by 31 */
+        bool readable = wanted >> i & 1u, writable = wanted >> (i + ARES_GETSOCK_MAXNUM) & 1u;
+        if (readable || writable)
+            polled[count++] = (struct pollfd){
+                .fd = sockets[i], .events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0))};
+    }
+    ready = poll(polled, count, (int)(sleep->tv_sec * 1000 + (sleep->tv_usec + 999) / 1000));
+    for (nfds_t i = 0; ready > 0 && i < count; i++)
+        if (polled[i].revents != 0)
+            ares_process_fd(channel, polled[i].revents & ~POLLOUT ? polled[i].fd : ARES_SOCKET_BAD,
+                            polled[i].revents & POLLOUT ? polled[i].fd : ARES_SOCKET_BAD);
+    ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* timeouts */
+}
+
+/* Run until the lookup is done or its time is over; true when there is an answer, of whatever kind. */
+static bool lookup_wait(struct lookup *lookup, int64_t deadline_ms)
+{
+    struct dns_resolver *resolver = lookup->resolver;
+    int64_t start_ms = clock_monotonic_ms(), now_ms = start_ms;
+
+    if (deadline_ms > start_ms + resolver->timeout_ms)
+        deadline_ms = start_ms + resolver->timeout_ms;
+    while (!lookup->done && now_ms < deadline_ms) {
+        channel_work(resolver->channel, (int)(deadline_ms - now_ms));
+        now_ms = clock_monotonic_ms();
+    }
+    if (!lookup->done) {
+        ares_cancel(resolver->channel); /* calls back with ARES_ECANCELLED */
+        lookup->status = ARES_ETIMEOUT;
+    }
+    switch (lookup->status) {
+    case ARES_SUCCESS:
+    case ARES_ENODATA:
+    case ARES_ENOTFOUND:
+        return true;
+    case ARES_ETIMEOUT:
+        set_reason(resolver, "timeout after %.1f s", (double)(now_ms - start_ms) / 1000);
+        break;
+    case ARES_ECONNREFUSED: /* what c-ares says of all three */
+        set_reason(resolver, "SERVFAIL, REFUSED or no answer from every DNS server");
+        break;
+    default:
+        set_reason(resolver, "%s", ares_strerror(lookup->status));
+    }
+    channel_close(resolver); /* so that the next lookup sees a changed resolv.conf */
+    return false;
+}
+
+/* --- addresses --------------------------------------------------------------------------------- */
+
+static void set_port(struct sockaddr_storage *address, uint16_t port)
+{
+    if (address->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)address)->sin_port = htons(port);
+}
+
+static bool address_from(struct dns_address *address_r, const struct sockaddr *from, socklen_t length,
+                         uint16_t port)
+{
+    *address_r = (struct dns_address){.length = length};
+    if (length > sizeof address_r->address)
+        return false;
+    memcpy(&address_r->address, from, length);
+    set_port(&address_r->address, port);
+    return getnameinfo(from, length, address_r->text, sizeof address_r->text, NULL, 0, NI_NUMERICHOST) == 0;
+}
+
+/* IPv4, IPv6 with or without brackets and zone. 1: it is one; 0: it is not; -1: it begins like one. */
+static int address_literal(const char *host, uint16_t port, struct dns_address *address_r)
+{
+    size_t length = strlen(host);
+    bool bracketed = length >= 2 && host[0] == '[' && host[length - 1] == ']';
+    char *bare AUTO_FREE = bracketed ? xstrndup(host + 1, length - 2) : xstrdup(host);
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    struct in_addr ipv4;
+    bool ok;
+
+    /* inet_pton() first: getaddrinfo() would take "10.1" and "0x7f000001" for addresses, too */
+    if (strchr(bare, ':') == NULL && inet_pton(AF_INET, bare, &ipv4) != 1)
+        return bracketed ? -1 : 0;
+    if (getaddrinfo(bare, NULL, &hints, &found) != 0)
+        return -1;
+    ok = address_from(address_r, found->ai_addr, found->ai_addrlen, port);
+    freeaddrinfo(found);
+    return ok ? 1 : -1;
+}
+
+static void addresses_callback(void *context, int status, int timeouts, struct ares_addrinfo *result)
+{
+    struct lookup *lookup = context;
+
+    (void)timeouts;
+    lookup->done = true;
+    lookup->status = status;
+    lookup->addresses = result;
+}
+
+static size_t addresses_collect(const struct ares_addrinfo *result, uint16_t port,
+                                struct dns_address **addresses_r)
+{
+    struct dns_address *addresses = NULL;
+    size_t count = 0;
+
+    for (const struct ares_addrinfo_node *node = result->nodes; node != NULL; node = node->ai_next) {
+        bool known = false;
+        addresses = xrealloc(addresses, (count + 1) * sizeof *addresses);
+        if (!address_from(&addresses[count], node->ai_addr, (socklen_t)node->ai_addrlen, port))
+            continue;
+        for (size_t i = 0; i < count && !known; i++) /* a hosts file may name one twice */
+            known = strcmp(addresses[i].text, addresses[count].text) == 0;
+        if (!known)
+            count++;
+    }
+    if (count == 0) {
+        free(addresses);
+        addresses = NULL;
+    }
+    *addresses_r = addresses;
+    return count;
+}
+
+enum dns_result dns_addresses(struct dns_resolver *resolver, const char *host, uint16_t port,
+                              int64_t deadline_ms, struct dns_address **addresses_r, size_t *count_r)
+{
+    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct lookup lookup = {.resolver = resolver};
+    struct dns_address literal;
+    int is_literal = address_literal(host, port, &literal);
+
+    *addresses_r = NULL;
+    *count_r = 0;
+    resolver->reason[0] = '\0';
+    if (is_literal > 0) {
+        *addresses_r = xmalloc(sizeof literal);
+        **addresses_r = literal;
+        *count_r = 1;
+        return DNS_OK;
+    }
+    if (is_literal < 0) {
+        set_reason(resolver, "not an IP address");
+        return DNS_NOT_FOUND;
+    }
+    if (!channel_open(resolver))
+        return DNS_TROUBLE;
+    ares_getaddrinfo(resolver->channel, host, NULL, &hints, addresses_callback, &lookup);
+    if (!lookup_wait(&lookup, deadline_ms))
+        return DNS_TROUBLE;
+    if (lookup.status == ARES_SUCCESS)
+        *count_r = addresses_collect(lookup.addresses, port, addresses_r);
+    if (lookup.addresses != NULL)
+        ares_freeaddrinfo(lookup.addresses);
+    if (*count_r > 0)
+        return DNS_OK;
+    set_reason(resolver, "%s", lookup.status == ARES_ENOTFOUND ? "NXDOMAIN" : "no address record");
+    return DNS_NOT_FOUND;
+}
+
+void dns_addresses_free(struct dns_address *addresses)
+{
+    free(addresses);
+}
+
+/* --- CNAME and MX ------------------------------------------------------------------------------ */
+
+static void record_callback(void *context, int status, int timeouts, unsigned char *packet, int length)
+{
+    struct lookup *lookup = context;
+
+    (void)timeouts;
+    lookup->done = true;
+    lookup->status = status;
+    if (packet != NULL && length > 0) {
+        lookup->packet = xmalloc((size_t)length);
+        memcpy(lookup->packet, packet, (size_t)length);
+        lookup->packet_length = (size_t)length;
+    }
+}
+
+/* Ask for the records of one type; the answer is the caller's to free when DNS_OK is returned. */
+static enum dns_result query(struct dns_resolver *resolver, const char *name, int type, int64_t deadline_ms,
+                             struct dns_answer *answer_r)
+{
+    struct lookup lookup = {.resolver = resolver};
+    enum dns_result result = DNS_TROUBLE;
+
+    *answer_r = (struct dns_answer){0};
+    resolver->reason[0] = '\0';
+    if (!channel_open(resolver))
+        return DNS_TROUBLE;
+    ares_query(resolver->channel, name, ns_c_in, type, record_callback, &lookup);
+    if (lookup.status == ARES_EBADNAME) { /* never sent */
+        set_reason(resolver, "not a domain name");
+        return DNS_NOT_FOUND;
+    }
+    if (lookup_wait(&lookup, deadline_ms)) {
+        result = dns_message_parse(lookup.packet, lookup.packet_length, name, type, answer_r);
+        if (result != DNS_OK)
+            set_reason(resolver, "%s", answer_r->reason);
+    }
+    free(lookup.packet);
+    return result;
+}
+
+enum dns_result dns_cname(struct dns_resolver *resolver, const char *name, int64_t deadline_ms,
+                          char **target_r, uint32_t *ttl_r)
+{
+    struct dns_answer answer;
+    enum dns_result result = query(resolver, name, ns_t_cname, deadline_ms, &answer);
+
+    *target_r = result == DNS_OK ? xstrdup(answer.records[0].host) : NULL;
+    *ttl_r = answer.ttl;
+    dns_mx_free(answer.records, answer.count);
+    return result;
+}
+
+enum dns_result dns_mx(struct dns_resolver *resolver, const char *domain, int64_t deadline_ms,
+                       struct dns_mx **records_r, size_t *count_r, uint32_t *ttl_r)
+{
+    struct dns_answer answer;
+    enum dns_result result = query(resolver, domain, ns_t_mx, deadline_ms, &answer);
+
+    *records_r = answer.records;
+    *count_r = answer.count;
+    *ttl_r = answer.ttl;
+    return result;
+}
+
+void dns_mx_free(struct dns_mx *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(records[i].host);
+    free(records);
+}

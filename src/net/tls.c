@@ -1,0 +1,378 @@
+#include "net/tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+
+/* A file this young is not written again: its session is good for the next deliveries as well. */
+#define REWRITE_AFTER_S 600
+
+struct context {
+    struct context *next;
+    struct config_tls settings; /* strings are ours */
+    SSL_CTX *ctx;
+};
+
+struct tls_contexts {
+    struct context *first;
+    char *directory; /* NULL: no cache */
+};
+
+/* What a connection remembers; the app data of its SSL object. */
+struct memory {
+    SSL_SESSION *fresh;    /* the last session that the server gave us */
+    int64_t verified_s;    /* of the resumed session */
+    int64_t written_s;     /* of its file */
+    char bad_subject[256]; /* of the certificate that was not accepted */
+};
+
+struct tls_contexts *tls_contexts_new(const char *state_dir)
+{
+    struct tls_contexts *contexts = xcalloc(1, sizeof *contexts);
+
+    if (state_dir != NULL)
+        contexts->directory = xasprintf("%s/tls-sessions", state_dir);
+    return contexts;
+}
+
+void tls_contexts_free(struct tls_contexts *contexts)
+{
+    if (contexts == NULL)
+        return;
+    while (contexts->first != NULL) {
+        struct context *context = contexts->first;
+        contexts->first = context->next;
+        SSL_CTX_free(context->ctx);
+        free(context->settings.ca_path);
+        free(context->settings.ca_file);
+        free(context);
+    }
+    free(contexts->directory);
+    free(contexts);
+}
+
+static void memory_free(struct memory *memory)
+{
+    if (memory != NULL)
+        SSL_SESSION_free(memory->fresh);
+    free(memory);
+}
+
+/* OpenSSL frees what hangs on an SSL object through this. */
+static void free_app_data(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+    (void)parent, (void)data, (void)index, (void)argl, (void)argp;
+    memory_free(pointer);
+}
+
+static int memory_index;
+static CRYPTO_ONCE memory_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void make_memory_index(void)
+{
+    memory_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_app_data);
+}
+
+static struct memory *memory_of(const SSL *ssl)
+{
+    return SSL_get_ex_data(ssl, memory_index);
+}
+
+static int session_arrived(SSL *ssl, SSL_SESSION *session)
+{
+    struct memory *memory = memory_of(ssl);
+
+    if (memory == NULL)
+        return 0;
+    SSL_SESSION_free(memory->fresh);
+    memory->fresh = session;
+    return 1; /* the reference is ours now */
+}
+
+static int certificate_seen(int ok, X509_STORE_CTX *store)
+{
+    X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+
+    if (!ok && certificate != NULL) {
+        SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+        struct memory *memory = memory_of(ssl);
+        X509_NAME_oneline(X509_get_subject_name(certificate), memory->bad_subject,
+                          sizeof memory->bad_subject);
+    }
+    return ok;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static const char *openssl_reason(unsigned long code)
+{
+    const char *reason = ERR_reason_error_string(code);
+
+    return reason != NULL ? reason : "unknown reason";
+}
+
+static SSL_CTX *make_context(const struct config_tls *settings, char *error, size_t error_size)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (ctx == NULL) {
+        snprintf(error, error_size, "OpenSSL cannot make a context: %s",
+                 openssl_reason(ERR_peek_last_error()));
+        return NULL;
+    }
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, session_arrived);
+    if (settings->verify) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, certificate_seen);
+        if ((settings->ca_file != NULL && SSL_CTX_load_verify_file(ctx, settings->ca_file) != 1) ||
+            (settings->ca_path != NULL && (access(settings->ca_path, R_OK | X_OK) != 0 ||
+                                           SSL_CTX_load_verify_dir(ctx, settings->ca_path) != 1))) {
+            snprintf(error, error_size, "cannot read CA certificates from %s: check tls-ca-%s",
+                     settings->ca_file != NULL ? settings->ca_file : settings->ca_path,
+                     settings->ca_file != NULL ? "file" : "path");
+            SSL_CTX_free(ctx);
+            return NULL;
+        }
+    }
+    return ctx;
+}
+
+static SSL_CTX *context_for(struct tls_contexts *contexts, const struct config_tls *settings, char *error,
+                            size_t error_size)
+{
+    struct context *context;
+    SSL_CTX *ctx;
+
+    for (context = contexts->first; context != NULL; context = context->next)
+        if (context->settings.verify == settings->verify &&
+            same(context->settings.ca_path, settings->ca_path) &&
+            same(context->settings.ca_file, settings->ca_file))
+            return context->ctx;
+    ctx = make_context(settings, error, error_size);
+    if (ctx == NULL)
+        return NULL;
+    context = xcalloc(1, sizeof *context);
+    context->settings.verify = settings->verify;
+    context->settings.ca_path = settings->ca_path != NULL ? xstrdup(settings->ca_path) : NULL;
+    context->settings.ca_file = settings->ca_file != NULL ? xstrdup(settings->ca_file) : NULL;
+    context->ctx = ctx;
+    context->next = contexts->first;
+    contexts->first = context;
+    return ctx;
+}
+
+static bool is_address(const char *host)
+{
+    unsigned char buffer[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, host, buffer) == 1 || inet_pton(AF_INET6, host, buffer) == 1;
+}
+
+static bool certificate_good(X509 *certificate, const char *host)
+{
+    if (certificate == NULL || X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0 ||
+        X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+        return false;
+    return is_address(host)
+               ? X509_check_ip_asc(certificate, host, 0) == 1
+               : X509_check_host(certificate, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+}
+
+/* A resumed session is not verified by OpenSSL: look at what it carries before it is offered. */
+static void offer_session(const struct tls_contexts *contexts, SSL *ssl, struct memory *memory,
+                          const struct tls_peer *peer)
+{
+    char key[TLS_CACHE_KEY_SIZE];
+    struct tls_cached cached;
+
+    if (contexts->directory == NULL)
+        return;
+    tls_cache_key(key, peer);
+    cached = tls_cache_load(contexts->directory, key);
+    if (cached.session == NULL)
+        return;
+    SSL_set_session(ssl, cached.session);
+    if (peer->settings->verify && (SSL_get_verify_result(ssl) != X509_V_OK ||
+                                   !certificate_good(SSL_SESSION_get0_peer(cached.session), peer->host))) {
+        SSL_set_session(ssl, NULL);
+        tls_cache_forget(contexts->directory, key);
+    } else {
+        memory->verified_s = cached.verified_s;
+        memory->written_s = cached.written_s;
+    }
+    SSL_SESSION_free(cached.session);
+}
+
+static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const struct tls_peer *peer)
+{
+    SSL *ssl = SSL_new(ctx);
+    struct memory *memory;
+
+    if (ssl == NULL)
+        return NULL;
+    memory = xcalloc(1, sizeof *memory);
+    SSL_set_ex_data(ssl, memory_index, memory);
+    if (is_address(peer->host)) {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer->host);
+    } else {
+        SSL_set_tlsext_host_name(ssl, peer->host);
+        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        if (SSL_set1_host(ssl, peer->host) != 1) {
+            SSL_free(ssl);
+            return NULL;
+        }
+    }
+    offer_session(contexts, ssl, memory, peer);
+    return ssl;
+}
+
+static void explain_failure(const struct transport *transport, const struct tls_peer *peer, int ssl_error,
+                            int saved_errno, char *error, size_t error_size)
+{
+    const struct memory *memory = memory_of(transport->ssl);
+    long verification = SSL_get_verify_result(transport->ssl);
+    unsigned long code = ERR_peek_last_error();
+    char buffer[96];
+
+    if (peer->settings->verify && verification != X509_V_OK)
+        snprintf(error, error_size, "the certificate was not accepted: %s%s%s; check host and tls-ca-%s (%s)",
+                 X509_verify_cert_error_string(verification),
+                 memory->bad_subject[0] != '\0' ? ", subject " : "", memory->bad_subject,
+                 peer->settings->ca_file != NULL ? "file" : "path",
+                 peer->settings->ca_file != NULL ? peer->settings->ca_file : peer->settings->ca_path);
+    else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
+        snprintf(error, error_size, "the server does not speak TLS here; check port and security");
+    else if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        snprintf(error, error_size, "%s", openssl_reason(code));
+    else if (ssl_error == SSL_ERROR_SYSCALL && saved_errno != 0)
+        snprintf(error, error_size, "%s", strerror_r(saved_errno, buffer, sizeof buffer));
+    else
+        snprintf(error, error_size, "the server closed the connection");
+}
+
+bool tls_start(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer,
+               int64_t deadline_ms, char *error, size_t error_size)
+{
+    SSL_CTX *ctx = context_for(contexts, peer->settings, error, error_size);
+
+    if (ctx == NULL)
+        return false;
+    CRYPTO_THREAD_run_once(&memory_once, make_memory_index);
+    transport->ssl = make_ssl(contexts, ctx, peer);
+    if (transport->ssl == NULL || SSL_set_fd(transport->ssl, transport->descriptor) != 1) {
+        snprintf(error, error_size, "OpenSSL cannot set up the connection: %s",
+                 openssl_reason(ERR_peek_last_error()));
+        return false;
+    }
+    for (;;) {
+        int result, ssl_error, saved_errno;
+
+        ERR_clear_error();
+        errno = 0;
+        result = SSL_connect(transport->ssl);
+        if (result == 1)
+            return true;
+        saved_errno = errno;
+        ssl_error = SSL_get_error(transport->ssl, result);
+        if (ssl_error != SSL_ERROR_WANT_READ && ssl_error != SSL_ERROR_WANT_WRITE) {
+            explain_failure(transport, peer, ssl_error, saved_errno, error, error_size);
+            return false;
+        }
+        if (transport_wait_tls(transport, ssl_error, deadline_ms) != TRANSPORT_OK) {
+            snprintf(error, error_size, "%s", transport->error);
+            return false;
+        }
+    }
+}
+
+void tls_keep_session(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer)
+{
+    struct memory *memory = transport->ssl != NULL ? memory_of(transport->ssl) : NULL;
+    char key[TLS_CACHE_KEY_SIZE];
+    bool resumed;
+    int64_t now = time(NULL);
+
+    if (contexts->directory == NULL || memory == NULL || memory->fresh == NULL ||
+        SSL_SESSION_is_resumable(memory->fresh) != 1)
+        return;
+    resumed = SSL_session_reused(transport->ssl) == 1;
+    if (resumed && now - memory->written_s < REWRITE_AFTER_S)
+        return;
+    if (peer->settings->verify && (SSL_get_verify_result(transport->ssl) != X509_V_OK ||
+                                   SSL_get0_peer_certificate(transport->ssl) == NULL))
+        return;
+    tls_cache_key(key, peer);
+    tls_cache_store(contexts->directory, key, memory->fresh, resumed ? memory->verified_s : now);
+    ERR_clear_error();
+}
+
+void tls_summary(const struct transport *transport, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (transport->ssl != NULL)
+        snprintf(text, size, "%s %s%s", SSL_get_version(transport->ssl), SSL_get_cipher_name(transport->ssl),
+                 SSL_session_reused(transport->ssl) ? " resumed" : "");
+}
+
+static void print_names(FILE *out, X509 *certificate)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        char address[INET6_ADDRSTRLEN];
+
+        if (name->type == GEN_DNS) {
+            fprintf(out, "%s %.*s", i == 0 ? ", for" : "", ASN1_STRING_length(name->d.dNSName),
+                    (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+        } else if (name->type == GEN_IPADD) {
+            int length = ASN1_STRING_length(name->d.iPAddress);
+            if ((length == 4 || length == 16) &&
+                inet_ntop(length == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), address,
+                          sizeof address) != NULL)
+                fprintf(out, "%s %s", i == 0 ? ", for" : "", address);
+        }
+    }
+    GENERAL_NAMES_free(names);
+}
+
+void tls_detail(const struct transport *transport, char *text, size_t size)
+{
+    X509 *certificate = transport->ssl != NULL ? SSL_get0_peer_certificate(transport->ssl) : NULL;
+    char name[256];
+    int days = 0, seconds = 0;
+    FILE *out;
+
+    tls_summary(transport, text, size);
+    if (certificate == NULL || size == 0)
+        return;
+    out = fmemopen(text, size, "a");
+    if (out == NULL)
+        return;
+    X509_NAME_oneline(X509_get_subject_name(certificate), name, sizeof name);
+    fprintf(out, "; certificate %s", name);
+    X509_NAME_oneline(X509_get_issuer_name(certificate), name, sizeof name);
+    fprintf(out, ", issued by %s", name);
+    print_names(out, certificate);
+    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1)
+        fprintf(out, ", %d days left", days);
+    if (SSL_get_verify_mode(transport->ssl) == SSL_VERIFY_NONE)
+        fputs(", not verified (tls-verify: false)", out);
+    fclose(out);
+    text[size - 1] = '\0';
+}

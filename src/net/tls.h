@@ -1,0 +1,43 @@
+/*
+ * tls: TLS 1.2 and 1.3 as a client with OpenSSL: server name indication for names, the certificate verified
+ * for the configured name or IP address (RFC 6125, RFC 8314), and sessions resumed through a cache of ticket files.
+ *
+ * CA certificates come from a hashed directory or from one file, as configured, never from OpenSSL's own default
+ * paths: reading the bundle there costs 60 ms of CPU in each short-lived process.
+ */
+#ifndef SENDPOST_NET_TLS_H
+#define SENDPOST_NET_TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "net/tls_cache.h"
+#include "net/transport.h"
+
+/* Contexts are kept for all peers with the same settings. Belongs to one thread. */
+struct tls_contexts;
+struct tls_contexts *tls_contexts_new(const char *state_dir)
+    __attribute__((returns_nonnull));                  /* NULL: no cache */
+void tls_contexts_free(struct tls_contexts *contexts); /* NULL is fine */
+
+/*
+ * Handshake on a connected transport, to its end within deadline_ms. False: error says why in words, what
+ * to do included; the transport is of no further use.
+ */
+bool tls_start(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer,
+               int64_t deadline_ms, char *error, size_t error_size) __attribute__((nonnull));
+
+/* Keep what the server gave us to resume the session later. Failure to do so is no failure. */
+void tls_keep_session(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer)
+    __attribute__((nonnull));
+
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed" */
+void tls_summary(const struct transport *transport, char *text, size_t size) __attribute__((nonnull));
+
+/* The summary and the certificate: subject, issuer, names, days left. */
+void tls_detail(const struct transport *transport, char *text, size_t size) __attribute__((nonnull));
+
+#endif

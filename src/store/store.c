@@ -1,0 +1,266 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "store/store_connection.h"
+#include "store/store_file.h"
+
+static const char *remedy(int result, int system_error)
+{
+    switch (result & 0xff) {
+    case SQLITE_FULL:
+        return "free some space on its file system";
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return "the state directory and every state.db file in it must belong to and be writable for the "
+               "user that "
+               "this program runs as";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+        return "another process has held it for too long: find it with 'fuser -v' on this file";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return "it is moved aside and a new one begun";
+    case SQLITE_IOERR:
+        return system_error == ENOSPC || system_error == EDQUOT ? "free some space on its file system"
+                                                                : "check disk, space and the kernel log";
+    default:
+        return "see the text of the error";
+    }
+}
+
+void store_error(struct store *store, const char *verb, struct outcome *error_r)
+{
+    sqlite3 *database = store->current->database;
+    int result = sqlite3_extended_errcode(database);
+    int system_error = sqlite3_system_errno(database);
+
+    if ((result & 0xff) == SQLITE_CORRUPT || (result & 0xff) == SQLITE_NOTADB)
+        store->suspect = true;
+    outcome_local(error_r, "4.3.0", "cannot %s in %s as user id %ld: %s (SQLite %d%s%s); %s", verb,
+                  store->path, (long)geteuid(), sqlite3_errmsg(database), result, system_error ? ", " : "",
+                  system_error ? strerror(system_error) : "", remedy(result, system_error));
+}
+
+/* --- opening and closing ------------------------------------------------------------------------ */
+
+/* SQLite counts its memory under a lock at each allocation, for statistics that nobody here reads. */
+static void set_up_sqlite(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+bool store_open(struct store **store_r, const char *state_dir, struct outcome *error_r)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct store *store = xcalloc(1, sizeof *store);
+
+    pthread_once(&once, set_up_sqlite);
+    *store_r = NULL;
+    store->path = xasprintf("%s/state.db", state_dir);
+    store->random = (unsigned)getpid() * 2654435761u ^ (unsigned)clock_monotonic_ms();
+    store->busy_wait_ms = STORE_BUSY_WAIT_MS;
+    if (!store_connect(store, error_r)) {
+        store_close(store);
+        return false;
+    }
+    *store_r = store;
+    return true;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    if (store->current != NULL) {
+        store_rollback(store);
+        store_checkpoint(store, true);
+    }
+    while (store->current != NULL)
+        store_disconnect(store);
+    free(store->path);
+    free(store);
+}
+
+void store_rest(struct store *store)
+{
+    struct connection *connection = store->current;
+
+    store_rollback(store);
+    for (size_t i = 0; i < connection->statement_count; i++)
+        sqlite3_reset(
+            connection->statements[i].prepared); /* a SELECT left open would hold up the checkpoint */
+    store_checkpoint(store, true);
+}
+
+bool store_renew(struct store *store, struct outcome *error_r)
+{
+    return store_stay_connected(store, error_r);
+}
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+static bool set_durability(struct store *store, bool durable, struct outcome *error_r)
+{
+    if (store->durable == durable)
+        return true;
+    if (!store_execute(store, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                       "set the durability", error_r))
+        return false;
+    store->durable = durable;
+    return true;
+}
+
+bool store_begin(struct store *store, enum store_durability durability, struct outcome *error_r)
+{
+    sqlite3_stmt *begin;
+
+    return store_stay_connected(store, error_r) &&
+           set_durability(store, durability == STORE_DURABLE, error_r) &&
+           (begin = store_statement(store, "BEGIN IMMEDIATE", error_r)) != NULL &&
+           store_run(store, begin, error_r);
+}
+
+bool store_commit(struct store *store, struct outcome *error_r)
+{
+    struct outcome ignored;
+    sqlite3_stmt *commit = store_statement(store, "COMMIT", error_r);
+
+    if (commit == NULL || !store_run(store, commit, error_r)) {
+        store_rollback(store);
+        return false;
+    }
+    set_durability(store, false, &ignored); /* statements outside a transaction are STORE_NORMAL */
+    store_checkpoint(store, false);
+    return true;
+}
+
+bool store_in_transaction(const struct store *store)
+{
+    return sqlite3_get_autocommit(store->current->database) == 0;
+}
+
+void store_rollback(struct store *store)
+{
+    struct outcome ignored;
+
+    if (store->current->database == NULL || !store_in_transaction(store))
+        return;
+    sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL,
+                 NULL); /* fails only when SQLite did it already */
+    set_durability(store, false, &ignored);
+}
+
+int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)
+{
+    AUTO_FREE char *path = xasprintf("%s/%s", state_dir, name);
+
+    return store_file_lock(path, give_up_ms, error_r);
+}
+
+/* --- statements ------------------------------------------------------------------------------- */
+
+sqlite3_stmt *store_statement(struct store *store, const char *sql, struct outcome *error_r)
+{
+    struct connection *connection = store->current;
+    sqlite3_stmt *prepared = NULL;
+
+    for (size_t i = 0; i < connection->statement_count; i++)
+        if (connection->statements[i].sql == sql) {
+            prepared = connection->statements[i].prepared;
+            sqlite3_reset(prepared);
+            sqlite3_clear_bindings(prepared);
+            return prepared;
+        }
+    if (sqlite3_prepare_v3(connection->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &prepared, NULL) !=
+        SQLITE_OK) {
+        store_error(store, "prepare a statement", error_r);
+        return NULL;
+    }
+    connection->statements =
+        xrealloc(connection->statements, (connection->statement_count + 1) * sizeof *connection->statements);
+    connection->statements[connection->statement_count++] = (struct statement){sql, prepared};
+    return prepared;
+}
+
+static int step(struct store *store, sqlite3_stmt *statement, const char *verb, struct outcome *error_r)
+{
+    int result = sqlite3_step(statement);
+
+    if (result == SQLITE_ROW)
+        return 1;
+    if (result != SQLITE_DONE)
+        store_error(store, verb, error_r);
+    sqlite3_reset(statement);
+    return result == SQLITE_DONE ? 0 : -1;
+}
+
+int store_step(struct store *store, sqlite3_stmt *statement, struct outcome *error_r)
+{
+    return step(store, statement, "read", error_r);
+}
+
+bool store_run(struct store *store, sqlite3_stmt *statement, struct outcome *error_r)
+{
+    int row = step(store, statement, "write", error_r);
+
+    sqlite3_reset(statement);
+    return row >= 0;
+}
+
+sqlite3 *store_handle(struct store *store)
+{
+    return store->current->database;
+}
+
+char *store_get(struct store *store, const char *key)
+{
+    struct outcome ignored;
+    char *value = NULL;
+    sqlite3_stmt *get = store_statement(store, "SELECT value FROM meta WHERE key = ?", &ignored);
+
+    if (get == NULL)
+        return NULL;
+    sqlite3_bind_text(get, 1, key, -1, SQLITE_STATIC);
+    if (store_step(store, get, &ignored) == 1)
+        value = xstrdup((const char *)sqlite3_column_text(get, 0));
+    sqlite3_reset(get);
+    sqlite3_clear_bindings(get);
+    return value;
+}
+
+uint64_t store_get_number(struct store *store, const char *key)
+{
+    AUTO_FREE char *value = store_get(store, key);
+
+    return value != NULL ? strtoull(value, NULL, 10) : 0;
+}
+
+bool store_put(struct store *store, const char *key, const char *value, struct outcome *error_r)
+{
+    sqlite3_stmt *put =
+        value != NULL
+            ? store_statement(
+                  store,
+                  "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                  error_r)
+            : store_statement(store, "DELETE FROM meta WHERE key = ?", error_r);
+
+    if (put == NULL)
+        return false;
+    sqlite3_bind_text(put, 1, key, -1, SQLITE_STATIC);
+    if (value != NULL)
+        sqlite3_bind_text(put, 2, value, -1, SQLITE_STATIC);
+    bool well = store_run(store, put, error_r);
+    sqlite3_clear_bindings(put);
+    return well;
+}

@@ -1,0 +1,297 @@
+#include "store/store_connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "store/schema.h"
+#include "store/store_file.h"
+#include "store/store_salvage.h"
+
+#define OPEN_ATTEMPTS 5 /* each but the last ended in a file that somebody moved away under us */
+
+/*
+ * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than CHECKPOINT_PAGES; a process
+ * that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_OPEN on, because each checkpoint waits for the disk. Only one does at a time, the others
+ * pass by.
+ *
+ * The bound is low because a process that opens the file when nobody else has it open reads the whole WAL, and the WAL
+ * has to be truncated because that process cannot know how much of it is in the database already (nBackfill of the
+ * wal-index does not outlive the last process).
+ */
+#define CHECKPOINT_PAGES 250
+#define CHECKPOINT_PAGES_MOST 1000
+#define CHECKPOINT_PAGES_OPEN 4000
+
+/* --- waiting ---------------------------------------------------------------------------------- */
+
+static unsigned random_below(struct store *store, unsigned bound)
+{
+    store->random = store->random * 1103515245u + 12345u;
+    return (store->random >> 16) % bound;
+}
+
+/*
+ * SQLite keeps no queue of those who wait for a lock. Short random pauses give everybody the same chance at
+ * each release, and a pause that shrinks with the time already waited lets the patient ones win over
+ * newcomers.
+ */
+static int wait_for_turn(void *context, int count)
+{
+    struct store *store = context;
+    int64_t now = clock_monotonic_ms();
+
+    if (count == 0)
+        store->busy_until_ms = now + store->busy_wait_ms;
+    if (now >= store->busy_until_ms)
+        return 0;
+    usleep(100 + random_below(store, count < 100 ? 2000 : count < 1000 ? 1000 : 400));
+    return 1;
+}
+
+static int note_wal_pages(void *context, sqlite3 *database, const char *name, int pages)
+{
+    struct store *store = context;
+
+    (void)database;
+    (void)name;
+    store->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* The slow part, writing and syncing the pages, is done while others read and write. To truncate the WAL everybody
+ * has to be kept out for a moment: if somebody is there the next process may do it, unless the WAL has become long. */
+void store_checkpoint(struct store *store, bool closing)
+{
+    sqlite3 *database = store->current->database;
+    int pages = 0, done = 0;
+
+    if (store->wal_pages < (closing ? CHECKPOINT_PAGES : CHECKPOINT_PAGES_OPEN))
+        return;
+    store->busy_wait_ms = 0;
+    if (sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &done) == SQLITE_OK) {
+        bool insist = pages >= CHECKPOINT_PAGES_MOST;
+        store->busy_wait_ms = insist ? 1000 : 0;
+        if (done == pages || insist)
+            sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
+    store->busy_wait_ms = STORE_BUSY_WAIT_MS;
+    store->wal_pages = 0; /* the next commit tells again */
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static struct connection *connection_free(struct connection *connection)
+{
+    struct connection *retired = connection->retired;
+
+    for (size_t i = 0; i < connection->statement_count; i++)
+        sqlite3_finalize(connection->statements[i].prepared);
+    free(connection->statements);
+    sqlite3_close_v2(connection->database);
+    free(connection);
+    return retired;
+}
+
+bool store_execute(struct store *store, const char *sql, const char *verb, struct outcome *error_r)
+{
+    if (sqlite3_exec(store->current->database, sql, NULL, NULL, NULL) == SQLITE_OK)
+        return true;
+    store_error(store, verb, error_r);
+    return false;
+}
+
+/* -1 with *error_r set on failure. The first read of all: it opens WAL and shared memory, and meets a file
+ * that is no database. */
+static int read_version(struct store *store, struct outcome *error_r)
+{
+    sqlite3_stmt *statement = NULL;
+    int version = -1;
+
+    if (sqlite3_prepare_v2(store->current->database, "PRAGMA user_version", -1, &statement, NULL) ==
+            SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        version = sqlite3_column_int(statement, 0);
+    else
+        store_error(store, "read", error_r);
+    sqlite3_finalize(statement);
+    return version;
+}
+
+/* One of many processes that find an old or empty file brings it up to date; the others wait and find nothing
+ * left to do. user_version is part of the transaction: a kill at any point leaves a file that the next one
+ * completes. */
+static bool migrate(struct store *store, struct outcome *error_r)
+{
+    AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
+    int64_t give_up_ms = clock_monotonic_ms() + STORE_BUSY_WAIT_MS;
+    int result;
+
+    if (lock < 0)
+        return false;
+    /* SQLite does not wait for every lock that this needs; whoever looks at the file holds one for a moment
+     */
+    while ((result = sqlite3_exec(store->current->database, "PRAGMA journal_mode=WAL", NULL, NULL, NULL)) ==
+               SQLITE_BUSY &&
+           clock_monotonic_ms() < give_up_ms)
+        usleep(1000 + random_below(store, 2000));
+    if (result != SQLITE_OK) {
+        store_error(store, "switch to write-ahead logging", error_r);
+        return false;
+    }
+    if (!store_execute(store, "BEGIN IMMEDIATE", "begin the schema", error_r))
+        return false;
+    int version = read_version(store, error_r);
+    bool well = version >= 0;
+    for (int step = version; well && step < schema_version; step++) {
+        AUTO_FREE char *done = xasprintf("PRAGMA user_version=%d", step + 1);
+        well = store_execute(store, schema_migrations[step], "bring the schema up to date", error_r) &&
+               store_execute(store, done, "bring the schema up to date", error_r);
+    }
+    well = well && store_execute(store, "COMMIT", "bring the schema up to date", error_r);
+    if (!well)
+        store_rollback(store);
+    return well;
+}
+
+static bool check_schema(struct store *store, struct outcome *error_r)
+{
+    int version = read_version(store, error_r);
+
+    if (version < 0)
+        return false;
+    if (version > schema_version) {
+        outcome_local(
+            error_r, "4.3.0",
+            "%s has schema version %d, this program knows versions up to %d: upgrade postfix-sendpost, or "
+            "move the file away to begin a new one",
+            store->path, version, schema_version);
+        return false;
+    }
+    return version == schema_version || migrate(store, error_r);
+}
+
+static bool has_moved(struct store *store)
+{
+    int moved = 0;
+
+    return sqlite3_file_control(store->current->database, "main", SQLITE_FCNTL_HAS_MOVED, &moved) ==
+               SQLITE_OK &&
+           moved != 0;
+}
+
+/*
+ * Somebody moved the file aside between our look at it and its opening. SQLite that finds no file to write tries again to open one
+ * for reading: a new file may be there by then, which we could write.
+ */
+static bool vanished(struct store *store)
+{
+    sqlite3 *database = store->current->database;
+
+    return (sqlite3_errcode(database) == SQLITE_CANTOPEN && sqlite3_system_errno(database) == ENOENT) ||
+           (sqlite3_db_readonly(database, "main") == 1 && access(store->path, W_OK) == 0);
+}
+
+/* The path may begin with anything: "file:" at its front must not be read as a URI. Hence no SQLITE_OPEN_URI.
+ */
+static bool open_connection(struct store *store, struct outcome *error_r)
+{
+    struct connection *connection = xcalloc(1, sizeof *connection);
+    int on = 1;
+
+    connection->retired = store->current;
+    store->current = connection;
+    int result = sqlite3_open_v2(store->path, &connection->database,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (connection->database == NULL) {
+        outcome_local(error_r, "4.3.0", "cannot open %s: out of memory", store->path);
+        return false;
+    }
+    sqlite3_extended_result_codes(connection->database, 1);
+    if (result != SQLITE_OK) {
+        store_error(store, "open the store", error_r);
+        return false;
+    }
+    if (sqlite3_db_readonly(connection->database, "main") == 1) {
+        store_file_error("write", store->path, access(store->path, W_OK) == 0 ? EROFS : errno, error_r);
+        return false;
+    }
+    sqlite3_busy_handler(connection->database, wait_for_turn, store);
+    sqlite3_file_control(connection->database, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+    sqlite3_db_config(connection->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_wal_hook(connection->database, note_wal_pages,
+                     store); /* also switches automatic checkpoints off */
+    store->suspect = false;
+    store->durable = false;
+    return check_schema(store, error_r) && store_execute(store, "PRAGMA synchronous=NORMAL", "set up",
+                                                         error_r); /* as STORE_NORMAL promises */
+}
+
+void store_disconnect(struct store *store)
+{
+    if (store->current != NULL)
+        store->current = connection_free(store->current);
+}
+
+static bool create_if_missing(struct store *store, struct outcome *error_r)
+{
+    struct stat status;
+
+    if (stat(store->path, &status) == 0)
+        return true;
+    AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
+    return lock >= 0 && store_file_create(store->path, error_r);
+}
+
+/* What was found corrupt and moved aside, by us, gives what it still has to its successor. */
+static void take_over(struct store *store, const char *aside)
+{
+    int rows = store_salvage(store->current->database, aside);
+
+    log_line(LOG_ERR,
+             "%s was corrupt: it is moved to %s and a new one begun, with %d rows that could be read of it. "
+             "Events that "
+             "were pending in the unreadable part are not reported ('sqlite3 %s .recover' may show them). "
+             "Check the disk",
+             store->path, aside, rows, aside);
+}
+
+bool store_connect(struct store *store, struct outcome *error_r)
+{
+    AUTO_FREE char *aside = NULL;
+
+    if (store->suspect && !store_file_move_aside(store->path, &aside, error_r))
+        return false;
+    for (int attempt = 1; attempt <= OPEN_ATTEMPTS; attempt++) {
+        if (!create_if_missing(store, error_r))
+            return false;
+        bool well = open_connection(store, error_r);
+        bool replaced = store->current->database != NULL && (has_moved(store) || vanished(store));
+        if (well && !replaced) {
+            if (aside != NULL)
+                take_over(store, aside);
+            return true;
+        }
+        bool suspect = store->suspect;
+        store_disconnect(store);
+        if (replaced)
+            continue;
+        if (!suspect)
+            return false;
+        cleanup_free(&aside);
+        if (!store_file_move_aside(store->path, &aside, error_r))
+            return false;
+    }
+    outcome_local(error_r, "4.3.0", "%s is replaced again and again while it is opened: see who does that",
+                  store->path);
+    return false;
+}
+
+bool store_stay_connected(struct store *store, struct outcome *error_r)
+{
+    return (!store->suspect && !has_moved(store)) || store_connect(store, error_r);
+}

@@ -1,0 +1,38 @@
+/*
+ * store_file: state.db as a file among processes: who creates it, and who moves a corrupt one aside. A part
+ * of store; nobody else includes it.
+ *
+ * Both are done under an flock on state.db.lock, which dies with its holder, and a file is never moved on one
+ * process's word: whoever holds the lock looks again first.
+ */
+#ifndef SENDPOST_STORE_STORE_FILE_H
+#define SENDPOST_STORE_STORE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/outcome.h"
+
+/* Descriptor that holds the lock path.lock until it is closed; waits until give_up_ms (clock_monotonic_ms()). -1 with *error_r
+ * set. */
+int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_r) __attribute__((nonnull));
+
+/*
+ * Create an empty path of mode 0640, whatever the umask, when there is none; made by root it belongs to the
+ * directory's owner. Leftovers of a database that is gone
+ * (-wal, -shm) are removed first: SQLite would read them into the new one. Call under the lock.
+ */
+bool store_file_create(const char *path, struct outcome *error_r) __attribute__((nonnull));
+
+/*
+ * Move path with its -wal and -shm to path.corrupt-DATE, if it is corrupt indeed: then *aside_r is that name, for the
+ * caller to free, else NULL. Takes the lock itself.
+ */
+bool store_file_move_aside(const char *path, char **aside_r, struct outcome *error_r)
+    __attribute__((nonnull));
+
+/* errno as an outcome that names path and the remedy. */
+void store_file_error(const char *verb, const char *path, int error, struct outcome *error_r)
+    __attribute__((nonnull));
+
+#endif

@@ -1,0 +1,132 @@
+#include "store/store_salvage.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "store/schema.h"
+
+#define TIME_MS 20000
+#define TABLES_MAX 64
+#define RECENT_MS (2 * 86400000LL) /* an accepted delivery is asked for as long as Postfix may still try it */
+
+struct salvage {
+    sqlite3 *from, *into;
+    int64_t deadline_ms;
+    int copied;
+};
+
+/* No index is used to read: one may be what is corrupt. */
+static char *select_rows(const char *table, const char *order)
+{
+    AUTO_FREE char *wanted = strcmp(table, "events") == 0
+                                 ? xasprintf("WHERE +state = 0 OR +timestamp_ms > %lld",
+                                             (long long)(clock_realtime_ms() - RECENT_MS))
+                                 : xstrdup("");
+
+    return xasprintf("SELECT * FROM \"%s\" NOT INDEXED %s %s", table, wanted, order);
+}
+
+/* The numbers of events are given anew: another process may have used them meanwhile. */
+static bool is_copied(const char *table, const char *column)
+{
+    return strcmp(table, "events") != 0 || strcmp(column, "id") != 0;
+}
+
+/* Columns by name: the old file may be of an older version. */
+static sqlite3_stmt *prepare_insert(sqlite3 *into, sqlite3_stmt *rows, const char *table)
+{
+    AUTO_FREE char *names = xstrdup(""), *marks = xstrdup("");
+    sqlite3_stmt *insert = NULL;
+
+    for (int i = 0; i < sqlite3_column_count(rows); i++) {
+        const char *column = sqlite3_column_name(rows, i);
+        if (column == NULL || !is_copied(table, column) || strchr(column, '"') != NULL)
+            continue;
+        char *more_names = xasprintf("%s%s\"%s\"", names, *names ? ", " : "", column);
+        char *more_marks = xasprintf("%s%s?%d", marks, *marks ? ", " : "", i + 1);
+        cleanup_free(&names);
+        cleanup_free(&marks);
+        names = more_names;
+        marks = more_marks;
+    }
+    AUTO_FREE char *sql = xasprintf("INSERT OR IGNORE INTO \"%s\" (%s) VALUES (%s)", table, names, marks);
+    return sqlite3_prepare_v2(into, sql, -1, &insert, NULL) == SQLITE_OK ? insert : NULL;
+}
+
+/* Returns whether the table was read to its end. */
+static bool copy_rows(struct salvage *salvage, const char *table, const char *order)
+{
+    AUTO_FREE char *sql = select_rows(table, order);
+    sqlite3_stmt *rows = NULL, *insert = NULL;
+    int result = SQLITE_ERROR;
+
+    if (sqlite3_prepare_v2(salvage->from, sql, -1, &rows, NULL) == SQLITE_OK)
+        insert = prepare_insert(salvage->into, rows, table);
+    while (insert != NULL && clock_monotonic_ms() < salvage->deadline_ms &&
+           (result = sqlite3_step(rows)) == SQLITE_ROW) {
+        for (int i = 0; i < sqlite3_column_count(rows); i++)
+            sqlite3_bind_value(insert, i + 1,
+                               sqlite3_column_value(rows, i)); /* one that is not copied has no mark */
+        if (sqlite3_step(insert) == SQLITE_DONE)
+            salvage->copied += sqlite3_changes(salvage->into);
+        sqlite3_reset(insert);
+    }
+    sqlite3_finalize(rows);
+    sqlite3_finalize(insert);
+    return result == SQLITE_DONE;
+}
+
+static void copy_tables(struct salvage *salvage)
+{
+    AUTO_FREE char **tables = xcalloc(TABLES_MAX, sizeof *tables);
+    sqlite3_stmt *names = NULL;
+    size_t count = 0;
+
+    if (sqlite3_prepare_v2(salvage->into,
+                           "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
+                           -1, &names, NULL) == SQLITE_OK)
+        while (count < TABLES_MAX && sqlite3_step(names) == SQLITE_ROW)
+            tables[count++] = xstrdup((const char *)sqlite3_column_text(names, 0));
+    sqlite3_finalize(names);
+    for (size_t i = 0; i < count; i++) {
+        /* from the other end as well, to get at what is behind the damage; a table without rowid has its key first */
+        if (!copy_rows(salvage, tables[i], ""))
+            if (!copy_rows(salvage, tables[i], "ORDER BY rowid DESC"))
+                copy_rows(salvage, tables[i], "ORDER BY 1 DESC");
+        cleanup_free(&tables[i]);
+    }
+}
+
+/* A row that is read twice is added once: for that the events have an index for as long as this takes. */
+static bool copy_all(struct salvage *salvage)
+{
+    if (sqlite3_exec(salvage->into, "BEGIN IMMEDIATE; CREATE UNIQUE INDEX salvaged ON events (event_id)",
+                     NULL, NULL, NULL) != SQLITE_OK)
+        return false;
+    copy_tables(salvage);
+    return sqlite3_exec(salvage->into,
+                        "DROP INDEX salvaged; UPDATE events SET identity = " SCHEMA_EVENT_IDENTITY
+                        " WHERE identity = 0; COMMIT",
+                        NULL, NULL, NULL) == SQLITE_OK;
+}
+
+int store_salvage(sqlite3 *into, const char *path)
+{
+    struct salvage salvage = {.into = into, .deadline_ms = clock_monotonic_ms() + TIME_MS};
+
+    if (sqlite3_open_v2(path, &salvage.from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
+        SQLITE_OK) {
+        int on = 1;
+        sqlite3_file_control(salvage.from, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+        sqlite3_db_config(salvage.from, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        sqlite3_busy_timeout(salvage.from, 1000);
+        if (!copy_all(&salvage)) {
+            sqlite3_exec(into, "ROLLBACK", NULL, NULL, NULL);
+            salvage.copied = 0;
+        }
+    }
+    sqlite3_close(salvage.from);
+    return salvage.copied;
+}

@@ -1,0 +1,303 @@
+#include "supervisor/supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "supervisor/child.h"
+#include "supervisor/request.h"
+
+#define GRACE_MS 5000 /* the child ends itself at its deadline; this much later it is ended */
+#define TRUNCATION_MS \
+    200 /* a writer that dies takes its end of the pipe along; we hear of both within this time */
+#define OUTPUT_LINES_MAX 1000 /* of the child, into the log */
+
+struct child {
+    const struct supervision *supervision;
+    struct child_process process; /* output is -1 when it closed it */
+    int64_t start_ms, deadline_ms;
+
+    pid_t origin;      /* our parent at the start */
+    bool stdin_open;   /* the writer of the message has not closed yet; always false for a file */
+    int64_t closed_ms; /* when it did */
+
+    char frame[4 + REQUEST_FRAME_MAX]; /* result frame as far as it is read */
+    size_t frame_length;
+    char line[1024]; /* output line as far as it is read */
+    size_t line_length;
+    char last_line[256]; /* says why the child died, as a rule */
+    unsigned lines;
+};
+
+static volatile sig_atomic_t terminated;
+
+static void on_terminate(int signal_number)
+{
+    (void)signal_number;
+    terminated = 1;
+}
+
+static void result_defer(struct supervise_result *result_r, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void result_defer(struct supervise_result *result_r, const char *format, ...)
+{
+    va_list arguments;
+
+    result_r->status = 75;
+    memcpy(result_r->text, "4.3.0 ", 6);
+    va_start(arguments, format);
+    vsnprintf(result_r->text + 6, sizeof result_r->text - 6, format, arguments);
+    va_end(arguments);
+}
+
+/* --- what the child prints ------------------------------------------------------------------------ */
+
+static void output_line(struct child *child)
+{
+    child->line[child->line_length] = '\0';
+    if (child->line_length > 0 && ++child->lines <= OUTPUT_LINES_MAX) {
+        snprintf(child->last_line, sizeof child->last_line, "%.*s", (int)sizeof child->last_line - 1,
+                 child->line);
+        if (child->supervision->output_to_person)
+            fprintf(stderr, "%s\n", child->line);
+        else
+            log_line(LOG_INFO, "%s: %s", child->supervision->program, child->line);
+    }
+    child->line_length = 0;
+}
+
+static void read_output(struct child *child)
+{
+    char bytes[4096];
+    ssize_t got = read(child->process.output, bytes, sizeof bytes);
+
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
+        close(child->process.output);
+        child->process.output = -1;
+    }
+    for (ssize_t i = 0; i < got; i++) {
+        if (bytes[i] == '\n' || child->line_length == sizeof child->line - 1)
+            output_line(child);
+        if (bytes[i] != '\n' && bytes[i] != '\r')
+            child->line[child->line_length++] = bytes[i];
+    }
+}
+
+/* What is in the pipe by now; bounded, the writer may live. */
+static void drain_output(struct child *child)
+{
+    struct pollfd ready = {.fd = child->process.output, .events = POLLIN};
+
+    for (int i = 0; i < 64 && child->process.output >= 0 && poll(&ready, 1, 0) > 0; i++)
+        read_output(child);
+    output_line(child);
+}
+
+/* --- what the child answers ------------------------------------------------------------------------ */
+
+enum answer { ANSWER_NOT_YET, ANSWER_RESULT, ANSWER_NONSENSE, ANSWER_NEVER };
+
+/* Take the next complete frame: a deadline is followed, a result ends it. */
+static enum answer take_frame(struct child *child, struct supervise_result *result_r)
+{
+    const unsigned char *length = (const unsigned char *)child->frame;
+    struct delivery_result result;
+
+    if (child->frame_length < 4)
+        return ANSWER_NOT_YET;
+    size_t payload = (size_t)length[0] << 24 | (size_t)length[1] << 16 | (size_t)length[2] << 8 | length[3];
+    if (payload > REQUEST_FRAME_MAX)
+        return ANSWER_NONSENSE;
+    if (child->frame_length - 4 < payload)
+        return ANSWER_NOT_YET;
+    if (!result_decode(child->frame + 4, payload, &result))
+        return ANSWER_NONSENSE;
+    if (result.deadline_s == 0) {
+        if (!result_valid(&result))
+            return ANSWER_NONSENSE;
+        result_r->status = result.status;
+        snprintf(result_r->text, sizeof result_r->text, "%s", result.text);
+        return ANSWER_RESULT;
+    }
+    child->deadline_ms = child->start_ms + (int64_t)result.deadline_s * 1000 + GRACE_MS;
+    child->frame_length -= 4 + payload;
+    memmove(child->frame, child->frame + 4 + payload, child->frame_length);
+    return take_frame(child, result_r);
+}
+
+static enum answer read_answer(struct child *child, struct supervise_result *result_r)
+{
+    ssize_t got = recv(child->process.channel, child->frame + child->frame_length,
+                       sizeof child->frame - child->frame_length, MSG_DONTWAIT);
+
+    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+        return ANSWER_NOT_YET;
+    if (got <= 0)
+        return ANSWER_NEVER;
+    child->frame_length += (size_t)got;
+    return take_frame(child, result_r);
+}
+
+/* --- how it can end without a result ---------------------------------------------------------------- */
+
+static void end_child(struct child *child)
+{
+    kill(child->process.pid, SIGKILL);
+    if (!child->process.adopted)
+        waitpid(child->process.pid, NULL, 0);
+    drain_output(child);
+}
+
+/* Its exit status, once it has one; false when it goes on living, or is not ours to wait for. */
+static bool reap(const struct child *child, int *status_r)
+{
+    int64_t patience_ms = clock_monotonic_ms() + 2000;
+    pid_t reaped = 0;
+
+    while (!child->process.adopted && reaped == 0 && clock_monotonic_ms() < patience_ms) {
+        reaped = waitpid(child->process.pid, status_r, WNOHANG);
+        if (reaped == 0)
+            poll(NULL, 0, 1);
+    }
+    return reaped > 0;
+}
+
+/* The channel is closed without a result: the child died, or is about to. */
+static void describe_death(struct child *child, struct supervise_result *result_r)
+{
+    const char *program = child->supervision->program;
+    int status = 0;
+
+    if (!reap(child, &status)) {
+        end_child(child);
+        result_defer(result_r, "%s closed its channel without a result and was ended", program);
+        return;
+    }
+    drain_output(child);
+    const char *said = child->last_line[0] != '\0' ? child->last_line : "it printed nothing";
+    if (WIFSIGNALED(status))
+        result_defer(result_r, "%s died with signal %d (%s): %s", program, WTERMSIG(status),
+                     strsignal(WTERMSIG(status)), said);
+    else if (WEXITSTATUS(status) == 127)
+        result_defer(result_r, "%s cannot be started; install the library it misses, or the package anew: %s",
+                     program, said);
+    else
+        result_defer(result_r, "%s ended with status %d and no result: %s", program, WEXITSTATUS(status),
+                     said);
+}
+
+/* Our parent is gone, and went so close to the end of its message that it may not have written all of it. */
+static bool message_cut_short(const struct child *child)
+{
+    if (!child->stdin_open && clock_monotonic_ms() - child->closed_ms > TRUNCATION_MS)
+        return false;
+    return terminated || getppid() != child->origin;
+}
+
+/* --- the loop ----------------------------------------------------------------------------------------- */
+
+/* Wait until something happened; false when the deadline is over. */
+static bool wait_for_child(const struct child *child, struct pollfd watched[3])
+{
+    int64_t left_ms = child->deadline_ms - clock_monotonic_ms();
+    struct timespec timeout = {.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
+    sigset_t none;
+
+    watched[0] = (struct pollfd){.fd = child->process.channel, .events = POLLIN};
+    watched[1] = (struct pollfd){.fd = child->process.output, .events = POLLIN};
+    watched[2] = (struct pollfd){.fd = child->stdin_open ? STDIN_FILENO : -1}; /* POLLHUP alone */
+    if (left_ms <= 0)
+        return false;
+    sigemptyset(&none);
+    if (ppoll(watched, 3, &timeout, &none) < 0)
+        for (int i = 0; i < 3; i++)
+            watched[i].revents = 0;
+    return true;
+}
+
+static void watch_child(struct child *child, struct supervise_result *result_r)
+{
+    const char *program = child->supervision->program;
+    enum answer answer = ANSWER_NOT_YET;
+    struct pollfd watched[3];
+
+    while (answer == ANSWER_NOT_YET) {
+        if (!wait_for_child(child, watched)) {
+            end_child(child);
+            result_defer(result_r, "%s did not finish within its delivery-timeout and was ended", program);
+            return;
+        }
+        if (watched[2].revents != 0) {
+            child->stdin_open = false;
+            child->closed_ms = clock_monotonic_ms();
+        }
+        if ((terminated || watched[2].revents != 0) && message_cut_short(child)) {
+            end_child(child);
+            result_defer(result_r, "ended before the whole message was read");
+            return;
+        }
+        terminated =
+            0; /* with the whole message in hand, finishing and recording it is the safe way to end */
+        if (watched[1].revents != 0)
+            read_output(child);
+        if (watched[0].revents != 0)
+            answer = read_answer(child, result_r);
+    }
+    if (answer == ANSWER_RESULT) {
+        drain_output(child);
+    } else if (answer == ANSWER_NONSENSE) {
+        end_child(child);
+        result_defer(result_r, "%s gave an answer that makes no sense and was ended", program);
+    } else {
+        describe_death(child, result_r);
+    }
+}
+
+static void prepare_process(struct child *child)
+{
+    struct sigaction terminate = {.sa_handler = on_terminate};
+    struct rlimit no_core = {0, 0};
+    sigset_t blocked;
+    struct stat input;
+
+    signal(SIGPIPE, SIG_IGN); /* the child inherits this: libESMTP would die of it */
+    signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would take the exit status away */
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, NULL); /* delivered inside ppoll() only */
+    sigaction(SIGTERM, &terminate, NULL);
+    setrlimit(RLIMIT_CORE, &no_core); /* a core file of the child would hold passwords */
+
+    child->origin = getppid();
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    child->stdin_open =
+        fstat(STDIN_FILENO, &input) == 0 && (S_ISFIFO(input.st_mode) || S_ISSOCK(input.st_mode));
+}
+
+void supervise(const struct supervision *supervision, struct supervise_result *result_r)
+{
+    static struct child child; /* 70 KB: much for a stack */
+    char path[4096];
+
+    child.supervision = supervision;
+    child.start_ms = clock_monotonic_ms();
+    child.deadline_ms = child.start_ms + (int64_t)supervision->deadline_s * 1000 + GRACE_MS;
+    prepare_process(&child);
+    int error = child_start(&child.process, supervision, path, sizeof path);
+    if (error != 0) {
+        result_defer(result_r, "cannot start %s: %s; install the package anew", path, strerror(error));
+        return;
+    }
+    watch_child(&child, result_r);
+}

@@ -1,0 +1,227 @@
+#include "agent/ingest.h"
+
+#include <string.h>
+
+#include "suites.h"
+#include "temporary_store.h"
+
+#define UUID "31bdc664-f741-5a76-b8dc-9a801744f747"
+#define BEGIN                                                                                    \
+    "Nov 23 05:29:37 mx postfix/cleanup[1]: 4AAAAA: info: header X-Sendpost-Message-UUID: " UUID \
+    " from local; from=<a@b> to=<c@d>\n"
+
+static char log_path[128];
+static struct config config;
+static struct classify_rules *rules;
+static struct ingest *ingest;
+
+static void open_ingest(void)
+{
+    ingest = ingest_open(&config, store, rules, true, &error);
+    ck_assert_msg(ingest != NULL, "%s", error.text);
+}
+
+static void begin(void)
+{
+    temporary_store_open();
+    snprintf(log_path, sizeof log_path, "%s/mail.log", temporary_directory);
+    config =
+        (struct config){.log_path = log_path, .state_dir = temporary_directory, .report = {.deferred = true}};
+    rules = classify_open(NULL, &error);
+    open_ingest();
+}
+
+static void end(void)
+{
+    ingest_close(ingest);
+    classify_close(rules);
+    temporary_store_close();
+}
+
+static void reads(const char *text)
+{
+    FILE *file = fopen(log_path, "a");
+
+    fputs(text, file);
+    fclose(file);
+    while (ingest_step(ingest, &error) == INGEST_WORKED)
+        ;
+}
+
+/* "deferred a@b, delivered a@b" */
+static const char *events(void)
+{
+    static char text[4096];
+    sqlite3_stmt *statement;
+
+    text[0] = '\0';
+    sqlite3_prepare_v2(store_handle(store), "SELECT cs, recipient FROM events ORDER BY id", -1, &statement,
+                       NULL);
+    while (sqlite3_step(statement) == SQLITE_ROW) {
+        size_t length = strlen(text);
+        struct event event = {.cs = (enum event_cs)sqlite3_column_int(statement, 0)};
+        snprintf(text + length, sizeof text - length, "%s%s %s", length > 0 ? ", " : "", event_type(&event),
+                 (const char *)sqlite3_column_text(statement, 1));
+    }
+    sqlite3_finalize(statement);
+    return text;
+}
+
+static int rows(const char *sql)
+{
+    sqlite3_stmt *statement;
+
+    sqlite3_prepare_v2(store_handle(store), sql, -1, &statement, NULL);
+    sqlite3_step(statement);
+    int count = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    return count;
+}
+
+#define DELIVERY(time, to, status)                        \
+    "Nov 23 " time " mx postfix/smtp[1]: 4AAAAA: to=<" to \
+    ">, relay=mx[10.0.0.2]:25, delay=1, dsn=4.0.0, status=" status "\n"
+
+START_TEST(each_attempt_that_is_deferred_is_an_event)
+{
+    reads(BEGIN DELIVERY("05:30:00", "a@b", "deferred (busy)"));
+    reads(DELIVERY("05:40:00", "a@b", "deferred (busy)"));
+    reads(DELIVERY("05:50:00", "a@b", "sent (250 ok)"));
+    ck_assert_str_eq(events(), "deferred a@b, deferred a@b, delivered a@b");
+    ck_assert_int_eq(rows("SELECT count(*) FROM agent_recipient"), 0);
+}
+END_TEST
+
+START_TEST(repeated_deferrals_are_coalesced_when_so_configured)
+{
+    config.report.deferred_interval_ms = 900 * 1000;
+    reads(BEGIN DELIVERY("05:30:00", "a@b", "deferred (busy)")
+              DELIVERY("05:30:00", "c@d", "deferred (busy)"));
+    reads(DELIVERY("05:40:00", "a@b", "deferred (busy)"));
+    ck_assert_str_eq(events(), "deferred a@b, deferred c@d");
+    ingest_close(ingest);
+    open_ingest(); /* also by the next process */
+    reads(DELIVERY("05:44:59", "a@b", "deferred (busy)"));
+    reads(DELIVERY("05:45:00", "a@b", "deferred (busy)"));
+    ck_assert_str_eq(events(), "deferred a@b, deferred c@d, deferred a@b");
+}
+END_TEST
+
+START_TEST(expiry_bounces_those_that_were_deferred_and_only_those)
+{
+    reads(BEGIN DELIVERY("05:30:00", "a@b", "deferred (host mx[10.0.0.2] said: 450 4.2.0 later)"));
+    reads(DELIVERY("05:30:00", "c@d", "sent (250 ok)"));
+    ingest_close(ingest);
+    open_ingest();
+    reads("Nov 23 06:00:00 mx postfix/qmgr[1]: 4AAAAA: from=<a@b>, status=expired, returned to sender\n");
+    ck_assert_str_eq(events(), "deferred a@b, delivered c@d, soft_bounced a@b");
+    ck_assert_int_eq(rows("SELECT smtp_code FROM events WHERE cs = 64"), 450);
+    ck_assert_int_eq(rows("SELECT count(*) FROM events WHERE message_id = '" UUID "'"), 3);
+}
+END_TEST
+
+START_TEST(a_deferral_by_the_pipe_is_no_event_but_its_expiry_is)
+{
+    reads("Nov 23 05:30:00 mx postfix-sendpost/pipe[1]: 4AAAAA: to=<a@b>, tpsp=x, relay=none, delay=1, "
+          "dsn=4.4.1, uuid=" UUID ", status=deferred (connect: Connection refused)\n");
+    reads("Nov 23 05:30:00 mx postfix/pipe[1]: 4AAAAA: to=<a@b>, relay=sendpost, delay=1, dsn=4.4.1, "
+          "status=deferred (x)\n");
+    ck_assert_str_eq(events(), "");
+    reads("Nov 23 06:00:00 mx postfix/qmgr[1]: 4AAAAA: from=<a@b>, status=expired, returned to sender\n");
+    ck_assert_str_eq(events(), "soft_bounced a@b");
+    ck_assert_int_eq(rows("SELECT count(*) FROM events WHERE message_id = '" UUID "'"), 1);
+}
+END_TEST
+
+START_TEST(a_fate_that_came_before_its_uuid_is_reported_with_it)
+{
+    reads("Nov 23 05:30:00 mx postfix/smtpd[1]: 4AAAAA: client=localhost[127.0.0.1]\n" DELIVERY(
+        "05:30:01", "a@b", "deferred (busy)"));
+    ck_assert_str_eq(events(), "");
+    ingest_close(ingest);
+    open_ingest();
+    reads("Nov 23 05:30:02 mx postfix/cleanup[1]: 4BBBBB: info: header X-Sendpost-Message-UUID: " UUID
+          " from local; from=<a@b> to=<c@d>\n"
+          "Nov 23 05:30:02 mx postfix/smtp[1]: 4BBBBB: to=<a@b>, relay=127.0.0.1[127.0.0.1]:10024, "
+          "dsn=2.0.0, status=sent "
+          "(250 2.0.0 Ok: queued as 4AAAAA)\n");
+    ck_assert_str_eq(events(), "deferred a@b");
+    reads("Nov 23 06:00:00 mx postfix/qmgr[1]: 4AAAAA: from=<a@b>, status=expired, returned to sender\n");
+    ck_assert_str_eq(events(), "deferred a@b, soft_bounced a@b");
+}
+END_TEST
+
+START_TEST(an_event_names_the_sender_that_the_queue_manager_named)
+{
+    reads(BEGIN "Nov 23 05:30:00 mx postfix/qmgr[1]: 4AAAAA: from=<news@shop.example>, size=5, nrcpt=1 "
+                "(queue active)\n" DELIVERY("05:30:00", "a@b", "sent (250 ok)"));
+    ck_assert_int_eq(rows("SELECT count(*) FROM events WHERE sender = 'news@shop.example'"), 1);
+}
+END_TEST
+
+START_TEST(discarded_mail_is_dropped_mail)
+{
+    reads(BEGIN "Nov 23 05:30:00 mx postfix/discard[1]: 4AAAAA: to=<a@b>, relay=none, delay=1, dsn=2.0.0, "
+                "status=sent (x)\n");
+    ck_assert_str_eq(events(), "dropped a@b");
+}
+END_TEST
+
+START_TEST(a_failure_of_the_store_takes_back_all_of_a_piece)
+{
+    reads(BEGIN);
+    sqlite3_exec(store_handle(store),
+                 "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(FAIL, 'no'); END", NULL, NULL,
+                 NULL);
+    reads(
+        DELIVERY("05:30:00", "a@b", "sent (250 ok)") "Nov 23 05:30:00 mx postfix/qmgr[1]: 4AAAAA: removed\n");
+    ck_assert_str_eq(events(), "");
+    sqlite3_exec(store_handle(store), "DROP TRIGGER no", NULL, NULL, NULL);
+    reads("");
+    ck_assert_str_eq(events(), "delivered a@b");
+}
+END_TEST
+
+START_TEST(correlations_survive_a_restart)
+{
+    FILE *file = fopen(log_path, "a");
+    for (int i = 0; i < 3000; i++)
+        fprintf(file,
+                "Nov 23 05:29:37 mx postfix/cleanup[1]: 4%05dA: info: header X-Sendpost-Message-UUID: "
+                "31bdc664-f741-5a76-b8dc-%012x from local; from=<a@b> to=<c@d>\n",
+                i, i);
+    fclose(file);
+    reads("");
+    for (int round = 0; round < 2; round++) {
+        struct ingest_status status;
+        ingest_close(ingest);
+        open_ingest();
+        ingest_status(ingest, &status);
+        ck_assert_uint_eq(status.correlations, 3000);
+    }
+    reads("Nov 23 05:30:00 mx postfix/smtp[1]: 402999A: to=<z@z>, relay=mx[10.0.0.2]:25, dsn=2.0.0, "
+          "status=sent (250 ok)\n");
+    ck_assert_int_eq(
+        rows("SELECT count(*) FROM events WHERE message_id = '31bdc664-f741-5a76-b8dc-000000000bb7'"), 1);
+}
+END_TEST
+
+UNIT_SUITE(ingest_suite)
+{
+    Suite *suite = suite_create("ingest");
+    TCase *tcase = tcase_create("ingest");
+
+    tcase_add_checked_fixture(tcase, begin, end);
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, each_attempt_that_is_deferred_is_an_event);
+    tcase_add_test(tcase, repeated_deferrals_are_coalesced_when_so_configured);
+    tcase_add_test(tcase, expiry_bounces_those_that_were_deferred_and_only_those);
+    tcase_add_test(tcase, a_deferral_by_the_pipe_is_no_event_but_its_expiry_is);
+    tcase_add_test(tcase, a_fate_that_came_before_its_uuid_is_reported_with_it);
+    tcase_add_test(tcase, an_event_names_the_sender_that_the_queue_manager_named);
+    tcase_add_test(tcase, discarded_mail_is_dropped_mail);
+    tcase_add_test(tcase, a_failure_of_the_store_takes_back_all_of_a_piece);
+    tcase_add_test(tcase, correlations_survive_a_restart);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -1,0 +1,321 @@
+#include "agent/track.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites.h"
+
+#define UUID "31bdc664-f741-5a76-b8dc-9a801744f747"
+#define UUID2 "42bdc664-f741-5a76-b8dc-9a801744f747"
+
+/* What track tells, one line a note: "delivered a@b 31". */
+static char told[4096];
+
+static bool write_down(void *context, const struct track_note *note)
+{
+    static const char *const verbs[] = {"delivered",   "bounced", "deferred", "discarded", "own-deferred",
+                                        "own-settled", "expired", "adopted",  "moved",     "forgotten"};
+    size_t length = strlen(told);
+
+    (void)context;
+    snprintf(told + length, sizeof told - length, "%s%s", verbs[note->verb], note->line != NULL ? "" : "\n");
+    length = strlen(told);
+    if (note->line != NULL)
+        snprintf(told + length, sizeof told - length, " %.*s %02x\n", (int)note->line->to.length,
+                 note->line->to.at != NULL ? note->line->to.at : "", note->uuid != NULL ? note->uuid[0] : 0);
+    return true;
+}
+
+static struct track track;
+
+static void begin(void)
+{
+    track = (struct track){.table = correlation_open(1024), .note = write_down};
+    told[0] = '\0';
+}
+
+static void end(void)
+{
+    correlation_close(track.table);
+}
+
+static void read_at(int64_t second, const char *tag, const char *message)
+{
+    struct postfix_log_line line;
+
+    postfix_log_parse_message(tag, strlen(tag), message, strlen(message), &line);
+    ck_assert(track_line(&track, &line, second * 1000));
+    ck_assert(track_bury(&track, second * 1000));
+}
+
+static void reads(const char *tag, const char *message)
+{
+    read_at(1700000000, tag, message);
+}
+
+#define INFO(uuid) "info: header X-Sendpost-Message-UUID: " uuid " from local; from=<a@b> to=<c@d>"
+#define TO(to, relay, status) \
+    "to=<" to ">, relay=" relay ", delay=1, delays=1/0/0/0, dsn=2.0.0, status=" status
+
+START_TEST(the_header_line_names_the_message)
+{
+    reads("postfix/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix/cleanup", "4AAAAA: message-id=<x>");
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=2 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/smtp",
+          "4AAAAA: " TO("c@d", "mx[10.0.0.2]:25", "bounced (host mx[10.0.0.2] said: 550 no)"));
+    reads("postfix/qmgr", "4AAAAA: removed");
+    ck_assert_str_eq(told, "delivered a@b 31\nbounced c@d 31\n");
+}
+END_TEST
+
+START_TEST(a_verp_sender_names_the_message_unless_a_header_does)
+{
+    reads("postfix/qmgr", "4AAAAA: from=<bounces+" UUID "+4321@sp-bounce.x>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/cleanup", "4BBBBB: " INFO(UUID2));
+    reads("postfix/qmgr", "4BBBBB: from=<bounces+" UUID "+4321@sp-bounce.x>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4BBBBB: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/qmgr", "4CCCCC: from=<bounces+31bdc664+4321@sp-bounce.x>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4CCCCC: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\ndelivered a@b 42\n");
+    ck_assert_uint_eq(track.counts.uncorrelated, 1);
+}
+END_TEST
+
+START_TEST(the_first_header_counts)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID2)); /* of a message within the message */
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(the_message_returned_within_a_bounce_is_not_the_bounce)
+{
+    reads("postfix/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix/cleanup",
+          "4AAAAA: info: header X-Sendpost-Message-UUID: " UUID " from x[10.0.0.1]; from=<> to=<c@d>");
+    reads("postfix/qmgr", "4AAAAA: from=<>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "");
+    ck_assert_uint_eq(track.counts.uncorrelated, 0);
+}
+END_TEST
+
+START_TEST(a_queue_id_that_is_used_again_is_another_message)
+{
+    reads("postfix/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/qmgr", "4AAAAA: removed");
+    reads("postfix/smtp", "4AAAAA: " TO("late@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered late@b 31\n");
+    /* also when the line that said "removed" never came */
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/pickup", "4AAAAA: uid=0 from=<root>");
+    reads("postfix/smtp", "4AAAAA: " TO("b@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered late@b 31\n");
+}
+END_TEST
+
+START_TEST(instances_do_not_mix_up_their_queue_ids)
+{
+    reads("postfix-a/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix-b/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix-a/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix-b/submission/cleanup", "4AAAAA: " INFO(UUID2));
+    reads("postfix-b/smtp", "4AAAAA: " TO("b@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix-a/relay/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered b@b 42\ndelivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(a_service_with_a_name_of_its_own_is_of_the_same_instance)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("fast/smtp", "4AAAAA: " TO("b@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered b@b 31\n");
+}
+END_TEST
+
+#define FILTERED(id) \
+    TO("a@b", "127.0.0.1[127.0.0.1]:10024", "sent (250 2.0.0 from MTA(): 250 Ok: queued as " id ")")
+
+START_TEST(a_message_is_followed_through_a_content_filter)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    reads("postfix/smtp", "4AAAAA: " FILTERED("4BBBBB"));
+    reads("postfix/qmgr", "4AAAAA: removed");
+    ck_assert_str_eq(told, "");
+    reads("postfix/smtp", "4BBBBB: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(a_filter_whose_message_is_faster_than_its_answer_is_waited_for)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    reads("postfix/smtp", "4BBBBB: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/qmgr", "4BBBBB: removed");
+    reads("postfix/smtp", "4AAAAA: " FILTERED("4BBBBB"));
+    ck_assert_str_eq(told, "delivered a@b 00\nadopted a@b 31\n");
+    read_at(1700000061, "postfix/qmgr", "4CCCCC: removed");
+    ck_assert_str_eq(told, "delivered a@b 00\nadopted a@b 31\nforgotten\n");
+}
+END_TEST
+
+START_TEST(a_server_on_this_machine_with_a_log_of_its_own_is_a_destination)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtp", "4AAAAA: " FILTERED("4BBBBB"));
+    ck_assert_str_eq(told, "delivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(a_remote_server_cannot_claim_a_message_of_ours)
+{
+    reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 queued as 4BBBBB)"));
+    reads("postfix/smtp",
+          "4BBBBB: " TO("v@w", "mx[10.0.0.2]:25", "bounced (host mx[10.0.0.2] said: 550 no)"));
+    ck_assert_str_eq(told, "delivered a@b 31\nbounced v@w 00\n");
+}
+END_TEST
+
+START_TEST(forwarding_by_an_alias_is_no_delivery)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/cleanup", "4BBBBB: message-id=<x>");
+    reads("postfix/local", "4AAAAA: " TO("a@b", "local", "sent (forwarded as 4BBBBB)"));
+    reads("postfix/smtp", "4BBBBB: " TO("c@d", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered c@d 31\n");
+}
+END_TEST
+
+START_TEST(requeueing_keeps_the_uuid)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "deferred (connection refused)"));
+    reads("postfix/pickup", "4BBBBB: uid=5 from=<a@b> orig_id=4AAAAA");
+    reads("postfix/smtp", "4BBBBB: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "deferred a@b 31\nmoved  00\ndelivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(lines_of_our_own_transport_are_left_to_the_pipe)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix-sendpost/pipe",
+          "4AAAAA: to=<a@b>, tpsp=x, relay=h[10.0.0.3]:25, delay=1, dsn=2.0.0, uuid=" UUID
+          ", status=sent (250 ok)");
+    reads("postfix/pipe",
+          "4AAAAA: " TO("a@b", "sendpost", "sent (delivered via sendpost service (2.0.0 uuid=x))"));
+    reads("postfix/pipe", "4AAAAA: " TO("c@d", "sendpost", "deferred (4.3.0 x)"));
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, status=expired, returned to sender");
+    ck_assert_str_eq(told, "own-settled a@b 31\nown-settled a@b 31\nown-deferred c@d 31\nexpired  31\n");
+    ck_assert_uint_eq(track.counts.deliveries, 0);
+    /* a pipe that Postfix had to end has reported nothing */
+    told[0] = '\0';
+    reads("postfix/pipe", "4AAAAA: " TO("e@f", "sendpost", "bounced (Command time limit exceeded: \"x\")"));
+    ck_assert_str_eq(told, "bounced e@f 31\n");
+}
+END_TEST
+
+START_TEST(the_uuid_of_one_recipient_of_the_pipe_is_not_the_other_recipients)
+{
+    reads("postfix-sendpost/pipe",
+          "4AAAAA: to=<a@b>, tpsp=x, relay=h[10.0.0.3]:25, dsn=2.0.0, uuid=" UUID ", status=sent (250 ok)");
+    reads("postfix/smtp", "4AAAAA: " TO("c@d", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "own-settled a@b 00\n");
+}
+END_TEST
+
+START_TEST(a_tpsp_in_the_same_log_takes_the_uuid_from_our_line)
+{
+    reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    reads("postfix-sendpost/pipe",
+          "4AAAAA: to=<a@b>, tpsp=x, relay=127.0.0.1[127.0.0.1]:25, dsn=2.0.0, uuid=" UUID
+          ", status=sent (250 2.0.0 Ok: queued as 4BBBBB)");
+    reads("postfix/smtp", "4BBBBB: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "own-settled a@b 00\ndelivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(address_probes_are_no_deliveries)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "undeliverable (host said: 550)"));
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "deliverable (250)"));
+    ck_assert_str_eq(told, "");
+}
+END_TEST
+
+START_TEST(a_full_table_forgets_the_most_silent)
+{
+    char text[128];
+
+    for (int i = 0; i < 5000; i++) {
+        snprintf(text, sizeof text, "4%05dZ: " INFO(UUID), i);
+        read_at(1700000000 + i, "postfix/cleanup", text);
+    }
+    ck_assert_uint_le(correlation_count(track.table), 1024);
+    ck_assert_uint_ge(correlation_evicted(track.table), 5000 - 1024);
+    reads("postfix/smtp", "404999Z: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/cleanup", "4BBBBB: " INFO(UUID));
+    reads("postfix/qmgr", "4AAAAA: removed");
+    read_at(1700000030, "postfix/qmgr", "4CCCCC: removed");
+    ck_assert_uint_eq(correlation_count(track.table), 2);
+    read_at(1700000061, "postfix/qmgr", "4CCCCC: removed");
+    ck_assert_uint_eq(correlation_count(track.table), 1);
+    read_at(1700000000 + 9 * 86400, "postfix/qmgr", "4CCCCC: removed");
+    ck_assert_uint_eq(correlation_count(track.table), 1);
+    read_at(1700000000 + 11 * 86400, "postfix/qmgr", "4CCCCC: removed");
+    ck_assert_uint_eq(correlation_count(track.table), 0);
+}
+END_TEST
+
+UNIT_SUITE(track_suite)
+{
+    Suite *suite = suite_create("track");
+    TCase *tcase = tcase_create("track");
+
+    tcase_add_checked_fixture(tcase, begin, end);
+    tcase_add_test(tcase, the_header_line_names_the_message);
+    tcase_add_test(tcase, a_verp_sender_names_the_message_unless_a_header_does);
+    tcase_add_test(tcase, the_first_header_counts);
+    tcase_add_test(tcase, the_message_returned_within_a_bounce_is_not_the_bounce);
+    tcase_add_test(tcase, a_queue_id_that_is_used_again_is_another_message);
+    tcase_add_test(tcase, instances_do_not_mix_up_their_queue_ids);
+    tcase_add_test(tcase, a_service_with_a_name_of_its_own_is_of_the_same_instance);
+    tcase_add_test(tcase, a_message_is_followed_through_a_content_filter);
+    tcase_add_test(tcase, a_filter_whose_message_is_faster_than_its_answer_is_waited_for);
+    tcase_add_test(tcase, a_server_on_this_machine_with_a_log_of_its_own_is_a_destination);
+    tcase_add_test(tcase, a_remote_server_cannot_claim_a_message_of_ours);
+    tcase_add_test(tcase, forwarding_by_an_alias_is_no_delivery);
+    tcase_add_test(tcase, requeueing_keeps_the_uuid);
+    tcase_add_test(tcase, lines_of_our_own_transport_are_left_to_the_pipe);
+    tcase_add_test(tcase, the_uuid_of_one_recipient_of_the_pipe_is_not_the_other_recipients);
+    tcase_add_test(tcase, a_tpsp_in_the_same_log_takes_the_uuid_from_our_line);
+    tcase_add_test(tcase, address_probes_are_no_deliveries);
+    tcase_add_test(tcase, a_full_table_forgets_the_most_silent);
+    tcase_add_test(tcase, what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

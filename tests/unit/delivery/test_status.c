@@ -1,0 +1,110 @@
+#include "delivery/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "delivery/claim.h"
+#include "suites.h"
+
+static char text[STATUS_TEXT_SIZE];
+
+START_TEST(of_a_success_the_uuid_comes_first)
+{
+    struct outcome outcome;
+    struct delivery_result result;
+
+    outcome_from_reply(&outcome, CAUSE_NONE, 250, "2.0.0 Ok: queued as X", 21);
+    status_result(&(struct status_facts){.outcome = &outcome, .uuid = "u-u-i-d", .tpsp = "primary"}, &result,
+                  text);
+    ck_assert_int_eq(result.status, 0);
+    ck_assert_str_eq(result.text, "2.0.0 uuid=u-u-i-d tpsp=primary 250 2.0.0 Ok: queued as X");
+    ck_assert(result_valid(&result));
+}
+END_TEST
+
+START_TEST(a_refusal_names_the_host_and_the_command)
+{
+    struct relay_result relay = {
+        .stage = RELAY_RCPT, .peer = "mx.example.net[192.0.2.1]:587", .engine = "libesmtp"};
+    struct delivery_result result;
+
+    outcome_from_reply(&relay.outcome, CAUSE_MESSAGE, 550, "5.1.1 unknown", 13);
+    status_result(&(struct status_facts){.outcome = &relay.outcome, .relay = &relay}, &result, text);
+    ck_assert_int_eq(result.status, 69);
+    ck_assert_str_eq(
+        result.text,
+        "5.1.1 host mx.example.net[192.0.2.1]:587 said: 550 5.1.1 unknown (in reply to RCPT TO)");
+    ck_assert(result_valid(&result));
+}
+END_TEST
+
+START_TEST(our_own_words_stand_alone)
+{
+    struct outcome outcome;
+    struct delivery_result result;
+
+    outcome_set(&outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.7.1",
+                "No verified return path domain configured for sender domain");
+    status_result(&(struct status_facts){.outcome = &outcome}, &result, text);
+    ck_assert_str_eq(result.text, "5.7.1 No verified return path domain configured for sender domain");
+    ck_assert_int_eq(result.status, 69);
+}
+END_TEST
+
+START_TEST(every_outcome_makes_a_valid_result)
+{
+    struct outcome outcome;
+    struct delivery_result result;
+    char flood[OUTCOME_TEXT_SIZE * 2];
+
+    memset(flood, _i % 2 ? '\n' : 'x', sizeof flood - 1);
+    flood[sizeof flood - 1] = '\0';
+    outcome_set(&outcome, (enum outcome_class)(_i / 2), CAUSE_NONE, 0, "nonsense", "%s", flood);
+    status_result(&(struct status_facts){.outcome = &outcome, .uuid = "u", .tpsp = "t"}, &result, text);
+    ck_assert(result_valid(&result));
+}
+END_TEST
+
+START_TEST(a_delivery_is_claimed_by_one_process_at_a_time)
+{
+    char directory[] = "/tmp/sendpost-claim.XXXXXX";
+    char path[64];
+    struct outcome error;
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    int claim = claim_take(directory, "uuid", "4bX", "a@example.com", &error);
+    ck_assert_int_ge(claim, 0);
+    ck_assert_int_lt(claim_take(directory, "uuid", "4bX", "a@example.com", &error), 0);
+    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    int other = claim_take(directory, "uuid", "4bX", "b@example.com", &error);
+    ck_assert_int_ge(other, 0);
+    close(other);
+    close(claim);
+    claim = claim_take(directory, "uuid", "4bX", "a@example.com", &error);
+    ck_assert_int_ge(claim, 0);
+    close(claim);
+    ck_assert_int_lt(claim_take("/nonexistent", "uuid", "4bX", "a@example.com", &error), 0);
+    ck_assert_str_eq(error.enhanced, "4.3.0");
+    snprintf(path, sizeof path, "%s/deliveries.lock", directory);
+    unlink(path);
+    rmdir(directory);
+}
+END_TEST
+
+UNIT_SUITE(status_suite)
+{
+    Suite *suite = suite_create("status");
+    TCase *tcase = tcase_create("status");
+
+    tcase_add_test(tcase, of_a_success_the_uuid_comes_first);
+    tcase_add_test(tcase, a_refusal_names_the_host_and_the_command);
+    tcase_add_test(tcase, our_own_words_stand_alone);
+    tcase_add_loop_test(tcase, every_outcome_makes_a_valid_result, 0, 6);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("claim");
+    tcase_add_test(tcase, a_delivery_is_claimed_by_one_process_at_a_time);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

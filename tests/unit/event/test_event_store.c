@@ -1,0 +1,339 @@
+#include "event/event_outbox.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+#include "stored_events.h"
+#include "suites.h"
+
+START_TEST(an_event_comes_back_as_it_was_stored)
+{
+    struct event stored = make(1, CS_DELIVERED, "primary"), found;
+    enum event_state state;
+
+    ck_assert(event_store_add(store, &stored, EVENT_PENDING, 0, &error));
+    ck_assert_int_eq(event_store_find_accepted(store, "Q1", stored.message_id, "user1@example.com", &found,
+                                               &state, &error),
+                     1);
+    ck_assert_int_gt(found.row, 0);
+    stored.row = found.row;
+    ck_assert_mem_eq(&found, &stored, sizeof found);
+    ck_assert_int_eq(state, EVENT_PENDING);
+}
+END_TEST
+
+START_TEST(only_the_same_delivery_counts_as_accepted)
+{
+    struct event found;
+    enum event_state state;
+    struct event one = make(1, CS_DELIVERED, "p");
+
+    add(1, CS_DELIVERED, EVENT_REPORTED, "p", 0);
+    add(2, CS_DEFERRED, EVENT_REPORTED, "p", 0);
+    ck_assert_int_eq(
+        event_store_find_accepted(store, "Q1", one.message_id, "other@example.com", &found, &state, &error),
+        0);
+    ck_assert_int_eq(
+        event_store_find_accepted(store, "Q2", one.message_id, "user1@example.com", &found, &state, &error),
+        0);
+    ck_assert_int_eq(event_store_find_accepted(store, "Q2", make(2, CS_SENT, "").message_id,
+                                               "user2@example.com", &found, &state, &error),
+                     0);
+}
+END_TEST
+
+START_TEST(a_second_event_with_the_same_id_changes_nothing)
+{
+    add(1, CS_DELIVERED, EVENT_REPORTED, "p", 0);
+    add(1, CS_DELIVERED, EVENT_PENDING, "p", 0);
+    ck_assert_int_eq(count(EVENT_REPORTED), 1);
+    ck_assert_int_eq(count(EVENT_PENDING), 0);
+}
+END_TEST
+
+START_TEST(what_is_settled_stays_settled)
+{
+    struct event event = make(1, CS_DROPPED, "p");
+
+    add(1, CS_DROPPED, EVENT_PENDING, "p", 0);
+    event.dropped_as_bounced = true;
+    ck_assert(event_store_settle(store, &event, EVENT_REPORTED, &error));
+    ck_assert(event_store_settle(store, &event, EVENT_REJECTED, &error));
+    ck_assert(event_outbox_keep(store, &event, 1, 0, &error));
+    ck_assert_int_eq(count(EVENT_REPORTED), 1);
+    ck_assert_int_eq(count(EVENT_REJECTED), 0);
+}
+END_TEST
+
+struct seen {
+    int count, last;
+    bool in_order;
+};
+
+static bool see(void *context, const struct event *event, enum event_state state)
+{
+    struct seen *seen = context;
+
+    (void)state;
+    seen->count++;
+    seen->in_order = seen->in_order && event->attempt > seen->last;
+    seen->last = event->attempt;
+    return true;
+}
+
+static struct seen look(struct event_filter filter)
+{
+    struct seen seen = {.in_order = true};
+
+    ck_assert(event_store_each(store, &filter, see, &seen, &error));
+    return seen;
+}
+
+START_TEST(a_message_of_many_recipients_is_shown_in_its_order)
+{
+    struct event event = make(1, CS_DEFERRED, "p");
+
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    for (event.attempt = 1; event.attempt <= 3000; event.attempt++) {
+        snprintf(event.recipient, sizeof event.recipient, "user%d@example.com", event.attempt);
+        event_identify(&event, "");
+        ck_assert(event_store_add(store, &event, EVENT_REPORTED, 0, &error));
+    }
+    ck_assert(store_commit(store, &error));
+    struct seen seen = look((struct event_filter){.message_id = event.message_id});
+    ck_assert_int_eq(seen.count, 3000);
+    ck_assert_int_eq(seen.last, 3000);
+    ck_assert(seen.in_order);
+}
+END_TEST
+
+START_TEST(a_filter_shows_what_was_asked_for)
+{
+    struct event second = make(2, CS_DELIVERED, "p");
+
+    for (int i = 1; i <= 9; i++)
+        add(i, CS_DELIVERED, i % 3 ? EVENT_REPORTED : EVENT_PENDING, "p", 0);
+    ck_assert_int_eq(look((struct event_filter){0}).count, 9);
+    ck_assert_int_eq(look((struct event_filter){.by_state = true, .state = EVENT_PENDING}).count, 3);
+    ck_assert_int_eq(look((struct event_filter){.since_ms = 1007}).count, 3);
+    ck_assert_int_eq(look((struct event_filter){.recipient = "user4@EXAMPLE.com"}).last, 4);
+    ck_assert_int_eq(look((struct event_filter){.message_id = second.message_id}).last, 2);
+    ck_assert_int_eq(look((struct event_filter){.message_id = second.message_id, .since_ms = 1003}).count, 0);
+}
+END_TEST
+
+struct tallied {
+    uint64_t accepted, recent, dropped;
+    int calls;
+};
+
+static void see_tally(void *context, const char *tpsp, enum event_cs cs, uint64_t count, uint64_t recent)
+{
+    struct tallied *tallied = context;
+
+    ck_assert_str_eq(tpsp, "p");
+    tallied->calls++;
+    if (cs == CS_DELIVERED) {
+        tallied->accepted = count;
+        tallied->recent = recent;
+    } else {
+        tallied->dropped = count;
+    }
+}
+
+START_TEST(a_tally_counts_the_deliveries_of_the_pipe_since_then)
+{
+    struct tallied tallied = {0};
+    struct event failures[3], bounce = make(100, CS_HARD_BOUNCED, "p");
+
+    for (int i = 1; i <= 20; i++)
+        add(i, i % 4 ? CS_DELIVERED : CS_DROPPED, EVENT_REPORTED, "p", 0);
+    bounce.source = EVENT_SOURCE_BOUNCE;
+    ck_assert(event_store_add(store, &bounce, EVENT_REPORTED, 0, &error));
+    ck_assert(event_store_tally(store, 1005, 1016, see_tally, &tallied, &error));
+    ck_assert_uint_eq(tallied.accepted, 12);
+    ck_assert_uint_eq(tallied.recent, 3);
+    ck_assert_uint_eq(tallied.dropped, 4);
+    ck_assert_int_eq(tallied.calls, 2);
+    ck_assert_int_eq(event_store_failures(store, 1005, 3, failures, &error), 3);
+    ck_assert_int_eq(failures[0].attempt, 20);
+    ck_assert_int_eq(failures[2].attempt, 12);
+    ck_assert_int_eq(event_store_failures(store, 1017, 3, failures, &error), 1);
+}
+END_TEST
+
+START_TEST(a_sweep_takes_old_settled_events_and_never_pending_ones)
+{
+    for (int i = 1; i <= 900; i++)
+        add(i, CS_DELIVERED,
+            (enum event_state)(i % 3 == 0   ? EVENT_PENDING
+                               : i % 3 == 1 ? EVENT_REPORTED
+                                            : EVENT_REJECTED),
+            "p", 0);
+    int64_t from = 0;
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &from, &error), 66);
+    ck_assert_int_eq(from, 501);
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &from, &error), 0);
+    ck_assert_int_eq(from, 0);
+    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &from, &error), 200);
+    ck_assert_int_gt(from, 0);
+    ck_assert_int_eq(count(EVENT_PENDING), 300);
+}
+END_TEST
+
+START_TEST(a_sweep_gets_past_a_backlog)
+{
+    int64_t from = 0;
+    int deleted = 0;
+
+    for (int i = 1; i <= 2000; i++)
+        add(i, CS_DELIVERED, i <= 1600 ? EVENT_PENDING : EVENT_REPORTED, "p", 0);
+    do
+        deleted += event_store_sweep(store, 100000, &from, &error);
+    while (from > 0);
+    ck_assert_int_eq(deleted, 400);
+    ck_assert_int_eq(count(EVENT_PENDING), 1600);
+}
+END_TEST
+
+START_TEST(pending_events_outlive_a_corrupt_file)
+{
+    char path[128];
+
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    for (int i = 1; i <= 2000; i++)
+        add(i, CS_DELIVERED, EVENT_PENDING, "p", 0);
+    ck_assert(store_commit(store, &error));
+    sqlite3_wal_checkpoint_v2(store_handle(store), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    store_close(store);
+    snprintf(path, sizeof path, "%s/state.db", temporary_directory);
+    FILE *file = fopen(path, "r+");
+    ck_assert_ptr_nonnull(file);
+    fseek(file, 50L * 4096, SEEK_SET); /* some of the rows, or of an index */
+    for (int i = 0; i < 4096; i++)
+        fputc(0x5a, file);
+    fclose(file);
+
+    /* reading and writing all of it meets the damage; the next transaction works on a file without it */
+    struct event_filter all = {0};
+    struct seen seen = {0};
+    ck_assert(store_open(&store, temporary_directory, &error));
+    int64_t number;
+    bool met = !event_store_each(store, &all, see, &seen, &error) ||
+               !event_store_count(store, EVENT_PENDING, &number, &error);
+    for (int i = 1; i <= 2000 && !met; i++) {
+        struct event event = make(i, CS_DELIVERED, "p");
+        met = !event_store_settle(store, &event, EVENT_PENDING, &error);
+    }
+    ck_assert(met);
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    ck_assert(store_commit(store, &error));
+    ck_assert_int_gt(count(EVENT_PENDING), 1950);
+}
+END_TEST
+
+static bool uses_index(const char *sql, const char *index)
+{
+    AUTO_FREE char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
+    sqlite3_stmt *plan = NULL;
+    bool uses = false;
+
+    ck_assert_int_eq(sqlite3_prepare_v2(store_handle(store), explain, -1, &plan, NULL), SQLITE_OK);
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        ck_assert_ptr_null(strstr(detail, "SCAN events USING INDEX sqlite"));
+        uses = uses || strstr(detail, index) != NULL;
+        ck_assert_msg(strstr(detail, "B-TREE") == NULL, "%s: %s", sql, detail); /* no sorting */
+    }
+    sqlite3_finalize(plan);
+    return uses;
+}
+
+START_TEST(what_is_asked_for_all_the_time_is_found_by_an_index)
+{
+    ck_assert(uses_index("SELECT tpsp FROM events WHERE state = 0 AND tpsp > ? ORDER BY tpsp LIMIT 1",
+                         "events_pending"));
+    ck_assert(
+        uses_index("SELECT * FROM events WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > ?3)"
+                   " ORDER BY due_ms, id LIMIT ?4",
+                   "events_pending"));
+    ck_assert(uses_index("SELECT id FROM events WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2"
+                         " ORDER BY due_ms DESC, id DESC LIMIT ?4",
+                         "events_pending"));
+    ck_assert(uses_index("SELECT count(*) FROM events WHERE state = 0", "events_pending"));
+    ck_assert(uses_index("SELECT count(*) FROM events WHERE state = 2", "events_rejected"));
+    ck_assert(uses_index("SELECT 1 FROM events WHERE identity = ? AND event_id = ?", "events_identity"));
+    ck_assert(uses_index("SELECT * FROM events WHERE identity BETWEEN ? AND ? AND message_id = ?",
+                         "events_identity"));
+}
+END_TEST
+
+/* As a file of the schema before would have it. */
+START_TEST(events_of_an_older_file_are_found_again)
+{
+    static const char *const ids[] = {"4c8f4a0e-2a9a-5a0e-9a4e-1f7a6c7f2b11",
+                                      "ffffffff-ffff-4fff-bfff-ffffffffffff",
+                                      "01890a5d-ac96-774b-bcce-b302099a8057"};
+    enum { COUNT = sizeof ids / sizeof *ids };
+
+    for (int i = 0; i < COUNT; i++) {
+        struct event event = make(i, CS_DELIVERED, "p");
+        memcpy(event.message_id, ids[i], UUID_SIZE);
+        event_identify(&event, "");
+        ck_assert(event_store_add(store, &event, EVENT_PENDING, 0, &error));
+    }
+    static const char back[] =
+        "ALTER TABLE events RENAME TO now; DROP INDEX events_identity; DROP INDEX events_pending;"
+        "DROP INDEX events_rejected; CREATE TABLE events (id INTEGER PRIMARY KEY, event_id TEXT NOT NULL "
+        "UNIQUE,"
+        " state, due_ms, leased_ms, tries, message_id, cs, dropped_as_bounced, source, timestamp_ms, "
+        "recipient,"
+        " sender, queue_id, smtp_code, smtp_enhanced_code, smtp_description, tpsp, tpsp_id, provider, "
+        "attempt);"
+        "CREATE INDEX events_message ON events (message_id); CREATE INDEX events_pending ON events (tpsp);"
+        "INSERT INTO events SELECT id, event_id, state, due_ms, leased_ms, tries, message_id, cs,"
+        " dropped_as_bounced, source, timestamp_ms, recipient, sender, queue_id, smtp_code, "
+        "smtp_enhanced_code,"
+        " smtp_description, tpsp, tpsp_id, provider, attempt FROM now; DROP TABLE now; PRAGMA user_version = "
+        "3";
+    ck_assert_int_eq(sqlite3_exec(store_handle(store), back, NULL, NULL, NULL), SQLITE_OK);
+    store_close(store);
+    ck_assert_msg(store_open(&store, temporary_directory, &error), "%s", error.text);
+    for (int i = 0; i < COUNT; i++) {
+        struct event event = make(i, CS_DELIVERED, "p"), found;
+        enum event_state state;
+        memcpy(event.message_id, ids[i], UUID_SIZE);
+        event_identify(&event, "");
+        ck_assert_int_eq(event_store_find_accepted(store, event.queue_id, event.message_id, event.recipient,
+                                                   &found, &state, &error),
+                         1);
+        ck_assert(event_store_add(store, &event, EVENT_PENDING, 0, &error));
+    }
+    ck_assert_int_eq(count(EVENT_PENDING), COUNT);
+}
+END_TEST
+
+UNIT_SUITE(event_store_suite)
+{
+    Suite *suite = suite_create("event_store");
+    TCase *tcase = tcase_create("event_store");
+
+    tcase_add_checked_fixture(tcase, temporary_store_open, temporary_store_close);
+    tcase_add_test(tcase, an_event_comes_back_as_it_was_stored);
+    tcase_add_test(tcase, only_the_same_delivery_counts_as_accepted);
+    tcase_add_test(tcase, a_second_event_with_the_same_id_changes_nothing);
+    tcase_add_test(tcase, what_is_settled_stays_settled);
+    tcase_add_test(tcase, a_message_of_many_recipients_is_shown_in_its_order);
+    tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
+    tcase_add_test(tcase, a_tally_counts_the_deliveries_of_the_pipe_since_then);
+    tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);
+    tcase_add_test(tcase, a_sweep_gets_past_a_backlog);
+    tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);
+    tcase_add_test(tcase, what_is_asked_for_all_the_time_is_found_by_an_index);
+    tcase_add_test(tcase, events_of_an_older_file_are_found_again);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
