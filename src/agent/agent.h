@@ -13,7 +13,8 @@ struct agent_options {
     bool verbose;
 };
 
-/* The exit status: 0, or 75 when events stay pending (once) or it cannot start. Signals are blocked by main(). */
+/* The exit status: 0, or 75 when events stay pending (once) or it cannot start. Signals are blocked by
+ * main(). */
 int agent_run(const struct agent_options *options) __attribute__((nonnull));
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * board: what the agent's threads tell about themselves, for /health and /metrics. Each writes its own part under the
- * lock; readers take a copy.
+ * board: what the agent's threads tell about themselves, for /health and /metrics. Each writes its own part
+ * under the lock; readers take a copy.
  */
 #ifndef SENDPOST_AGENT_BOARD_H
 #define SENDPOST_AGENT_BOARD_H

@@ -43,8 +43,9 @@ uint16_t correlation_instance(struct log_slice host, struct log_slice name)
     return (uint16_t)((hash_of(host) & 0xff) << 8 | (hash_of(name) & 0xff));
 }
 
-/* --- the index: open addressing with linear probing; a free place is 0, else slot + 1 in the low SLOT_BITS and some of
- * the hash above them, so that few entries are looked at in vain: each is far away in memory -------------------------- */
+/* --- the index: open addressing with linear probing; a free place is 0, else slot + 1 in the low
+ * SLOT_BITS and some of the hash above them, so that few entries are looked at in vain: each is far
+ * away in memory --- */
 
 #define SLOT_BITS 21
 #define SLOT_MASK ((UINT32_C(1) << SLOT_BITS) - 1)
@@ -251,7 +252,8 @@ static uint32_t next_removed(struct correlation *table, uint32_t now_s)
     return CORRELATION_NONE;
 }
 
-/* The hand goes round and round; when the table is full, the most silent of those that it passes has to go. */
+/* The hand goes round and round; when the table is full, the most silent of those that it passes has to
+ * go. */
 static uint32_t next_silent(struct correlation *table, uint32_t now_s)
 {
     bool full = table->count >= table->limit;

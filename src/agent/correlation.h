@@ -1,15 +1,15 @@
 /*
- * correlation: which SendPost message a queue id stands for. One entry of 32 bytes for every message in the MTA's queue,
- * so that a million of them fit into 40 MB: the queue id is kept as a 64-bit hash only.
+ * correlation: which SendPost message a queue id stands for. One entry of 32 bytes for every message in the
+ * MTA's queue, so that a million of them fit into 40 MB: the queue id is kept as a 64-bit hash only.
  *
- * A queue id is unique in one Postfix instance on one machine and only while the message lives. So an entry also knows
- * its instance, and remains findable for a minute after the message was removed (lines of a content filter arrive in
- * any order), after which it is dead, as is one of which nothing was heard for ten days, twice Postfix's default
- * maximal_queue_lifetime. When the table is full the entry longest silent dies.
+ * A queue id is unique in one Postfix instance on one machine and only while the message lives. So an entry
+ * also knows its instance, and remains findable for a minute after the message was removed (lines of a
+ * content filter arrive in any order), after which it is dead, as is one of which nothing was heard for ten
+ * days, twice Postfix's default maximal_queue_lifetime. When the table is full the entry longest silent dies.
  *
- * The table lives in memory and is saved with the position in the log: correlation_save() writes the blocks of entries
- * that were touched since the last time, inside the caller's transaction. If that transaction fails, close the table
- * and load it again.
+ * The table lives in memory and is saved with the position in the log: correlation_save() writes the blocks
+ * of entries that were touched since the last time, inside the caller's transaction. If that transaction
+ * fails, close the table and load it again.
  *
  * Entries are named by slot numbers, which stay valid until correlation_free(); pointers only until the next
  * correlation_add(). One thread.
@@ -56,13 +56,14 @@ void correlation_close(struct correlation *table); /* NULL is fine */
 uint16_t correlation_instance(struct log_slice host, struct log_slice name);
 
 /*
- * The slot, or CORRELATION_NONE. Without exact, an entry of another instance on the same machine will do when this one
- * has none: single services may log under a syslog_name of their own.
+ * The slot, or CORRELATION_NONE. Without exact, an entry of another instance on the same machine will do when
+ * this one has none: single services may log under a syslog_name of their own.
  */
 uint32_t correlation_find(const struct correlation *table, struct log_slice queue_id, uint16_t instance,
                           bool exact) __attribute__((nonnull));
 
-/* A new entry, or CORRELATION_NONE when the table is full: correlation_next_dead() then names the one that has to go. */
+/* A new entry, or CORRELATION_NONE when the table is full: correlation_next_dead() then names the one that
+ * has to go. */
 uint32_t correlation_add(struct correlation *table, struct log_slice queue_id, uint16_t instance,
                          uint32_t now_s) __attribute__((nonnull));
 

@@ -1,4 +1,5 @@
-/* The inside of correlation: shared by correlation.c (memory) and correlation_store.c (disk), nobody else's. */
+/* The inside of correlation: shared by correlation.c (memory) and correlation_store.c (disk), nobody
+ * else's. */
 #ifndef SENDPOST_AGENT_CORRELATION_PRIVATE_H
 #define SENDPOST_AGENT_CORRELATION_PRIVATE_H
 

@@ -86,7 +86,7 @@ static enum MHD_Result answer_get(struct http_server *http, struct MHD_Connectio
     return answer(connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "application/json", body);
 }
 
-/* --- the connectivity test: takes seconds, so it runs in a thread of its own, one at a time ------------------- */
+/* --- the connectivity test: takes seconds, so it runs in a thread of its own, one at a time --------- */
 
 static void *run_test(void *context)
 {
@@ -191,7 +191,8 @@ static enum MHD_Result answer_post(struct http_server *http, struct request *req
     return answer(request->connection, request->status, "application/json", body);
 }
 
-/* libmicrohttpd calls once with the header, then with each part of the body, then without: the last is answered. */
+/* libmicrohttpd calls once with the header, then with each part of the body, then without: the last is
+ * answered. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state)

@@ -1,9 +1,10 @@
 /*
- * http_server: GET /health, GET /metrics and POST /api/v1/tpsp/test/custom-smtp on the configured address (CONTRACT section 6).
+ * http_server: GET /health, GET /metrics and POST /api/v1/tpsp/test/custom-smtp on the configured address
+ * (CONTRACT section 6).
  *
- * Hardened: a bounded number of connections, each with a bounded life, header and body, whatever the other end does. All
- * runs in one thread of libmicrohttpd and reads the board only; the connectivity test, which takes time, runs in a
- * thread of its own, one at a time.
+ * Hardened: a bounded number of connections, each with a bounded life, header and body, whatever the other
+ * end does. All runs in one thread of libmicrohttpd and reads the board only; the connectivity test, which
+ * takes time, runs in a thread of its own, one at a time.
  */
 #ifndef SENDPOST_AGENT_HTTP_SERVER_H
 #define SENDPOST_AGENT_HTTP_SERVER_H

@@ -159,7 +159,8 @@ static enum ingest_result finish(struct ingest *ingest, bool well, const struct 
     return INGEST_TROUBLE;
 }
 
-/* Pieces for BULK_MS in one transaction: the events of many pieces share the pages of the index that they change. */
+/* Pieces for BULK_MS in one transaction: the events of many pieces share the pages of the index that they
+ * change. */
 static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *error_r)
 {
     const struct track_counts before = ingest->track.counts;

@@ -1,7 +1,7 @@
 /*
- * ingest: the log becomes events in the store. Each piece of the log is parsed, correlated and committed in one
- * transaction together with the position behind it and the table of correlations: whatever ends this process, no line
- * is used twice and none is missed.
+ * ingest: the log becomes events in the store. Each piece of the log is parsed, correlated and committed in
+ * one transaction together with the position behind it and the table of correlations: whatever ends this
+ * process, no line is used twice and none is missed.
  *
  * One thread; the store is its own.
  */
@@ -23,8 +23,8 @@ enum ingest_result {
     INGEST_TROUBLE, /* nothing was done: *error_r says why; try again later */
 };
 
-/* Loads position and correlations; NULL with *error_r set when the store fails. All arguments outlive it. from_start: at
- * the top of the log when there is no position yet, else at its end. */
+/* Loads position and correlations; NULL with *error_r set when the store fails. All arguments outlive it.
+ * from_start: at the top of the log when there is no position yet, else at its end. */
 struct ingest *ingest_open(const struct config *config, struct store *store,
                            const struct classify_rules *rules, bool from_start, struct outcome *error_r)
     __attribute__((nonnull));

@@ -21,7 +21,8 @@ static void say(struct outcome *error_r, const char *verb, int result)
                   verb, strerror(-result));
 }
 
-/* Behind the entry of the cursor, which was read before; where rotation has deleted it, the next one that is left. */
+/* Behind the entry of the cursor, which was read before; where rotation has deleted it, the next one that is
+ * left. */
 static int go_behind(sd_journal *handle, const char *cursor)
 {
     int result = sd_journal_seek_cursor(handle, cursor);
@@ -78,7 +79,8 @@ static struct log_slice field(struct journal *journal, const char *name)
     return (struct log_slice){(const char *)data + skip, length - skip};
 }
 
-/* Data of one field may be overwritten by reading the next (sd_journal_get_data(3)), so short ones are copied. */
+/* Data of one field may be overwritten by reading the next (sd_journal_get_data(3)), so short ones are
+ * copied. */
 static struct log_slice kept(char *buffer, size_t size, struct log_slice slice)
 {
     size_t length = slice.length < size ? slice.length : size;

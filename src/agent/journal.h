@@ -1,9 +1,10 @@
 /*
- * journal: the mail log in systemd's journal (sd-journal(3)), each entry exactly once: the position is the journal's own
- * cursor. Entries are those of facility mail, and those of journald itself, which say how many messages it has thrown
- * away by its rate limit. One thread.
+ * journal: the mail log in systemd's journal (sd-journal(3)), each entry exactly once: the position is the
+ * journal's own cursor. Entries are those of facility mail, and those of journald itself, which say how many
+ * messages it has thrown away by its rate limit. One thread.
  *
- * Reading it takes membership in group systemd-journal. Built without libsystemd, journal_open() fails and says so.
+ * Reading it takes membership in group systemd-journal. Built without libsystemd, journal_open() fails and
+ * says so.
  */
 #ifndef SENDPOST_AGENT_JOURNAL_H
 #define SENDPOST_AGENT_JOURNAL_H

@@ -8,8 +8,8 @@
 #include "event/event_store.h"
 #include "policy/suppression.h"
 
-/* A row of agent_recipient: recipients that were deferred have nth 0, one row each; fates that wait for a UUID are
- * told apart by their time. */
+/* A row of agent_recipient: recipients that were deferred have nth 0, one row each; fates that wait for a
+ * UUID are told apart by their time. */
 struct row {
     uint64_t key;
     bool waiting;
@@ -23,7 +23,8 @@ static bool report(struct ledger *ledger, struct event *event, const unsigned ch
 {
     fate_identify(event, uuid);
     ledger->events[event->cs]++;
-    /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead does not wait */
+    /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead
+     * does not wait */
     return event_store_add(ledger->store, event, event_report_state(ledger->config, event),
                            event->timestamp_ms < ledger->now_ms ? event->timestamp_ms : ledger->now_ms,
                            &ledger->error) &&

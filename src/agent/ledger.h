@@ -1,7 +1,7 @@
 /*
- * ledger: turns the notes of track into events, and remembers in the store what a later line may need: the recipients
- * that were deferred (when the message expires in the queue, Postfix names none of them) and the fates of a message whose
- * UUID is not known yet.
+ * ledger: turns the notes of track into events, and remembers in the store what a later line may need: the
+ * recipients that were deferred (when the message expires in the queue, Postfix names none of them) and the
+ * fates of a message whose UUID is not known yet.
  *
  * Everything happens inside the caller's transaction, on its store and in its thread.
  */

@@ -1,9 +1,9 @@
 /*
  * log_files: a log and its rotated predecessors, in the order in which they were written.
  *
- * Predecessors of /var/log/mail.log are the files beside it named mail.log.N and mail.log-DATE, each also with .gz
- * (logrotate(8), savelog(8)); where a file is there plain and compressed the plain one counts, because the other may
- * still be in the making. Higher numbers are older, so are earlier dates.
+ * Predecessors of /var/log/mail.log are the files beside it named mail.log.N and mail.log-DATE, each also
+ * with .gz (logrotate(8), savelog(8)); where a file is there plain and compressed the plain one counts,
+ * because the other may still be in the making. Higher numbers are older, so are earlier dates.
  */
 #ifndef SENDPOST_AGENT_LOG_FILES_H
 #define SENDPOST_AGENT_LOG_FILES_H
@@ -28,16 +28,16 @@ struct log_names {
     size_t count;
 };
 
-/* A missing directory is an empty list. Looks until two looks agree; false, and an empty list, when they never do:
- * a rotation is at work. */
+/* A missing directory is an empty list. Looks until two looks agree; false, and an empty list, when they
+ * never do: a rotation is at work. */
 bool log_names_read(struct log_names *names_r, const char *log_path) __attribute__((nonnull));
 void log_names_clear(struct log_names *names) __attribute__((nonnull));
 
 #define LOG_NAMES_NONE (-1)
 #define LOG_NAMES_STALE (-2) /* a file has another name by now: read the names again */
 
-/* The file that the position is of: by its beginning and its inode, else by its beginning alone. LOG_NAMES_NONE
- * also for a position in no file yet (head_length 0). */
+/* The file that the position is of: by its beginning and its inode, else by its beginning alone.
+ * LOG_NAMES_NONE also for a position in no file yet (head_length 0). */
 ptrdiff_t log_names_find(const struct log_names *names, const struct position *position)
     __attribute__((nonnull));
 
@@ -58,8 +58,8 @@ void log_file_close(struct log_file *file) __attribute__((nonnull));
 ptrdiff_t log_file_read(struct log_file *file, char *buffer, size_t size) __attribute__((nonnull));
 
 /*
- * Whether the file still begins as it did: with *length bytes whose hash is *hash (0 bytes: with anything). Both are
- * then those of what it begins with now, up to POSITION_HEAD_SIZE, from the same read.
+ * Whether the file still begins as it did: with *length bytes whose hash is *hash (0 bytes: with anything).
+ * Both are then those of what it begins with now, up to POSITION_HEAD_SIZE, from the same read.
  */
 bool log_file_still(struct log_file *file, uint32_t *length, uint64_t *hash) __attribute__((nonnull));
 

@@ -1,9 +1,9 @@
 /*
  * position: how far the log has been read, as kept in the store.
  *
- * A file is known by what it begins with rather than by its name or inode: logrotate renames it, or copies it and
- * truncates the original, and compresses it days later. The offset counts uncompressed bytes and is always the
- * beginning of a line.
+ * A file is known by what it begins with rather than by its name or inode: logrotate renames it, or copies it
+ * and truncates the original, and compresses it days later. The offset counts uncompressed bytes and is
+ * always the beginning of a line.
  */
 #ifndef SENDPOST_AGENT_POSITION_H
 #define SENDPOST_AGENT_POSITION_H

@@ -1,7 +1,7 @@
 /*
- * reporter: the thread that sends pending events to the API: those of the log, and whatever the pipe and sendpost-bounce
- * have left. It begins when batch-size new ones have come, or flush-interval after the first, and looks every
- * flush-interval anyway. It has its own connection to the store and to the API.
+ * reporter: the thread that sends pending events to the API: those of the log, and whatever the pipe and
+ * sendpost-bounce have left. It begins when batch-size new ones have come, or flush-interval after the first,
+ * and looks every flush-interval anyway. It has its own connection to the store and to the API.
  */
 #ifndef SENDPOST_AGENT_REPORTER_H
 #define SENDPOST_AGENT_REPORTER_H

@@ -1,6 +1,7 @@
 /*
- * senders: the envelope senders of the messages that became active last, for the events' sender. A cache of fixed size in
- * memory alone: one that has been displaced, or was before this process, is not known, and the event goes without.
+ * senders: the envelope senders of the messages that became active last, for the events' sender. A cache of
+ * fixed size in memory alone: one that has been displaced, or was before this process, is not known, and the
+ * event goes without.
  */
 #ifndef SENDPOST_AGENT_SENDERS_H
 #define SENDPOST_AGENT_SENDERS_H

@@ -21,9 +21,9 @@ struct tail {
     struct position after;    /* behind the piece; shares its strings */
     char *buffer;
     size_t filled, piece;
-    bool
-        overlong; /* the line at position is longer than the buffer; what is in it is the line's end or beyond */
-    int64_t rest; /* overlong: bytes between position and buffer */
+    bool overlong; /* the line at position is longer than the buffer; what is in it is the line's end or
+                      beyond */
+    int64_t rest;  /* overlong: bytes between position and buffer */
     int inotify;
 };
 
@@ -116,9 +116,9 @@ static ptrdiff_t find_own(const struct tail *tail, struct log_names *names_r)
     return own;
 }
 
-/* What was written after the file of our position: the next one, or where that is gone the first one that is younger. -1:
- * nothing yet. An empty file does not count: it may be rotated before anything of it is seen, and could not be known
- * again. */
+/* What was written after the file of our position: the next one, or where that is gone the first one that is
+ * younger. -1: nothing yet. An empty file does not count: it may be rotated before anything of it is seen,
+ * and could not be known again. */
 static ptrdiff_t find_next(const struct tail *tail, const struct log_names *names, ptrdiff_t own)
 {
     if (own == LOG_NAMES_STALE)
@@ -163,8 +163,8 @@ static int64_t last_line(struct log_file *file, int64_t size)
     return newline != NULL ? from + (newline - end) + 1 : from;
 }
 
-/* Without a position: at the end, because all that is in the log now is history, or at its top. A log that appears later
- * is read from its top. */
+/* Without a position: at the end, because all that is in the log now is history, or at its top. A log that
+ * appears later is read from its top. */
 static void begin_anew(struct tail *tail, bool at_top)
 {
     struct log_names names;
@@ -298,8 +298,8 @@ static enum tail_result nothing(const struct tail *tail, struct outcome *error_r
     return TAIL_TROUBLE;
 }
 
-/* At the end of the file: go on to the next one, if there is one. 1: reading may go on; 0: nothing to read; 2: a piece is
- * ready, the unfinished last line. */
+/* At the end of the file: go on to the next one, if there is one. 1: reading may go on; 0: nothing to read;
+ * 2: a piece is ready, the unfinished last line. */
 static int move_on(struct tail *tail, bool *looked_again)
 {
     struct log_names names;

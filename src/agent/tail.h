@@ -1,13 +1,15 @@
 /*
- * tail: the lines of a log file, each exactly once and in order, across rotation by rename and by copytruncate, a log
- * that appears later, and predecessors (also compressed) written while nobody was reading.
+ * tail: the lines of a log file, each exactly once and in order, across rotation by rename and by
+ * copytruncate, a log that appears later, and predecessors (also compressed) written while nobody was
+ * reading.
  *
- * A piece is a run of whole lines. tail_read() hands one out; when everything that follows from it is committed together
- * with tail_position(), tail_advance() steps behind it. Whoever dies in between reads the same piece again.
+ * A piece is a run of whole lines. tail_read() hands one out; when everything that follows from it is
+ * committed together with tail_position(), tail_advance() steps behind it. Whoever dies in between reads the
+ * same piece again.
  *
- * The file that is being read is left when the log has a new file with something in it: until then the writer may still
- * hold the old one. A last line without its end belongs to a file only when that file is finished. Lines longer than
- * TAIL_LINE_MAX, which no syslog daemon writes, are passed over. One thread.
+ * The file that is being read is left when the log has a new file with something in it: until then the writer
+ * may still hold the old one. A last line without its end belongs to a file only when that file is finished.
+ * Lines longer than TAIL_LINE_MAX, which no syslog daemon writes, are passed over. One thread.
  */
 #ifndef SENDPOST_AGENT_TAIL_H
 #define SENDPOST_AGENT_TAIL_H
@@ -38,11 +40,13 @@ void tail_close(struct tail *tail); /* NULL is fine */
 enum tail_result tail_read(struct tail *tail, const char **piece_r, size_t *length_r, struct outcome *error_r)
     __attribute__((nonnull));
 
-/* Behind the piece handed out, or where tail_read() would go on; valid until the next call. last_ms is the caller's. */
+/* Behind the piece handed out, or where tail_read() would go on; valid until the next call. last_ms is the
+ * caller's. */
 const struct position *tail_position(struct tail *tail) __attribute__((nonnull, returns_nonnull));
 void tail_advance(struct tail *tail) __attribute__((nonnull));
 
-/* Readable when the log may have grown or been rotated; -1 when the kernel gives us no watch: look every second. */
+/* Readable when the log may have grown or been rotated; -1 when the kernel gives us no watch: look every
+ * second. */
 int tail_descriptor(const struct tail *tail) __attribute__((nonnull));
 void tail_drain(struct tail *tail) __attribute__((nonnull));
 

@@ -185,7 +185,8 @@ static bool on_born(const struct track_step *step)
     return step->line->orig_id.length == 0 || inherit(step, slot);
 }
 
-/* A message that neither smtpd nor pickup announced was made by Postfix itself: a bounce, or forwarded mail. */
+/* A message that neither smtpd nor pickup announced was made by Postfix itself: a bounce, or forwarded
+ * mail. */
 static bool on_cleanup(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
@@ -205,7 +206,8 @@ static bool on_header(const struct track_step *step)
 
     if (!track_living(step, &slot))
         return false;
-    /* a bounce or report: the line is that of the returned message inside, because header_checks look there, too */
+    /* a bounce or report: the line is that of the returned message inside, because header_checks look there,
+     * too */
     if (step->line->from.at != NULL && step->line->from.length == 0)
         return true;
     return learn_text(step, slot, SOURCE_HEADER, step->line->uuid.at);

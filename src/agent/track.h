@@ -1,15 +1,15 @@
 /*
- * track: follows messages through the log, line by line, and tells what became of each recipient of those that carry a
- * SendPost UUID. Knows the rules, and keeps nothing but the table of correlations; what has to be remembered of a
- * recipient, and what becomes an event, is told to the ledger as notes.
+ * track: follows messages through the log, line by line, and tells what became of each recipient of those
+ * that carry a SendPost UUID. Knows the rules, and keeps nothing but the table of correlations; what has to
+ * be remembered of a recipient, and what becomes an event, is told to the ledger as notes.
  *
- * A UUID is learnt, the better source first, from the header_checks line of X-Sendpost-Message-UUID, from a VERP sender
- * bounces+UUID+SUBACCOUNT@…, from the lines of sendpost-pipe, or from the message that a content filter or an alias made
- * this one of.
+ * A UUID is learnt, the better source first, from the header_checks line of X-Sendpost-Message-UUID, from a
+ * VERP sender bounces+UUID+SUBACCOUNT@…, from the lines of sendpost-pipe, or from the message that a content
+ * filter or an alias made this one of.
  *
- * No delivery: an address probe; the hand-over to a filter on this machine ("250 … queued as X" from a loopback
- * address, where X has been seen in this log) and the forwarding by an alias ("forwarded as X"); the lines of our own
- * transport, because the pipe has reported them.
+ * No delivery: an address probe; the hand-over to a filter on this machine ("250 … queued as X" from a
+ * loopback address, where X has been seen in this log) and the forwarding by an alias ("forwarded as X"); the
+ * lines of our own transport, because the pipe has reported them.
  */
 #ifndef SENDPOST_AGENT_TRACK_H
 #define SENDPOST_AGENT_TRACK_H

@@ -7,7 +7,8 @@ static bool remember(const struct track_step *step, uint32_t slot, enum track_ve
     return track_tell(step, slot, verb);
 }
 
-/* The message goes on under another queue id of this log: 1, that has learnt the UUID. 0: it does not. -1: stop. */
+/* The message goes on under another queue id of this log: 1, that has learnt the UUID. 0: it does not. -1:
+ * stop. */
 static int hand_over(const struct track_step *step, uint32_t slot, const unsigned char *uuid)
 {
     struct correlation *table = step->track->table;

@@ -18,7 +18,8 @@ bool track_begins(struct log_slice slice, const char *word) __attribute__((nonnu
 /* "host[127.0.0.1]", "host[::1]:10024" */
 bool track_is_loopback(struct log_slice peer);
 
-/* Tell the ledger of the message in this slot, by the line at hand. This and the following: false when a note was not taken. */
+/* Tell the ledger of the message in this slot, by the line at hand. This and the following: false when a note
+ * was not taken. */
 bool track_tell(const struct track_step *step, uint32_t slot, enum track_verb verb) __attribute__((nonnull));
 
 /* A new message under the line's queue id. */

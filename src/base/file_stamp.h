@@ -1,6 +1,6 @@
 /*
- * file_stamp: which version of a file it is that was read. It changes whenever the file is written, replaced by another,
- * or has its owner or mode changed. Needs the C library alone.
+ * file_stamp: which version of a file it is that was read. It changes whenever the file is written, replaced
+ * by another, or has its owner or mode changed. Needs the C library alone.
  */
 #ifndef SENDPOST_BASE_FILE_STAMP_H
 #define SENDPOST_BASE_FILE_STAMP_H

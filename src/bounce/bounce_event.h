@@ -1,11 +1,11 @@
 /*
- * bounce_event: the failed recipients of a report become events, in the store and then at the API, and, where the
- * postmaster wants it, entries of the suppression list.
+ * bounce_event: the failed recipients of a report become events, in the store and then at the API, and, where
+ * the postmaster wants it, entries of the suppression list.
  *
- * A report can be forged by anybody who can guess or has seen a bounce address. So what our own store knows of the
- * message is trusted more than the report: the recipient that the message went to, when the report names a
- * single other one (the mail was forwarded, say); and an address is suppressed only when the store shows that
- * this message was sent to it.
+ * A report can be forged by anybody who can guess or has seen a bounce address. So what our own store knows
+ * of the message is trusted more than the report: the recipient that the message went to, when the report
+ * names a single other one (the mail was forwarded, say); and an address is suppressed only when the store
+ * shows that this message was sent to it.
  */
 #ifndef SENDPOST_BOUNCE_BOUNCE_EVENT_H
 #define SENDPOST_BOUNCE_BOUNCE_EVENT_H

@@ -85,8 +85,8 @@ static void classify_staged(const struct reading *reading, const struct classify
 }
 
 /*
- * The remote end's words decide; where they say nothing, those in the notice around; then codes; and where all that
- * says nothing, any words of the notice.
+ * The remote end's words decide; where they say nothing, those in the notice around; then codes; and where
+ * all that says nothing, any words of the notice.
  */
 static void judge(const struct reading *reading, struct dsn_recipient *recipient, const char *diagnostic,
                   const char *about)
@@ -168,7 +168,7 @@ static void take_fields(struct reading *reading, const struct fields_recipient *
         reading->report->why_none = "a confirmation of delivery";
 }
 
-/* --- reports in prose ------------------------------------------------------------------------------------- */
+/* --- reports in prose ------------------------------------------------------------------------------- */
 
 /* The null sender, which reports and auto-replies have. Postfix may have put it into the header already. */
 static bool has_null_sender(const struct reading *reading)
@@ -275,7 +275,7 @@ static void read_prose(struct reading *reading)
     }
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------ */
+/* --- the whole -------------------------------------------------------------------------------------- */
 
 static void split_notice(struct reading *reading)
 {

@@ -1,9 +1,10 @@
 /*
- * dsn: one message that came to a bounce address is judged: is it a report of failure, about which message and
- * recipients, and is each address bad (hard) or did something else fail (soft)?
+ * dsn: one message that came to a bounce address is judged: is it a report of failure, about which message
+ * and recipients, and is each address bad (hard) or did something else fail (soft)?
  *
  * What has RFC 3464 fields is read from them, everything else from its prose. A notice of delay is soft,
- * whatever it says. Abuse reports, read receipts, confirmations, auto-replies and ordinary mail are no failures.
+ * whatever it says. Abuse reports, read receipts, confirmations, auto-replies and ordinary mail are no
+ * failures.
  */
 #ifndef SENDPOST_BOUNCE_DSN_H
 #define SENDPOST_BOUNCE_DSN_H
@@ -35,8 +36,8 @@ struct dsn {
 
 struct dsn_reader;
 
-/* rules judge the failures and outlive the reader. Not for several threads. NULL with *error_r set when our own
- * wordings cannot be compiled. */
+/* rules judge the failures and outlive the reader. Not for several threads. NULL with *error_r set when our
+ * own wordings cannot be compiled. */
 struct dsn_reader *dsn_open(const struct classify_rules *rules, struct outcome *error_r)
     __attribute__((nonnull));
 void dsn_close(struct dsn_reader *reader); /* NULL is fine */

@@ -1,10 +1,11 @@
 /*
  * mime: a report, as it came in, becomes the few texts that say what failed. GMime takes the MIME structure
- * apart, undoes transfer encodings and turns every charset into UTF-8; of the result only bounded pieces are kept.
+ * apart, undoes transfer encodings and turns every charset into UTF-8; of the result only bounded pieces are
+ * kept.
  *
  * Bounded on any input: the caller keeps at most MIME_MESSAGE_MAX bytes of a message, of those at most
- * MIME_PARTS_MAX parts are looked at, and each text is cut at MIME_TEXT_MAX bytes. What matters comes early in
- * every report known.
+ * MIME_PARTS_MAX parts are looked at, and each text is cut at MIME_TEXT_MAX bytes. What matters comes early
+ * in every report known.
  */
 #ifndef SENDPOST_BOUNCE_MIME_H
 #define SENDPOST_BOUNCE_MIME_H
@@ -35,7 +36,8 @@ void mime_init(void);
 void mime_read(struct mime_report *report_r, const char *bytes, size_t length) __attribute__((nonnull));
 void mime_clear(struct mime_report *report) __attribute__((nonnull));
 
-/* Value of a header field in a header section, unfolded, trimmed and bounded by size; false when there is none. */
+/* Value of a header field in a header section, unfolded, trimmed and bounded by size; false when there is
+ * none. */
 bool mime_field(const char *header, const char *name, char *value_r, size_t size) __attribute__((nonnull));
 
 #endif

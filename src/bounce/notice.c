@@ -11,7 +11,7 @@
 #define LINES_BEFORE 2 /* that belong to a line with a code: which command it answers */
 #define WORDS_LINES 6  /* at most, in the remote end's words */
 
-/* --- kind, and the returned message ---------------------------------------------------------------------- */
+/* --- kind, and the returned message ----------------------------------------------------------------- */
 
 static const char *section_of(const struct classify_rules *rules, const char *text, size_t length)
 {
@@ -102,7 +102,7 @@ size_t notice_length(const struct classify_rules *rules, const char *text)
     return (size_t)(end - text);
 }
 
-/* --- the remote end's words ------------------------------------------------------------------------------------ */
+/* --- the remote end's words ------------------------------------------------------------------------- */
 
 /* "550 x", "550-x", "#5.1.1", "5.1.1 x": where the code is in the line; its length when there is none. */
 static size_t code_in(const struct notice_line *line)
@@ -192,7 +192,8 @@ void notice_words(const char *text, char *words_r, size_t size)
         }
         before[0] = before[1];
         before[1] = line.text;
-        /* an empty line ends the paragraph; a line with an address is the heading of what we are looking for */
+        /* an empty line ends the paragraph; a line with an address is the heading of what we are looking
+         * for */
         if (notice_line_is_blank(&line) || (memchr(line.text, '@', line.length) != NULL && line.text == text))
             before[0] = before[1] = NULL;
     }

@@ -1,8 +1,8 @@
 /*
- * notice: what a mail system says in prose. Which kind of notice is it, where does the returned message begin,
- * which addresses failed, and in which words? Written for what such notices have in common (an address at the
- * start of a line or behind "to", a reply code in front of the reason, a returned header at the end), not for the
- * one or the other program; the wordings are in data/notices.
+ * notice: what a mail system says in prose. Which kind of notice is it, where does the returned message
+ * begin, which addresses failed, and in which words? Written for what such notices have in common (an address
+ * at the start of a line or behind "to", a reply code in front of the reason, a returned header at the end),
+ * not for the one or the other program; the wordings are in data/notices.
  *
  * Linear in the length of the text; at most NOTICE_RECIPIENTS_MAX addresses.
  */
@@ -31,9 +31,9 @@ struct notice_recipient {
 };
 
 /*
- * The failed addresses in the first length bytes of text. not_these (count others, "" is skipped) are those of the
- * report itself: its sender, whom it is to. weak_too: an address that stands somewhere in a sentence will do. Returns
- * how many are in *recipients_r; notice_free() it.
+ * The failed addresses in the first length bytes of text. not_these (count others, "" is skipped) are those
+ * of the report itself: its sender, whom it is to. weak_too: an address that stands somewhere in a sentence
+ * will do. Returns how many are in *recipients_r; notice_free() it.
  */
 size_t notice_recipients(struct notice_recipient **recipients_r, const char *text, size_t length,
                          const char *const not_these[], size_t others, bool weak_too)
@@ -46,8 +46,8 @@ char *notice_about(const char *text, size_t length, const char *address) __attri
 /* Whether the lines about an address show that it was refused in reply to DATA, not to RCPT TO. */
 bool notice_after_data(const char *text) __attribute__((nonnull));
 
-/* The remote end's own words in the lines about an address: from a line with a reply code or enhanced code on, else
- * the first words. */
+/* The remote end's own words in the lines about an address: from a line with a reply code or enhanced code
+ * on, else the first words. */
 void notice_words(const char *text, char *words_r, size_t size) __attribute__((nonnull));
 
 #endif

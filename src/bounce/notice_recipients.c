@@ -9,7 +9,7 @@
 #include "base/xalloc.h"
 #include "bounce/notice_line.h"
 
-/* --- addresses -------------------------------------------------------------------------------------------- */
+/* --- addresses -------------------------------------------------------------------------------------- */
 
 enum strength {
     STRENGTH_NONE,  /* not the failed address: behind "from", in a message id */
@@ -140,7 +140,7 @@ static size_t find_mentions(struct mention *mentions, const char *text, size_t l
     return count;
 }
 
-/* --- the lines about an address ------------------------------------------------------------------------------ */
+/* --- the lines about an address --------------------------------------------------------------------- */
 
 /* The line begins with an address, and not with this one: what follows is about that. */
 static bool begins_another(const struct notice_line *line, const char *address)
@@ -188,8 +188,8 @@ char *notice_about(const char *text, size_t length, const char *address)
     return about;
 }
 
-/* Alone in a notice: all of it, from its line on first. Among others: from its line to the next one's, then wherever
- * else it is named. */
+/* Alone in a notice: all of it, from its line on first. Among others: from its line to the next one's, then
+ * wherever else it is named. */
 static char *lines_about(const struct mention *chosen, size_t count, size_t index, const char *text,
                          size_t length)
 {

@@ -1,8 +1,8 @@
 /*
  * sendpost-bounce: the program that Postfix's pipe(8) starts for what comes to a bounce address. It reads its
- * options and runs sendpost-judge, which parses the report, under the same supervision as a delivery: a report that
- * crashes a library, or a library that is missing, must not make Postfix bounce a bounce and lose it. Exit
- * status 0 or 75 and nothing else; see sendpost-bounce(8).
+ * options and runs sendpost-judge, which parses the report, under the same supervision as a delivery: a
+ * report that crashes a library, or a library that is missing, must not make Postfix bounce a bounce and lose
+ * it. Exit status 0 or 75 and nothing else; see sendpost-bounce(8).
  */
 #include <getopt.h>
 #include <stdio.h>

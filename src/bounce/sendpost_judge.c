@@ -1,10 +1,11 @@
 /*
- * sendpost-judge: one report in a process of its own, started by sendpost-bounce and by nobody else. The request
- * comes over REQUEST_DESCRIPTOR, the report on standard input; the result goes back over REQUEST_DESCRIPTOR. What is
- * printed here, or by any library, ends in the log; with --dry-run standard output is the answer.
+ * sendpost-judge: one report in a process of its own, started by sendpost-bounce and by nobody else. The
+ * request comes over REQUEST_DESCRIPTOR, the report on standard input; the result goes back over
+ * REQUEST_DESCRIPTOR. What is printed here, or by any library, ends in the log; with --dry-run standard
+ * output is the answer.
  *
- * What if it dies here? Before the commit of the events nothing has happened; after it, the same report makes the same
- * event ids, which the store has already. So the supervisor's 75 is right wherever this ends.
+ * What if it dies here? Before the commit of the events nothing has happened; after it, the same report makes
+ * the same event ids, which the store has already. So the supervisor's 75 is right wherever this ends.
  */
 #include <errno.h>
 #include <signal.h>
@@ -122,7 +123,7 @@ static void print_recipients(const struct judging *judging)
     fflush(stdout);
 }
 
-/* --- for good --------------------------------------------------------------------------------------------- */
+/* --- for good --------------------------------------------------------------------------------------- */
 
 static const char *queue_id(const struct judging *judging)
 {

@@ -193,8 +193,8 @@ static size_t first_wording(const struct classify_rules *rules, const struct cla
     return best;
 }
 
-/* The remote end's own code, in the text, is preferred to a status that says less or was made up on the way.
- */
+/* The remote end's own code, in the text, is preferred to a status that says less or was made up on the
+ * way. */
 static struct classify_code choose_status(const char *given, const struct classify_words *words)
 {
     struct classify_code code = {0};

@@ -20,7 +20,8 @@
 
 #define CLASSIFY_TEXT_MAX 4096 /* bytes of a text that are looked at */
 
-/* Where the postmaster's own rules are: the file "classify" beside the configuration file. The caller frees. */
+/* Where the postmaster's own rules are: the file "classify" beside the configuration file. The caller
+ * frees. */
 char *classify_path(const char *config_path) __attribute__((nonnull, returns_nonnull));
 
 struct classify_rules;

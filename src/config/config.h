@@ -104,8 +104,8 @@ struct config {
         enum config_accepted_as accepted_as;
         enum config_dropped_as dropped_as;
         bool deferred;
-        int64_t
-            deferred_interval_ms; /* the agent reports repeated deferrals of a recipient this far apart at least */
+        int64_t deferred_interval_ms; /* the agent reports repeated deferrals of a recipient this far apart at
+                                         least */
         int64_t timeout_ms;
         struct config_tls tls;
     } report;

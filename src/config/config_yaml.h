@@ -53,7 +53,8 @@ struct config_key {
 void config_note_source(struct config_reader *reader, const char *path, const struct stat *status)
     __attribute__((nonnull));
 
-/* Read and parse; the file is noted in sources. A file that cannot be had, is no YAML or holds no mapping is an error. */
+/* Read and parse; the file is noted in sources. A file that cannot be had, is no YAML or holds no mapping is
+ * an error. */
 bool config_yaml_open(struct config_reader *reader, const char *path, struct config_sources *sources,
                       struct outcome *error) __attribute__((nonnull));
 /* Overwrites every scalar, since any may be a secret. Only after config_yaml_open() said true. */

@@ -5,8 +5,8 @@
 #include <json-c/json.h>
 
 /*
- * GET http://LISTEN/health; an agent in trouble (503) answers, too. NULL, with *why_r to be freed by the caller, when
- * none does; *why_r is NULL otherwise. The object is the caller's.
+ * GET http://LISTEN/health; an agent in trouble (503) answers, too. NULL, with *why_r to be freed by the
+ * caller, when none does; *why_r is NULL otherwise. The object is the caller's.
  */
 struct json_object *agent_health(const char *listen, char **why_r) __attribute__((nonnull));
 

@@ -27,7 +27,8 @@ struct check {
 void check_say(struct check *check, enum check_level level, const char *remedy, const char *format, ...)
     __attribute__((nonnull(1, 4), format(printf, 4, 5)));
 
-/* Run look() as the delivery user, in a child, where we are root; as we are otherwise. Its findings come back. */
+/* Run look() as the delivery user, in a child, where we are root; as we are otherwise. Its findings come
+ * back. */
 void check_as_user(struct check *check, void (*look)(struct check *check)) __attribute__((nonnull));
 
 void check_configuration(struct check *check) __attribute__((nonnull)); /* check_config.c */

@@ -1,6 +1,6 @@
 /*
- * sendpostctl check: whether bounces find their way. Mail leaves with a reverse path below bounce-prefix; either
- * SendPost receives what comes back there, or this Postfix does and hands it to sendpost-bounce. See
+ * sendpostctl check: whether bounces find their way. Mail leaves with a reverse path below bounce-prefix;
+ * either SendPost receives what comes back there, or this Postfix does and hands it to sendpost-bounce. See
  * postfix-conf/bounce/README.
  */
 #include <string.h>

@@ -63,8 +63,8 @@ static void look_names(struct check *check)
 /* --- the event API --------------------------------------------------------------------------- */
 
 /*
- * A batch without events is the one request that changes nothing anywhere; an API that looks at the key before
- * the body answers for the key.
+ * A batch without events is the one request that changes nothing anywhere; an API that looks at the key
+ * before the body answers for the key.
  */
 static void look_key(struct check *check, struct event_client *client, const char *whose, const char *key)
 {

@@ -99,7 +99,8 @@ void ctl_print_json(struct json_object *value);
 
 /* --- what one subcommand does for another ---------------------------------------------------------- */
 
-/* test.c: test every TPSP of a configuration, printing for people. sender, recipient: NULL for the default. */
+/* test.c: test every TPSP of a configuration, printing for people. sender, recipient: NULL for the
+ * default. */
 bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *sender, const char *recipient)
     __attribute__((nonnull(1, 2)));
 

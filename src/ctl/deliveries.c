@@ -1,4 +1,5 @@
-/* sendpostctl deliveries: messages that failed at least once and wait for their next attempt. See policy/retry.h. */
+/* sendpostctl deliveries: messages that failed at least once and wait for their next attempt. See
+ * policy/retry.h. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* sendpostctl events: the history of what was reported, and `events flush`, which reports what is pending now. */
+/* sendpostctl events: the history of what was reported, and `events flush`, which reports what is pending
+ * now. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

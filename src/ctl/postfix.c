@@ -1,7 +1,7 @@
 /*
- * sendpostctl postfix: a transport in master.cf and its two lines in main.cf, through postconf(1) alone: that of
- * sendpost-pipe, or with --bounces that of sendpost-bounce. What is there and runs the program stays as the
- * postmaster has made it; nothing else is touched.
+ * sendpostctl postfix: a transport in master.cf and its two lines in main.cf, through postconf(1) alone: that
+ * of sendpost-pipe, or with --bounces that of sendpost-bounce. What is there and runs the program stays as
+ * the postmaster has made it; nothing else is touched.
  */
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /*
- * postfix_conf: Postfix's settings as postconf(1) tells them. directory: its configuration directory, NULL for
- * the default one. Only postfix_edit() changes anything.
+ * postfix_conf: Postfix's settings as postconf(1) tells them. directory: its configuration directory, NULL
+ * for the default one. Only postfix_edit() changes anything.
  */
 #ifndef SENDPOST_CTL_POSTFIX_CONF_H
 #define SENDPOST_CTL_POSTFIX_CONF_H
@@ -31,8 +31,8 @@ struct postfix_transports {
     size_t count;
 };
 
-/* Those of one kind. False, with *why_r (if not NULL) to be freed by the caller, when postconf cannot tell. The
- * transports are to be freed in any case. */
+/* Those of one kind. False, with *why_r (if not NULL) to be freed by the caller, when postconf cannot tell.
+ * The transports are to be freed in any case. */
 bool postfix_transports(const char *directory, const struct postfix_kind *kind,
                         struct postfix_transports *transports_r, char **why_r) __attribute__((nonnull(2, 3)));
 void postfix_transports_free(struct postfix_transports *transports) __attribute__((nonnull));
@@ -55,8 +55,8 @@ char *postfix_parameter(const char *directory, const char *name) __attribute__((
 
 /*
  * What a parameter that lists names and lookup tables (relay_domains, transport_maps) says about key: the key
- * itself where it is listed, what postmap -q finds in the first table that knows it, else NULL. Tables written
- * into main.cf ("inline:{…}") are passed over. The caller frees.
+ * itself where it is listed, what postmap -q finds in the first table that knows it, else NULL. Tables
+ * written into main.cf ("inline:{…}") are passed over. The caller frees.
  */
 char *postfix_lookup(const char *directory, const char *parameter, const char *key)
     __attribute__((nonnull(2, 3)));
@@ -65,8 +65,8 @@ char *postfix_lookup(const char *directory, const char *parameter, const char *k
 char *postfix_parameter_set(const char *directory, const char *name) __attribute__((nonnull(2)));
 
 /*
- * Change main.cf or master.cf: postconf -e NAME=VALUE, -X NAME, -Me NAME/unix=ENTRY, -MX NAME/unix. False, with
- * *why_r to be freed by the caller, when postconf refuses.
+ * Change main.cf or master.cf: postconf -e NAME=VALUE, -X NAME, -Me NAME/unix=ENTRY, -MX NAME/unix. False,
+ * with *why_r to be freed by the caller, when postconf refuses.
  */
 bool postfix_edit(const char *directory, const char *verb, const char *what, char **why_r)
     __attribute__((nonnull(2, 3, 4)));

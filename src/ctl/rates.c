@@ -1,4 +1,5 @@
-/* sendpostctl rates: what each TPSP may still get, when it gets more, and whether it is left alone; and starting anew. */
+/* sendpostctl rates: what each TPSP may still get, when it gets more, and whether it is left alone; and
+ * starting anew. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,8 @@ static struct rate_table *open_table(struct ctl *ctl)
 }
 
 /*
- * Every limit of the TPSP once: the global ones come with each provider, whose own one is the last. False with *error_r set.
+ * Every limit of the TPSP once: the global ones come with each provider, whose own one is the last. False
+ * with *error_r set.
  */
 static bool each_limit(const struct config *config, const struct config_tpsp *tpsp,
                        void (*visit)(void *context, struct rate_limit *limit), void *context,

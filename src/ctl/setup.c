@@ -1,4 +1,5 @@
-/* sendpostctl setup: from a few answers, asked for or given as options, to a configuration that has been tested. */
+/* sendpostctl setup: from a few answers, asked for or given as options, to a configuration that has been
+ * tested. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -96,7 +97,8 @@ static void prompt(const struct question *question, const char *fallback)
     fflush(stdout);
 }
 
-/* Signals wait until the terminal echoes again. The prompt comes when it does not: a quick hand may follow at once. */
+/* Signals wait until the terminal echoes again. The prompt comes when it does not: a quick hand may follow at
+ * once. */
 static char *read_secret(const struct question *question)
 {
     struct termios before, quiet;
@@ -148,7 +150,8 @@ static bool yes(const char *question, bool fallback)
     return answer == NULL ? false : *answer == '\0' ? fallback : *answer == 'y' || *answer == 'Y';
 }
 
-/* The first line of the file that an option names. Secrets come this way, as arguments everybody could see them. */
+/* The first line of the file that an option names. Secrets come this way, as arguments everybody could see
+ * them. */
 static char *read_secret_option(const struct setup *setup, const char *option, const char *path)
 {
     if (strcmp(path, "-") == 0)
@@ -208,7 +211,7 @@ static enum ctl_status gather(struct setup *setup, bool batch)
     return status;
 }
 
-/* --- the log that the agent is to follow -------------------------------------------------------------------- */
+/* --- the log that the agent is to follow ------------------------------------------------------------ */
 
 static char *find_log(const char *directory)
 {
@@ -228,7 +231,7 @@ static char *find_log(const char *directory)
     return NULL;
 }
 
-/* --- the run --------------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------------- */
 
 static bool may_replace(const struct setup *setup, bool batch)
 {

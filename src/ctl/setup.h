@@ -32,9 +32,9 @@ struct setup {
 };
 
 /*
- * Write configuration and secrets beside their places, as FILE.new, and load them: NULL when that fails, which
- * has been said. Then setup_commit() puts them in place, the configuration last, or setup_discard() removes
- * them. Modes: 0640 with the group of the user when root, else 0600.
+ * Write configuration and secrets beside their places, as FILE.new, and load them: NULL when that fails,
+ * which has been said. Then setup_commit() puts them in place, the configuration last, or setup_discard()
+ * removes them. Modes: 0640 with the group of the user when root, else 0600.
  */
 struct config *setup_stage(const struct setup *setup) __attribute__((nonnull));
 bool setup_commit(const struct setup *setup) __attribute__((nonnull));

@@ -8,7 +8,7 @@
 #include "ctl/suppress.h"
 #include "policy/suppression_file.h"
 
-/* --- add, del, check ------------------------------------------------------------------------------------------- */
+/* --- add, del, check -------------------------------------------------------------------------------- */
 
 static struct json_object *entry_to_json(const struct suppression *entry)
 {
@@ -21,7 +21,8 @@ static struct json_object *entry_to_json(const struct suppression *entry)
     return object;
 }
 
-/* The operands in normal form, before anything is done with the first; false when one of them is no address. */
+/* The operands in normal form, before anything is done with the first; false when one of them is no
+ * address. */
 static bool normalise_all(struct ctl *ctl, struct suppression **entries_r)
 {
     size_t count = ctl->operand_count - 1;
@@ -135,7 +136,7 @@ static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppre
     return end(ctl, answers, status);
 }
 
-/* --- export ------------------------------------------------------------------------------------------------------ */
+/* --- export ----------------------------------------------------------------------------------------- */
 
 static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream, struct outcome *error_r)
 {
@@ -190,7 +191,7 @@ static enum ctl_status export_file(struct ctl *ctl, const char *name)
     return written ? CTL_WELL : ctl_fail(ctl, "%s: %s; the list is not complete", name, strerror(reason));
 }
 
-/* --- the command --------------------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------------ */
 
 static enum ctl_status run(struct ctl *ctl)
 {

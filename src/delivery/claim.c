@@ -10,7 +10,8 @@
 #include "base/uuid.h"
 #include "base/xalloc.h"
 
-/* 62 bits of a name-based UUID: an offset that two deliveries share by chance only, and then one of them waits in the queue. */
+/* 62 bits of a name-based UUID: an offset that two deliveries share by chance only, and then one of them
+ * waits in the queue. */
 static off_t claim_offset(const char *uuid, const char *queue_id, const char *recipient)
 {
     char name[UUID_SIZE];

@@ -43,7 +43,7 @@ static bool identify(struct delivery *delivery)
     return delivery->claim >= 0 && !accepted_before(delivery);
 }
 
-/* --- relay ------------------------------------------------------------------------------------------------- */
+/* --- relay ------------------------------------------------------------------------------------------ */
 
 static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
 {
@@ -81,7 +81,7 @@ static void relay(struct delivery *delivery)
     pool_end(&cursor);
 }
 
-/* --- report -------------------------------------------------------------------------------------------------- */
+/* --- report ----------------------------------------------------------------------------------------- */
 
 static void report(struct delivery *delivery)
 {
@@ -98,7 +98,8 @@ static void report(struct delivery *delivery)
                  event_reporter_last_error(context->reporter));
         break;
     case EVENT_REPORT_TROUBLE:
-        /* Neither reported nor safe from a power cut. The next try finds the row and has nothing left to do but this. */
+        /* Neither reported nor safe from a power cut. The next try finds the row and has nothing left to do
+         * but this. */
         log_line(LOG_ERR, "%s: event not reported: %s", delivery->uuid, error.text);
         if (delivery->outcome.class != OUTCOME_DEFERRED)
             delivery->outcome = error;

@@ -30,16 +30,16 @@ struct deliver_context {
 };
 
 /*
- * Deliver message as request asks. On return what became of it is on record (event row, log line) and *result_r
- * is what Postfix is to be told; text_r holds the text that it points to.
+ * Deliver message as request asks. On return what became of it is on record (event row, log line) and
+ * *result_r is what Postfix is to be told; text_r holds the text that it points to.
  */
 void deliver(const struct deliver_context *context, const struct delivery_request *request,
              struct message *message, struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
     __attribute__((nonnull));
 
 /*
- * --dry-run: print envelope and message as they would be sent to the first TPSP of the pool. Contacts nobody, changes nothing; the store,
- * relay and reporter of the context are not used and may be NULL.
+ * --dry-run: print envelope and message as they would be sent to the first TPSP of the pool. Contacts nobody,
+ * changes nothing; the store, relay and reporter of the context are not used and may be NULL.
  */
 void deliver_dry_run(const struct deliver_context *context, const struct delivery_request *request,
                      struct message *message, FILE *output, struct delivery_result *result_r,

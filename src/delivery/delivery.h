@@ -1,6 +1,6 @@
 /*
- * delivery: one delivery on its way through the stages, inside src/delivery alone. deliver.c leads it from one to the next; each
- * stage fills in its part and looks at what came before.
+ * delivery: one delivery on its way through the stages, inside src/delivery alone. deliver.c leads it from
+ * one to the next; each stage fills in its part and looks at what came before.
  */
 #ifndef SENDPOST_DELIVERY_DELIVERY_H
 #define SENDPOST_DELIVERY_DELIVERY_H
@@ -44,23 +44,24 @@ static inline struct retry_key delivery_retry_key(const struct delivery *deliver
 /* --- decide.c --- */
 
 /*
- * Whether to send it now, from where and through which pool; false with delivery->outcome set when not. The order is a
- * promise: what is not to be sent takes no rate slot and opens no connection, and what costs more comes later. A dry run has
- * neither store nor resolver.
+ * Whether to send it now, from where and through which pool; false with delivery->outcome set when not. The
+ * order is a promise: what is not to be sent takes no rate slot and opens no connection, and what costs more
+ * comes later. A dry run has neither store nor resolver.
  */
 bool delivery_decide(struct delivery *delivery) __attribute__((nonnull));
 
-/* The time until which policy and relay may work: what recording and reporting need at the end is nobody else's. */
+/* The time until which policy and relay may work: what recording and reporting need at the end is nobody
+ * else's. */
 int64_t delivery_work_deadline(const struct deliver_context *context) __attribute__((nonnull));
 
 /* --- record.c --- */
 
-/* The final 2xx was read this very moment (relay_request.accepted): from here until the row is there, a kill would send
- * the message twice. */
+/* The final 2xx was read this very moment (relay_request.accepted): from here until the row is there, a kill
+ * would send the message twice. */
 void delivery_record_accepted(void *delivery, const struct outcome *outcome) __attribute__((nonnull));
 
-/* Event row and retry ladder say what became of it. May turn the outcome: the last rung of the ladder into a drop, a drop that
- * cannot be kept into a deferral. */
+/* Event row and retry ladder say what became of it. May turn the outcome: the last rung of the ladder into a
+ * drop, a drop that cannot be kept into a deferral. */
 void delivery_record(struct delivery *delivery) __attribute__((nonnull));
 
 #endif

@@ -10,7 +10,8 @@ static const char *const identity_headers[] = {
     "X-Sendpost-TPSP-ID", "X-Sendpost-TPSP-Type",
 };
 
-/* The incoming UUID counts only when there is one field and it is well-formed: of two, either may be forged. */
+/* The incoming UUID counts only when there is one field and it is well-formed: of two, either may be
+ * forged. */
 static bool incoming_uuid(char uuid_r[UUID_SIZE], const struct message *message)
 {
     AUTO_FREE char *first = message_header(message, IDENTITY_HEADER_UUID, 0);
@@ -32,7 +33,8 @@ void identity_uuid(char uuid_r[UUID_SIZE], const struct message *message, const 
             uuid_random(uuid_r);
             return;
         }
-        /* Queue ids are used again; the topmost Received field, our own Postfix's, tells one use from the next. */
+        /* Queue ids are used again; the topmost Received field, our own Postfix's, tells one use from the
+         * next. */
         AUTO_FREE char *received = message_header(message, "Received", 0);
         AUTO_FREE char *message_id = received ? NULL : message_header(message, "Message-ID", 0);
         AUTO_FREE char *date = received ? NULL : message_header(message, "Date", 0);

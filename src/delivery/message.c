@@ -56,8 +56,8 @@ static void buffer_append(struct buffer *buffer, const char *bytes, size_t lengt
 /* --- header fields ------------------------------------------------------------------------------ */
 
 /*
- * Length of the field name of a header line, 0 when the line is none (RFC 5322 section 2.2; white space before the colon is the
- * obsolete form of section 4.5).
+ * Length of the field name of a header line, 0 when the line is none (RFC 5322 section 2.2; white space
+ * before the colon is the obsolete form of section 4.5).
  */
 static size_t field_name_length(const char *line, size_t length)
 {
@@ -70,7 +70,8 @@ static size_t field_name_length(const char *line, size_t length)
     return name > 0 && at < length && line[at] == ':' ? name : 0;
 }
 
-/* Whether a line may stand in a header section at this place. An mbox separator is let pass at the very top. */
+/* Whether a line may stand in a header section at this place. An mbox separator is let pass at the very
+ * top. */
 static bool belongs_to_header(const char *line, size_t length, bool first)
 {
     if (first)
@@ -263,7 +264,8 @@ static void read_end(struct reader *reader)
     if (!reader->in_body && header->length > reader->line_start) { /* the header's last line has no end */
         put_line_end(reader);
     } else if (reader->in_body) {
-        /* A message ends with a line end (RFC 5321 section 4.1.1.4); every engine and smtp(8) would add a missing one. */
+        /* A message ends with a line end (RFC 5321 section 4.1.1.4); every engine and smtp(8) would add a
+         * missing one. */
         struct message *message = reader->message;
         char last = '\n';
         if (message->body.length > 0)

@@ -2,11 +2,13 @@
  * message: the message on standard input becomes a header in memory and a body in memory or, when large, in
  * an unlinked file of the state directory: what a delivery needs of memory does not grow with its message.
  *
- * Line ends become CRLF while reading: LF and CRLF both count as line ends, and a missing one at the very end is added. Nothing else
- * changes: NUL bytes and a CR that is not followed by LF pass as they are, as they do in Postfix's smtp(8), where replacing them is
- * cleanup(8)'s job (message_strip_characters, cleanup_replace_stray_cr_lf).
+ * Line ends become CRLF while reading: LF and CRLF both count as line ends, and a missing one at the very end
+ * is added. Nothing else changes: NUL bytes and a CR that is not followed by LF pass as they are, as they do
+ * in Postfix's smtp(8), where replacing them is cleanup(8)'s job (message_strip_characters,
+ * cleanup_replace_stray_cr_lf).
  *
- * The header section ends at the first empty line, or before the first line that can be no header field (RFC 5322 section 2.2).
+ * The header section ends at the first empty line, or before the first line that can be no header field (RFC
+ * 5322 section 2.2).
  *
  * A message belongs to one thread.
  */
@@ -16,16 +18,16 @@
 #include "base/outcome.h"
 #include "relay/relay.h"
 
-#define MESSAGE_HEADER_MAX \
+#define MESSAGE_HEADER_MAX                                                          \
     (2u << 20) /* bytes of header section we take; Postfix's own limit is far below \
-                                       */
+                */
 
 struct message;
 
 /*
- * Read descriptor to its end. limit: bytes to keep, 0 for all; what is beyond, or beyond MESSAGE_HEADER_MAX of header, is read (Postfix
- * would see EPIPE otherwise), counted and thrown away: such a message must not be sent. NULL with *error_r set (4.3.0) when
- * it cannot be read or spooled.
+ * Read descriptor to its end. limit: bytes to keep, 0 for all; what is beyond, or beyond MESSAGE_HEADER_MAX
+ * of header, is read (Postfix would see EPIPE otherwise), counted and thrown away: such a message must not be
+ * sent. NULL with *error_r set (4.3.0) when it cannot be read or spooled.
  */
 struct message *message_read(int descriptor, const char *spool_dir, int64_t limit, struct outcome *error_r)
     __attribute__((nonnull));

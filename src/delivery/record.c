@@ -82,8 +82,8 @@ void delivery_record_accepted(void *context, const struct outcome *outcome)
 }
 
 /*
- * The TPSP has the message and the store does not take the row (a disk that filled up meanwhile). Told 75 now, Postfix would send it twice; told
- * 0, the event would be lost. So try on as long as there is time.
+ * The TPSP has the message and the store does not take the row (a disk that filled up meanwhile). Told 75
+ * now, Postfix would send it twice; told 0, the event would be lost. So try on as long as there is time.
  */
 static void insist_on_record(struct delivery *delivery)
 {

@@ -6,7 +6,8 @@
 
 #include "base/log.h"
 
-/* What smtp(8) says of a refusal; our own words, which name the host, where they are not the server's alone. */
+/* What smtp(8) says of a refusal; our own words, which name the host, where they are not the server's
+ * alone. */
 static void describe(const struct status_facts *facts, char *text_r, size_t size)
 {
     static const char *const commands[RELAY_STAGE_COUNT] = {

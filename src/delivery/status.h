@@ -1,6 +1,6 @@
 /*
- * status: an outcome becomes what Postfix is told (exit status and the line that begins with the enhanced status code) and what the log is
- * told (one line in Postfix's own style).
+ * status: an outcome becomes what Postfix is told (exit status and the line that begins with the enhanced
+ * status code) and what the log is told (one line in Postfix's own style).
  */
 #ifndef SENDPOST_DELIVERY_STATUS_H
 #define SENDPOST_DELIVERY_STATUS_H

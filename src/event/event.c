@@ -52,7 +52,8 @@ void event_identify(struct event *event, const char *occurrence)
     char recipient[ADDRESS_SIZE];
     const char *name = event_cs_name(event->cs);
 
-    /* one mailbox in two spellings of its domain is one happening: logs lower-case what an envelope does not */
+    /* one mailbox in two spellings of its domain is one happening: logs lower-case what an envelope does
+     * not */
     memcpy(recipient, event->recipient, sizeof recipient);
     char *domain = strrchr(recipient, '@');
     for (char *at = domain ? domain : recipient + strlen(recipient); *at != '\0'; at++)
@@ -69,8 +70,8 @@ void event_describe(struct event *event, const char *text, size_t length)
 /* --- JSON ----------------------------------------------------------------------------------------- */
 
 /*
- * Written by hand, because that is most of what it costs to report an event once it is stored: a tree of objects of
- * json-c's, written out and freed, takes six times as long.
+ * Written by hand, because that is most of what it costs to report an event once it is stored: a tree of
+ * objects of json-c's, written out and freed, takes six times as long.
  */
 
 void event_text_add(struct event_text *text, const char *bytes, size_t length)
@@ -102,8 +103,8 @@ static void add_string(struct event_text *text, const char *key, const char *val
 
     if (*value == '\0')
         return;
-    /* addresses may come from a log line that strangers can influence; JSON must be UTF-8 (RFC 8259 section 8.1). No
-       control character is left, so two characters alone need a backslash (section 7) */
+    /* addresses may come from a log line that strangers can influence; JSON must be UTF-8 (RFC 8259
+       section 8.1). No control character is left, so two characters alone need a backslash (section 7) */
     size_t length = utf8_clean(clean, sizeof clean, value, strlen(value)), from = 0;
     add_key(text, key);
     add(text, "\"");

@@ -80,7 +80,8 @@ struct event_text {
 
 void event_text_add(struct event_text *text, const char *bytes, size_t length) __attribute__((nonnull));
 
-/* Append the JSON object of one event. state: "pending" and so on for sendpostctl --json, NULL for the API. */
+/* Append the JSON object of one event. state: "pending" and so on for sendpostctl --json, NULL for the
+ * API. */
 void event_add_json(struct event_text *text, const struct event *event, const char *state)
     __attribute__((nonnull(1, 2)));
 

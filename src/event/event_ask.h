@@ -1,6 +1,6 @@
 /*
- * event_ask: one question to the event API, and what its answer means. A part of event_report; nobody else includes
- * it.
+ * event_ask: one question to the event API, and what its answer means. A part of event_report; nobody else
+ * includes it.
  */
 #ifndef SENDPOST_EVENT_EVENT_ASK_H
 #define SENDPOST_EVENT_EVENT_ASK_H
@@ -45,12 +45,13 @@ const char *event_ask_key(const struct event_asker *asker, const char *tpsp) __a
 /* Put the word for a dropped message into the event: see report.dropped-as. */
 void event_ask_choose_word(const struct event_asker *asker, struct event *event) __attribute__((nonnull));
 
-/* Fills answer and last_error. Takes at most report.timeout, and ends by deadline_ms (clock_monotonic_ms()). */
+/* Fills answer and last_error. Takes at most report.timeout, and ends by deadline_ms
+ * (clock_monotonic_ms()). */
 enum answer_kind event_ask(struct event_asker *asker, const struct event *events, int count, const char *key,
                            int64_t deadline_ms) __attribute__((nonnull(1, 2)));
 
-/* One event alone, under dropped-as auto with the other word, too. The event is left with the word that decided;
- * *learnt_r: it was the other one. */
+/* One event alone, under dropped-as auto with the other word, too. The event is left with the word that
+ * decided; *learnt_r: it was the other one. */
 enum answer_kind event_ask_alone(struct event_asker *asker, struct event *event, const char *key,
                                  int64_t deadline_ms, bool *learnt_r) __attribute__((nonnull(1, 2, 5)));
 

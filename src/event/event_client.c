@@ -101,7 +101,8 @@ static struct tls_peer peer_of(const struct event_client *client)
                              .settings = &client->config->report.tls};
 }
 
-/* Each address gets its share of the time that is left, so that one which does not answer leaves some for the next. */
+/* Each address gets its share of the time that is left, so that one which does not answer leaves some for the
+ * next. */
 static bool try_addresses(struct event_client *client, const struct dns_address *addresses, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -211,8 +212,9 @@ static void read_answer(struct event_client *client, bool kept)
 }
 
 /*
- * One try. False: a connection that was kept from an earlier request turned out to be closed before anything came back, so that
- * the request is to be sent again over a new one (RFC 9112 section 9.3.1; event ids make it harmless if it did arrive).
+ * One try. False: a connection that was kept from an earlier request turned out to be closed before anything
+ * came back, so that the request is to be sent again over a new one (RFC 9112 section 9.3.1; event ids make
+ * it harmless if it did arrive).
  */
 static bool exchange(struct event_client *client, const char *request, size_t size)
 {

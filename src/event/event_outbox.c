@@ -101,8 +101,8 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
 /* --- a batch ------------------------------------------------------------------------------------ */
 
 /*
- * A row is free, or it was put off (by less than ?3: a time further away was set by a clock that has been put back since),
- * and then it holds up its message for so many tries.
+ * A row is free, or it was put off (by less than ?3: a time further away was set by a clock that has been put
+ * back since), and then it holds up its message for so many tries.
  */
 #define PUT_OFF "leased_ms > ?2 AND leased_ms <= ?2 + ?3"
 #define HOLDS_UP "tries < " STRING(EVENT_OUTBOX_TRIES)
@@ -115,7 +115,8 @@ static const char oldest[] =
     "SELECT " EVENT_ROW_COLUMNS_ID ", iif(" PUT_OFF ", iif(" HOLDS_UP ", 2, 1), 0) FROM events"
     " WHERE state = 0 AND tpsp = ?1 AND (due_ms <= ?2 OR due_ms > ?2 + ?3) ORDER BY due_ms, id";
 
-/* A message of thousands of recipients has rows without end: its newest wait rather than all of these are looked at. */
+/* A message of thousands of recipients has rows without end: its newest wait rather than all of these are
+ * looked at. */
 #define ROWS_MAX 200
 /* as SQL is read: */
 /* clang-format off */

@@ -1,6 +1,6 @@
 /*
- * event_record: a reporter's memory: who may ask the API now, and what is put on record after an answer. A part of
- * event_report; nobody else includes it.
+ * event_record: a reporter's memory: who may ask the API now, and what is put on record after an answer. A
+ * part of event_report; nobody else includes it.
  */
 #ifndef SENDPOST_EVENT_EVENT_RECORD_H
 #define SENDPOST_EVENT_EVENT_RECORD_H
@@ -31,8 +31,8 @@ bool event_record_settled(struct event_reporter *reporter, const struct event *e
 bool event_record_batch_accepted(struct event_reporter *reporter, const struct event *events, int count,
                                  struct outcome *error_r) __attribute__((nonnull));
 
-/* One that was tried alone stays pending, on disk before this returns. pause: others should wait, too. put_off: this one
- * should wait longer at each time. */
+/* One that was tried alone stays pending, on disk before this returns. pause: others should wait, too.
+ * put_off: this one should wait longer at each time. */
 bool event_record_kept(struct event_reporter *reporter, const struct event *event, enum answer_kind kind,
                        bool pause, bool put_off, struct outcome *error_r) __attribute__((nonnull));
 

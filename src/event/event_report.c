@@ -15,7 +15,8 @@
 
 #define OLDER_MAX 20 /* events of one message that one report of a new one takes along */
 
-/* A process that only ever reports its own event sweeps once in so many runs, some EVENT_SWEEP_ROWS: more than it adds. */
+/* A process that only ever reports its own event sweeps once in so many runs, some EVENT_SWEEP_ROWS: more
+ * than it adds. */
 #define SWEEP_ODDS 200
 #define SWEEP_ONE_MS 5
 #define SWEEP_MANY_MS 1000 /* once a minute: more rows than a minute brings */
@@ -121,8 +122,8 @@ static enum progress progress_after(enum answer_kind kind)
     return kind == ANSWER_KEY_REFUSED ? PROGRESS_KEY : PROGRESS_STOP;
 }
 
-/* After a batch was refused, or failed in a way that one bad event can cause. An event that fails alone where others do
- * not is put off by itself; two in a row mean that it is the API. */
+/* After a batch was refused, or failed in a way that one bad event can cause. An event that fails alone where
+ * others do not is put off by itself; two in a row mean that it is the API. */
 static enum progress report_one_at_a_time(struct event_reporter *reporter, struct event *events, int count,
                                           const char *key, int64_t deadline_ms,
                                           struct event_report_counts *counts, struct outcome *error_r)
@@ -155,7 +156,8 @@ static enum progress report_one_at_a_time(struct event_reporter *reporter, struc
     return PROGRESS_MADE;
 }
 
-/* What of its message is pending and goes with the same key; see event_outbox_older(). A failure here holds up nothing. */
+/* What of its message is pending and goes with the same key; see event_outbox_older(). A failure here holds
+ * up nothing. */
 static int read_older(struct event_reporter *reporter, const struct event *event, const char *key,
                       struct event *events_r, bool *put_off_r)
 {
@@ -171,8 +173,8 @@ static int read_older(struct event_reporter *reporter, const struct event *event
 }
 
 /*
- * Older events of its message, pending since the API could not be reached, go first, in one request with it. Where
- * another process is reporting, all is left to that.
+ * Older events of its message, pending since the API could not be reached, go first, in one request with it.
+ * Where another process is reporting, all is left to that.
  */
 static enum answer_kind ask_in_order(struct event_reporter *reporter, struct event *event, const char *key,
                                      int64_t deadline_ms, bool *learnt_r)
@@ -228,7 +230,8 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
                    ? EVENT_REPORT_KEPT
                    : EVENT_REPORT_TROUBLE;
     if (!event_record_settled(reporter, &copy, kind, learnt, error_r))
-        /* the API has judged it: what is lost is that we know, and the same event_id may be reported once more */
+        /* the API has judged it: what is lost is that we know, and the same event_id may be reported once
+         * more */
         log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
                  error_r->text);
     if (one_in(SWEEP_ODDS))
@@ -295,7 +298,8 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
     return report_batch(reporter, events, count, key, deadline_ms, counts, error_r);
 }
 
-/* One process at a time, for the time of a batch: nothing is reported twice, and a message's events stay in order. */
+/* One process at a time, for the time of a batch: nothing is reported twice, and a message's events stay in
+ * order. */
 static enum progress take_turn(struct event_reporter *reporter, const char *tpsp, bool heed, int64_t due_ms,
                                int64_t deadline_ms, struct event_report_counts *counts,
                                struct outcome *error_r)

@@ -15,7 +15,8 @@
 
 struct event_reporter;
 
-/* The state in which an event of this kind is to be stored under this configuration: EVENT_PENDING or EVENT_LOCAL. */
+/* The state in which an event of this kind is to be stored under this configuration: EVENT_PENDING or
+ * EVENT_LOCAL. */
 enum event_state event_report_state(const struct config *config, const struct event *event)
     __attribute__((nonnull));
 
@@ -45,10 +46,10 @@ enum event_report_result {
 };
 
 /*
- * Report one event, stored as pending and committed by the caller before. When it stays pending, the row is made durable
- * (fsync) before this returns. Takes at most report.timeout, and ends by deadline_ms (clock_monotonic_ms()). While the
- * API is known to be down it is not asked at all (event/event_pause.h). EVENT_REPORT_TROUBLE: the event is neither
- * reported nor durable.
+ * Report one event, stored as pending and committed by the caller before. When it stays pending, the row is
+ * made durable (fsync) before this returns. Takes at most report.timeout, and ends by deadline_ms
+ * (clock_monotonic_ms()). While the API is known to be down it is not asked at all (event/event_pause.h).
+ * EVENT_REPORT_TROUBLE: the event is neither reported nor durable.
  */
 enum event_report_result event_report_one(struct event_reporter *reporter, const struct event *event,
                                           int64_t deadline_ms, struct outcome *error_r)
@@ -60,11 +61,12 @@ struct event_report_counts {
 };
 
 /*
- * Report what is pending and due in batches of config.batch_size, each event with the key of its TPSP, until nothing
- * that was due at the beginning is left, the API fails, or deadline_ms. A batch holds the oldest; of a backlog of more
- * than one batch a quarter of it are the newest (event/event_outbox.h). One process at a time reports a batch. all: also what is not
- * due yet, and although the API is known to be down: a person asks. Never what another process is just reporting.
- * counts_r is added to. A request is begun only while there is time for it, but for the first one. Also deletes some events older than events-retention.
+ * Report what is pending and due in batches of config.batch_size, each event with the key of its TPSP, until
+ * nothing that was due at the beginning is left, the API fails, or deadline_ms. A batch holds the oldest; of
+ * a backlog of more than one batch a quarter of it are the newest (event/event_outbox.h). One process at a
+ * time reports a batch. all: also what is not due yet, and although the API is known to be down: a person
+ * asks. Never what another process is just reporting. counts_r is added to. A request is begun only while
+ * there is time for it, but for the first one. Also deletes some events older than events-retention.
  */
 enum event_report_result event_report_pending(struct event_reporter *reporter, bool all, int64_t deadline_ms,
                                               struct event_report_counts *counts_r, struct outcome *error_r)

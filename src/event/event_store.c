@@ -125,7 +125,8 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
 
 bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)
 {
-    /* those that are asked for all the time have an index of their own, which is used for a literal condition only */
+    /* those that are asked for all the time have an index of their own, which is used for a literal condition
+     * only */
     sqlite3_stmt *count =
         state == EVENT_PENDING
             ? store_statement(store, "SELECT count(*) FROM events WHERE state = 0", error_r)
@@ -144,7 +145,8 @@ bool event_store_count(struct store *store, enum event_state state, int64_t *cou
     return row == 1;
 }
 
-/* One row a query: a reader that pauses (a person with a pager) must not hold a snapshot, and with it the WAL. */
+/* One row a query: a reader that pauses (a person with a pager) must not hold a snapshot, and with it the
+ * WAL. */
 static int read_next(struct store *store, int64_t since_ms, struct event *event, enum event_state *state_r,
                      struct outcome *error_r)
 {

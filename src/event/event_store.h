@@ -23,8 +23,8 @@ const char *event_state_name(enum event_state state) __attribute__((returns_nonn
 bool event_state_by_name(const char *name, enum event_state *state_r) __attribute__((nonnull));
 
 /*
- * Insert. An event whose event_id is there already is left as it is (true). A pending row is first due at due_ms
- * (clock_realtime_ms()): the writer's own time to report it before anybody else tries.
+ * Insert. An event whose event_id is there already is left as it is (true). A pending row is first due at
+ * due_ms (clock_realtime_ms()): the writer's own time to report it before anybody else tries.
  */
 bool event_store_add(struct store *store, const struct event *event, enum event_state state, int64_t due_ms,
                      struct outcome *error_r) __attribute__((nonnull));
@@ -37,7 +37,8 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
                               const char *recipient, struct event *event_r, enum event_state *state_r,
                               struct outcome *error_r) __attribute__((nonnull));
 
-/* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending stays. */
+/* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending
+ * stays. */
 bool event_store_settle(struct store *store, const struct event *event, enum event_state state,
                         struct outcome *error_r) __attribute__((nonnull));
 
@@ -59,21 +60,23 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
                       bool (*see)(void *context, const struct event *event, enum event_state state),
                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
-/* How many deliveries of the pipe since since_ms came to what, and how many of them since recent_ms: a call for each TPSP
- * and kind of event. */
+/* How many deliveries of the pipe since since_ms came to what, and how many of them since recent_ms: a call
+ * for each TPSP and kind of event. */
 bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
                        void (*see)(void *context, const char *tpsp, enum event_cs cs, uint64_t count,
                                    uint64_t recent),
                        void *context, struct outcome *error_r) __attribute__((nonnull(1, 4, 6)));
 
-/* The last deliveries of the pipe that failed, not before since_ms: up to limit, the newest first. -1 with *error_r set. */
+/* The last deliveries of the pipe that failed, not before since_ms: up to limit, the newest first. -1 with
+ * *error_r set. */
 int event_store_failures(struct store *store, int64_t since_ms, int limit, struct event *events_r,
                          struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Delete events that are older than before_ms and not pending, of at most EVENT_SWEEP_ROWS rows in one call, so that a
- * call costs little. *from is the row to begin at: 0 the first time, then what the last call has left there; it is 0
- * again when what follows is not old. Returns how many; -1 with *error_r set. event_report calls it.
+ * Delete events that are older than before_ms and not pending, of at most EVENT_SWEEP_ROWS rows in one call,
+ * so that a call costs little. *from is the row to begin at: 0 the first time, then what the last call has
+ * left there; it is 0 again when what follows is not old. Returns how many; -1 with *error_r set.
+ * event_report calls it.
  */
 #define EVENT_SWEEP_ROWS 500
 int event_store_sweep(struct store *store, int64_t before_ms, int64_t *from, struct outcome *error_r)

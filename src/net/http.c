@@ -19,7 +19,8 @@ void http_answer_start(struct http_answer *answer)
 
 /* --- the head ------------------------------------------------------------------------------------ */
 
-/* status-line = HTTP-version SP 3DIGIT SP [ reason-phrase ] (RFC 9112 section 4); a missing last SP is forgiven. */
+/* status-line = HTTP-version SP 3DIGIT SP [ reason-phrase ] (RFC 9112 section 4); a missing last SP is
+ * forgiven. */
 static bool take_status_line(struct http_answer *answer)
 {
     const char *line = answer->line;

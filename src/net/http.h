@@ -1,6 +1,7 @@
 /*
- * http: the answer to a POST request, read as it arrives (HTTP/1.1, RFC 9112), and the parts of a URL. Bounded whatever the server
- * sends: a head above HTTP_HEAD_MAX is malformed, of a body the first HTTP_BODY_KEPT bytes are kept, the rest is skipped.
+ * http: the answer to a POST request, read as it arrives (HTTP/1.1, RFC 9112), and the parts of a URL.
+ * Bounded whatever the server sends: a head above HTTP_HEAD_MAX is malformed, of a body the first
+ * HTTP_BODY_KEPT bytes are kept, the rest is skipped.
  *
  * Plain values without pointers to anything; no I/O.
  */
@@ -56,7 +57,8 @@ struct http_answer {
 
 void http_answer_start(struct http_answer *answer) __attribute__((nonnull));
 
-/* Take bytes; *used_r: how many, all of them unless HTTP_DONE. line_seen: each line of a head as it completes; NULL: none. */
+/* Take bytes; *used_r: how many, all of them unless HTTP_DONE. line_seen: each line of a head as it
+ * completes; NULL: none. */
 enum http_progress http_answer_feed(struct http_answer *answer, const char *data, size_t size, size_t *used_r,
                                     void (*line_seen)(void *context, const char *line, size_t length),
                                     void *context) __attribute__((nonnull(1, 2, 4)));
@@ -64,7 +66,8 @@ enum http_progress http_answer_feed(struct http_answer *answer, const char *data
 /* The connection ended: complete, if the end of the connection is the end of the body. */
 enum http_progress http_answer_end(struct http_answer *answer) __attribute__((nonnull));
 
-/* Retry-After (RFC 9110 section 10.2.3) in milliseconds from now_s (time()), at most a day; 0: none or malformed. */
+/* Retry-After (RFC 9110 section 10.2.3) in milliseconds from now_s (time()), at most a day; 0: none or
+ * malformed. */
 int64_t http_retry_after_ms(const char *value, int64_t now_s) __attribute__((nonnull));
 
 struct http_url {

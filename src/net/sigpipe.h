@@ -1,6 +1,7 @@
 /*
- * sigpipe: a server that went away must not take us along: OpenSSL writes without MSG_NOSIGNAL. Between hold and release SIGPIPE is
- * blocked in this thread, and one that came meanwhile is taken away; whoever called us keeps its own arrangement.
+ * sigpipe: a server that went away must not take us along: OpenSSL writes without MSG_NOSIGNAL. Between hold
+ * and release SIGPIPE is blocked in this thread, and one that came meanwhile is taken away; whoever called us
+ * keeps its own arrangement.
  */
 #ifndef SENDPOST_NET_SIGPIPE_H
 #define SENDPOST_NET_SIGPIPE_H

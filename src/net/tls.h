@@ -1,9 +1,10 @@
 /*
  * tls: TLS 1.2 and 1.3 as a client with OpenSSL: server name indication for names, the certificate verified
- * for the configured name or IP address (RFC 6125, RFC 8314), and sessions resumed through a cache of ticket files.
+ * for the configured name or IP address (RFC 6125, RFC 8314), and sessions resumed through a cache of ticket
+ * files.
  *
- * CA certificates come from a hashed directory or from one file, as configured, never from OpenSSL's own default
- * paths: reading the bundle there costs 60 ms of CPU in each short-lived process.
+ * CA certificates come from a hashed directory or from one file, as configured, never from OpenSSL's own
+ * default paths: reading the bundle there costs 60 ms of CPU in each short-lived process.
  */
 #ifndef SENDPOST_NET_TLS_H
 #define SENDPOST_NET_TLS_H

@@ -2,9 +2,9 @@
  * tls_cache: TLS sessions kept in files between processes, so that the next process resumes the session with
  * the same server and saves the certificate chain and its verification.
  *
- * One file a key in STATE_DIR/tls-sessions, mode 0600: it holds key material. Replaced atomically; a damaged file,
- * one that others could have written, or one that is too old is removed and ignored. Nothing here is ever an error to a
- * delivery: without a session the handshake is a full one.
+ * One file a key in STATE_DIR/tls-sessions, mode 0600: it holds key material. Replaced atomically; a damaged
+ * file, one that others could have written, or one that is too old is removed and ignored. Nothing here is
+ * ever an error to a delivery: without a session the handshake is a full one.
  */
 #ifndef SENDPOST_NET_TLS_CACHE_H
 #define SENDPOST_NET_TLS_CACHE_H
@@ -33,8 +33,8 @@ struct tls_cached {
     int64_t written_s;    /* time() at which the file was written */
 };
 
-/* The key covers everything that decides what was verified: host, port, TLS mode, verification and the state of the
- * CA files. */
+/* The key covers everything that decides what was verified: host, port, TLS mode, verification and the state
+ * of the CA files. */
 void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct tls_peer *peer) __attribute__((nonnull));
 
 struct tls_cached tls_cache_load(const char *directory, const char *key) __attribute__((nonnull));

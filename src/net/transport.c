@@ -46,8 +46,8 @@ static enum transport_status wait_for(struct transport *transport, short events,
 {
     int one = 1;
 
-    /* A TLS 1.3 server sends its tickets, and its Nagle then holds back the reply that we wait for until they are
-     * acknowledged: 40 ms, unless we do so at once. The option lasts for a moment only. */
+    /* A TLS 1.3 server sends its tickets, and its Nagle then holds back the reply that we wait for until they
+     * are acknowledged: 40 ms, unless we do so at once. The option lasts for a moment only. */
     if (transport->ssl != NULL && events == POLLIN)
         setsockopt(transport->descriptor, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
     for (;;) {
@@ -207,7 +207,8 @@ bool transport_has_input(struct transport *transport)
 {
     if (transport->in_start < transport->in_end)
         return true;
-    /* a deadline in the past: look, but do not wait. End of file counts as input: there is something to see. */
+    /* a deadline in the past: look, but do not wait. End of file counts as input: there is something to
+     * see. */
     return transport_fill(transport, 0) != TRANSPORT_TIMEOUT;
 }
 
@@ -225,8 +226,8 @@ void transport_mark(struct transport *transport)
 }
 
 /*
- * Linux takes data and acknowledgement of a segment under one lock, which recv() needs, too: no data without their
- * acknowledgement. Plain TCP alone has this order.
+ * Linux takes data and acknowledgement of a segment under one lock, which recv() needs, too: no data without
+ * their acknowledgement. Plain TCP alone has this order.
  */
 static bool is_acknowledged(const struct transport *transport)
 {

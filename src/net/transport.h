@@ -50,7 +50,8 @@ enum transport_status transport_write(struct transport *transport, const char *d
 /* Whether bytes from the other side are there although nobody asked for them: does not wait. */
 bool transport_has_input(struct transport *transport) __attribute__((nonnull));
 
-/* Mark what was written so far, and ask whether the peer's TCP has acknowledged all of that; true where nobody can tell. */
+/* Mark what was written so far, and ask whether the peer's TCP has acknowledged all of that; true where
+ * nobody can tell. */
 void transport_mark(struct transport *transport) __attribute__((nonnull));
 bool transport_mark_acknowledged(const struct transport *transport) __attribute__((nonnull));
 

@@ -1,11 +1,11 @@
 /*
- * sendpost-deliver: deliveries in a process of its own, started by sendpost-pipe and by nobody else. The request comes over
- * REQUEST_DESCRIPTOR, the message on standard input; the result goes back over REQUEST_DESCRIPTOR. What is printed here, or by any
- * library, ends in the log.
+ * sendpost-deliver: deliveries in a process of its own, started by sendpost-pipe and by nobody else. The
+ * request comes over REQUEST_DESCRIPTOR, the message on standard input; the result goes back over
+ * REQUEST_DESCRIPTOR. What is printed here, or by any library, ends in the log.
  *
- * After a delivery it stays a moment for the next one (supervisor/idle.h), as Postfix's own daemons do: libraries, configuration, store
- * and the connections to TPSP and API are there already, which is most of what a delivery costs. One at a time; each finds its descriptors as if
- * the process had been started for it.
+ * After a delivery it stays a moment for the next one (supervisor/idle.h), as Postfix's own daemons do:
+ * libraries, configuration, store and the connections to TPSP and API are there already, which is most of
+ * what a delivery costs. One at a time; each finds its descriptors as if the process had been started for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +81,8 @@ static void run(struct deliverer *deliverer, const struct delivery_request *requ
         deliver_dry_run(context, request, message, stdout, result_r, text_r);
         fflush(stdout);
     } else if (channel_is_closed()) {
-        /* What ended the supervisor may have ended the writer of the message first: who says that it is whole? */
+        /* What ended the supervisor may have ended the writer of the message first: who says that it is
+         * whole? */
         outcome_local(&error, "4.3.0", "nobody waits for this delivery any more");
         result_from_error(result_r, &error, text_r);
     } else if (!open_context(context, &error)) {
@@ -145,7 +146,8 @@ static void serve(struct deliverer *deliverer, const struct delivery_request *re
 
 /* --- from one delivery to the next ---------------------------------------------------------------- */
 
-/* Nothing of the last delivery is held on to: neither its message nor those who wait for the end of its output. */
+/* Nothing of the last delivery is held on to: neither its message nor those who wait for the end of its
+ * output. */
 static bool let_go(void)
 {
     AUTO_CLOSE int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -195,8 +197,9 @@ static bool wait_for_next(struct deliverer *deliverer)
 }
 
 /*
- * A process that ends does not tidy up: giving back memory, closing the store in order and taking OpenSSL's tables apart costs a
- * millisecond for each message, and buys nothing. Under a sanitizer it is done, so that a real leak is seen.
+ * A process that ends does not tidy up: giving back memory, closing the store in order and taking OpenSSL's
+ * tables apart costs a millisecond for each message, and buys nothing. Under a sanitizer it is done, so that
+ * a real leak is seen.
  */
 static void end(struct deliver_context *context)
 {

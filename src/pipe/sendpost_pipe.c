@@ -1,7 +1,7 @@
 /*
- * sendpost-pipe: the program that Postfix's pipe(8) starts, once for each message and recipient. It reads its options, runs sendpost-deliver
- * under supervision, and tells Postfix what became of the message. Exit status 0, 75 or 69 and nothing else; see
- * sendpost-pipe(8).
+ * sendpost-pipe: the program that Postfix's pipe(8) starts, once for each message and recipient. It reads its
+ * options, runs sendpost-deliver under supervision, and tells Postfix what became of the message. Exit status
+ * 0, 75 or 69 and nothing else; see sendpost-pipe(8).
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -1,15 +1,15 @@
 /*
- * breaker: a TPSP that fails again and again is left alone for a growing while, by all processes together, and then tried
- * by one message at a time.
+ * breaker: a TPSP that fails again and again is left alone for a growing while, by all processes together,
+ * and then tried by one message at a time.
  *
- * BREAKER_THRESHOLD failures in a row (nobody reached, refused as a host, no final reply) open it for BREAKER_FIRST_NS. After
- * that one process gets to try; the others go on leaving the TPSP alone. If it fails, the time doubles, up to
- * BREAKER_LONGEST_NS; any success closes the breaker. Who is killed while trying blocks the next try for no longer
- * than BREAKER_TRY_NS, or the time that the breaker was open.
+ * BREAKER_THRESHOLD failures in a row (nobody reached, refused as a host, no final reply) open it for
+ * BREAKER_FIRST_NS. After that one process gets to try; the others go on leaving the TPSP alone. If it fails,
+ * the time doubles, up to BREAKER_LONGEST_NS; any success closes the breaker. Who is killed while trying
+ * blocks the next try for no longer than BREAKER_TRY_NS, or the time that the breaker was open.
  *
- * The state lives in a rate_table: one word, failures in the low 16 bits, above them the time in milliseconds until
- * which it is open. It begins anew with each boot, and with the loss of the file: the breaker is then closed. It spares
- * time, it guards no promise; where the table fails, the breaker is closed, too.
+ * The state lives in a rate_table: one word, failures in the low 16 bits, above them the time in milliseconds
+ * until which it is open. It begins anew with each boot, and with the loss of the file: the breaker is then
+ * closed. It spares time, it guards no promise; where the table fails, the breaker is closed, too.
  */
 #ifndef SENDPOST_POLICY_BREAKER_H
 #define SENDPOST_POLICY_BREAKER_H

@@ -14,7 +14,8 @@
 
 #define DNS_CACHE_SLOTS 65536
 
-/* type: "mx", "cname". store may be NULL: nothing is ever there. The caller frees the value; NULL: not there. */
+/* type: "mx", "cname". store may be NULL: nothing is ever there. The caller frees the value; NULL: not
+ * there. */
 char *dns_cache_get(struct store *store, const char *type, const char *name, int64_t now_ms)
     __attribute__((nonnull(2, 3)));
 void dns_cache_put(struct store *store, const char *type, const char *name, const char *value,

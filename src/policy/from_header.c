@@ -14,8 +14,8 @@
 
 struct scanner {
     const char *at, *end;
-    bool
-        open_comment; /* a parenthesis was met that nothing closes: from there on it is a letter like others */
+    bool open_comment; /* a parenthesis was met that nothing closes: from there on it is a letter like others
+                        */
     bool open_quote;
 };
 
@@ -96,7 +96,7 @@ bool from_header_normalise(const char *domain, size_t length, char domain_r[FROM
     return true;
 }
 
-/* --- tokens ---------------------------------------------------------------------------------------------- */
+/* --- tokens ----------------------------------------------------------------------------------------- */
 
 /* Behind the comment, or the quoted string, that begins at the scanner; NULL when it is never closed. */
 static const char *comment_end(const struct scanner *scanner)
@@ -216,7 +216,7 @@ static void skip_route(struct scanner *scanner)
         scanner->at = colon + 1;
 }
 
-/* --- the field ---------------------------------------------------------------------------------------------- */
+/* --- the field -------------------------------------------------------------------------------------- */
 
 bool from_header_domain(const char *value, size_t length, char domain_r[FROM_DOMAIN_SIZE])
 {

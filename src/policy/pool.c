@@ -21,7 +21,8 @@ static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
     return a;
 }
 
-/* A step that visits each of total places once before it comes back; near the golden section it mixes them well. */
+/* A step that visits each of total places once before it comes back; near the golden section it mixes them
+ * well. */
 static uint64_t stride(uint64_t total)
 {
     uint64_t step = (uint64_t)((double)total * 0.6180339887498949);
@@ -36,7 +37,8 @@ static uint64_t weight_of(const struct config_pool *pool, size_t member)
     return pool->strategy == STRATEGY_WEIGHTED ? pool->members[member].weight : 1;
 }
 
-/* Of order[from…] the one whose turn it is comes to order[from]; *turn becomes the number of its turns so far. */
+/* Of order[from…] the one whose turn it is comes to order[from]; *turn becomes the number of its turns so
+ * far. */
 static void choose(const struct config_pool *pool, size_t from, uint64_t *turn, size_t *order)
 {
     uint64_t total = 0;
@@ -214,7 +216,8 @@ static bool wait_for_slot(struct pool_cursor *cursor)
     return true;
 }
 
-/* The message needs SMTPUTF8, and this TPSP does not offer it (the relay's own 5.6.7, no reply of a server). */
+/* The message needs SMTPUTF8, and this TPSP does not offer it (the relay's own 5.6.7, no reply of a
+ * server). */
 static bool is_unfit(const struct outcome *outcome)
 {
     return outcome->class == OUTCOME_DROPPED && outcome->smtp_code == 0 &&

@@ -1,6 +1,6 @@
 /*
- * pool: which TPSP of a pool gets the message, and whether it may have it now. A cursor is the walk of one delivery over
- * the members of its pool:
+ * pool: which TPSP of a pool gets the message, and whether it may have it now. A cursor is the walk of one
+ * delivery over the members of its pool:
  *
  *     pool_begin(&cursor, …);
  *     while (pool_next(&cursor, &tpsp, &outcome)) {
@@ -9,18 +9,20 @@
  *     }
  *     pool_end(&cursor);          (outcome is what became of the delivery)
  *
- * The first member is chosen by the strategy: the first one (failover), each in turn (round-robin), or each as often as
- * its weight says (weighted). Turns are counted by all processes together; of as many turns as the weights add
- * up to, each member has exactly its weight, well mixed. If a member cannot be used, its turns go to the others in the
- * proportion of theirs.
+ * The first member is chosen by the strategy: the first one (failover), each in turn (round-robin), or each
+ * as often as its weight says (weighted). Turns are counted by all processes together; of as many turns as
+ * the weights add up to, each member has exactly its weight, well mixed. If a member cannot be used, its
+ * turns go to the others in the proportion of theirs.
  *
- * A member is passed over while its breaker is open, and while one of its rate limits has no slot. The next one is
- * tried only if the TPSP could not be reached or refused us as a host (OUTCOME_DEFERRED, CAUSE_HOST): never when the
- * message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members are over their rate and no
- * other could take the message, the overflow pool is tried, then the pools are waited for, up to rate-limit-wait.
+ * A member is passed over while its breaker is open, and while one of its rate limits has no slot. The next
+ * one is tried only if the TPSP could not be reached or refused us as a host (OUTCOME_DEFERRED, CAUSE_HOST):
+ * never when the message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members are
+ * over their rate and no other could take the message, the overflow pool is tried, then the pools are waited
+ * for, up to rate-limit-wait.
  *
- * Every outcome here is a deferral: CAUSE_RATE (4.7.1), the one that ends first; where no rate is in the way and all breakers are
- * open, CAUSE_LOCAL (4.4.1), which says when the first is tried again. Neither is an attempt, for nobody was asked.
+ * Every outcome here is a deferral: CAUSE_RATE (4.7.1), the one that ends first; where no rate is in the way
+ * and all breakers are open, CAUSE_LOCAL (4.4.1), which says when the first is tried again. Neither is an
+ * attempt, for nobody was asked.
  */
 #ifndef SENDPOST_POLICY_POOL_H
 #define SENDPOST_POLICY_POOL_H
@@ -65,8 +67,8 @@ void pool_begin(struct pool_cursor *cursor_r, const struct config *config, const
     __attribute__((nonnull));
 
 /*
- * The next TPSP to contact; its slots are taken. False at the end: *outcome is then set when nobody was contacted, or somebody is only
- * over his rate; otherwise it stays what the last one made it.
+ * The next TPSP to contact; its slots are taken. False at the end: *outcome is then set when nobody was
+ * contacted, or somebody is only over his rate; otherwise it stays what the last one made it.
  */
 bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
     __attribute__((nonnull));
@@ -77,7 +79,8 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool
 
 void pool_end(struct pool_cursor *cursor) __attribute__((nonnull));
 
-/* The members in the order in which turn number turn tries them: indices into pool->members, member_count of them. */
+/* The members in the order in which turn number turn tries them: indices into pool->members, member_count of
+ * them. */
 void pool_order(const struct config_pool *pool, uint64_t turn, size_t *order_r) __attribute__((nonnull));
 
 #endif

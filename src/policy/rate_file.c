@@ -167,7 +167,8 @@ static bool install(int directory, const struct rate_file *fresh)
 
     if (descriptor < 0)
         return false;
-    /* written out, not extended: a hole that finds no room on the disk later would be a SIGBUS in mid-delivery */
+    /* written out, not extended: a hole that finds no room on the disk later would be a SIGBUS in
+     * mid-delivery */
     bool ok = write_all(descriptor, fresh, sizeof *fresh) && fsync(descriptor) == 0;
     /* begun by root (sendpostctl), the file must still be the pipe user's */
     if (ok && geteuid() == 0)
@@ -200,7 +201,8 @@ static bool replace(int directory, const char *boot_id, int descriptor)
     return ok;
 }
 
-/* Open and map the file if it may be used. Otherwise *descriptor_r is what there is in its place, or -1 with errno. */
+/* Open and map the file if it may be used. Otherwise *descriptor_r is what there is in its place, or -1 with
+ * errno. */
 static struct rate_file *use(int directory, const char *boot_id, int *descriptor_r)
 {
     *descriptor_r = open_current(directory);

@@ -1,26 +1,26 @@
 /*
  * rate_file: STATE_DIR/rates, the file behind rate_table: its layout, its creation and its replacement.
  *
- * A file is used only if it has our magic number, the exact size and the id of the current boot. Any other is replaced
- * by a new file that is complete before rename(2) puts it in its place, under a lock (flock(2) on the
- * directory, which dies with its holder), so that a hundred processes may start at once:
+ * A file is used only if it has our magic number, the exact size and the id of the current boot. Any other is
+ * replaced by a new file that is complete before rename(2) puts it in its place, under a lock (flock(2) on
+ * the directory, which dies with its holder), so that a hundred processes may start at once:
  *
  *   file of an earlier boot   its rate entries are carried over, see below
  *   truncated, foreign, of another version, missing     a fresh one
  *
- * A fresh file knows nothing: after the loss of the file each limit may be used up once more within the window that
- * was running. Nothing worse follows, whatever bytes a file holds: rate_limit.h shows that no
+ * A fresh file knows nothing: after the loss of the file each limit may be used up once more within the
+ * window that was running. Nothing worse follows, whatever bytes a file holds: rate_limit.h shows that no
  * content lets through more than a fresh file does.
  *
- * A file that is replaced is marked first (RATE_MAGIC_RETIRED), and a truncated mapping becomes zeroes (map_guard):
- * whoever still has it mapped sees that it is no longer the file, before and after each use.
+ * A file that is replaced is marked first (RATE_MAGIC_RETIRED), and a truncated mapping becomes zeroes
+ * (map_guard): whoever still has it mapped sees that it is no longer the file, before and after each use.
  *
  * Reboot. Times are nanoseconds since boot (CLOCK_BOOTTIME), which no step of the wall clock touches. From an
- * earlier boot we know for each word when the file was last seen in use, hence what was left to wait at most then;
- * that is counted again from the new boot on, for less may have passed in between. A power cut may also have lost the last
- * changes of the file. Words that wait for RATE_SYNC_NS or longer are therefore flushed to disk before their slot
- * is used; the others are taken to have been used just before the boot: nothing is free before RATE_SYNC_NS
- * after it.
+ * earlier boot we know for each word when the file was last seen in use, hence what was left to wait at most
+ * then; that is counted again from the new boot on, for less may have passed in between. A power cut may also
+ * have lost the last changes of the file. Words that wait for RATE_SYNC_NS or longer are therefore flushed to
+ * disk before their slot is used; the others are taken to have been used just before the boot: nothing is
+ * free before RATE_SYNC_NS after it.
  */
 #ifndef SENDPOST_POLICY_RATE_FILE_H
 #define SENDPOST_POLICY_RATE_FILE_H
@@ -47,8 +47,8 @@
 
 struct rate_entry {
     _Atomic uint64_t hash; /* published last; everything but the words is constant while it stands */
-    int64_t
-        window_ns; /* > 0: the words are times; 0: the words mean something else, and do not outlive a reboot */
+    int64_t window_ns;     /* > 0: the words are times; 0: the words mean something else, and do not outlive a
+                              reboot */
     char label[RATE_LABEL_SIZE];
     _Atomic int64_t words[RATE_WORDS];
 };
@@ -63,14 +63,15 @@ struct rate_file {
 };
 
 /*
- * Map the file of state_dir, after creating or replacing it where needed. *descriptor_r stays open with it. NULL with
- * *error_r set on failure.
+ * Map the file of state_dir, after creating or replacing it where needed. *descriptor_r stays open with it.
+ * NULL with *error_r set on failure.
  */
 struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int *descriptor_r,
                                 struct outcome *error_r) __attribute__((nonnull));
 void rate_file_unmap(struct rate_file *file, int descriptor) __attribute__((nonnull));
 
-/* The lock under which files are replaced and entries are added; close() releases it. -1 with *error_r set. */
+/* The lock under which files are replaced and entries are added; close() releases it. -1 with *error_r
+ * set. */
 int rate_file_lock(const char *state_dir, struct outcome *error_r) __attribute__((nonnull));
 
 #endif

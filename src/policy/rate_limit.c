@@ -71,8 +71,8 @@ static int64_t interval_of(const struct rate_limit *limit, unsigned lane)
 }
 
 /*
- * A word that no taker could have written up to now. The clock is read after the word: else a word written between
- * our reading of the clock and of the word would be cut short.
+ * A word that no taker could have written up to now. The clock is read after the word: else a word written
+ * between our reading of the clock and of the word would be cut short.
  */
 static int64_t tame(const struct rate_table *table, _Atomic int64_t *word, int64_t interval)
 {
@@ -94,7 +94,8 @@ static int64_t lane_word(const struct rate_table *table, const struct rate_limit
     return value > now + interval_of(limit, lane) ? tame(table, word, interval_of(limit, lane)) : value;
 }
 
-/* A free lane and its word; otherwise the time of the next. Lane 0 first: the burst is kept for when it is needed. */
+/* A free lane and its word; otherwise the time of the next. Lane 0 first: the burst is kept for when it is
+ * needed. */
 static bool find_lane(const struct rate_table *table, const struct rate_limit *limit, int64_t now,
                       unsigned *lane_r, int64_t *word_r)
 {

@@ -1,36 +1,41 @@
 /*
- * rate_limit: how many messages a TPSP gets. Of each limit "at most LIMIT in any WINDOW" the promise is the strict one:
+ * rate_limit: how many messages a TPSP gets. Of each limit "at most LIMIT in any WINDOW" the promise is the
+ * strict one:
  *
- *   No half-open interval of length WINDOW, wherever it begins, has more than LIMIT admissions in it: across processes,
- *   kill -9 at any instant, restarts, reboots and steps of the wall clock.
+ *   No half-open interval of length WINDOW, wherever it begins, has more than LIMIT admissions in it: across
+ * processes, kill -9 at any instant, restarts, reboots and steps of the wall clock.
  *
  * An idle limit does not save up a flood: BURST = min(rate-burst, LIMIT, RATE_BURST_MAX) messages may pass at
  * once, the others are spread evenly.
  *
- * How. A limit is BURST lanes, each a GCRA bucket (ITU-T I.371) without tolerance: one 64-bit word, the time at which
- * the lane is free again. A message takes a lane, by compare-and-swap, if now >= word, and sets word = now + interval:
+ * How. A limit is BURST lanes, each a GCRA bucket (ITU-T I.371) without tolerance: one 64-bit word, the time
+ * at which the lane is free again. A message takes a lane, by compare-and-swap, if now >= word, and sets word
+ * = now + interval:
  *
  *   lane 0                the interval is PACE = ceil(WINDOW / (LIMIT - BURST + 1)): the spread
  *   lanes 1 … BURST-1     the interval is WINDOW: the burst
  *
- * Proof. The admission times of one lane are at least its interval apart, as the word remembers the last one and only one process
- * wins the swap. If n admissions of a lane lie in [s, s + WINDOW), the first and the last are at least (n - 1) intervals
- * and less than WINDOW apart. So a burst lane has at most 1. For lane 0, (n - 1) * PACE < WINDOW <= (LIMIT - BURST + 1) * PACE, so
- * n <= LIMIT - BURST + 1. The sum is LIMIT - BURST + 1 + BURST - 1 = LIMIT. It is also reached: unlike a single bucket
- * with tolerance, which would have to give up BURST/LIMIT of the throughput to keep the promise, this lets LIMIT
- * through in every window when there is enough to send.
+ * Proof. The admission times of one lane are at least its interval apart, as the word remembers the last one
+ * and only one process wins the swap. If n admissions of a lane lie in [s, s + WINDOW), the first and the
+ * last are at least (n - 1) intervals and less than WINDOW apart. So a burst lane has at most 1. For lane 0,
+ * (n - 1) * PACE < WINDOW <= (LIMIT - BURST + 1) * PACE, so n <= LIMIT - BURST + 1. The sum is LIMIT - BURST
+ * + 1 + BURST - 1 = LIMIT. It is also reached: unlike a single bucket with tolerance, which would have to
+ * give up BURST/LIMIT of the throughput to keep the promise, this lets LIMIT through in every window when
+ * there is enough to send.
  *
- * - All or none: a set of limits is taken one by one, and what was taken is put back when one is refused. Meanwhile others see
- *   fewer free lanes than there are, never more.
- * - Given back: the word returns to what it was if nobody has changed it since; it then speaks of the admission before
- *   again, which is as if ours had never been. Where somebody has, the slot is lost, on the safe side.
+ * - All or none: a set of limits is taken one by one, and what was taken is put back when one is refused.
+ * Meanwhile others see fewer free lanes than there are, never more.
+ * - Given back: the word returns to what it was if nobody has changed it since; it then speaks of the
+ * admission before again, which is as if ours had never been. Where somebody has, the slot is lost, on the
+ * safe side.
  * - kill -9: a word changes in one instruction. A process that dies with a slot has used it.
- * - Clock: CLOCK_BOOTTIME does not step; for reboots see rate_file.h. A word further ahead than now + interval was
- *   written under another configuration, or is damaged: it becomes now + interval, from where the proof goes on.
- *   So no content of the file can block a lane for longer than its interval.
- * - Changed configuration: a bucket is known by TPSP, kind ("global", "rate", or the mailbox provider) and window,
- *   not by LIMIT: a new LIMIT works on what the lanes remember. In the one window in which it changes at most the greater of both
- *   LIMITs passes, and the difference in BURST. Another window is another bucket, and begins fresh.
+ * - Clock: CLOCK_BOOTTIME does not step; for reboots see rate_file.h. A word further ahead than now +
+ * interval was written under another configuration, or is damaged: it becomes now + interval, from where the
+ * proof goes on. So no content of the file can block a lane for longer than its interval.
+ * - Changed configuration: a bucket is known by TPSP, kind ("global", "rate", or the mailbox provider) and
+ * window, not by LIMIT: a new LIMIT works on what the lanes remember. In the one window in which it changes
+ * at most the greater of both LIMITs passes, and the difference in BURST. Another window is another bucket,
+ * and begins fresh.
  */
 #ifndef SENDPOST_POLICY_RATE_LIMIT_H
 #define SENDPOST_POLICY_RATE_LIMIT_H
@@ -58,7 +63,8 @@ struct rate_set {
     size_t count;
 };
 
-/* False with *error_r set when there are too many. Of two with the same window the lower counts. tpsp is kept. */
+/* False with *error_r set when there are too many. Of two with the same window the lower counts. tpsp is
+ * kept. */
 bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum provider_category provider,
                    uint32_t burst, struct outcome *error_r) __attribute__((nonnull));
 
@@ -87,7 +93,8 @@ enum rate_answer rate_limit_take(struct rate_table *table, struct rate_set *set,
 /* The TPSP was never reached. Gives back once, then no more. */
 void rate_limit_give_back(const struct rate_table *table, struct rate_grant *grant) __attribute__((nonnull));
 
-/* "rate limit of TPSP primary: 100/h (provider gmail) reached, next slot in 34 s": deferred, CAUSE_RATE, 4.7.1. */
+/* "rate limit of TPSP primary: 100/h (provider gmail) reached, next slot in 34 s": deferred,
+ * CAUSE_RATE, 4.7.1. */
 void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_t wait_ns,
                         struct outcome *outcome_r) __attribute__((nonnull));
 
@@ -95,7 +102,8 @@ void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_
 #define RATE_TEXT_SIZE 48
 char *rate_text(const struct config_rate *rate, char buffer[RATE_TEXT_SIZE]) __attribute__((nonnull));
 
-/* How many messages would pass now, at most lanes, and when the next one would; changes nothing but words out of range. */
+/* How many messages would pass now, at most lanes, and when the next one would; changes nothing but words out
+ * of range. */
 unsigned rate_limit_peek(struct rate_table *table, struct rate_limit *limit, int64_t *next_r)
     __attribute__((nonnull));
 

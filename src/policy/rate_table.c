@@ -151,7 +151,8 @@ bool rate_table_ready(struct rate_table *table, int64_t now, struct outcome *err
 
 void rate_key_set(struct rate_key *key_r, const char *name, const char *kind, int64_t window_ns)
 {
-    /* FNV-1a over the whole, the end of name included, then the last step of MurmurHash3 to spread it over all bits */
+    /* FNV-1a over the whole, the end of name included, then the last step of MurmurHash3 to spread it over
+     * all bits */
     uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)window_ns;
 
     for (const char *at = name;; at++) {
@@ -215,8 +216,8 @@ static bool is_idle(const struct rate_entry *entry, int64_t now)
 }
 
 /*
- * Under the lock. Others may be about to use the entry: who has changed a word looks at the hash next, and we change the hash and look
- * at the words next, so that one of us at least sees the other and steps back.
+ * Under the lock. Others may be about to use the entry: who has changed a word looks at the hash next, and we
+ * change the hash and look at the words next, so that one of us at least sees the other and steps back.
  */
 static bool claim(struct rate_entry *entry, int64_t now)
 {

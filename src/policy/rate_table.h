@@ -1,15 +1,16 @@
 /*
- * rate_table: a table in shared memory, of which each entry is a handful of 64-bit words that all processes read and
- * change with atomic instructions alone. rate_limit, breaker and pool keep their state in it.
+ * rate_table: a table in shared memory, of which each entry is a handful of 64-bit words that all processes
+ * read and change with atomic instructions alone. rate_limit, breaker and pool keep their state in it.
  *
- * An entry is found by open addressing and created at its first use, under a lock. An entry that holds nothing
- * worth keeping gives way when there is no free place for another: the entries of a TPSP that has left the
- * configuration vanish this way. The words of an entry with a window are times (see rate_limit.h); a time
- * that has passed is nothing worth keeping. Any other entry is nothing worth keeping while its first word is 0.
+ * An entry is found by open addressing and created at its first use, under a lock. An entry that holds
+ * nothing worth keeping gives way when there is no free place for another: the entries of a TPSP that has
+ * left the configuration vanish this way. The words of an entry with a window are times (see rate_limit.h); a
+ * time that has passed is nothing worth keeping. Any other entry is nothing worth keeping while its first
+ * word is 0.
  *
  * The file may be truncated, overwritten, replaced or removed at any time: rate_table_ready() then brings a
- * good one, and the entries that were held are void. Whoever changed an entry looks again with rate_table_holds():
- * only if it does, the change counted.
+ * good one, and the entries that were held are void. Whoever changed an entry looks again with
+ * rate_table_holds(): only if it does, the change counted.
  *
  * A table belongs to one thread; threads and processes share the file, each by a table of its own.
  */
@@ -49,8 +50,8 @@ void rate_key_set(struct rate_key *key_r, const char *name, const char *kind, in
     __attribute__((nonnull));
 
 /*
- * Make sure that the mapped file is the one to use, and note that it was used at now. Entries found before are void if
- * rate_table_generation() has changed; no two tables have the same.
+ * Make sure that the mapped file is the one to use, and note that it was used at now. Entries found before
+ * are void if rate_table_generation() has changed; no two tables have the same.
  */
 bool rate_table_ready(struct rate_table *table, int64_t now, struct outcome *error_r)
     __attribute__((nonnull));
@@ -66,7 +67,8 @@ struct rate_entry *rate_table_obtain(struct rate_table *table, const struct rate
 bool rate_table_holds(const struct rate_table *table, const struct rate_entry *entry,
                       const struct rate_key *key) __attribute__((nonnull));
 
-/* Whether the file is still the one to use; otherwise a failure says nothing, and rate_table_ready() helps. */
+/* Whether the file is still the one to use; otherwise a failure says nothing, and rate_table_ready()
+ * helps. */
 bool rate_table_intact(const struct rate_table *table) __attribute__((nonnull));
 
 /* Write the entry to the disk before returning. */

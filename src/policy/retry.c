@@ -97,7 +97,7 @@ bool retry_due(struct store *store, const struct config *config, const struct re
     return due;
 }
 
-/* --- count --------------------------------------------------------------------------------------------------- */
+/* --- count ------------------------------------------------------------------------------------------ */
 
 static bool sweep(struct store *store, int64_t now_ms, struct outcome *error_r)
 {

@@ -47,7 +47,8 @@ bool retry_failed(struct store *store, const struct config *config, const struct
 bool retry_forget(struct store *store, const struct retry_key *key, struct outcome *error_r)
     __attribute__((nonnull));
 
-/* For sendpostctl: make every recipient of the queue id due now. How many there were; -1 with *error_r set. */
+/* For sendpostctl: make every recipient of the queue id due now. How many there were; -1 with *error_r
+ * set. */
 int retry_now(struct store *store, const char *queue_id, struct outcome *error_r) __attribute__((nonnull));
 
 #endif

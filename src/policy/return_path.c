@@ -17,7 +17,7 @@
 
 enum verdict { VERIFIED, NOT_VERIFIED, UNKNOWN };
 
-/* --- sender domain ----------------------------------------------------------------------------------------- */
+/* --- sender domain ---------------------------------------------------------------------------------- */
 
 static void find_domain(const char *from, const char *sender, char domain_r[FROM_DOMAIN_SIZE])
 {
@@ -29,7 +29,7 @@ static void find_domain(const char *from, const char *sender, char domain_r[FROM
         domain_r[0] = '\0';
 }
 
-/* --- static -------------------------------------------------------------------------------------------------- */
+/* --- static ----------------------------------------------------------------------------------------- */
 
 static bool is_or_is_below(const char *domain, const char *parent, size_t parent_length)
 {
@@ -61,7 +61,7 @@ static enum verdict verify_static(const struct config *config, struct return_pat
     return best > 0 ? VERIFIED : NOT_VERIFIED;
 }
 
-/* --- dns ----------------------------------------------------------------------------------------------------- */
+/* --- dns -------------------------------------------------------------------------------------------- */
 
 /* Target of a CNAME, "" when there is none, from the cache or from DNS; NULL when DNS cannot tell. The caller
  * frees. */
@@ -128,7 +128,7 @@ static enum verdict verify_dns(const struct config *config, struct store *store,
     return NOT_VERIFIED;
 }
 
-/* --- decide -------------------------------------------------------------------------------------------------- */
+/* --- decide ----------------------------------------------------------------------------------------- */
 
 static void rewrite(const struct config *config, const char *uuid, struct return_path *path)
 {

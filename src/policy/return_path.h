@@ -5,10 +5,10 @@
  * verify static it must be in return-path.domains or below one of them; with verify dns the CNAME of
  * BOUNCE-PREFIX.DOMAIN must lead to cname-target, directly or through at most RETURN_PATH_HOPS aliases.
  *
- * With rewrite the reverse path becomes bounces+UUID+SUBACCOUNT@BOUNCE-PREFIX.DOMAIN, so that bounces name the
- * message that they are about. DOMAIN is the one that is verified: with static the entry of the list, because
- * that is where the postmaster has set up the name that bounces go to. With verify off nothing is known of
- * any such name, so nothing is rewritten.
+ * With rewrite the reverse path becomes bounces+UUID+SUBACCOUNT@BOUNCE-PREFIX.DOMAIN, so that bounces name
+ * the message that they are about. DOMAIN is the one that is verified: with static the entry of the list,
+ * because that is where the postmaster has set up the name that bounces go to. With verify off nothing is
+ * known of any such name, so nothing is rewritten.
  *
  * The null sender passes as it is: a bounce of a bounce goes nowhere, and a notification must not be lost for
  * the domain of the MTA that wrote it.
@@ -32,10 +32,10 @@ struct return_path {
 };
 
 /*
- * from: value of the From: field, NULL when there is none. sender: the envelope's, "" is the null sender. store:
- * the DNS cache; may be NULL. resolver: NULL in a dry run, which takes for verified what only DNS could tell.
- * deadline_ms: clock_monotonic_ms(). Always fills *path_r; false with *outcome_r set
- * when the message must not go out (5.7.1) or DNS cannot tell (4.4.3).
+ * from: value of the From: field, NULL when there is none. sender: the envelope's, "" is the null sender.
+ * store: the DNS cache; may be NULL. resolver: NULL in a dry run, which takes for verified what only DNS
+ * could tell. deadline_ms: clock_monotonic_ms(). Always fills *path_r; false with *outcome_r set when the
+ * message must not go out (5.7.1) or DNS cannot tell (4.4.3).
  */
 bool return_path_decide(const struct config *config, struct store *store, struct dns_resolver *resolver,
                         const char *from, const char *sender, const char *uuid, int64_t deadline_ms,

@@ -38,7 +38,7 @@ bool suppression_reason_by_name(const char *name, enum suppression_reason *reaso
     return false;
 }
 
-/* --- normal form --------------------------------------------------------------------------------------------- */
+/* --- normal form ------------------------------------------------------------------------------------ */
 
 /* Lower case from at on, without a final dot. */
 static void normalise_domain(char *at)
@@ -74,7 +74,7 @@ bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const
     return true;
 }
 
-/* --- look up --------------------------------------------------------------------------------------------------- */
+/* --- look up ---------------------------------------------------------------------------------------- */
 
 static int step_found(struct store *store, sqlite3_stmt *statement, struct suppression *found_r,
                       struct outcome *error_r)
@@ -139,7 +139,7 @@ bool suppression_pass(struct store *store, const struct config *config, const ch
     return result == 0;
 }
 
-/* --- change ------------------------------------------------------------------------------------------------------ */
+/* --- change ----------------------------------------------------------------------------------------- */
 
 static bool insert(struct store *store, sqlite3_stmt *statement, const struct suppression *entry,
                    struct outcome *error_r)

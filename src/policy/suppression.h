@@ -37,8 +37,8 @@ bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const
 
 /*
  * The entry that stops mail to recipient: of itself, of the address without its sub-address (what follows the
- * first "+" of the local part) when sub_address is set, or of its domain. 1 with *found_r filled, 0 when there
- * is none, -1 with *error_r set.
+ * first "+" of the local part) when sub_address is set, or of its domain. 1 with *found_r filled, 0 when
+ * there is none, -1 with *error_r set.
  */
 int suppression_find(struct store *store, const char *recipient, bool sub_address,
                      struct suppression *found_r, struct outcome *error_r) __attribute__((nonnull));
@@ -48,8 +48,8 @@ int suppression_find(struct store *store, const char *recipient, bool sub_addres
 bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
     __attribute__((nonnull));
 
-/* A hard bounce was seen: add the recipient when suppression.on-hard-bounce says so. What is there already keeps
- * its reason and date. */
+/* A hard bounce was seen: add the recipient when suppression.on-hard-bounce says so. What is there already
+ * keeps its reason and date. */
 bool suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
                                    int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
 

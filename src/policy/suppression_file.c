@@ -13,7 +13,7 @@
 #define COLUMNS_MAX 64
 #define NO_COLUMN COLUMNS_MAX
 
-/* --- CSV --------------------------------------------------------------------------------------------------- */
+/* --- CSV -------------------------------------------------------------------------------------------- */
 
 /*
  * Take the quotes off a field in place; returns what stands behind it. NULL, and nothing is changed, when the
@@ -99,7 +99,7 @@ static bool read_names(struct suppression_file *file, char *const fields[], size
     return true;
 }
 
-/* --- values ---------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------------- */
 
 /* ".123", "Z" or "+01:00" behind a time of day; false for anything else. */
 static bool read_time_tail(const char *text, int64_t *ms)
@@ -124,7 +124,8 @@ static bool read_time_tail(const char *text, int64_t *ms)
     return true;
 }
 
-/* "2026-11-23", the same with "T05:01:32" or " 05:01:32" and what may follow (RFC 3339), or seconds since 1970. */
+/* "2026-11-23", the same with "T05:01:32" or " 05:01:32" and what may follow (RFC 3339), or seconds since
+ * 1970. */
 static bool read_date(const char *text, int64_t *ms_r)
 {
     struct tm parts = {0};
@@ -151,7 +152,7 @@ static bool read_date(const char *text, int64_t *ms_r)
     return *ms_r > 0; /* a year of two digits is no date */
 }
 
-/* --- lines ------------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------------ */
 
 /* The first line with something in it decides how the others are read. True when it names the columns. */
 static bool begin(struct suppression_file *file, char *line)

@@ -1,7 +1,7 @@
 /*
- * connectivity: one real SMTP transaction with a minimal message, step by step, for a person who wants to know
- * whether a TPSP can be used and, if not, why. The same relay as for deliveries; `sendpostctl test` and the
- * agent's test endpoint show it (CONTRACT section 6).
+ * connectivity: one real SMTP transaction with a minimal message, step by step, for a person who wants to
+ * know whether a TPSP can be used and, if not, why. The same relay as for deliveries; `sendpostctl test` and
+ * the agent's test endpoint show it (CONTRACT section 6).
  */
 #ifndef SENDPOST_RELAY_CONNECTIVITY_H
 #define SENDPOST_RELAY_CONNECTIVITY_H
@@ -30,7 +30,8 @@ struct connectivity {
 };
 
 /*
- * Send a test message from sender to recipient, both valid addresses, through tpsp. The result is to be freed.
+ * Send a test message from sender to recipient, both valid addresses, through tpsp. The result is to be
+ * freed.
  */
 void connectivity_test(struct connectivity *test_r, struct relay_session *session,
                        const struct config_tpsp *tpsp, const char *sender, const char *recipient,

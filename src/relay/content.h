@@ -1,7 +1,8 @@
 /*
- * content: the check that what an engine sends after DATA is the message, byte for byte, and all of it. It undoes the
- * dot-stuffing (RFC 5321 section 4.5.2) and compares with the message itself, so that no engine can alter, cut or
- * end a message without being caught: the final dot is let through only when everything before it was right.
+ * content: the check that what an engine sends after DATA is the message, byte for byte, and all of it. It
+ * undoes the dot-stuffing (RFC 5321 section 4.5.2) and compares with the message itself, so that no engine
+ * can alter, cut or end a message without being caught: the final dot is let through only when everything
+ * before it was right.
  *
  * The one thing an engine may add is the CRLF that a message needs before the final dot and does not end in.
  */
@@ -37,9 +38,9 @@ void content_start(struct content_check *check, const struct relay_message *mess
 void content_finish(struct content_check *check) __attribute__((nonnull));
 
 /*
- * Look at the next bytes of the stream. *safe_r: so many of them may be passed on; the rest (at most ".\r") may
- * be the beginning of the final dot and is to be held back until more came.
- * After CONTENT_COMPLETE *safe_r is behind the final ".\r\n".
+ * Look at the next bytes of the stream. *safe_r: so many of them may be passed on; the rest (at most ".\r")
+ * may be the beginning of the final dot and is to be held back until more came. After CONTENT_COMPLETE
+ * *safe_r is behind the final ".\r\n".
  */
 enum content_verdict content_feed(struct content_check *check, const char *data, size_t length,
                                   size_t *safe_r) __attribute__((nonnull));

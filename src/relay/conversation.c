@@ -102,7 +102,8 @@ static bool next_answer(struct conversation *conversation)
     const struct wire *wire = conversation->wire;
 
     if (strcmp(wire->mechanism, "XOAUTH2") == 0) {
-        /* the challenge is the reason of a refusal: an empty answer asks for the refusal itself. libcurl gives up. */
+        /* the challenge is the reason of a refusal: an empty answer asks for the refusal itself. libcurl
+         * gives up. */
         conversation->length = (size_t)snprintf(conversation->line, sizeof conversation->line, "\r\n");
         return true;
     }
@@ -138,7 +139,8 @@ static enum conversation_next on_auth(struct conversation *conversation)
     return CONVERSATION_GO_ON;
 }
 
-/* Whether the line is this command for this address. libcurl turns a domain that is not ASCII into its ASCII form. */
+/* Whether the line is this command for this address. libcurl turns a domain that is not ASCII into its ASCII
+ * form. */
 static bool line_is(const struct conversation *conversation, const char *command, const char *address)
 {
     const char *rest = conversation->line + strlen(command);

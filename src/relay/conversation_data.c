@@ -30,7 +30,8 @@ static enum conversation_next content_refused(struct conversation *conversation,
     return CONVERSATION_END;
 }
 
-/* A reply before the dot was sent is a refusal or a lie, never a success: so there is a look ahead of each write. */
+/* A reply before the dot was sent is a refusal or a lie, never a success: so there is a look ahead of each
+ * write. */
 static bool pass(struct wire *wire, const char *data, size_t length)
 {
     enum transport_status status = TRANSPORT_OK;
@@ -85,8 +86,9 @@ static bool pass_final_dot(struct wire *wire)
 }
 
 /*
- * Something came along with the final reply although one reply was due: these replies were not to what we sent, and the first
- * of them may be older than the end of the message. A server that closes with 421 may say so in the same breath.
+ * Something came along with the final reply although one reply was due: these replies were not to what we
+ * sent, and the first of them may be older than the end of the message. A server that closes with 421 may say
+ * so in the same breath.
  */
 static bool more_than_asked(const struct transport *transport)
 {
@@ -96,9 +98,9 @@ static bool more_than_asked(const struct transport *transport)
 }
 
 /*
- * Why a 2xx need not be the answer to the final dot; NULL: it is. Whoever answers the dot has received it, and each
- * TCP segment acknowledges all that its sender has received (RFC 9293 section 3.10.7.4): a reply is in our hands and the
- * dot is not acknowledged, then the reply is older than the arrival of the dot.
+ * Why a 2xx need not be the answer to the final dot; NULL: it is. Whoever answers the dot has received it,
+ * and each TCP segment acknowledges all that its sender has received (RFC 9293 section 3.10.7.4): a reply is
+ * in our hands and the dot is not acknowledged, then the reply is older than the arrival of the dot.
  */
 static const char *why_doubtful(const struct transport *transport)
 {

@@ -1,8 +1,8 @@
 /*
  * engine: the SMTP engines behind relay_send(), what each can carry, and the choice between them.
  *
- * An engine speaks SMTP as a client on one end of a local stream, whose other end is the conversation (conversation.h).
- * It never touches the network, and what it thinks of the outcome decides nothing.
+ * An engine speaks SMTP as a client on one end of a local stream, whose other end is the conversation
+ * (conversation.h). It never touches the network, and what it thinks of the outcome decides nothing.
  */
 #ifndef SENDPOST_RELAY_ENGINE_H
 #define SENDPOST_RELAY_ENGINE_H
@@ -42,9 +42,9 @@ extern const struct engine engine_curl;
 unsigned engine_needs(const struct relay_request *request) __attribute__((nonnull));
 
 /*
- * The engine for these needs: the first of libESMTP, libcurl that serves them all. A configured engine goes first,
- * but it is a preference: that every byte of the message arrives unchanged weighs more, and deferring a message for
- * ever because of its header would help nobody. Never NULL.
+ * The engine for these needs: the first of libESMTP, libcurl that serves them all. A configured engine goes
+ * first, but it is a preference: that every byte of the message arrives unchanged weighs more, and deferring
+ * a message for ever because of its header would help nobody. Never NULL.
  */
 const struct engine *engine_choose(enum config_engine configured, unsigned needs)
     __attribute__((returns_nonnull));

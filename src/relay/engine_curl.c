@@ -1,9 +1,10 @@
 /*
- * libcurl as an engine: for what libESMTP cannot say or would alter. It is loaded when a message needs it: linked, it
- * and its thirty libraries would take more time at the start of every delivery than all the rest together.
+ * libcurl as an engine: for what libESMTP cannot say or would alter. It is loaded when a message needs it:
+ * linked, it and its thirty libraries would take more time at the start of every delivery than all the rest
+ * together.
  *
- * It is attached to the local stream by the same shim: CURLOPT_OPENSOCKETFUNCTION would do, but 7.88 connects the socket although CURL_SOCKOPT_ALREADY_CONNECTED
- * says that it is.
+ * It is attached to the local stream by the same shim: CURLOPT_OPENSOCKETFUNCTION would do, but 7.88 connects
+ * the socket although CURL_SOCKOPT_ALREADY_CONNECTED says that it is.
  */
 #include "relay/engine.h"
 

@@ -1,6 +1,6 @@
 /*
- * libESMTP as an engine: a fresh session for each message, over a local stream. It does the login, the envelope, DATA
- * and the dot-stuffing; all that it would do with a network is out of its reach.
+ * libESMTP as an engine: a fresh session for each message, over a local stream. It does the login, the
+ * envelope, DATA and the dot-stuffing; all that it would do with a network is out of its reach.
  */
 #include "relay/engine.h"
 
@@ -15,7 +15,8 @@
 #include "relay/local_connect.h"
 
 #define CHUNK 16384
-/* Ours are the deadlines that count; its own must never come first (on a transfer timeout it goes on with a hole). */
+/* Ours are the deadlines that count; its own must never come first (on a transfer timeout it goes on with a
+ * hole). */
 #define NEVER_MS (24L * 3600 * 1000)
 
 struct source {

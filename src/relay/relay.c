@@ -56,7 +56,8 @@ void relay_close(struct relay_session *session)
     free(session);
 }
 
-/* Nothing that could end a command line or begin another may get into one; validation upstream has said so already. */
+/* Nothing that could end a command line or begin another may get into one; validation upstream has said so
+ * already. */
 static bool addresses_fit(const struct relay_request *request, struct outcome *outcome_r)
 {
     const char *why;
@@ -75,9 +76,9 @@ static bool addresses_fit(const struct relay_request *request, struct outcome *o
 }
 
 /*
- * libcurl would fall back to sending such an address as it is. The message is dropped for this TPSP; the pool goes on to
- * the next one, which may offer SMTPUTF8. It is no trouble of the host: its circuit breaker must not open because of
- * the addresses that somebody writes to.
+ * libcurl would fall back to sending such an address as it is. The message is dropped for this TPSP; the pool
+ * goes on to the next one, which may offer SMTPUTF8. It is no trouble of the host: its circuit breaker must
+ * not open because of the addresses that somebody writes to.
  */
 static bool can_take_addresses(struct wire *wire)
 {
@@ -156,8 +157,8 @@ enum attempt_end {
 };
 
 /*
- * Before the content is sent, a connection that was kept never decides against a message: the trouble, or the refusal, may be
- * of a session that grew too old or too long. So it is asked again over a new one.
+ * Before the content is sent, a connection that was kept never decides against a message: the trouble, or the
+ * refusal, may be of a session that grew too old or too long. So it is asked again over a new one.
  */
 static bool is_stale(const struct wire *wire)
 {
@@ -221,7 +222,8 @@ void relay_send(struct relay_session *session, const struct relay_request *reque
         return;
     sigpipe_hold(&guard);
     engine = engine_choose(request->tpsp->engine, engine_needs(request));
-    /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may try */
+    /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may
+     * try */
     if (attempt_anyhow(session, request, engine, result_r) == ATTEMPT_ENGINE_FAILED && engine != &engine_curl)
         attempt_anyhow(session, request, &engine_curl, result_r);
     sigpipe_release(&guard);

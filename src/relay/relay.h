@@ -93,8 +93,9 @@ struct relay_session *relay_open(const char *state_dir, struct dns_resolver *res
 void relay_close(struct relay_session *session); /* NULL is fine */
 
 /*
- * Keep the connection of a delivery for the next one to the same TPSP, logged in as it is, for idle_ms at most; 0: keep none, and end those
- * that are kept. A new session keeps none. Belongs to processes that deliver again soon.
+ * Keep the connection of a delivery for the next one to the same TPSP, logged in as it is, for idle_ms at
+ * most; 0: keep none, and end those that are kept. A new session keeps none. Belongs to processes that
+ * deliver again soon.
  */
 void relay_keep_connections(struct relay_session *session, int64_t idle_ms) __attribute__((nonnull));
 

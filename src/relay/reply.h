@@ -6,9 +6,9 @@
  *     Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
  *     Reply-code = %x32-35 %x30-35 %x30-39
  *
- * Lenient where servers in the field are: a bare LF ends a line, the text may be missing, the second digit may
- * be anything. Not lenient where leniency would mean guessing what the server meant: lines of one reply that
- * disagree about the code make it malformed.
+ * Lenient where servers in the field are: a bare LF ends a line, the text may be missing, the second digit
+ * may be anything. Not lenient where leniency would mean guessing what the server meant: lines of one reply
+ * that disagree about the code make it malformed.
  */
 #ifndef SENDPOST_RELAY_REPLY_H
 #define SENDPOST_RELAY_REPLY_H
@@ -47,7 +47,8 @@ struct reply_parser {
 
 void reply_start(struct reply_parser *parser) __attribute__((nonnull));
 
-/* Take bytes until the reply is complete or broken; *used_r says how many, the rest belongs to what follows. */
+/* Take bytes until the reply is complete or broken; *used_r says how many, the rest belongs to what
+ * follows. */
 enum reply_progress reply_feed(struct reply_parser *parser, const char *data, size_t length, size_t *used_r)
     __attribute__((nonnull));
 

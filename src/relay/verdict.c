@@ -10,8 +10,8 @@
 
 /*
  * Replies to MAIL, RCPT and DATA, first match wins; what matches none is the message's. Codes are those of
- * RFC 5321, 4954 (AUTH) and 3207 (STARTTLS), enhanced codes those of the IANA registry. Words are looked for in
- * replies to MAIL and RCPT alone: after the content, "not authenticated" is about DKIM and SPF.
+ * RFC 5321, 4954 (AUTH) and 3207 (STARTTLS), enhanced codes those of the IANA registry. Words are looked for
+ * in replies to MAIL and RCPT alone: after the content, "not authenticated" is about DKIM and SPF.
  */
 static const struct rule {
     unsigned stages;
@@ -66,7 +66,8 @@ static const struct rule {
     {ENVELOPE, 500, 599, NULL, "relaying not permitted", CAUSE_HOST},
     {ENVELOPE, 500, 599, NULL, "relaying not allowed", CAUSE_HOST},
     {ENVELOPE, 500, 599, NULL, "client host rejected", CAUSE_HOST},
-    /* what Postfix says on a submission port to those who did not log in, and also of a recipient on a list */
+    /* what Postfix says on a submission port to those who did not log in, and also of a recipient on a
+     * list */
     {ENVELOPE | WITHOUT_LOGIN, 500, 599, NULL, "access denied", CAUSE_HOST},
     /* what our account may send is used up: another TPSP can still take the message */
     {TRANSACTION, 500, 599, NULL, "sending limit exceeded", CAUSE_HOST},

@@ -1,7 +1,7 @@
 /*
- * verdict: what a reply of the server, or the lack of one, means for the message. Host trouble defers, message
- * trouble drops: only MAIL, RCPT and DATA answer for the message, and of those not the replies that speak
- * about our login or our permission to relay.
+ * verdict: what a reply of the server, or the lack of one, means for the message. Host trouble defers,
+ * message trouble drops: only MAIL, RCPT and DATA answer for the message, and of those not the replies that
+ * speak about our login or our permission to relay.
  */
 #ifndef SENDPOST_RELAY_VERDICT_H
 #define SENDPOST_RELAY_VERDICT_H

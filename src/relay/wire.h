@@ -1,10 +1,10 @@
 /*
- * wire: our end of the SMTP session with a TPSP. It resolves, connects, negotiates TLS, reads the greeting and the
- * capabilities, and then passes commands one at a time, each with its deadline, keeping the server's own words
- * as the record by which a delivery is judged.
+ * wire: our end of the SMTP session with a TPSP. It resolves, connects, negotiates TLS, reads the greeting
+ * and the capabilities, and then passes commands one at a time, each with its deadline, keeping the server's
+ * own words as the record by which a delivery is judged.
  *
- * A wire is good for one session, in which one delivery may follow another, and belongs to one thread. Whatever fails, wire.outcome says what, and wire.stage
- * where; nothing else needs to be asked.
+ * A wire is good for one session, in which one delivery may follow another, and belongs to one thread.
+ * Whatever fails, wire.outcome says what, and wire.stage where; nothing else needs to be asked.
  */
 #ifndef SENDPOST_RELAY_WIRE_H
 #define SENDPOST_RELAY_WIRE_H
@@ -59,24 +59,26 @@ void wire_init(struct wire *wire, const struct relay_request *request, struct tl
                struct dns_resolver *resolver) __attribute__((nonnull));
 
 /*
- * From resolving to the capabilities, under TLS where wanted, and the choice of the login. Each address of the host is tried until
- * one gets as far as the capabilities.
+ * From resolving to the capabilities, under TLS where wanted, and the choice of the login. Each address of
+ * the host is tried until one gets as far as the capabilities.
  */
 bool wire_open(struct wire *wire) __attribute__((nonnull));
 
 /*
- * Whether the session is at a point from which another delivery can begin: the last one got as far as MAIL, the server is in step,
- * has not said that it closes, and has not had enough of us.
+ * Whether the session is at a point from which another delivery can begin: the last one got as far as MAIL,
+ * the server is in step, has not said that it closes, and has not had enough of us.
  */
 bool wire_can_stay(const struct wire *wire) __attribute__((nonnull));
 
 /* The request may go; the wire can be resumed or closed. */
 void wire_rest(struct wire *wire) __attribute__((nonnull));
 
-/* Begin another delivery to the same TPSP: RSET. False: the session is over, and nothing of the delivery was begun. */
+/* Begin another delivery to the same TPSP: RSET. False: the session is over, and nothing of the delivery was
+ * begun. */
 bool wire_resume(struct wire *wire, const struct relay_request *request) __attribute__((nonnull));
 
-/* QUIT where the session is in step (its reply is awaited only for an observer), keep the TLS session, close. */
+/* QUIT where the session is in step (its reply is awaited only for an observer), keep the TLS session,
+ * close. */
 void wire_close(struct wire *wire) __attribute__((nonnull));
 
 /* A stage begins: its deadline runs from now. It ends with one of the two others, which tell the observer. */
@@ -90,7 +92,8 @@ int64_t wire_deadline(const struct wire *wire) __attribute__((nonnull));
 
 /*
  * Send one command line (CRLF included) and read the reply to wire.parser.reply. shown: what the trace shows
- * instead, for secrets; NULL: the line itself. False when there was no usable reply: then the stage has failed.
+ * instead, for secrets; NULL: the line itself. False when there was no usable reply: then the stage has
+ * failed.
  */
 bool wire_command(struct wire *wire, const char *line, size_t length, const char *shown)
     __attribute__((nonnull(1, 2)));

@@ -106,7 +106,8 @@ static void note_capability(void *context, size_t index, const char *text, size_
     }
 }
 
-/* RFC 5321 section 4.1.4: the fully qualified name of this host where it has one, else its address literal. */
+/* RFC 5321 section 4.1.4: the fully qualified name of this host where it has one, else its address
+ * literal. */
 static void helo_name(const struct wire *wire, char *name, size_t size)
 {
     char host[256] = "", address[INET6_ADDRSTRLEN] = "127.0.0.1";
@@ -184,7 +185,8 @@ static bool negotiate_tls(struct wire *wire)
         return false;
     if (wire->parser.reply.code != 220)
         return refused(wire);
-    /* What stands behind the 220 was not protected: somebody may have put it there (CVE-2011-0411 and its kin). */
+    /* What stands behind the 220 was not protected: somebody may have put it there (CVE-2011-0411 and its
+     * kin). */
     if (wire->transport.in_start < wire->transport.in_end) {
         wire->usable = false;
         outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
@@ -289,9 +291,10 @@ static void leave_address(struct wire *wire)
 }
 
 /*
- * RFC 5321 section 5.1: each address in its turn, until one of them lets a session begin. A server that refuses us in
- * its greeting is as good as one that does not answer; only from the login on do all of them say the same. When none
- * serves, the one that got furthest says why: "too busy", not "network is unreachable" for an IPv6 address behind it.
+ * RFC 5321 section 5.1: each address in its turn, until one of them lets a session begin. A server that
+ * refuses us in its greeting is as good as one that does not answer; only from the login on do all of them
+ * say the same. When none serves, the one that got furthest says why: "too busy", not "network is
+ * unreachable" for an IPv6 address behind it.
  */
 static bool try_addresses(struct wire *wire, const struct dns_address *addresses, size_t count)
 {

@@ -38,8 +38,8 @@ const char *const schema_migrations[] = {
     "CREATE INDEX events_pending ON events (tpsp, due_ms, id, leased_ms) WHERE state = 0;",
     /*
      * deliveries (policy/retry.h): a row for each message and recipient that has failed and is not through.
-     * suppression (policy/suppression.h): by the address itself, so that a look-up is one descent of the tree.
-     * dns_cache (policy/dns_cache.h): a fixed number of slots.
+     * suppression (policy/suppression.h): by the address itself, so that a look-up is one descent of the
+     * tree. dns_cache (policy/dns_cache.h): a fixed number of slots.
      */
     "CREATE TABLE deliveries ("
     " queue_id TEXT NOT NULL,"
@@ -65,8 +65,8 @@ const char *const schema_migrations[] = {
     " key TEXT NOT NULL,"
     " value TEXT NOT NULL,"
     " expires_ms INTEGER NOT NULL);",
-    /* the log agent: position in the log (agent/position.h), queue ids (agent/correlation.h), recipients of which more
-       is to come (agent/ledger.h); written in one transaction for each piece of the log */
+    /* the log agent: position in the log (agent/position.h), queue ids (agent/correlation.h), recipients of
+       which more is to come (agent/ledger.h); written in one transaction for each piece of the log */
     "CREATE TABLE log_position ("
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
     " path TEXT NOT NULL,"
@@ -94,12 +94,12 @@ const char *const schema_migrations[] = {
     " smtp_description TEXT NOT NULL,"
     " PRIMARY KEY (key, waiting, recipient, nth)) WITHOUT ROWID;",
     /*
-     * events with one small index where there were two of 36-byte keys: at a random place of an index every event touches
-     * a page of its own, so its size decides what an event costs. identity is a hash (event/event_row.h), which finds
-     * both the event and all events of a message; whether an event is there already is asked by who adds it. The outbox
-     * is read in its order and not written to, so leases are no longer in its index. The third index holds the few events
-     * that the API has refused. An agent of the version before cannot add events any more until it is restarted; it
-     * keeps its place in the log.
+     * events with one small index where there were two of 36-byte keys: at a random place of an index every
+     * event touches a page of its own, so its size decides what an event costs. identity is a hash
+     * (event/event_row.h), which finds both the event and all events of a message; whether an event is there
+     * already is asked by who adds it. The outbox is read in its order and not written to, so leases are no
+     * longer in its index. The third index holds the few events that the API has refused. An agent of the
+     * version before cannot add events any more until it is restarted; it keeps its place in the log.
      */
     "DROP INDEX events_message;"
     "DROP INDEX events_pending;"
@@ -109,7 +109,8 @@ const char *const schema_migrations[] = {
     " identity INTEGER NOT NULL DEFAULT 0,"
     " state INTEGER NOT NULL,"
     " due_ms INTEGER NOT NULL DEFAULT 0,"
-    " leased_ms INTEGER NOT NULL DEFAULT 0," /* pending: its writer reports it until then, or it was put off */
+    " leased_ms INTEGER NOT NULL DEFAULT 0," /* pending: its writer reports it until then, or it was put off
+                                              */
     " tries INTEGER NOT NULL DEFAULT 0,"
     " event_id TEXT NOT NULL,"
     " message_id TEXT NOT NULL,"

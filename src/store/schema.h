@@ -11,7 +11,8 @@
 
 extern const char *const schema_migrations[];
 
-/* The identity of an event, as event_row_identity() gives it, for rows that have none: SQL has no function that reads hexadecimal digits. */
+/* The identity of an event, as event_row_identity() gives it, for rows that have none: SQL has no function
+ * that reads hexadecimal digits. */
 #define SCHEMA_DIGIT(text, at) "instr('123456789abcdef',substr(" text "," at ",1))"
 #define SCHEMA_HEX_8(text, a, b, c, d, e, f, g, h)                                                                                    \
     "(((((((" SCHEMA_DIGIT(text, a) "*16+" SCHEMA_DIGIT(text, b) ")*16+" SCHEMA_DIGIT(                                                \

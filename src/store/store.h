@@ -5,13 +5,14 @@
  *
  * Opening creates a missing file (mode 0640 whatever the umask) and brings an older schema up to date (PRAGMA
  * user_version); a file of a newer version is refused. A file that SQLite calls corrupt, at opening or at any
- * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun with what can still be read of
- * the old: losing some of the state costs less than stopping the mail. The call that met the corruption later than
- * at opening still fails; the next store_begin() works on the new file. The same holds for a file that somebody
- * deleted or replaced under a long-lived process.
+ * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun with what can still be read
+ * of the old: losing some of the state costs less than stopping the mail. The call that met the corruption
+ * later than at opening still fails; the next store_begin() works on the new file. The same holds for a file
+ * that somebody deleted or replaced under a long-lived process.
  *
- * A short-lived process neither checkpoints on close nor removes the WAL, unless the WAL has grown past its bound:
- * then one of them does, in store_close(), when its own work is done. So close the store after the result is out.
+ * A short-lived process neither checkpoints on close nor removes the WAL, unless the WAL has grown past its
+ * bound: then one of them does, in store_close(), when its own work is done. So close the store after the
+ * result is out.
  *
  * A store belongs to one thread; a process may have several. Every function that can fail says why in an
  * outcome (OUTCOME_DEFERRED, CAUSE_LOCAL, 4.3.0) with the path, the SQLite message and a remedy.
@@ -37,7 +38,8 @@ bool store_open(struct store **store_r, const char *state_dir, struct outcome *e
     __attribute__((nonnull));
 void store_close(struct store *store); /* NULL is fine */
 
-/* For a process that goes from job to job. Between two: nothing stays open that others wait for, and the checkpoint, if its turn is now. */
+/* For a process that goes from job to job. Between two: nothing stays open that others wait for, and the
+ * checkpoint, if its turn is now. */
 void store_rest(struct store *store) __attribute__((nonnull));
 /* Before the next: from now on what is read, too, comes from the file that is there now. */
 bool store_renew(struct store *store, struct outcome *error_r) __attribute__((nonnull));
@@ -74,8 +76,9 @@ int store_step(struct store *store, sqlite3_stmt *statement, struct outcome *err
 /* Describe the last SQLite failure on this store, during "verb" ("record the event"). */
 void store_error(struct store *store, const char *verb, struct outcome *error_r) __attribute__((nonnull));
 
-/* For work that one process at a time may do, without holding up the others: the descriptor holds the lock NAME.lock in the
- * state directory until it is closed. Waits until give_up_ms (clock_monotonic_ms()); -1 with *error_r set. */
+/* For work that one process at a time may do, without holding up the others: the descriptor holds the lock
+ * NAME.lock in the state directory until it is closed. Waits until give_up_ms (clock_monotonic_ms()); -1 with
+ * *error_r set. */
 int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)
     __attribute__((nonnull));
 

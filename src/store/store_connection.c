@@ -15,13 +15,13 @@
 #define OPEN_ATTEMPTS 5 /* each but the last ended in a file that somebody moved away under us */
 
 /*
- * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than CHECKPOINT_PAGES; a process
- * that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_OPEN on, because each checkpoint waits for the disk. Only one does at a time, the others
- * pass by.
+ * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than
+ * CHECKPOINT_PAGES; a process that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_OPEN
+ * on, because each checkpoint waits for the disk. Only one does at a time, the others pass by.
  *
- * The bound is low because a process that opens the file when nobody else has it open reads the whole WAL, and the WAL
- * has to be truncated because that process cannot know how much of it is in the database already (nBackfill of the
- * wal-index does not outlive the last process).
+ * The bound is low because a process that opens the file when nobody else has it open reads the whole WAL,
+ * and the WAL has to be truncated because that process cannot know how much of it is in the database already
+ * (nBackfill of the wal-index does not outlive the last process).
  */
 #define CHECKPOINT_PAGES 250
 #define CHECKPOINT_PAGES_MOST 1000
@@ -63,8 +63,9 @@ static int note_wal_pages(void *context, sqlite3 *database, const char *name, in
     return SQLITE_OK;
 }
 
-/* The slow part, writing and syncing the pages, is done while others read and write. To truncate the WAL everybody
- * has to be kept out for a moment: if somebody is there the next process may do it, unless the WAL has become long. */
+/* The slow part, writing and syncing the pages, is done while others read and write. To truncate the WAL
+ * everybody has to be kept out for a moment: if somebody is there the next process may do it, unless the WAL
+ * has become long. */
 void store_checkpoint(struct store *store, bool closing)
 {
     sqlite3 *database = store->current->database;
@@ -133,8 +134,8 @@ static bool migrate(struct store *store, struct outcome *error_r)
 
     if (lock < 0)
         return false;
-    /* SQLite does not wait for every lock that this needs; whoever looks at the file holds one for a moment
-     */
+    /* SQLite does not wait for every lock that this needs; whoever looks at the file holds one for a
+     * moment */
     while ((result = sqlite3_exec(store->current->database, "PRAGMA journal_mode=WAL", NULL, NULL, NULL)) ==
                SQLITE_BUSY &&
            clock_monotonic_ms() < give_up_ms)
@@ -185,8 +186,8 @@ static bool has_moved(struct store *store)
 }
 
 /*
- * Somebody moved the file aside between our look at it and its opening. SQLite that finds no file to write tries again to open one
- * for reading: a new file may be there by then, which we could write.
+ * Somebody moved the file aside between our look at it and its opening. SQLite that finds no file to write
+ * tries again to open one for reading: a new file may be there by then, which we could write.
  */
 static bool vanished(struct store *store)
 {
@@ -196,8 +197,8 @@ static bool vanished(struct store *store)
            (sqlite3_db_readonly(database, "main") == 1 && access(store->path, W_OK) == 0);
 }
 
-/* The path may begin with anything: "file:" at its front must not be read as a URI. Hence no SQLITE_OPEN_URI.
- */
+/* The path may begin with anything: "file:" at its front must not be read as a URI. Hence no
+ * SQLITE_OPEN_URI. */
 static bool open_connection(struct store *store, struct outcome *error_r)
 {
     struct connection *connection = xcalloc(1, sizeof *connection);

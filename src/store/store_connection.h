@@ -1,6 +1,7 @@
 /*
- * store_connection: one opened state.db after the other behind a store: how it is opened, brought up to date, waited
- * for, checkpointed, and exchanged when somebody took it away. A part of store; nobody else includes it.
+ * store_connection: one opened state.db after the other behind a store: how it is opened, brought up to date,
+ * waited for, checkpointed, and exchanged when somebody took it away. A part of store; nobody else includes
+ * it.
  */
 #ifndef SENDPOST_STORE_STORE_CONNECTION_H
 #define SENDPOST_STORE_STORE_CONNECTION_H
@@ -33,12 +34,12 @@ struct store {
     int64_t busy_wait_ms;
 };
 
-/* Open the file, whatever it takes: it is created, brought up to date, or moved aside. On success the new connection is
- * the current one, and any other before it is retired. */
+/* Open the file, whatever it takes: it is created, brought up to date, or moved aside. On success the new
+ * connection is the current one, and any other before it is retired. */
 bool store_connect(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 
-/* The current connection may go on being used, or is exchanged for one to the file that is there now. A long-lived
- * process must not write on into a file that was deleted, replaced or found corrupt. */
+/* The current connection may go on being used, or is exchanged for one to the file that is there now. A
+ * long-lived process must not write on into a file that was deleted, replaced or found corrupt. */
 bool store_stay_connected(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 
 /* Close the current connection; the retired one before it becomes current. */

@@ -13,8 +13,8 @@
 
 #include "base/outcome.h"
 
-/* Descriptor that holds the lock path.lock until it is closed; waits until give_up_ms (clock_monotonic_ms()). -1 with *error_r
- * set. */
+/* Descriptor that holds the lock path.lock until it is closed; waits until give_up_ms (clock_monotonic_ms()).
+ * -1 with *error_r set. */
 int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_r) __attribute__((nonnull));
 
 /*
@@ -25,8 +25,8 @@ int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_
 bool store_file_create(const char *path, struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Move path with its -wal and -shm to path.corrupt-DATE, if it is corrupt indeed: then *aside_r is that name, for the
- * caller to free, else NULL. Takes the lock itself.
+ * Move path with its -wal and -shm to path.corrupt-DATE, if it is corrupt indeed: then *aside_r is that name,
+ * for the caller to free, else NULL. Takes the lock itself.
  */
 bool store_file_move_aside(const char *path, char **aside_r, struct outcome *error_r)
     __attribute__((nonnull));

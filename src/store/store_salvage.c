@@ -9,7 +9,9 @@
 
 #define TIME_MS 20000
 #define TABLES_MAX 64
-#define RECENT_MS (2 * 86400000LL) /* an accepted delivery is asked for as long as Postfix may still try it */
+#define RECENT_MS                                                                             \
+    (2 * 86400000LL) /* an accepted delivery is asked for as long as Postfix may still try it \
+                      */
 
 struct salvage {
     sqlite3 *from, *into;
@@ -91,7 +93,8 @@ static void copy_tables(struct salvage *salvage)
             tables[count++] = xstrdup((const char *)sqlite3_column_text(names, 0));
     sqlite3_finalize(names);
     for (size_t i = 0; i < count; i++) {
-        /* from the other end as well, to get at what is behind the damage; a table without rowid has its key first */
+        /* from the other end as well, to get at what is behind the damage; a table without rowid has its key
+         * first */
         if (!copy_rows(salvage, tables[i], ""))
             if (!copy_rows(salvage, tables[i], "ORDER BY rowid DESC"))
                 copy_rows(salvage, tables[i], "ORDER BY 1 DESC");

@@ -1,6 +1,6 @@
 /*
- * channel: the worker's end of the conversation with its supervisor (supervisor/request.h): the request comes and
- * the results go over REQUEST_DESCRIPTOR.
+ * channel: the worker's end of the conversation with its supervisor (supervisor/request.h): the request comes
+ * and the results go over REQUEST_DESCRIPTOR.
  */
 #ifndef SENDPOST_SUPERVISOR_CHANNEL_H
 #define SENDPOST_SUPERVISOR_CHANNEL_H

@@ -1,8 +1,9 @@
 /*
- * child: the process that does the work for a supervisor: one that an earlier supervisor left behind and that waits for more
- * (supervisor/idle.h), or a new one. Needs the C library alone.
+ * child: the process that does the work for a supervisor: one that an earlier supervisor left behind and that
+ * waits for more (supervisor/idle.h), or a new one. Needs the C library alone.
  *
- * Either way it has our standard input, prints into a pipe of ours, and is asked and answers over a local stream.
+ * Either way it has our standard input, prints into a pipe of ours, and is asked and answers over a local
+ * stream.
  */
 #ifndef SENDPOST_SUPERVISOR_CHILD_H
 #define SENDPOST_SUPERVISOR_CHILD_H
@@ -12,8 +13,8 @@
 
 struct child_process {
     pid_t pid;
-    bool
-        adopted; /* it is not our own child: the kernel tells us nothing of its end but that the channel closes */
+    bool adopted; /* it is not our own child: the kernel tells us nothing of its end but that the channel
+                     closes */
     int channel;
     int output;
 };

@@ -22,7 +22,8 @@ void front_occupy_descriptors(void)
         close(descriptor);
 }
 
-/* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. Changes argument. */
+/* "<>", and what pipe(8) writes for it when null_sender= is missing, are the null sender. Changes
+ * argument. */
 static const char *sender_of(char *argument)
 {
     size_t length = strlen(argument);

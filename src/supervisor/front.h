@@ -16,8 +16,9 @@ void front_occupy_descriptors(void);
 bool front_option(int option, char *argument, struct delivery_request *request) __attribute__((nonnull(3)));
 
 /*
- * Have supervision->program do what request asks (supervisor/supervise.h); the rest of *supervision is filled here. shared: a process that is
- * idle after a delivery may do it. What the program printed in a dry run waits in supervision->child_stdout.
+ * Have supervision->program do what request asks (supervisor/supervise.h); the rest of *supervision is filled
+ * here. shared: a process that is idle after a delivery may do it. What the program printed in a dry run
+ * waits in supervision->child_stdout.
  */
 void front_supervise(struct supervision *supervision, const struct delivery_request *request, bool shared,
                      struct supervise_result *result_r) __attribute__((nonnull));

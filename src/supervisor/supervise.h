@@ -1,15 +1,16 @@
 /*
- * supervise: run the program that does the work as a child, and whatever becomes of it, come back with something fit for pipe(8): crash,
- * signal, missing library, deadline and nonsense all end in "75, 4.3.0". Needs the C library alone, so that there is
- * nothing in it that could fail to load.
+ * supervise: run the program that does the work as a child, and whatever becomes of it, come back with
+ * something fit for pipe(8): crash, signal, missing library, deadline and nonsense all end in "75, 4.3.0".
+ * Needs the C library alone, so that there is nothing in it that could fail to load.
  *
  * A child that is idle after a delivery for somebody else will do as well (supervisor/child.h).
  *
- * The child gets our standard input, the request frame on descriptor REQUEST_DESCRIPTOR, and answers there with result frames
- * (supervisor/request.h). What it, or a library in it, prints goes to the log, never to Postfix.
+ * The child gets our standard input, the request frame on descriptor REQUEST_DESCRIPTOR, and answers there
+ * with result frames (supervisor/request.h). What it, or a library in it, prints goes to the log, never to
+ * Postfix.
  *
- * When Postfix's pipe(8) dies while it still writes the message, its end of the pipe closes as if the message were complete. The
- * supervisor then ends the child, so that half a message is never sent.
+ * When Postfix's pipe(8) dies while it still writes the message, its end of the pipe closes as if the message
+ * were complete. The supervisor then ends the child, so that half a message is never sent.
  */
 #ifndef SENDPOST_SUPERVISOR_SUPERVISE_H
 #define SENDPOST_SUPERVISOR_SUPERVISE_H
@@ -34,7 +35,8 @@ struct supervise_result {
     char text[SUPERVISE_TEXT_SIZE];
 };
 
-/* Returns when the child's result is there or will never be. Does not wait for the end of a child that has answered. Once a process. */
+/* Returns when the child's result is there or will never be. Does not wait for the end of a child that has
+ * answered. Once a process. */
 void supervise(const struct supervision *supervision, struct supervise_result *result_r)
     __attribute__((nonnull));
 

@@ -1,6 +1,6 @@
 /*
- * How fast the agent reads a log, in relation to what reads the same file in the same run: a plain read(2) and
- * grep -c 'status='.
+ * How fast the agent reads a log, in relation to what reads the same file in the same run: a plain read(2)
+ * and grep -c 'status='.
  *
  *   agent [--lines N] [--open N] [--post PROGRAM] [--keep]
  *
@@ -306,7 +306,8 @@ static void measure_ingest(void)
 
 /* --- end to end ----------------------------------------------------------------------------------- */
 
-/* A stand-in that does nothing but count bytes, so that the agent is what is measured: one connection at a time. */
+/* A stand-in that does nothing but count bytes, so that the agent is what is measured: one connection at a
+ * time. */
 static void serve(int connection)
 {
     static const char answer[] = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";

@@ -1,5 +1,6 @@
 /*
- * What sendpost-judge and the agent do with each report and text, in a loop on one core: see tests/bench/bounce.
+ * What sendpost-judge and the agent do with each report and text, in a loop on one core: see
+ * tests/bench/bounce.
  *
  *     bounce_bench SECONDS TEXTS REPORT…     TEXTS: a file with one failure text a line
  */

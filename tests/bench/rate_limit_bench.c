@@ -1,6 +1,7 @@
 /*
- * rate_limit_bench: decisions a second of the rate limiter, alone and with processes that contend for one limit, next to the same
- * decision made in an flock'd file and in an SQLite transaction. Usage: rate_limit_bench [SECONDS for each row]
+ * rate_limit_bench: decisions a second of the rate limiter, alone and with processes that contend for one
+ * limit, next to the same decision made in an flock'd file and in an SQLite transaction. Usage:
+ * rate_limit_bench [SECONDS for each row]
  */
 #include <fcntl.h>
 #include <inttypes.h>

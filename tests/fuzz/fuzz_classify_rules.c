@@ -1,4 +1,5 @@
-/* A rule file of the postmaster's, and the text that it is applied to (the file itself): refused with its line, or usable. */
+/* A rule file of the postmaster's, and the text that it is applied to (the file itself): refused with its
+ * line, or usable. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

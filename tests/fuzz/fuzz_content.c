@@ -1,6 +1,7 @@
 /*
- * The final dot passes only behind the whole message, unchanged: the message as it is, stuffed here in the plainest way, is
- * always let through; any other stream is let through only if undoing its stuffing gives the message.
+ * The final dot passes only behind the whole message, unchanged: the message as it is, stuffed here in the
+ * plainest way, is always let through; any other stream is let through only if undoing its stuffing gives the
+ * message.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* A DNS answer of hostile bytes is read within its bounds, and what comes out is a list that hangs together. */
+/* A DNS answer of hostile bytes is read within its bounds, and what comes out is a list that hangs
+ * together. */
 #include <arpa/nameser.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * A message that came to a bounce address: whatever it holds, the report keeps its promises: bounded, valid addresses,
- * texts that end, a verdict that a delay is never hard.
+ * A message that came to a bounce address: whatever it holds, the report keeps its promises: bounded, valid
+ * addresses, texts that end, a verdict that a delay is never hard.
  */
 #include <stdint.h>
 #include <stdlib.h>

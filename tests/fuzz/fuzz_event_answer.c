@@ -1,5 +1,6 @@
-/* What an event API answers, made fit for logs and people: one line of UTF-8, bounded, and never the key. Input: the key
- * up to the first NUL, then the body. The same bytes as a description and as an address of an event. */
+/* What an event API answers, made fit for logs and people: one line of UTF-8, bounded, and never the key.
+ * Input: the key up to the first NUL, then the body. The same bytes as a description and as an address of an
+ * event. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Answers of the event API, in two pieces: the parser must stay within bounds, and the cut must not matter. */
+/* Answers of the event API, in two pieces: the parser must stay within bounds, and the cut must not
+ * matter. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

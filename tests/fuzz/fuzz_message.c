@@ -1,6 +1,6 @@
 /*
- * Messages on standard input: whatever comes, the view has exactly the bytes that came, with CRLF for each line end, behind the
- * five identity fields, and fields of these names are in its header once each.
+ * Messages on standard input: whatever comes, the view has exactly the bytes that came, with CRLF for each
+ * line end, behind the five identity fields, and fields of these names are in its header once each.
  */
 #include <stdint.h>
 #include <stdlib.h>

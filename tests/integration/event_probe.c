@@ -1,6 +1,6 @@
 /*
- * event_probe: events into the store and out of it, as the programs do it; prints a JSON line for each event that it
- * reported by itself. The integration tests and the bench drive it.
+ * event_probe: events into the store and out of it, as the programs do it; prints a JSON line for each event
+ * that it reported by itself. The integration tests and the bench drive it.
  *
  *     event_probe CONFIG add  KIND TPSP FIRST COUNT [AGE-MS]    pending rows, due at once
  *     event_probe CONFIG one  KIND TPSP FIRST COUNT [DEADLINE-MS [trace]]    stored, then reported one by one

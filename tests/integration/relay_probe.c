@@ -1,6 +1,6 @@
 /*
- * relay_probe: one message, or the same one many times, through relay_send() with the TPSP given by options; prints the
- * result of each as one JSON line. The integration tests drive it.
+ * relay_probe: one message, or the same one many times, through relay_send() with the TPSP given by options;
+ * prints the result of each as one JSON line. The integration tests drive it.
  *
  *     relay_probe --host H --port N [options] SENDER RECIPIENT MESSAGE-FILE
  */

@@ -1,6 +1,6 @@
 /*
- * simulation: a clock for rate tables that all forked test processes share, with a record of what was admitted at
- * which time, and the state directory they work in.
+ * simulation: a clock for rate tables that all forked test processes share, with a record of what was
+ * admitted at which time, and the state directory they work in.
  */
 #ifndef SENDPOST_SIMULATION_H
 #define SENDPOST_SIMULATION_H
@@ -39,7 +39,8 @@ int64_t simulation_random(int64_t below); /* from random(), which alone ends at 
  * can hold more. Sorts the records. */
 size_t simulation_most_in_a_window(struct simulation *simulation, int64_t window);
 
-/* For child processes, too, which have no assertions of Check: what must not fail ends the process with a status. */
+/* For child processes, too, which have no assertions of Check: what must not fail ends the process with a
+ * status. */
 void simulation_set(struct simulation *simulation, struct rate_set *set_r, enum provider_category provider,
                     uint32_t burst);
 bool simulation_take(struct rate_table *table, struct rate_set *set, struct rate_grant *grant_r);
@@ -48,8 +49,9 @@ bool simulation_take(struct rate_table *table, struct rate_set *set, struct rate
 void simulation_hammer(struct simulation *simulation, int64_t end, int64_t step);
 
 /*
- * SIMULATION_HASTE of the environment, 1 without it: by this the longest tests make their steps longer and their counts smaller,
- * with the same promises to keep. For valgrind, under which each step takes so much longer.
+ * SIMULATION_HASTE of the environment, 1 without it: by this the longest tests make their steps longer and
+ * their counts smaller, with the same promises to keep. For valgrind, under which each step takes so much
+ * longer.
  */
 int simulation_haste(void);
 

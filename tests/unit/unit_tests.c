@@ -1,6 +1,6 @@
 /*
- * Runs every suite that is linked. CK_RUN_SUITE=NAME runs one of them, CK_RUN_CASE=NAME one of its cases; CK_FORK=no helps with
- * a debugger.
+ * Runs every suite that is linked. CK_RUN_SUITE=NAME runs one of them, CK_RUN_CASE=NAME one of its cases;
+ * CK_FORK=no helps with a debugger.
  */
 #include "suites.h"
 

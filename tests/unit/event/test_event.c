@@ -92,7 +92,8 @@ START_TEST(the_same_happening_has_the_same_id)
 {
     struct event event = sample(), again = sample();
 
-    /* the value itself is a promise: what an older version has reported must not be reported under a new id */
+    /* the value itself is a promise: what an older version has reported must not be reported under a new
+     * id */
     ck_assert_str_eq(event.event_id, "34daf9c9-19ce-5d9e-8e5d-221196de79bf");
     again.timestamp_ms++;
     again.attempt = 7;

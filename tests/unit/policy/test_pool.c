@@ -49,8 +49,8 @@ static void teardown(void)
     simulation_end(simulation);
 }
 
-/* One letter a TPSP says how it behaves: (w)orks, (d)own, refuses as a (h)ost, has no reply after the dot (i),
- * (t)emporarily or (p)ermanently refuses the message, does not offer what its address needs (u). */
+/* One letter a TPSP says how it behaves: (w)orks, (d)own, refuses as a (h)ost, has no reply after the dot
+ * (i), (t)emporarily or (p)ermanently refuses the message, does not offer what its address needs (u). */
 static bool behave(char behaviour, struct outcome *outcome)
 {
     switch (behaviour) {

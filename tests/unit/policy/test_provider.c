@@ -128,7 +128,7 @@ START_TEST(every_category_can_be_reached)
 }
 END_TEST
 
-/* --- the postmaster's file ---------------------------------------------------------------------------------- */
+/* --- the postmaster's file -------------------------------------------------------------------------- */
 
 static char *path;
 static char directory[64];

@@ -121,7 +121,8 @@ START_TEST(damage_in_use_costs_no_more_than_a_fresh_file)
         damages[_i](path);
     }
     simulation_expect_all_well(8);
-    /* before the damage, with the fresh file, and once more where it was noticed by one process a moment before the others */
+    /* before the damage, with the fresh file, and once more where it was noticed by one process a moment
+     * before the others */
     ck_assert_uint_le(simulation_most_in_a_window(simulation, HOUR), 300);
     ck_assert_uint_le(atomic_load(&simulation->count), 1200 + (size_t)rounds * 100);
     ck_assert_uint_ge(atomic_load(&simulation->count), 1100);
@@ -233,9 +234,9 @@ static const struct {
 } booted[] = {{1, 3600000}, {2, 86400000}, {100, 3600000}, {1000, 60000}, {30, 60000}, {12, 3600000}};
 
 /*
- * True time goes on; the boots of the machine begin at true times of their own. A power cut takes back all changes of the
- * file but those that rate_table_sync() has put on the disk: the file as it was at the last such admission
- * comes back.
+ * True time goes on; the boots of the machine begin at true times of their own. A power cut takes back all
+ * changes of the file but those that rate_table_sync() has put on the disk: the file as it was at the last
+ * such admission comes back.
  */
 START_TEST(no_window_across_reboots_and_power_cuts_has_more_than_the_limit)
 {
@@ -278,7 +279,8 @@ START_TEST(no_window_across_reboots_and_power_cuts_has_more_than_the_limit)
 }
 END_TEST
 
-/* The power cut takes back the last use of a slot: first with the very entry, then with what was known of it. */
+/* The power cut takes back the last use of a slot: first with the very entry, then with what was known of
+ * it. */
 START_TEST(what_the_power_cut_took_back_may_have_been_used_just_before)
 {
     struct rate_table *table = simulation_table(simulation);

@@ -98,7 +98,8 @@ START_TEST(what_is_rolled_back_under_contention_takes_nothing_away)
 }
 END_TEST
 
-/* Time stands still in a round; all take what there is until there is no more, then the last one begins the next round. */
+/* Time stands still in a round; all take what there is until there is no more, then the last one begins the
+ * next round. */
 #define ROUNDS 300
 #define TAKERS 4
 

@@ -9,7 +9,8 @@
 
 #define DEFAULT_SINCE 1800000000000ll /* 2027-01-15T08:00:00Z */
 
-/* What the lines of a text become, one word an entry: "address reason date;", "-;" for nothing, "!;" for an error. */
+/* What the lines of a text become, one word an entry: "address reason date;", "-;" for nothing, "!;" for an
+ * error. */
 static void read_text(const char *text, char result_r[2000])
 {
     struct suppression_file file = {.reason = SUPPRESSION_MANUAL, .since_ms = DEFAULT_SINCE};
