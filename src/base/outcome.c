@@ -85,12 +85,18 @@ void outcome_set(struct outcome *outcome_r, enum outcome_class class, enum outco
     va_end(arguments);
 }
 
+bool outcome_of_tpsp(const struct outcome *outcome)
+{
+    return outcome->cause == CAUSE_UNREACHABLE || outcome->cause == CAUSE_ACCOUNT ||
+           outcome->cause == CAUSE_HOST || outcome->cause == CAUSE_SESSION;
+}
+
 void outcome_local(struct outcome *outcome_r, const char *enhanced, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    set(outcome_r, OUTCOME_DEFERRED, CAUSE_LOCAL, 0, enhanced, format, arguments);
+    set(outcome_r, OUTCOME_DEFERRED, CAUSE_OURS, 0, enhanced, format, arguments);
     va_end(arguments);
 }
 

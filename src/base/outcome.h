@@ -13,6 +13,7 @@
 #ifndef SENDPOST_BASE_OUTCOME_H
 #define SENDPOST_BASE_OUTCOME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum outcome_class {
@@ -21,14 +22,23 @@ enum outcome_class {
     OUTCOME_DROPPED,   /* given up for good; an event says why */
 };
 
-/* Who or what answers for the outcome: decides about failover, retry ladder and event. */
+/*
+ * Whose trouble it is: decides about failover, retry ladder and event. What is neither the message's nor the
+ * TPSP's silence waits, however long it lasts, and is told loudly.
+ */
 enum outcome_cause {
-    CAUSE_NONE,     /* delivered */
-    CAUSE_LOCAL,    /* trouble on our side: no attempt is counted, no event is made */
-    CAUSE_HOST,     /* the TPSP is unreachable or refuses us: another one may do better */
-    CAUSE_MESSAGE,  /* the TPSP judged this message or this recipient */
-    CAUSE_POLICY,   /* our policy judged it: suppression, return path, validation, retry ladder */
-    CAUSE_RATE,     /* a rate limit: no attempt, no event */
+    CAUSE_NONE, /* delivered */
+    /* Ours: configuration, secrets, AUTH, TLS verification, missing STARTTLS, unknown host name, resolver, no
+       route, network or local port, store, memory. No attempt is counted, no event is made. */
+    CAUSE_OURS,
+    /* The TPSP is out of reach: refused, timed out, connection lost. Counts in the retry ladder. */
+    CAUSE_UNREACHABLE,
+    CAUSE_ACCOUNT, /* the TPSP refuses the account: no attempt, no event, another TPSP may do better */
+    CAUSE_HOST,    /* ... this host of ours */
+    CAUSE_SESSION, /* ... this session: what was said in it, or its state */
+    CAUSE_MESSAGE, /* its verdict on this message, sender or recipient: 4xx counts in the ladder, 5xx drops */
+    CAUSE_POLICY,  /* our policy judged it: suppression, return path, validation, retry ladder */
+    CAUSE_RATE,    /* a rate limit or a slow-down: no attempt, no event */
     CAUSE_IN_DOUBT, /* everything was sent, the final reply never came: may have been accepted */
 };
 
@@ -48,7 +58,11 @@ void outcome_set(struct outcome *outcome_r, enum outcome_class class, enum outco
                  const char *enhanced, const char *format, ...)
     __attribute__((format(printf, 6, 7), nonnull(1, 6)));
 
-/* Trouble on our own side: deferred, CAUSE_LOCAL. */
+/* A TPSP out of reach, or that refuses the account, this host or this session: nothing was said of the
+ * message, and another TPSP may take it. */
+bool outcome_of_tpsp(const struct outcome *outcome) __attribute__((nonnull));
+
+/* Trouble of ours: deferred, CAUSE_OURS. */
 void outcome_local(struct outcome *outcome_r, const char *enhanced, const char *format, ...)
     __attribute__((format(printf, 3, 4), nonnull(1, 3)));
 

@@ -155,7 +155,7 @@ struct config {
 };
 
 /*
- * NULL with *error_r set (OUTCOME_DEFERRED, CAUSE_LOCAL, 4.3.5) on the first error. The message holds no
+ * NULL with *error_r set (OUTCOME_DEFERRED, CAUSE_OURS, 4.3.5) on the first error. The message holds no
  * secret, also when the offending value is one.
  */
 struct config *config_load(const char *path, struct outcome *error_r) __attribute__((nonnull));

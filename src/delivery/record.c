@@ -24,7 +24,7 @@ static enum event_cs event_kind(const struct delivery *delivery)
 /* Whether the server itself said the enhanced status code, or we did because the words are ours. */
 static bool enhanced_code_is_known(const struct outcome *outcome)
 {
-    return outcome->smtp_code == 0 || outcome->cause == CAUSE_HOST ||
+    return outcome->smtp_code == 0 || outcome_of_tpsp(outcome) ||
            outcome_enhanced_length(outcome->text, strlen(outcome->text)) > 0;
 }
 

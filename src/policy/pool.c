@@ -269,7 +269,7 @@ bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, st
 
 static enum breaker_result judge(const struct outcome *outcome)
 {
-    if (outcome->cause == CAUSE_HOST || outcome->cause == CAUSE_IN_DOUBT)
+    if (outcome_of_tpsp(outcome) || outcome->cause == CAUSE_IN_DOUBT)
         return BREAKER_FAILS;
     return outcome->cause == CAUSE_NONE || outcome->cause == CAUSE_MESSAGE ? BREAKER_WORKS : BREAKER_UNKNOWN;
 }
@@ -281,7 +281,7 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool
         rate_limit_give_back(cursor->table, &cursor->grant);
     cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
     cursor->asked = true;
-    if (outcome->class == OUTCOME_DEFERRED && outcome->cause == CAUSE_HOST) {
+    if (outcome->class == OUTCOME_DEFERRED && outcome_of_tpsp(outcome)) {
         cursor->deferred = true;
         cursor->deferral = *outcome;
     } else {

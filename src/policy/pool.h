@@ -15,13 +15,13 @@
  * turns go to the others in the proportion of theirs.
  *
  * A member is passed over while its breaker is open, and while one of its rate limits has no slot. The next
- * one is tried only if the TPSP could not be reached or refused us as a host (OUTCOME_DEFERRED, CAUSE_HOST):
+ * one is tried only if the TPSP could not be reached or refused us (OUTCOME_DEFERRED, outcome_of_tpsp()):
  * never when the message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members are
  * over their rate and no other could take the message, the overflow pool is tried, then the pools are waited
  * for, up to rate-limit-wait.
  *
  * Every outcome here is a deferral: CAUSE_RATE (4.7.1), the one that ends first; where no rate is in the way
- * and all breakers are open, CAUSE_LOCAL (4.4.1), which says when the first is tried again. Neither is an
+ * and all breakers are open, CAUSE_OURS (4.4.1), which says when the first is tried again. Neither is an
  * attempt, for nobody was asked.
  */
 #ifndef SENDPOST_POLICY_POOL_H

@@ -82,7 +82,7 @@ struct rate_grant {
 enum rate_answer {
     RATE_GRANTED,
     RATE_REFUSED, /* *limit_r of the set has the next slot at *next_r, and no other has one later */
-    RATE_TROUBLE, /* *error_r says why (CAUSE_LOCAL) */
+    RATE_TROUBLE, /* *error_r says why (CAUSE_OURS) */
 };
 
 /* Take one slot of every limit of the set, or none. The admission is at the time of the table's clock. */

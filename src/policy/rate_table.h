@@ -31,7 +31,7 @@ extern const struct rate_clock rate_clock_system; /* CLOCK_BOOTTIME */
 
 struct rate_table;
 
-/* clock is kept by pointer. False with *error_r set (CAUSE_LOCAL, 4.3.0). */
+/* clock is kept by pointer. False with *error_r set (CAUSE_OURS, 4.3.0). */
 bool rate_table_open(struct rate_table **table_r, const char *state_dir, const struct rate_clock *clock,
                      struct outcome *error_r) __attribute__((nonnull));
 void rate_table_close(struct rate_table *table); /* NULL is fine */

@@ -14,8 +14,7 @@
 bool retry_counts(const struct outcome *outcome)
 {
     return outcome->class == OUTCOME_DEFERRED &&
-           (outcome->cause == CAUSE_HOST || outcome->cause == CAUSE_MESSAGE ||
-            outcome->cause == CAUSE_IN_DOUBT);
+           (outcome_of_tpsp(outcome) || outcome->cause == CAUSE_MESSAGE || outcome->cause == CAUSE_IN_DOUBT);
 }
 
 static bool has_ladder(const struct config *config, const struct retry_key *key)

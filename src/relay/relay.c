@@ -164,7 +164,7 @@ static bool is_stale(const struct wire *wire)
 {
     return wire->stage == RELAY_MAIL ||
            (wire->stage == RELAY_RCPT &&
-            (wire->outcome.class == OUTCOME_DROPPED || wire->outcome.cause == CAUSE_HOST));
+            (wire->outcome.class == OUTCOME_DROPPED || outcome_of_tpsp(&wire->outcome)));
 }
 
 static enum attempt_end attempt(struct relay_session *session, const struct relay_request *request,

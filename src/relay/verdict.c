@@ -148,15 +148,16 @@ void verdict_transport(struct outcome *outcome_r, enum relay_stage stage, enum t
                        const char *error, const char *peer)
 {
     if (status == TRANSPORT_TIMEOUT)
-        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_HOST, 0, stage == RELAY_CONNECT ? "4.4.1" : "4.4.2",
-                    "Timeout at %s with %s: %s", stages[stage].name, peer, error);
+        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_UNREACHABLE, 0,
+                    stage == RELAY_CONNECT ? "4.4.1" : "4.4.2", "Timeout at %s with %s: %s",
+                    stages[stage].name, peer, error);
     else if (stage == RELAY_CONNECT)
-        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.1", "%s%s %s; %s",
+        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_UNREACHABLE, 0, "4.4.1", "%s%s %s; %s",
                     status == TRANSPORT_CLOSED ? "Connection lost" : error,
                     strcmp(error, "Connection refused") == 0 ? " by" : ", connecting to", peer,
                     stages[stage].remedy);
     else
-        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.2", "%s at %s with %s",
+        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_UNREACHABLE, 0, "4.4.2", "%s at %s with %s",
                     status == TRANSPORT_CLOSED ? "Connection lost" : error, stages[stage].name, peer);
 }
 

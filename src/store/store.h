@@ -15,7 +15,7 @@
  * result is out.
  *
  * A store belongs to one thread; a process may have several. Every function that can fail says why in an
- * outcome (OUTCOME_DEFERRED, CAUSE_LOCAL, 4.3.0) with the path, the SQLite message and a remedy.
+ * outcome (OUTCOME_DEFERRED, CAUSE_OURS, 4.3.0) with the path, the SQLite message and a remedy.
  */
 #ifndef SENDPOST_STORE_STORE_H
 #define SENDPOST_STORE_STORE_H

@@ -72,7 +72,7 @@ static void expect_error(const char *text, const char *message)
     ck_assert_str_eq(error.text, expected);
     ck_assert_str_eq(error.enhanced, "4.3.5");
     ck_assert_int_eq(error.class, OUTCOME_DEFERRED);
-    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
 }
 
 #define IDS "account-id: 1\nsubaccount-id: 2\n"

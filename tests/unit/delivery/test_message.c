@@ -145,7 +145,7 @@ START_TEST(an_unwritable_spool_is_our_own_trouble)
     ck_assert_int_eq((int)write(descriptor, "A: b\n\n", 6), 6);
     lseek(descriptor, 0, SEEK_SET);
     ck_assert_ptr_null(message_read(descriptor, "/nonexistent", 0, &error));
-    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
     ck_assert_str_eq(error.enhanced, "4.3.0");
     ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent"));
     close(descriptor);

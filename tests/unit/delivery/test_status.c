@@ -77,7 +77,7 @@ START_TEST(a_delivery_is_claimed_by_one_process_at_a_time)
     int claim = claim_take(directory, "uuid", "4bX", "a@example.com", &error);
     ck_assert_int_ge(claim, 0);
     ck_assert_int_lt(claim_take(directory, "uuid", "4bX", "a@example.com", &error), 0);
-    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
     int other = claim_take(directory, "uuid", "4bX", "b@example.com", &error);
     ck_assert_int_ge(other, 0);
     close(other);

@@ -374,7 +374,7 @@ START_TEST(when_all_are_left_alone_the_message_waits_for_the_first_try)
     struct outcome outcome = deliver("www");
     ck_assert_str_eq(walk, "");
     ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
-    ck_assert_int_eq(outcome.cause, CAUSE_LOCAL); /* no attempt: it never leads to a bounce */
+    ck_assert_int_eq(outcome.cause, CAUSE_OURS); /* no attempt: it never leads to a bounce */
     ck_assert_str_eq(outcome.enhanced, "4.4.1");
     ck_assert_str_eq(outcome.text, "TPSP a is left alone after 5 failures in a row, next attempt in 5 s; "
                                    "no other TPSP of the pool can take the message");

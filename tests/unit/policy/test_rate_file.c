@@ -156,7 +156,7 @@ START_TEST(a_directory_in_its_place_is_reported)
     simulation_path(simulation, path);
     ck_assert_int_eq(mkdir(path, 0700), 0);
     ck_assert(!rate_table_open(&table, simulation->dir, &simulation->clock, &error));
-    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
     ck_assert_str_eq(error.enhanced, "4.3.0");
     ck_assert_ptr_nonnull(strstr(error.text, path));
     ck_assert_int_eq(rmdir(path), 0);
@@ -187,7 +187,7 @@ START_TEST(a_full_disk_is_reported_and_leaves_nothing)
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             _exit(1);
         _exit(rate_table_open(&table, simulation->dir, &simulation->clock, &error)        ? 2
-              : error.cause != CAUSE_LOCAL || strstr(error.text, simulation->dir) == NULL ? 3
+              : error.cause != CAUSE_OURS || strstr(error.text, simulation->dir) == NULL ? 3
                                                                                           : 0);
     }
     simulation_expect_all_well(1); /* and teardown looks that the directory is empty */

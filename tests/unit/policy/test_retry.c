@@ -48,7 +48,7 @@ START_TEST(only_failures_on_the_way_to_the_tpsp_are_attempts)
         bool counts;
     } cases[] = {
         {OUTCOME_DEFERRED, CAUSE_HOST, true},     {OUTCOME_DEFERRED, CAUSE_MESSAGE, true},
-        {OUTCOME_DEFERRED, CAUSE_IN_DOUBT, true}, {OUTCOME_DEFERRED, CAUSE_LOCAL, false},
+        {OUTCOME_DEFERRED, CAUSE_IN_DOUBT, true}, {OUTCOME_DEFERRED, CAUSE_OURS, false},
         {OUTCOME_DEFERRED, CAUSE_RATE, false},    {OUTCOME_DEFERRED, CAUSE_POLICY, false},
         {OUTCOME_DROPPED, CAUSE_MESSAGE, false},  {OUTCOME_DELIVERED, CAUSE_NONE, false},
     };
@@ -193,7 +193,7 @@ START_TEST(a_broken_store_defers_and_says_so)
     ck_assert_int_eq(sqlite3_exec(store_handle(store), "DROP TABLE deliveries", NULL, NULL, NULL), SQLITE_OK);
     ck_assert(!retry_due(store, &config, &key, START, &attempts, &error));
     ck_assert_int_eq(error.class, OUTCOME_DEFERRED);
-    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
 }
 END_TEST
 

@@ -134,7 +134,7 @@ START_TEST(trouble_with_dns_defers_and_is_not_remembered)
 
     ck_assert(!decide(&config, "a@example.com", "b@x.example", &path));
     ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
-    ck_assert_int_eq(outcome.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(outcome.cause, CAUSE_OURS);
     ck_assert_str_eq(outcome.enhanced, "4.4.3");
     ck_assert_ptr_null(dns_cache_get(store, "cname", "sp-bounce.example.com", clock_realtime_ms()));
 }

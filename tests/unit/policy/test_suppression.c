@@ -166,7 +166,7 @@ START_TEST(a_list_that_cannot_be_read_defers)
                      SQLITE_OK);
     ck_assert(!suppression_pass(store, &config, "user@example.com", &outcome));
     ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
-    ck_assert_int_eq(outcome.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(outcome.cause, CAUSE_OURS);
 }
 END_TEST
 

@@ -112,7 +112,7 @@ START_TEST(a_lost_connection_or_timeout_defers_and_says_where)
 
     verdict_transport(&outcome, RELAY_MAIL, TRANSPORT_TIMEOUT, "no answer in time", PEER);
     ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
-    ck_assert_int_eq(outcome.cause, CAUSE_HOST);
+    ck_assert_int_eq(outcome.cause, CAUSE_UNREACHABLE);
     ck_assert_str_eq(outcome.text, "Timeout at MAIL FROM with " PEER ": no answer in time");
     verdict_transport(&outcome, RELAY_CONNECT, TRANSPORT_FAILED, "Connection refused", PEER);
     ck_assert_int_eq(strncmp(outcome.text, "Connection refused by " PEER, 45), 0);

@@ -178,7 +178,7 @@ START_TEST(a_newer_file_is_refused_and_left_alone)
     ck_assert(!store_open(&store, directory, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "9999"));
     ck_assert_str_eq(error.enhanced, "4.3.0");
-    ck_assert_int_eq(error.cause, CAUSE_LOCAL);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
     ck_assert(!store_open(&store, directory, &error));
 }
 END_TEST
