@@ -47,7 +47,7 @@ bool event_outbox_keep(struct store *store, const struct event *event, int64_t n
     sqlite3_stmt *keep = store_statement(
         store,
         "UPDATE events SET due_ms = min(due_ms, ?4), tries = tries + (?5 > 0),"
-        " leased_ms = iif(?5 > 0, ?4 + ?5, 0) WHERE " ROW_OF_EVENT " AND event_id = ?3 AND state = 0",
+        " put_off_ms = iif(?5 > 0, ?4 + ?5, 0) WHERE " ROW_OF_EVENT " AND event_id = ?3 AND state = 0",
         error_r);
 
     if (keep == NULL)
@@ -104,7 +104,7 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
  * A row is free, or it was put off (by less than ?3: a time further away was set by a clock that has been put
  * back since), and then it holds up its message for so many tries.
  */
-#define PUT_OFF "leased_ms > ?2 AND leased_ms <= ?2 + ?3"
+#define PUT_OFF "put_off_ms > ?2 AND put_off_ms <= ?2 + ?3"
 #define HOLDS_UP "tries < " STRING(EVENT_OUTBOX_TRIES)
 #define STRING_OF(text) #text
 #define STRING(macro) STRING_OF(macro)
@@ -133,9 +133,9 @@ static const char newest[] =
     " FROM events AS new WHERE state = 0 AND tpsp = ?1 AND due_ms <= ?2 ORDER BY due_ms DESC, id DESC";
 
 static const char older_of_message[] =
-    "SELECT " EVENT_ROW_COLUMNS_ID ", leased_ms > ?1 FROM " ROWS_OF_MESSAGE("*", "?2", "?3")
+    "SELECT " EVENT_ROW_COLUMNS_ID ", put_off_ms > ?1 FROM " ROWS_OF_MESSAGE("*", "?2", "?3")
     " WHERE state = 0 AND message_id = ?4 AND recipient = ?5 AND event_id <> ?6 AND " HOLDS_UP
-    " AND (tries > 0 OR leased_ms <= ?1) ORDER BY due_ms, id";
+    " AND (tries > 0 OR due_ms <= ?1) ORDER BY due_ms, id";
 /* clang-format on */
 
 /* The messages of which something was put off: few, and the rows of all that is newer come later. */
@@ -265,7 +265,7 @@ int event_outbox_older(struct store *store, const struct event *event, int64_t n
 bool event_outbox_hasten(struct store *store, int64_t now_ms, struct outcome *error_r)
 {
     sqlite3_stmt *hasten = store_statement(
-        store, "UPDATE events SET leased_ms = 0 WHERE state = 0 AND tries > 0 AND leased_ms > ?1", error_r);
+        store, "UPDATE events SET put_off_ms = 0 WHERE state = 0 AND put_off_ms > ?1", error_r);
 
     if (hasten == NULL)
         return false;

@@ -4,7 +4,7 @@
  *
  * The column identity is a hash for look-ups: 31 bits of the message UUID above 32 bits of the event id. Both
  * ends of a message UUID take part, since applications choose it and one end of a time-based one hardly
- * changes. Whoever looks by it compares the ids themselves as well. store/schema.h says the same in SQL.
+ * changes. Whoever looks by it compares the ids themselves as well.
  */
 #ifndef SENDPOST_EVENT_EVENT_ROW_H
 #define SENDPOST_EVENT_EVENT_ROW_H

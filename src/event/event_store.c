@@ -47,8 +47,8 @@ static bool insert_event(struct store *store, const struct event *event, enum ev
 {
     sqlite3_stmt *insert =
         store_statement(store,
-                        "INSERT INTO events (" EVENT_ROW_COLUMNS ", state, due_ms, leased_ms, identity)"
-                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?17,?18,?18,?19)",
+                        "INSERT INTO events (" EVENT_ROW_COLUMNS ", state, due_ms, identity)"
+                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?17,?18,?19)",
                         error_r);
 
     if (insert == NULL)

@@ -1,10 +1,10 @@
 /*
  * store: state.db in the state directory, SQLite in WAL mode (https://www.sqlite.org/wal.html). This module
- * owns the file, its schema (store/schema.c: append your migration there) and its transactions; what a table
- * means belongs to the module that uses it.
+ * owns the file, its schema (store/schema.sql) and its transactions; what a table means belongs to the module
+ * that uses it.
  *
- * Opening creates a missing file (mode 0640 whatever the umask) and brings an older schema up to date (PRAGMA
- * user_version); a file of a newer version is refused. A file that SQLite calls corrupt, at opening or at any
+ * Opening creates a missing file (mode 0640 whatever the umask) with all its tables; a file of another schema
+ * (PRAGMA user_version) is refused. A file that SQLite calls corrupt, at opening or at any
  * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun with what can still be read
  * of the old: losing some of the state costs less than stopping the mail. The call that met the corruption
  * later than at opening still fails; the next store_begin() works on the new file. The same holds for a file

@@ -123,10 +123,9 @@ static int read_version(struct store *store, struct outcome *error_r)
     return version;
 }
 
-/* One of many processes that find an old or empty file brings it up to date; the others wait and find nothing
- * left to do. user_version is part of the transaction: a kill at any point leaves a file that the next one
- * completes. */
-static bool migrate(struct store *store, struct outcome *error_r)
+/* One of many processes that find an empty file fills it; the others wait and find nothing left to do.
+ * user_version is part of the transaction: a kill at any point leaves a file that the next one completes. */
+static bool create_tables(struct store *store, struct outcome *error_r)
 {
     AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
     int64_t give_up_ms = clock_monotonic_ms() + STORE_BUSY_WAIT_MS;
@@ -147,33 +146,31 @@ static bool migrate(struct store *store, struct outcome *error_r)
     if (!store_execute(store, "BEGIN IMMEDIATE", "begin the schema", error_r))
         return false;
     int version = read_version(store, error_r);
-    bool well = version >= 0;
-    for (int step = version; well && step < schema_version; step++) {
-        AUTO_FREE char *done = xasprintf("PRAGMA user_version=%d", step + 1);
-        well = store_execute(store, schema_migrations[step], "bring the schema up to date", error_r) &&
-               store_execute(store, done, "bring the schema up to date", error_r);
-    }
-    well = well && store_execute(store, "COMMIT", "bring the schema up to date", error_r);
-    if (!well)
+    AUTO_FREE char *mark = xasprintf("PRAGMA user_version=%d", SCHEMA_VERSION);
+    bool done =
+        version > 0 || (version == 0 && store_execute(store, store_schema, "create the tables", error_r) &&
+                        store_execute(store, mark, "create the tables", error_r));
+    done = done && store_execute(store, "COMMIT", "create the tables", error_r);
+    if (!done)
         store_rollback(store);
-    return well;
+    return done;
 }
 
 static bool check_schema(struct store *store, struct outcome *error_r)
 {
     int version = read_version(store, error_r);
 
-    if (version < 0)
+    if (version == 0 && create_tables(store, error_r))
+        version = read_version(store, error_r);
+    else if (version == 0)
         return false;
-    if (version > schema_version) {
+    if (version > 0 && version != SCHEMA_VERSION)
         outcome_local(
             error_r, "4.3.0",
-            "%s has schema version %d, this program knows versions up to %d: upgrade postfix-sendpost, or "
-            "move the file away to begin a new one",
-            store->path, version, schema_version);
-        return false;
-    }
-    return version == schema_version || migrate(store, error_r);
+            "%s has schema version %d, this program knows version %d: install the postfix-sendpost that "
+            "wrote it, or move the file away to begin a new one",
+            store->path, version, SCHEMA_VERSION);
+    return version == SCHEMA_VERSION;
 }
 
 static bool has_moved(struct store *store)

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "store/schema.h"
 
 #define TIME_MS 20000
 #define TABLES_MAX 64
@@ -36,7 +35,7 @@ static bool is_copied(const char *table, const char *column)
     return strcmp(table, "events") != 0 || strcmp(column, "id") != 0;
 }
 
-/* Columns by name: the old file may be of an older version. */
+/* Columns by name: the file may be of another version. */
 static sqlite3_stmt *prepare_insert(sqlite3 *into, sqlite3_stmt *rows, const char *table)
 {
     AUTO_FREE char *names = xstrdup(""), *marks = xstrdup("");
@@ -109,10 +108,7 @@ static bool copy_all(struct salvage *salvage)
                      NULL, NULL, NULL) != SQLITE_OK)
         return false;
     copy_tables(salvage);
-    return sqlite3_exec(salvage->into,
-                        "DROP INDEX salvaged; UPDATE events SET identity = " SCHEMA_EVENT_IDENTITY
-                        " WHERE identity = 0; COMMIT",
-                        NULL, NULL, NULL) == SQLITE_OK;
+    return sqlite3_exec(salvage->into, "DROP INDEX salvaged; COMMIT", NULL, NULL, NULL) == SQLITE_OK;
 }
 
 int store_salvage(sqlite3 *into, const char *path)

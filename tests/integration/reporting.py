@@ -101,7 +101,7 @@ class Reporting:
     def end_pauses(self):
         """As if the time of every pause were over."""
         self.query("UPDATE meta SET value = '1' || substr(value, instr(value, ' ')) WHERE key LIKE 'report.pause.%'")
-        self.query("UPDATE events SET due_ms = 0, leased_ms = 0 WHERE state = 0")
+        self.query("UPDATE events SET due_ms = 0, put_off_ms = 0 WHERE state = 0")
 
     def log(self):
         return self.log_path.read_text() if self.log_path.exists() else ""

@@ -88,7 +88,7 @@ def test_a_clock_that_was_days_ahead_holds_nothing_up(agent, api):
         store.execute("UPDATE meta SET value = ? WHERE key LIKE 'report.pause.%'",
                       (f"{int(until) + ahead + DAY * 1000} {failures} {int(since) + ahead} {why}",))
         store.execute("UPDATE events SET due_ms = due_ms + ?1, timestamp_ms = timestamp_ms + ?1", (ahead,))
-        store.execute("UPDATE events SET tries = 1, leased_ms = due_ms + 30000 WHERE id % 3 = 0")  # put off
+        store.execute("UPDATE events SET tries = 1, put_off_ms = due_ms + 30000 WHERE id % 3 = 0")  # put off
     api.default = Answer(202)
     agent.start()
     wait_for(lambda: len(set(api.ids())) == len(writer.expected), lambda: f"{len(api.ids())} events")

@@ -331,7 +331,7 @@ def test_a_server_error_caused_by_one_event_does_not_hold_up_the_others(api, acc
     api.on_type["deferred"] = Answer(500, b"NullPointerException")
     account.pending()
     assert account.states() == {"pending": 1, "reported": 6}
-    [(tries, due)] = account.query("SELECT tries, leased_ms FROM events WHERE state = 0")
+    [(tries, due)] = account.query("SELECT tries, put_off_ms FROM events WHERE state = 0")
     assert tries == 1 and due / 1000 > time.time() + 20
 
 
@@ -498,7 +498,7 @@ def test_kill_at_any_instant_loses_no_event(api, account):
             probe.kill()
             probe.communicate()
         number += 3000
-    account.query("UPDATE events SET leased_ms = 0, due_ms = 0 WHERE state = 0")
+    account.query("UPDATE events SET put_off_ms = 0, due_ms = 0 WHERE state = 0")
     assert account.flush().returncode == 0
     stored = {row[0] for row in account.query("SELECT event_id FROM events")}
     assert account.states() == {"reported": len(stored)}

@@ -271,51 +271,6 @@ START_TEST(what_is_asked_for_all_the_time_is_found_by_an_index)
 }
 END_TEST
 
-/* As a file of the schema before would have it. */
-START_TEST(events_of_an_older_file_are_found_again)
-{
-    static const char *const ids[] = {"4c8f4a0e-2a9a-5a0e-9a4e-1f7a6c7f2b11",
-                                      "ffffffff-ffff-4fff-bfff-ffffffffffff",
-                                      "01890a5d-ac96-774b-bcce-b302099a8057"};
-    enum { COUNT = sizeof ids / sizeof *ids };
-
-    for (int i = 0; i < COUNT; i++) {
-        struct event event = make(i, CS_DELIVERED, "p");
-        memcpy(event.message_id, ids[i], UUID_SIZE);
-        event_identify(&event, "");
-        ck_assert(event_store_add(store, &event, EVENT_PENDING, 0, &error));
-    }
-    static const char back[] =
-        "ALTER TABLE events RENAME TO now; DROP INDEX events_identity; DROP INDEX events_pending;"
-        "DROP INDEX events_rejected; CREATE TABLE events (id INTEGER PRIMARY KEY, event_id TEXT NOT NULL "
-        "UNIQUE,"
-        " state, due_ms, leased_ms, tries, message_id, cs, dropped_as_bounced, source, timestamp_ms, "
-        "recipient,"
-        " sender, queue_id, smtp_code, smtp_enhanced_code, smtp_description, tpsp, tpsp_id, provider, "
-        "attempt);"
-        "CREATE INDEX events_message ON events (message_id); CREATE INDEX events_pending ON events (tpsp);"
-        "INSERT INTO events SELECT id, event_id, state, due_ms, leased_ms, tries, message_id, cs,"
-        " dropped_as_bounced, source, timestamp_ms, recipient, sender, queue_id, smtp_code, "
-        "smtp_enhanced_code,"
-        " smtp_description, tpsp, tpsp_id, provider, attempt FROM now; DROP TABLE now; PRAGMA user_version = "
-        "3";
-    ck_assert_int_eq(sqlite3_exec(store_handle(store), back, NULL, NULL, NULL), SQLITE_OK);
-    store_close(store);
-    ck_assert_msg(store_open(&store, temporary_directory, &error), "%s", error.text);
-    for (int i = 0; i < COUNT; i++) {
-        struct event event = make(i, CS_DELIVERED, "p"), found;
-        enum event_state state;
-        memcpy(event.message_id, ids[i], UUID_SIZE);
-        event_identify(&event, "");
-        ck_assert_int_eq(event_store_find_accepted(store, event.queue_id, event.message_id, event.recipient,
-                                                   &found, &state, &error),
-                         1);
-        ck_assert(event_store_add(store, &event, EVENT_PENDING, 0, &error));
-    }
-    ck_assert_int_eq(count(EVENT_PENDING), COUNT);
-}
-END_TEST
-
 UNIT_SUITE(event_store_suite)
 {
     Suite *suite = suite_create("event_store");
@@ -333,7 +288,6 @@ UNIT_SUITE(event_store_suite)
     tcase_add_test(tcase, a_sweep_gets_past_a_backlog);
     tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);
     tcase_add_test(tcase, what_is_asked_for_all_the_time_is_found_by_an_index);
-    tcase_add_test(tcase, events_of_an_older_file_are_found_again);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -116,7 +116,7 @@ START_TEST(a_missing_file_is_created_for_owner_and_group_alone)
         ck_assert_int_eq(stat(path, &status), 0);
         ck_assert_uint_eq(status.st_mode & 0777, 0640);
     }
-    ck_assert_int_eq(number(store, "PRAGMA user_version"), schema_version);
+    ck_assert_int_eq(number(store, "PRAGMA user_version"), SCHEMA_VERSION);
     store_close(store);
 }
 END_TEST

@@ -1,0 +1,121 @@
+-- The tables of state.db, as a new file gets them. What a table means belongs to the module named beside it.
+-- Times are milliseconds since 1970 (clock_realtime_ms()).
+-- Nothing is released yet: tables and columns are added here, in place, and SCHEMA_VERSION (store/schema.h)
+-- stays 1. From the first release on a file of an older version has to be brought along.
+
+-- store_get(), store_put()
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- event/event_store.h and event/event_outbox.h. The row id gives the order of arrival.
+-- At a random place of an index every event touches a page of its own, so that the size of an index decides
+-- what an event costs: the identity is a hash (event/event_row.h), which finds both an event and all events of
+-- a message, and whoever adds an event asks first whether it is there.
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    identity INTEGER NOT NULL,
+    -- enum event_state; 0 is pending
+    state INTEGER NOT NULL,
+    -- pending: its place in the outbox, and not to be tried before: until then its writer reports it
+    due_ms INTEGER NOT NULL DEFAULT 0,
+    -- pending and tried in vain: not to be tried again before; its place stays
+    put_off_ms INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0,
+    event_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    -- enum event_cs
+    cs INTEGER NOT NULL,
+    dropped_as_bounced INTEGER NOT NULL DEFAULT 0,
+    -- enum event_source
+    source INTEGER NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    recipient TEXT NOT NULL DEFAULT '',
+    sender TEXT NOT NULL DEFAULT '',
+    queue_id TEXT NOT NULL DEFAULT '',
+    smtp_code INTEGER NOT NULL DEFAULT 0,
+    smtp_enhanced_code TEXT NOT NULL DEFAULT '',
+    smtp_description TEXT NOT NULL DEFAULT '',
+    tpsp TEXT NOT NULL DEFAULT '',
+    tpsp_id INTEGER NOT NULL DEFAULT 0,
+    provider TEXT NOT NULL DEFAULT '',
+    attempt INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX events_identity ON events (identity);
+-- The outbox is read in its order. What an attempt writes is not in the index.
+CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;
+-- the few that the API has refused
+CREATE INDEX events_rejected ON events (id) WHERE state = 2;
+
+-- policy/retry.h: a row for each message and recipient that has failed and is not through
+CREATE TABLE deliveries (
+    queue_id TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    tpsp TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    smtp_code INTEGER NOT NULL,
+    smtp_enhanced_code TEXT NOT NULL,
+    smtp_description TEXT NOT NULL,
+    PRIMARY KEY (queue_id, recipient)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_last ON deliveries (last_ms);
+
+-- policy/suppression.h: by the address itself, so that a look-up is one descent of the tree
+CREATE TABLE suppression (
+    address TEXT PRIMARY KEY NOT NULL,
+    -- enum suppression_reason
+    reason INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- policy/dns_cache.h: a fixed number of slots
+CREATE TABLE dns_cache (
+    slot INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+);
+
+-- The log agent writes the following three in one transaction for each piece of the log.
+-- agent/position.h: how far the log is read
+CREATE TABLE log_position (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    path TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    head_length INTEGER NOT NULL,
+    head_hash INTEGER NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    cursor TEXT NOT NULL
+);
+
+-- agent/correlation.h: queue ids and what is known of them
+CREATE TABLE correlation (
+    block INTEGER PRIMARY KEY,
+    entries BLOB NOT NULL
+);
+
+-- agent/ledger.h: recipients of which more is to come
+CREATE TABLE agent_recipient (
+    key INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    recipient TEXT NOT NULL,
+    nth INTEGER NOT NULL,
+    uuid BLOB,
+    reported_ms INTEGER NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    cs INTEGER NOT NULL,
+    queue_id TEXT NOT NULL,
+    smtp_code INTEGER NOT NULL,
+    smtp_enhanced_code TEXT NOT NULL,
+    smtp_description TEXT NOT NULL,
+    PRIMARY KEY (key, waiting, recipient, nth)
+) WITHOUT ROWID;
