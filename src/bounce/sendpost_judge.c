@@ -29,7 +29,6 @@
 
 #define DEADLINE_MS 120000      /* for reporting to the API; what is left then stays pending */
 #define MEMORY_MAX (1ull << 30) /* address space: a flaw in a library must not take the machine along */
-#define TEXT_SIZE (OUTCOME_ENHANCED_SIZE + OUTCOME_TEXT_SIZE)
 
 struct judging {
     const struct delivery_request *request;
@@ -38,7 +37,7 @@ struct judging {
     char message_id[UUID_SIZE];
     struct config *config; /* not with --dry-run */
     struct store *store;
-    char text[TEXT_SIZE]; /* of the result */
+    struct delivery_result result;
 };
 
 /* What matters of the report; the rest is read and forgotten, or pipe(8) would see its pipe break. */
@@ -135,7 +134,7 @@ static bool ignore(struct judging *judging, const char *counter, const char *why
 {
     log_line(LOG_INFO, "%s: to=<%s>, from=<%s>, status=ignored (%s)", queue_id(judging),
              judging->request->recipient, judging->request->sender, why);
-    snprintf(judging->text, sizeof judging->text, "2.0.0 no event: %s", why);
+    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 no event: %s", why);
     return bounce_event_count(judging->store, counter, error_r);
 }
 
@@ -184,7 +183,7 @@ static bool record(struct judging *judging, struct outcome *error_r)
     for (size_t i = 0; i < report->count; i++)
         log_event(judging, &events[i], &report->recipients[i]);
     report_events(judging, events, report->count);
-    snprintf(judging->text, sizeof judging->text, "2.0.0 uuid=%s %s", judging->message_id,
+    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s %s", judging->message_id,
              event_type(&events[0]));
     return true;
 }
@@ -202,7 +201,7 @@ static bool judge(struct judging *judging, struct outcome *error_r)
         print_recipients(judging);
         if (judging->report.why_none != NULL)
             fprintf(stderr, "no event: %s\n", judging->report.why_none);
-        snprintf(judging->text, sizeof judging->text, "2.0.0 dry run");
+        snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 dry run");
         return true;
     }
     if (judging->report.count == 0)
@@ -220,7 +219,6 @@ int main(void)
     static struct judging judging;
     struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
     struct delivery_request request;
-    struct delivery_result result = {.status = EX_OK, .text = judging.text};
     struct outcome error;
     AUTO_FREE char *payload = NULL;
 
@@ -238,11 +236,11 @@ int main(void)
     log_open("bounce", false);
     judging.request = &request;
     if (!judge(&judging, &error)) {
-        result.status = EX_TEMPFAIL;
-        snprintf(judging.text, sizeof judging.text, "%s %s", error.enhanced, error.text);
+        judging.result.status = EX_TEMPFAIL;
+        snprintf(judging.result.text, sizeof judging.result.text, "%s %s", error.enhanced, error.text);
     }
     fflush(stdout);
-    channel_send(&result);
+    channel_send(&judging.result);
     dsn_clear(&judging.report);
     classify_close(judging.rules);
     store_close(judging.store);

@@ -106,8 +106,7 @@ static void report(struct delivery *delivery)
     }
 }
 
-static void tell(const struct delivery *delivery, struct delivery_result *result_r,
-                 char text_r[STATUS_TEXT_SIZE], bool in_log)
+static struct delivery_result tell(const struct delivery *delivery, bool in_log)
 {
     struct status_facts facts = {.outcome = &delivery->outcome,
                                  .uuid = delivery->uuid,
@@ -120,11 +119,11 @@ static void tell(const struct delivery *delivery, struct delivery_result *result
 
     if (in_log)
         status_log(&facts);
-    status_result(&facts, result_r, text_r);
+    return status_result(&facts);
 }
 
-void deliver(const struct deliver_context *context, const struct delivery_request *request,
-             struct message *message, struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
+struct delivery_result deliver(const struct deliver_context *context, const struct delivery_request *request,
+                               struct message *message)
 {
     struct delivery delivery = {.context = context,
                                 .request = request,
@@ -138,9 +137,10 @@ void deliver(const struct deliver_context *context, const struct delivery_reques
     delivery_record(&delivery);
     report(&delivery);
 
-    tell(&delivery, result_r, text_r, true);
+    struct delivery_result result = tell(&delivery, true);
     if (delivery.claim >= 0)
         close(delivery.claim);
+    return result;
 }
 
 static void print_message(const struct relay_message *view, FILE *output)
@@ -153,9 +153,9 @@ static void print_message(const struct relay_message *view, FILE *output)
         fwrite(bytes, 1, (size_t)got, output);
 }
 
-void deliver_dry_run(const struct deliver_context *context, const struct delivery_request *request,
-                     struct message *message, FILE *output, struct delivery_result *result_r,
-                     char text_r[STATUS_TEXT_SIZE])
+struct delivery_result deliver_dry_run(const struct deliver_context *context,
+                                       const struct delivery_request *request, struct message *message,
+                                       FILE *output)
 {
     struct delivery delivery = {.context = context,
                                 .request = request,
@@ -173,5 +173,5 @@ void deliver_dry_run(const struct deliver_context *context, const struct deliver
         outcome_set(&delivery.outcome, OUTCOME_DELIVERED, CAUSE_NONE, 250, "2.0.0",
                     "dry run, nothing was sent");
     }
-    tell(&delivery, result_r, text_r, false);
+    return tell(&delivery, false);
 }

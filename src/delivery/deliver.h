@@ -30,19 +30,18 @@ struct deliver_context {
 };
 
 /*
- * Deliver message as request asks. On return what became of it is on record (event row, log line) and
- * *result_r is what Postfix is to be told; text_r holds the text that it points to.
+ * Deliver message as request asks. On return what became of it is on record (event row, log line); the result
+ * is what Postfix is to be told.
  */
-void deliver(const struct deliver_context *context, const struct delivery_request *request,
-             struct message *message, struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
-    __attribute__((nonnull));
+struct delivery_result deliver(const struct deliver_context *context, const struct delivery_request *request,
+                               struct message *message) __attribute__((nonnull));
 
 /*
  * --dry-run: print envelope and message as they would be sent to the first TPSP of the pool. Contacts nobody,
  * changes nothing; the store, relay and reporter of the context are not used and may be NULL.
  */
-void deliver_dry_run(const struct deliver_context *context, const struct delivery_request *request,
-                     struct message *message, FILE *output, struct delivery_result *result_r,
-                     char text_r[STATUS_TEXT_SIZE]) __attribute__((nonnull));
+struct delivery_result deliver_dry_run(const struct deliver_context *context,
+                                       const struct delivery_request *request, struct message *message,
+                                       FILE *output) __attribute__((nonnull));
 
 #endif

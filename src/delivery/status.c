@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 
+#define DESCRIPTION_SIZE (OUTCOME_TEXT_SIZE + 896)
+
 /* What smtp(8) says of a refusal; our own words, which name the host, where they are not the server's
  * alone. */
 static void describe(const struct status_facts *facts, char *text_r, size_t size)
@@ -22,23 +24,22 @@ static void describe(const struct status_facts *facts, char *text_r, size_t size
                  outcome->text, commands[relay->stage] != NULL ? commands[relay->stage] : "the last command");
 }
 
-void status_result(const struct status_facts *facts, struct delivery_result *result_r,
-                   char text_r[STATUS_TEXT_SIZE])
+struct delivery_result status_result(const struct status_facts *facts)
 {
     const struct outcome *outcome = facts->outcome;
-    char description[STATUS_TEXT_SIZE - 128];
+    struct delivery_result result = {.status = EX_OK};
+    char description[DESCRIPTION_SIZE];
 
-    *result_r = (struct delivery_result){.text = text_r};
     if (outcome->class == OUTCOME_DELIVERED) {
-        result_r->status = EX_OK;
         /* of a success Postfix logs the first 100 characters: the UUID comes first */
-        snprintf(text_r, STATUS_TEXT_SIZE, "2.0.0 uuid=%s tpsp=%s %d %s", facts->uuid, facts->tpsp,
+        snprintf(result.text, sizeof result.text, "2.0.0 uuid=%s tpsp=%s %d %s", facts->uuid, facts->tpsp,
                  outcome->smtp_code, outcome->text);
-        return;
+        return result;
     }
     describe(facts, description, sizeof description);
-    result_r->status = outcome->class == OUTCOME_DEFERRED ? EX_TEMPFAIL : EX_UNAVAILABLE;
-    snprintf(text_r, STATUS_TEXT_SIZE, "%s %s", outcome->enhanced, description);
+    result.status = outcome->class == OUTCOME_DEFERRED ? EX_TEMPFAIL : EX_UNAVAILABLE;
+    snprintf(result.text, sizeof result.text, "%s %s", outcome->enhanced, description);
+    return result;
 }
 
 void status_log(const struct status_facts *facts)
@@ -47,7 +48,7 @@ void status_log(const struct status_facts *facts)
         [OUTCOME_DELIVERED] = "sent", [OUTCOME_DEFERRED] = "deferred", [OUTCOME_DROPPED] = "dropped"};
     const struct outcome *outcome = facts->outcome;
     const struct relay_result *relay = facts->relay;
-    char description[STATUS_TEXT_SIZE - 128], use[32] = "";
+    char description[DESCRIPTION_SIZE], use[32] = "";
 
     if (relay && relay->connection_use > 1) /* as smtp(8) says it */
         snprintf(use, sizeof use, ", conn_use=%u", relay->connection_use);

@@ -12,8 +12,6 @@
 #include "relay/relay.h"
 #include "supervisor/request.h"
 
-#define STATUS_TEXT_SIZE 2048
-
 /* What the line and the log name; NULL or "" where not known. */
 struct status_facts {
     const struct outcome *outcome;
@@ -26,9 +24,7 @@ struct status_facts {
     int64_t delay_ms; /* of this run */
 };
 
-/* text_r holds what result_r->text points to. */
-void status_result(const struct status_facts *facts, struct delivery_result *result_r,
-                   char text_r[STATUS_TEXT_SIZE]) __attribute__((nonnull));
+struct delivery_result status_result(const struct status_facts *facts) __attribute__((nonnull));
 
 void status_log(const struct status_facts *facts) __attribute__((nonnull));
 

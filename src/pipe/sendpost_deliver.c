@@ -41,11 +41,10 @@ struct deliverer {
     int64_t end_of_life_ms;
 };
 
-static void result_from_error(struct delivery_result *result_r, const struct outcome *error,
-                              char text_r[STATUS_TEXT_SIZE])
+static struct delivery_result result_from_error(const struct outcome *error)
 {
     log_line(LOG_ERR, "%s", error->text);
-    status_result(&(struct status_facts){.outcome = error}, result_r, text_r);
+    return status_result(&(struct status_facts){.outcome = error});
 }
 
 /* What a delivery needs of this process; it stays open for the next one, and until the end: see end(). */
@@ -66,34 +65,35 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
 }
 
 /* Everything between configuration and result. */
-static void run(struct deliverer *deliverer, const struct delivery_request *request,
-                struct delivery_result *result_r, char text_r[STATUS_TEXT_SIZE])
+static struct delivery_result run(struct deliverer *deliverer, const struct delivery_request *request)
 {
     struct deliver_context *context = &deliverer->context;
     const struct config *config = context->config;
+    struct delivery_result result;
     struct outcome error;
     struct message *message = message_read(STDIN_FILENO, request->dry_run ? DRY_RUN_SPOOL : config->state_dir,
                                            config->validation.max_message_size, &error);
 
     if (message == NULL) {
-        result_from_error(result_r, &error, text_r);
+        result = result_from_error(&error);
     } else if (request->dry_run) {
-        deliver_dry_run(context, request, message, stdout, result_r, text_r);
+        result = deliver_dry_run(context, request, message, stdout);
         fflush(stdout);
     } else if (channel_is_closed()) {
         /* What ended the supervisor may have ended the writer of the message first: who says that it is
          * whole? */
         outcome_local(&error, "4.3.0", "nobody waits for this delivery any more");
-        result_from_error(result_r, &error, text_r);
+        result = result_from_error(&error);
     } else if (!open_context(context, &error)) {
-        result_from_error(result_r, &error, text_r);
+        result = result_from_error(&error);
     } else {
         context->trace = request->verbose ? stderr : NULL;
         event_reporter_trace(context->reporter, context->trace);
         relay_keep_connections(context->relay, deliverer->may_stay ? deliverer->idle_ms : 0);
-        deliver(context, request, message, result_r, text_r);
+        result = deliver(context, request, message);
     }
     message_free(message);
+    return result;
 }
 
 /* As the manual says. What is no number counts as 0, which is the safe side. */
@@ -121,22 +121,21 @@ static bool begin(struct deliverer *deliverer, const struct delivery_request *re
 static void serve(struct deliverer *deliverer, const struct delivery_request *request)
 {
     struct deliver_context *context = &deliverer->context;
-    static char text[STATUS_TEXT_SIZE];
     int64_t start_ms = clock_monotonic_ms();
     struct delivery_result result;
     struct outcome error;
 
     if (context->config == NULL && !begin(deliverer, request, &error)) {
-        result_from_error(&result, &error, text);
+        result = result_from_error(&error);
     } else if (*request->uuid != '\0' && !uuid_valid(request->uuid, strlen(request->uuid))) {
         outcome_local(&error, "4.3.5", "--uuid %s is no UUID", request->uuid);
-        result_from_error(&result, &error, text);
+        result = result_from_error(&error);
     } else {
         int64_t timeout_ms = context->config->delivery_timeout_ms;
         alarm((unsigned)(timeout_ms / 1000) + HANGING_S);
         context->deadline_ms = start_ms + timeout_ms;
         channel_send(&(struct delivery_result){.deadline_s = (int)(timeout_ms / 1000)});
-        run(deliverer, request, &result, text);
+        result = run(deliverer, request);
     }
     /* trouble of our own, 4.3.0 and 4.3.5, may be this process's: a new one starts afresh */
     deliverer->may_stay = deliverer->may_stay && strncmp(result.text, "4.3.", 4) != 0;

@@ -52,7 +52,7 @@ static int finish_wrong(const char *what)
 
 static int run(const struct delivery_request *request)
 {
-    static struct supervise_result result;
+    static struct delivery_result result;
     struct supervision supervision = {.program = "sendpost-deliver", .deadline_s = DEADLINE_S};
 
     log_open("pipe", false);

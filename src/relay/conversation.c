@@ -249,12 +249,15 @@ static void bid_farewell(struct conversation *conversation)
         conversation_tell_code(conversation, 221);
 }
 
+/* what the engine's thread is given */
+struct work {
+    const struct engine *engine;
+    struct engine_job job;
+};
+
 static void *run_engine(void *argument)
 {
-    struct {
-        const struct engine *engine;
-        struct engine_job job;
-    } *work = argument;
+    struct work *work = argument;
 
     work->engine->run(&work->job);
     return NULL;
@@ -263,13 +266,11 @@ static void *run_engine(void *argument)
 enum conversation_end conversation_run(struct wire *wire, const struct engine *engine)
 {
     struct conversation conversation = {.wire = wire, .engine = engine};
-    struct {
-        const struct engine *engine;
-        struct engine_job job;
-    } work = {.engine = engine,
-              .job = {.request = wire->request,
-                      .mechanism = wire->authenticated ? NULL : wire->mechanism,
-                      .eight_bit = wire->request->message->eight_bit && wire->capabilities.eight_bit_mime}};
+    struct work work = {
+        .engine = engine,
+        .job = {.request = wire->request,
+                .mechanism = wire->authenticated ? NULL : wire->mechanism,
+                .eight_bit = wire->request->message->eight_bit && wire->capabilities.eight_bit_mime}};
     enum conversation_next next;
     sigset_t all, before;
     pthread_t thread;

@@ -68,7 +68,7 @@ static bool stderr_is_for_a_person(void)
 }
 
 void front_supervise(struct supervision *supervision, const struct delivery_request *request, bool shared,
-                     struct supervise_result *result_r)
+                     struct delivery_result *result_r)
 {
     char *frame;
 

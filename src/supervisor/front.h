@@ -21,7 +21,7 @@ bool front_option(int option, char *argument, struct delivery_request *request) 
  * waits in supervision->child_stdout.
  */
 void front_supervise(struct supervision *supervision, const struct delivery_request *request, bool shared,
-                     struct supervise_result *result_r) __attribute__((nonnull));
+                     struct delivery_result *result_r) __attribute__((nonnull));
 
 /* What the program printed in a dry run; nothing otherwise. */
 void front_print(const struct supervision *supervision) __attribute__((nonnull));

@@ -155,9 +155,9 @@ bool result_decode(const char *payload, size_t length, struct delivery_result *r
         else if (strcmp(name, "status") == 0)
             result_r->status = small_number(value);
         else if (strcmp(name, "text") == 0)
-            result_r->text = value;
+            snprintf(result_r->text, sizeof result_r->text, "%s", value);
     }
-    return at == length && (result_r->deadline_s > 0 || (result_r->status >= 0 && result_r->text != NULL));
+    return at == length && (result_r->deadline_s > 0 || (result_r->status >= 0 && *result_r->text != '\0'));
 }
 
 bool result_valid(const struct delivery_result *result)
@@ -166,7 +166,7 @@ bool result_valid(const struct delivery_result *result)
     const char *text = result->text;
 
     /* class "." subject "." detail SP: RFC 3463 section 2 */
-    if (digit == '\0' || text == NULL || text[0] != digit || text[1] != '.')
+    if (digit == '\0' || text[0] != digit || text[1] != '.')
         return false;
     size_t subject = strspn(text + 2, "0123456789");
     if (subject < 1 || subject > 3 || text[2 + subject] != '.')

@@ -26,10 +26,13 @@ struct delivery_request {
     bool verbose;
 };
 
+#define DELIVERY_TEXT_SIZE 4000 /* Postfix reads 4,096 bytes of output */
+
 struct delivery_result {
-    int deadline_s;   /* > 0: not the end yet; the run has so many seconds more */
-    int status;       /* 0, 75, 69 */
-    const char *text; /* the line for Postfix, beginning with the enhanced status code; no line end */
+    int deadline_s; /* > 0: not the end yet; the run has so many seconds more */
+    int status;     /* 0, 75, 69 */
+    /* the line for Postfix, beginning with the enhanced status code; no line end */
+    char text[DELIVERY_TEXT_SIZE];
 };
 
 /* Append the frame to buffer (malloc'd). Returns its length; 0 when it would be larger than
@@ -37,7 +40,8 @@ struct delivery_result {
 size_t request_encode(const struct delivery_request *request, char **frame_r) __attribute__((nonnull));
 size_t result_encode(const struct delivery_result *result, char **frame_r) __attribute__((nonnull));
 
-/* Decode the bytes of one frame (without its length). Strings point into payload. False when malformed. */
+/* Decode the bytes of one frame (without its length). Strings of a request point into payload. False when
+ * malformed. */
 bool request_decode(const char *payload, size_t length, struct delivery_request *request_r)
     __attribute__((nonnull));
 bool result_decode(const char *payload, size_t length, struct delivery_result *result_r)

@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "supervisor/child.h"
-#include "supervisor/request.h"
 
 #define GRACE_MS 5000 /* the child ends itself at its deadline; this much later it is ended */
 #define TRUNCATION_MS \
@@ -48,13 +47,13 @@ static void on_terminate(int signal_number)
     terminated = 1;
 }
 
-static void result_defer(struct supervise_result *result_r, const char *format, ...)
+static void result_defer(struct delivery_result *result_r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void result_defer(struct supervise_result *result_r, const char *format, ...)
+static void result_defer(struct delivery_result *result_r, const char *format, ...)
 {
     va_list arguments;
 
-    result_r->status = 75;
+    *result_r = (struct delivery_result){.status = 75};
     memcpy(result_r->text, "4.3.0 ", 6);
     va_start(arguments, format);
     vsnprintf(result_r->text + 6, sizeof result_r->text - 6, format, arguments);
@@ -109,10 +108,9 @@ static void drain_output(struct child *child)
 enum answer { ANSWER_NOT_YET, ANSWER_RESULT, ANSWER_NONSENSE, ANSWER_NEVER };
 
 /* Take the next complete frame: a deadline is followed, a result ends it. */
-static enum answer take_frame(struct child *child, struct supervise_result *result_r)
+static enum answer take_frame(struct child *child, struct delivery_result *result_r)
 {
     const unsigned char *length = (const unsigned char *)child->frame;
-    struct delivery_result result;
 
     if (child->frame_length < 4)
         return ANSWER_NOT_YET;
@@ -121,22 +119,17 @@ static enum answer take_frame(struct child *child, struct supervise_result *resu
         return ANSWER_NONSENSE;
     if (child->frame_length - 4 < payload)
         return ANSWER_NOT_YET;
-    if (!result_decode(child->frame + 4, payload, &result))
+    if (!result_decode(child->frame + 4, payload, result_r))
         return ANSWER_NONSENSE;
-    if (result.deadline_s == 0) {
-        if (!result_valid(&result))
-            return ANSWER_NONSENSE;
-        result_r->status = result.status;
-        snprintf(result_r->text, sizeof result_r->text, "%s", result.text);
-        return ANSWER_RESULT;
-    }
-    child->deadline_ms = child->start_ms + (int64_t)result.deadline_s * 1000 + GRACE_MS;
+    if (result_r->deadline_s == 0)
+        return result_valid(result_r) ? ANSWER_RESULT : ANSWER_NONSENSE;
+    child->deadline_ms = child->start_ms + (int64_t)result_r->deadline_s * 1000 + GRACE_MS;
     child->frame_length -= 4 + payload;
     memmove(child->frame, child->frame + 4 + payload, child->frame_length);
     return take_frame(child, result_r);
 }
 
-static enum answer read_answer(struct child *child, struct supervise_result *result_r)
+static enum answer read_answer(struct child *child, struct delivery_result *result_r)
 {
     ssize_t got = recv(child->process.channel, child->frame + child->frame_length,
                        sizeof child->frame - child->frame_length, MSG_DONTWAIT);
@@ -174,7 +167,7 @@ static bool reap(const struct child *child, int *status_r)
 }
 
 /* The channel is closed without a result: the child died, or is about to. */
-static void describe_death(struct child *child, struct supervise_result *result_r)
+static void describe_death(struct child *child, struct delivery_result *result_r)
 {
     const char *program = child->supervision->program;
     int status = 0;
@@ -226,7 +219,7 @@ static bool wait_for_child(const struct child *child, struct pollfd watched[3])
     return true;
 }
 
-static void watch_child(struct child *child, struct supervise_result *result_r)
+static void watch_child(struct child *child, struct delivery_result *result_r)
 {
     const char *program = child->supervision->program;
     enum answer answer = ANSWER_NOT_YET;
@@ -285,7 +278,7 @@ static void prepare_process(struct child *child)
         fstat(STDIN_FILENO, &input) == 0 && (S_ISFIFO(input.st_mode) || S_ISSOCK(input.st_mode));
 }
 
-void supervise(const struct supervision *supervision, struct supervise_result *result_r)
+void supervise(const struct supervision *supervision, struct delivery_result *result_r)
 {
     static struct child child; /* 70 KB: much for a stack */
     char path[4096];

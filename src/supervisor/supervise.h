@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SUPERVISE_TEXT_SIZE 4000 /* Postfix reads 4,096 bytes of output */
+#include "supervisor/request.h"
 
 struct supervision {
     const char *program; /* file name of the child, beside our own executable */
@@ -30,14 +30,9 @@ struct supervision {
     int child_stdout;        /* descriptor for the child's standard output; -1: with its stderr */
 };
 
-struct supervise_result {
-    int status; /* 0, 75, 69 */
-    char text[SUPERVISE_TEXT_SIZE];
-};
-
 /* Returns when the child's result is there or will never be. Does not wait for the end of a child that has
  * answered. Once a process. */
-void supervise(const struct supervision *supervision, struct supervise_result *result_r)
+void supervise(const struct supervision *supervision, struct delivery_result *result_r)
     __attribute__((nonnull));
 
 #endif

@@ -8,16 +8,13 @@
 #include "delivery/claim.h"
 #include "suites.h"
 
-static char text[STATUS_TEXT_SIZE];
-
 START_TEST(of_a_success_the_uuid_comes_first)
 {
     struct outcome outcome;
-    struct delivery_result result;
 
     outcome_from_reply(&outcome, CAUSE_NONE, 250, "2.0.0 Ok: queued as X", 21);
-    status_result(&(struct status_facts){.outcome = &outcome, .uuid = "u-u-i-d", .tpsp = "primary"}, &result,
-                  text);
+    struct delivery_result result =
+        status_result(&(struct status_facts){.outcome = &outcome, .uuid = "u-u-i-d", .tpsp = "primary"});
     ck_assert_int_eq(result.status, 0);
     ck_assert_str_eq(result.text, "2.0.0 uuid=u-u-i-d tpsp=primary 250 2.0.0 Ok: queued as X");
     ck_assert(result_valid(&result));
@@ -28,10 +25,10 @@ START_TEST(a_refusal_names_the_host_and_the_command)
 {
     struct relay_result relay = {
         .stage = RELAY_RCPT, .peer = "mx.example.net[192.0.2.1]:587", .engine = "libesmtp"};
-    struct delivery_result result;
 
     outcome_from_reply(&relay.outcome, CAUSE_MESSAGE, 550, "5.1.1 unknown", 13);
-    status_result(&(struct status_facts){.outcome = &relay.outcome, .relay = &relay}, &result, text);
+    struct delivery_result result =
+        status_result(&(struct status_facts){.outcome = &relay.outcome, .relay = &relay});
     ck_assert_int_eq(result.status, 69);
     ck_assert_str_eq(
         result.text,
@@ -43,11 +40,10 @@ END_TEST
 START_TEST(our_own_words_stand_alone)
 {
     struct outcome outcome;
-    struct delivery_result result;
 
     outcome_set(&outcome, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.7.1",
                 "No verified return path domain configured for sender domain");
-    status_result(&(struct status_facts){.outcome = &outcome}, &result, text);
+    struct delivery_result result = status_result(&(struct status_facts){.outcome = &outcome});
     ck_assert_str_eq(result.text, "5.7.1 No verified return path domain configured for sender domain");
     ck_assert_int_eq(result.status, 69);
 }
@@ -56,13 +52,13 @@ END_TEST
 START_TEST(every_outcome_makes_a_valid_result)
 {
     struct outcome outcome;
-    struct delivery_result result;
     char flood[OUTCOME_TEXT_SIZE * 2];
 
     memset(flood, _i % 2 ? '\n' : 'x', sizeof flood - 1);
     flood[sizeof flood - 1] = '\0';
     outcome_set(&outcome, (enum outcome_class)(_i / 2), CAUSE_NONE, 0, "nonsense", "%s", flood);
-    status_result(&(struct status_facts){.outcome = &outcome, .uuid = "u", .tpsp = "t"}, &result, text);
+    struct delivery_result result =
+        status_result(&(struct status_facts){.outcome = &outcome, .uuid = "u", .tpsp = "t"});
     ck_assert(result_valid(&result));
 }
 END_TEST
