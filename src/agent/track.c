@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/uuid.h"
+#include "base/bounce_address.h"
 
 bool track_is(struct log_slice slice, const char *word)
 {
@@ -213,19 +213,6 @@ static bool on_header(const struct track_step *step)
     return learn_text(step, slot, SOURCE_HEADER, step->line->uuid.at);
 }
 
-/* "bounces+UUID+SUBACCOUNT@domain": the UUID, or NULL. */
-static const char *verp_uuid(struct log_slice sender)
-{
-    static const char prefix[] = "bounces+";
-    enum { PREFIX = sizeof prefix - 1, UUID_END = PREFIX + UUID_SIZE - 1 };
-    const char *uuid = sender.at + PREFIX;
-
-    if (!track_begins(sender, prefix) || sender.length <= UUID_END || sender.at[UUID_END] != '+' ||
-        !uuid_valid(uuid, UUID_SIZE - 1))
-        return NULL;
-    return uuid;
-}
-
 static bool on_active(const struct track_step *step)
 {
     uint32_t slot;
@@ -239,8 +226,9 @@ static bool on_active(const struct track_step *step)
     if (step->track->senders != NULL)
         senders_put(step->track->senders, key_of(correlation_peek(step->track->table, slot)),
                     step->line->from);
-    const char *uuid = verp_uuid(step->line->from);
-    return uuid == NULL || learn_text(step, slot, SOURCE_VERP, uuid);
+    struct bounce_address verp;
+    return !bounce_address_parse(&verp, step->line->from.at, step->line->from.length) ||
+           learn_text(step, slot, SOURCE_VERP, verp.uuid);
 }
 
 static bool on_expired(const struct track_step *step)

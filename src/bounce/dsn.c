@@ -49,22 +49,6 @@ void dsn_close(struct dsn_reader *reader)
     free(reader);
 }
 
-bool dsn_message_id(char uuid_r[UUID_SIZE], const char *recipient)
-{
-    static const char prefix[] = "bounces+";
-    const size_t uuid = sizeof prefix - 1, end = uuid + UUID_SIZE - 1;
-    size_t digits;
-
-    if (strncasecmp(recipient, prefix, uuid) != 0 || strlen(recipient) <= end || recipient[end] != '+' ||
-        !uuid_valid(recipient + uuid, UUID_SIZE - 1))
-        return false;
-    digits = strspn(recipient + end + 1, "0123456789");
-    if (digits == 0 || recipient[end + 1 + digits] != '@')
-        return false;
-    uuid_copy(uuid_r, recipient + uuid);
-    return true;
-}
-
 /* --- judging one recipient ------------------------------------------------------------------------------ */
 
 /* Whether words decided, rather than a code alone or nothing. */
@@ -129,6 +113,7 @@ static struct dsn_recipient *add_recipient(struct dsn *report, const char *addre
     recipient = &report->recipients[report->count++];
     memset(recipient, 0, sizeof *recipient);
     snprintf(recipient->address, sizeof recipient->address, "%s", address);
+    snprintf(recipient->final, sizeof recipient->final, "%s", address);
     return recipient;
 }
 
@@ -157,6 +142,7 @@ static void take_fields(struct reading *reading, const struct fields_recipient *
         recipient = add_recipient(reading->report, fields[i].address);
         if (recipient == NULL)
             continue;
+        memcpy(recipient->final, fields[i].final, sizeof recipient->final);
         recipient->delayed =
             fields[i].action == FIELDS_DELAYED || (fields[i].action == FIELDS_UNSAID && delay);
         memcpy(recipient->status, fields[i].status, sizeof recipient->status);

@@ -17,7 +17,9 @@
 
 /* One failed recipient. */
 struct dsn_recipient {
-    char address[ADDRESS_SIZE]; /* "" when the report names none */
+    char address[ADDRESS_SIZE]; /* whom we sent to, as the report has it; "" when it names none */
+    char
+        final[ADDRESS_SIZE]; /* where it went from there (Final-Recipient); where that is not said, address */
     bool hard;
     bool delayed; /* still being tried */
     int smtp_code;
@@ -49,8 +51,5 @@ void dsn_close(struct dsn_reader *reader); /* NULL is fine */
 void dsn_read(const struct dsn_reader *reader, const char *bytes, size_t length, const char *sender,
               const char *recipient, struct dsn *report_r) __attribute__((nonnull));
 void dsn_clear(struct dsn *report) __attribute__((nonnull));
-
-/* The message UUID in a bounce address, bounces+UUID+SUBACCOUNT@…; false when the address is none. */
-bool dsn_message_id(char uuid_r[UUID_SIZE], const char *recipient) __attribute__((nonnull));
 
 #endif

@@ -110,6 +110,8 @@ static void take_group(struct group *group, struct fields_recipient **recipients
         !fields_address(recipient->address, group->final) &&
         !fields_address(recipient->address, group->actual))
         return;
+    if (!fields_address(recipient->final, group->final))
+        memcpy(recipient->final, recipient->address, sizeof recipient->final);
     copy_status(recipient->status, group->status);
     recipient->action = action_of(group->action, recipient->status);
     memcpy(recipient->diagnostic, without_type(group->diagnostic),

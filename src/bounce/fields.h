@@ -23,6 +23,7 @@ enum fields_action {
 
 struct fields_recipient {
     char address[ADDRESS_SIZE]; /* what we sent to: Original-Recipient, else Final-Recipient */
+    char final[ADDRESS_SIZE];   /* Final-Recipient; address where there is none */
     enum fields_action action;
     char status[12];                    /* "" when there is none */
     char diagnostic[FIELDS_VALUE_SIZE]; /* without its type; "" when there is none */

@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/bounce_address.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -93,8 +94,10 @@ static bool read_report(struct judging *judging, struct outcome *error_r)
     bool well = read_input(bytes, &length, error_r);
     if (well) {
         dsn_read(reader, bytes, length, request->sender, request->recipient, &judging->report);
-        if (!dsn_message_id(judging->message_id, request->recipient))
-            memcpy(judging->message_id, judging->report.message_id, sizeof judging->message_id);
+        struct bounce_address verp;
+        bool named = bounce_address_parse(&verp, request->recipient, strlen(request->recipient));
+        memcpy(judging->message_id, named ? verp.uuid : judging->report.message_id,
+               sizeof judging->message_id);
     }
     dsn_close(reader);
     return well;

@@ -1,11 +1,11 @@
 #include "policy/return_path.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/bounce_address.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "policy/dns_cache.h"
@@ -132,8 +132,8 @@ static enum verdict verify_dns(const struct config *config, struct store *store,
 
 static void rewrite(const struct config *config, const char *uuid, struct return_path *path)
 {
-    snprintf(path->sender, sizeof path->sender, "bounces+%s+%" PRId64 "@%s.%s", uuid, config->subaccount_id,
-             config->return_path.bounce_prefix, path->verified);
+    bounce_address_format(path->sender, uuid, config->subaccount_id, config->return_path.bounce_prefix,
+                          path->verified);
 }
 
 bool return_path_decide(const struct config *config, struct store *store, struct dns_resolver *resolver,
