@@ -9,8 +9,8 @@
 #include "base/xalloc.h"
 
 #define LOOK_MS 60000
-#define QUIET_MS \
-    (10 * 60 * 1000LL) /* queue work this much younger than the log's last line is missing from it */
+/* queue work this much younger than the log's last line is missing from it */
+#define QUIET_MS (10 * 60 * 1000LL)
 
 /* "queue_directory = /var/spool/postfix" */
 static void read_queue_directory(struct stall *stall, const char *directory)

@@ -21,9 +21,9 @@ struct tail {
     struct position after;    /* behind the piece; shares its strings */
     char *buffer;
     size_t filled, piece;
-    bool overlong; /* the line at position is longer than the buffer; what is in it is the line's end or
-                      beyond */
-    int64_t rest;  /* overlong: bytes between position and buffer */
+    /* the line at position is longer than the buffer; what is in it is the line's end or beyond */
+    bool overlong;
+    int64_t rest; /* overlong: bytes between position and buffer */
     int inotify;
 };
 

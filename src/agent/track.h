@@ -51,16 +51,16 @@ struct track_counts {
     uint64_t broken;     /* begin like a delivery line and are none */
     uint64_t deliveries; /* fates told */
     uint64_t own[4];     /* of sendpost-pipe, by enum postfix_log_status */
-    uint64_t
-        uncorrelated; /* deliveries to the outside without a UUID; also those for which one may still come */
+    /* deliveries to the outside without a UUID; also those for which one may still come */
+    uint64_t uncorrelated;
 };
 
 struct track {
     struct correlation *table;
     struct senders *senders; /* NULL: events do without */
     struct track_counts counts;
-    bool (*note)(void *context,
-                 const struct track_note *note); /* false: stop, the chunk will be read again */
+    /* false: stop, the chunk will be read again */
+    bool (*note)(void *context, const struct track_note *note);
     void *context;
 };
 

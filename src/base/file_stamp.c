@@ -30,6 +30,6 @@ bool file_stamp_current(const char *path, const struct file_stamp *stamp)
 {
     struct file_stamp now;
 
-    return file_stamp_of(path, &now) &&
-           memcmp(&now, stamp, sizeof now) == 0; /* no padding: 64-bit fields all */
+    /* no padding: 64-bit fields all */
+    return file_stamp_of(path, &now) && memcmp(&now, stamp, sizeof now) == 0;
 }

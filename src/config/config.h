@@ -64,9 +64,9 @@ struct config_tpsp {
     struct config_rate global_rate; /* max-rate-per-hour */
     struct config_rate *rates;      /* further windows */
     size_t rate_count;
-    struct config_rate
-        provider_rates[PROVIDER_COUNT]; /* limit 0: unlimited; categories not named carry "default" */
-    char *api_key;                      /* secret; NULL: the account's */
+    /* limit 0: unlimited; categories not named carry "default" */
+    struct config_rate provider_rates[PROVIDER_COUNT];
+    char *api_key; /* secret; NULL: the account's */
 };
 
 struct config_member {
@@ -104,8 +104,8 @@ struct config {
         enum config_accepted_as accepted_as;
         enum config_dropped_as dropped_as;
         bool deferred;
-        int64_t deferred_interval_ms; /* the agent reports repeated deferrals of a recipient this far apart at
-                                         least */
+        /* the agent reports repeated deferrals of a recipient this far apart at least */
+        int64_t deferred_interval_ms;
         int64_t timeout_ms;
         struct config_tls tls;
     } report;
@@ -118,8 +118,8 @@ struct config {
 
     struct config_tpsp *tpsps;
     size_t tpsp_count;
-    struct config_pool
-        *pools; /* never empty: without pools in the file, "default" holds all tpsps in order */
+    /* never empty: without pools in the file, "default" holds all tpsps in order */
+    struct config_pool *pools;
     size_t pool_count;
 
     struct {
@@ -144,8 +144,8 @@ struct config {
     } retry;
     int64_t delivery_timeout_ms; /* at most 15 minutes: below Postfix's default pipe time limit of 1,000 s */
     int64_t rate_limit_wait_ms;
-    uint32_t rate_burst; /* slots that an idle limit may hand out at once; default 10, never above the limit
-                            itself */
+    /* slots that an idle limit may hand out at once; default 10, never above the limit itself */
+    uint32_t rate_burst;
     enum config_provider_lookup provider_lookup;
     struct {
         struct config_strings servers;

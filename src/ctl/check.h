@@ -37,12 +37,12 @@ void check_log(struct check *check) __attribute__((nonnull));           /* check
 void check_agent(struct check *check) __attribute__((nonnull));
 void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
-void check_postfix(struct check *check, const char *directory)
-    __attribute__((nonnull(1))); /* check_postfix.c */
+/* check_postfix.c */
+void check_postfix(struct check *check, const char *directory) __attribute__((nonnull(1)));
 
+/* check_bounces.c */
 void check_bounce_routes(struct check *check, const char *directory,
-                         const struct postfix_transports *transports)
-    __attribute__((nonnull(1, 3))); /* check_bounces.c */
+                         const struct postfix_transports *transports) __attribute__((nonnull(1, 3)));
 
 /* The user= of the transport that runs sendpost-pipe; NULL when Postfix names none. The caller frees. */
 char *check_postfix_user(const char *directory);

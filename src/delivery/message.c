@@ -19,9 +19,9 @@ struct buffer {
 
 struct message {
     struct buffer header; /* CRLF lines */
-    struct buffer
-        body;  /* what is not in the spool file; with a spool file, what is still to be written to it */
-    int spool; /* unlinked file, or -1 */
+    /* what is not in the spool file; with a spool file, what is still to be written to it */
+    struct buffer body;
+    int spool;        /* unlinked file, or -1 */
     uint64_t spooled; /* bytes in it */
     uint64_t body_size;
     uint64_t received; /* bytes as received, also beyond the limit */

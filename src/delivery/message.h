@@ -18,9 +18,8 @@
 #include "base/outcome.h"
 #include "relay/relay.h"
 
-#define MESSAGE_HEADER_MAX                                                          \
-    (2u << 20) /* bytes of header section we take; Postfix's own limit is far below \
-                */
+/* bytes of header section we take; Postfix's own limit is far below */
+#define MESSAGE_HEADER_MAX (2u << 20)
 
 struct message;
 

@@ -20,8 +20,8 @@
 
 /* Contexts are kept for all peers with the same settings. Belongs to one thread. */
 struct tls_contexts;
-struct tls_contexts *tls_contexts_new(const char *state_dir)
-    __attribute__((returns_nonnull));                  /* NULL: no cache */
+/* NULL: no cache */
+struct tls_contexts *tls_contexts_new(const char *state_dir) __attribute__((returns_nonnull));
 void tls_contexts_free(struct tls_contexts *contexts); /* NULL is fine */
 
 /*

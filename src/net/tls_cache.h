@@ -16,8 +16,8 @@
 
 /* Whom to talk TLS with, and how. Plain pointers: the caller's strings stay until the call returns. */
 struct tls_peer {
-    const char
-        *host; /* name, IPv4 address or IPv6 address without brackets: what the certificate must be for */
+    /* name, IPv4 address or IPv6 address without brackets: what the certificate must be for */
+    const char *host;
     uint16_t port;
     const char *mode; /* "starttls", "tls", "https": sessions of one are not resumed in another */
     const struct config_tls *settings;

@@ -29,8 +29,8 @@
 
 #define DRY_RUN_SPOOL "/tmp" /* a dry run leaves the state directory alone */
 #define IDLE_S 2 /* to stay for the next delivery; as long as smtp(8) keeps a connection for one */
-#define LIFE_MS \
-    60000 /* what is read or resolved once (CA files, /etc/resolv.conf, addresses) is never older */
+/* what is read or resolved once (CA files, /etc/resolv.conf, addresses) is never older */
+#define LIFE_MS 60000
 #define HANGING_S 30 /* past the deadline: then something does not obey it, and the process ends */
 
 struct deliverer {
@@ -211,9 +211,9 @@ static void end(struct deliver_context *context)
     config_free((struct config *)(uintptr_t)context->config);
 #else
     if (context->relay != NULL)
-        relay_keep_connections(context->relay,
-                               0); /* the server hears that we go, and how to resume is kept */
-    store_close(context->store);   /* its turn at the checkpoint may be now */
+        /* the server hears that we go, and how to resume is kept */
+        relay_keep_connections(context->relay, 0);
+    store_close(context->store); /* its turn at the checkpoint may be now */
     _exit(EX_OK);
 #endif
 }
@@ -224,8 +224,8 @@ int main(void)
     struct delivery_request request;
     char *payload = NULL;
 
-    prctl(PR_SET_DUMPABLE,
-          0); /* no core file, no ptrace by peers of the same user: there are passwords in here */
+    /* no core file, no ptrace by peers of the same user: there are passwords in here */
+    prctl(PR_SET_DUMPABLE, 0);
     signal(SIGTERM, SIG_IGN); /* finishing and recording what was begun is the safe way to end */
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stderr, NULL, _IOLBF, 0);

@@ -14,8 +14,8 @@
 
 struct scanner {
     const char *at, *end;
-    bool open_comment; /* a parenthesis was met that nothing closes: from there on it is a letter like others
-                        */
+    /* a parenthesis was met that nothing closes: from there on it is a letter like others */
+    bool open_comment;
     bool open_quote;
 };
 

@@ -212,8 +212,8 @@ static struct rate_file *use(int directory, const char *boot_id, int *descriptor
 static struct rate_file *map_or_replace(int directory, const char *state_dir, const char *boot_id,
                                         int *descriptor_r, struct outcome *error_r)
 {
-    struct rate_file *file =
-        use(directory, boot_id, descriptor_r); /* another process may have made it meanwhile */
+    /* another process may have made it meanwhile */
+    struct rate_file *file = use(directory, boot_id, descriptor_r);
 
     if (file != NULL)
         return file;

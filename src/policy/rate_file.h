@@ -47,8 +47,8 @@
 
 struct rate_entry {
     _Atomic uint64_t hash; /* published last; everything but the words is constant while it stands */
-    int64_t window_ns;     /* > 0: the words are times; 0: the words mean something else, and do not outlive a
-                              reboot */
+    /* > 0: the words are times; 0: the words mean something else, and do not outlive a reboot */
+    int64_t window_ns;
     char label[RATE_LABEL_SIZE];
     _Atomic int64_t words[RATE_WORDS];
 };

@@ -26,8 +26,8 @@ struct rate_table {
     int64_t checked_ns;
 };
 
-static _Atomic uint64_t
-    generations; /* of all tables: an entry of one is never taken for an entry of another */
+/* of all tables: an entry of one is never taken for an entry of another */
+static _Atomic uint64_t generations;
 
 static int64_t system_now(void *context)
 {

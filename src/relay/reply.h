@@ -31,8 +31,9 @@ struct reply {
     int code;
     size_t lines;
     size_t text_length;
-    char text[REPLY_TEXT_SIZE]; /* all lines joined by a blank, without reply codes and repeated enhanced
-                                   codes, control characters blanked; cut to fit; NUL-terminated */
+    /* all lines joined by a blank, without reply codes and repeated enhanced codes, control characters
+     * blanked; cut to fit; NUL-terminated */
+    char text[REPLY_TEXT_SIZE];
 };
 
 struct reply_parser {

@@ -18,8 +18,8 @@
 #include "relay/relay.h"
 #include "relay/reply.h"
 
-#define WIRE_LINE_MAX \
-    16384 /* a command line, CRLF included; AUTH lines are the long ones (RFC 4954 section 4) */
+/* a command line, CRLF included; AUTH lines are the long ones (RFC 4954 section 4) */
+#define WIRE_LINE_MAX 16384
 
 /* What the server offers. */
 struct wire_capabilities {

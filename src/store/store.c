@@ -97,8 +97,8 @@ void store_rest(struct store *store)
 
     store_rollback(store);
     for (size_t i = 0; i < connection->statement_count; i++)
-        sqlite3_reset(
-            connection->statements[i].prepared); /* a SELECT left open would hold up the checkpoint */
+        /* a SELECT left open would hold up the checkpoint */
+        sqlite3_reset(connection->statements[i].prepared);
     store_checkpoint(store, true);
 }
 
@@ -155,8 +155,8 @@ void store_rollback(struct store *store)
 
     if (store->current->database == NULL || !store_in_transaction(store))
         return;
-    sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL,
-                 NULL); /* fails only when SQLite did it already */
+    /* fails only when SQLite did it already */
+    sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL, NULL);
     set_durability(store, false, &ignored);
 }
 

@@ -48,8 +48,8 @@ bool store_renew(struct store *store, struct outcome *error_r) __attribute__((no
  * Reset a SELECT that is still open before: its snapshot may be too old to write on. */
 bool store_begin(struct store *store, enum store_durability durability, struct outcome *error_r)
     __attribute__((nonnull));
-bool store_commit(struct store *store, struct outcome *error_r)
-    __attribute__((nonnull));                                      /* rolls back on failure */
+/* rolls back on failure */
+bool store_commit(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 void store_rollback(struct store *store) __attribute__((nonnull)); /* no-op outside a transaction */
 bool store_in_transaction(const struct store *store) __attribute__((nonnull));
 

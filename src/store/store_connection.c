@@ -221,12 +221,13 @@ static bool open_connection(struct store *store, struct outcome *error_r)
     sqlite3_busy_handler(connection->database, wait_for_turn, store);
     sqlite3_file_control(connection->database, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     sqlite3_db_config(connection->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    sqlite3_wal_hook(connection->database, note_wal_pages,
-                     store); /* also switches automatic checkpoints off */
+    /* also switches automatic checkpoints off */
+    sqlite3_wal_hook(connection->database, note_wal_pages, store);
     store->suspect = false;
     store->durable = false;
-    return check_schema(store, error_r) && store_execute(store, "PRAGMA synchronous=NORMAL", "set up",
-                                                         error_r); /* as STORE_NORMAL promises */
+    /* as STORE_NORMAL promises */
+    return check_schema(store, error_r) &&
+           store_execute(store, "PRAGMA synchronous=NORMAL", "set up", error_r);
 }
 
 void store_disconnect(struct store *store)

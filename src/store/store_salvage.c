@@ -8,9 +8,8 @@
 
 #define TIME_MS 20000
 #define TABLES_MAX 64
-#define RECENT_MS                                                                             \
-    (2 * 86400000LL) /* an accepted delivery is asked for as long as Postfix may still try it \
-                      */
+/* an accepted delivery is asked for as long as Postfix may still try it */
+#define RECENT_MS (2 * 86400000LL)
 
 struct salvage {
     sqlite3 *from, *into;
@@ -68,8 +67,8 @@ static bool copy_rows(struct salvage *salvage, const char *table, const char *or
     while (insert != NULL && clock_monotonic_ms() < salvage->deadline_ms &&
            (result = sqlite3_step(rows)) == SQLITE_ROW) {
         for (int i = 0; i < sqlite3_column_count(rows); i++)
-            sqlite3_bind_value(insert, i + 1,
-                               sqlite3_column_value(rows, i)); /* one that is not copied has no mark */
+            /* one that is not copied has no mark */
+            sqlite3_bind_value(insert, i + 1, sqlite3_column_value(rows, i));
         if (sqlite3_step(insert) == SQLITE_DONE)
             salvage->copied += sqlite3_changes(salvage->into);
         sqlite3_reset(insert);

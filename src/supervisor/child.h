@@ -13,8 +13,8 @@
 
 struct child_process {
     pid_t pid;
-    bool adopted; /* it is not our own child: the kernel tells us nothing of its end but that the channel
-                     closes */
+    /* it is not our own child: the kernel tells us nothing of its end but that the channel closes */
+    bool adopted;
     int channel;
     int output;
 };

@@ -18,9 +18,8 @@
 #define READY 'R'
 #define HERE 'H'         /* carries the descriptors */
 #define PATIENCE_MS 1000 /* for a process of ours that is only too busy to be scheduled */
-#define SILENT_MAX                                                                          \
-    2 /* deliverers that were tried and said nothing: stopped, or this machine is that busy \
-       */
+/* deliverers that were tried and said nothing: stopped, or this machine is that busy */
+#define SILENT_MAX 2
 
 extern char **environ;
 
@@ -129,8 +128,8 @@ static bool receive_descriptors(int channel, struct idle_visit *visit_r)
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
         header->cmsg_len != CMSG_LEN(sizeof descriptors))
-        return false; /* one of our own user that is no supervisor: what it sent is lost with this process
-                         soon enough */
+        /* one of our own user that is no supervisor: what it sent is lost with this process soon enough */
+        return false;
     memcpy(descriptors, CMSG_DATA(header), sizeof descriptors);
     *visit_r = (struct idle_visit){channel, descriptors[0], descriptors[1]};
     return true;
@@ -170,8 +169,8 @@ int idle_call(uint64_t key, int input, int output, pid_t *pid_r)
             return channel;
         }
         if (answer > 0)
-            break; /* it died in this moment, as the machine's memory may be all used: no time for experiments
-                    */
+            /* it died in this moment, as the machine's memory may be all used: no time for experiments */
+            break;
         silent += answer < 0;
         close(channel);
         channel = -1;

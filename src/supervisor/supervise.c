@@ -18,8 +18,8 @@
 #include "supervisor/child.h"
 
 #define GRACE_MS 5000 /* the child ends itself at its deadline; this much later it is ended */
-#define TRUNCATION_MS \
-    200 /* a writer that dies takes its end of the pipe along; we hear of both within this time */
+/* a writer that dies takes its end of the pipe along; we hear of both within this time */
+#define TRUNCATION_MS 200
 #define OUTPUT_LINES_MAX 1000 /* of the child, into the log */
 
 struct child {
@@ -240,8 +240,8 @@ static void watch_child(struct child *child, struct delivery_result *result_r)
             result_defer(result_r, "ended before the whole message was read");
             return;
         }
-        terminated =
-            0; /* with the whole message in hand, finishing and recording it is the safe way to end */
+        /* with the whole message in hand, finishing and recording it is the safe way to end */
+        terminated = 0;
         if (watched[1].revents != 0)
             read_output(child);
         if (watched[0].revents != 0)

@@ -82,9 +82,9 @@ START_TEST(no_window_ever_has_more_than_the_limit_and_a_busy_one_has_all_of_it)
     while (atomic_load(&simulation->now) - begin < 5 * window) {
         take_all(&set);
         random = random * 1103515245 + 12345;
-        atomic_store(&simulation->now, random & 0x10000 || last_next - begin >= 5 * window
-                                           ? last_next
-                                           : last_next - 1); /* asked too early, and again */
+        /* asked too early, and again */
+        atomic_store(&simulation->now,
+                     random & 0x10000 || last_next - begin >= 5 * window ? last_next : last_next - 1);
     }
     ck_assert_uint_eq(simulation_most_in_a_window(simulation, window), shapes[_i].limit);
     ck_assert_uint_ge(atomic_load(&simulation->count), 5 * (size_t)shapes[_i].limit - 5);
@@ -329,8 +329,9 @@ UNIT_SUITE(rate_limit_suite)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
+    /* the last has too many for a simulation one by one */
     tcase_add_loop_test(tcase, no_window_ever_has_more_than_the_limit_and_a_busy_one_has_all_of_it, 0,
-                        shape_count - 1); /* the last has too many for a simulation one by one */
+                        shape_count - 1);
     tcase_add_loop_test(tcase, no_window_has_more_than_the_limit_under_gusts, 0, shape_count);
     tcase_add_test(tcase, an_idle_limit_hands_out_its_burst_and_no_more);
     tcase_add_test(tcase, a_limit_below_the_burst_may_be_used_at_once);
