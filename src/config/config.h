@@ -46,6 +46,8 @@ struct config_tls {
     char *ca_file; /* NULL when not given */
 };
 
+#define RATE_BURST_MAX 24 /* of rate-burst */
+
 struct config_tpsp {
     char *name; /* unique; letters, digits, '-', '_', '.' */
     int64_t id;
@@ -144,7 +146,7 @@ struct config {
     } retry;
     int64_t delivery_timeout_ms; /* at most 15 minutes: below Postfix's default pipe time limit of 1,000 s */
     int64_t rate_limit_wait_ms;
-    /* slots that an idle limit may hand out at once; default 10, never above the limit itself */
+    /* slots that an idle limit may hand out at once, never above the limit itself */
     uint32_t rate_burst;
     enum config_provider_lookup provider_lookup;
     struct {

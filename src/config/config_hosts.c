@@ -139,8 +139,6 @@ CONFIG_READER(config_read_endpoint)
     (void)key;
     if (text == NULL)
         return false;
-    free(*(char **)field);
-    *(char **)field = NULL;
     if (strcmp(text, "none") == 0)
         return true;
     bool https = strncasecmp(text, "https://", 8) == 0;
@@ -180,8 +178,6 @@ CONFIG_READER(config_read_listen)
     (void)key;
     if (text == NULL)
         return false;
-    free(*(char **)field);
-    *(char **)field = NULL;
     if (strcmp(text, "none") == 0)
         return true;
     bool localhost = strncmp(text, "localhost:", 10) == 0 && is_port(text + 10);

@@ -20,12 +20,6 @@ bool config_fail_key(struct config_reader *reader, const struct config_place *pl
     return config_fail(reader, &below, node != NULL ? node : mapping, "%s", why);
 }
 
-static void default_text(char **field, const char *value)
-{
-    if (*field == NULL)
-        *field = xstrdup(value);
-}
-
 /* --- lists of the top level ------------------------------------------------------------------ */
 
 static CONFIG_READER(read_mta)
@@ -118,50 +112,53 @@ static const char *const provider_lookup[] = {"domain", "mx", NULL};
 #define DURATION(member, least, most) \
     .read = config_read_duration, FIELD(member), .min = (least), .max = (most)
 #define WORD(member, words) .read = config_read_word, FIELD(member), .detail = (words)
-#define BELOW(keys) .read = config_read_mapping, .detail = (keys)
+#define BELOW(keys) .read = config_read_mapping, .detail = (keys), .default_text = "{}"
 
 static const struct config_key report_keys[] = {
-    {"accepted-as", WORD(report.accepted_as, accepted_as)},
-    {"dropped-as", WORD(report.dropped_as, dropped_as)},
-    {"deferred", .read = config_read_bool, FIELD(report.deferred)},
-    {"deferred-interval", DURATION(report.deferred_interval_ms, 0, 7 * DAY)},
-    {"timeout", DURATION(report.timeout_ms, SECOND, 10 * MINUTE)},
+    {"accepted-as", WORD(report.accepted_as, accepted_as), .default_text = "delivered"},
+    {"dropped-as", WORD(report.dropped_as, dropped_as), .default_text = "auto"},
+    {"deferred", .read = config_read_bool, FIELD(report.deferred), .default_text = "true"},
+    {"deferred-interval", DURATION(report.deferred_interval_ms, 0, 7 * DAY), .default_text = "0s"},
+    {"timeout", DURATION(report.timeout_ms, SECOND, 10 * MINUTE), .default_text = "10s"},
     {"tls-ca-path", .read = config_read_directory, FIELD(report.tls.ca_path)},
     {"tls-ca-file", .read = config_read_file, FIELD(report.tls.ca_file)},
     {.name = NULL},
 };
 
 static const struct config_key return_path_keys[] = {
-    {"verify", WORD(return_path.verify, verify)},
+    {"verify", WORD(return_path.verify, verify), .default_text = "off"},
     {"domains", .read = read_domains, FIELD(return_path.domains)},
-    {"rewrite", .read = config_read_bool, FIELD(return_path.rewrite)},
-    {"bounce-prefix", .read = config_read_domain, FIELD(return_path.bounce_prefix)},
-    {"cname-target", .read = config_read_domain, FIELD(return_path.cname_target)},
+    {"rewrite", .read = config_read_bool, FIELD(return_path.rewrite), .default_text = "true"},
+    {"bounce-prefix", .read = config_read_domain, FIELD(return_path.bounce_prefix),
+     .default_text = "sp-bounce"},
+    {"cname-target", .read = config_read_domain, FIELD(return_path.cname_target),
+     .default_text = "sp.sendpost.info"},
     {.name = NULL},
 };
 
 static const struct config_key validation_keys[] = {
     {"max-message-size", .read = config_read_size, FIELD(validation.max_message_size),
-     .max = (int64_t)1 << 40},
-    {"require-from", .read = config_read_bool, FIELD(validation.require_from)},
+     .max = (int64_t)1 << 40, .default_text = "50M"},
+    {"require-from", .read = config_read_bool, FIELD(validation.require_from), .default_text = "true"},
     {.name = NULL},
 };
 
 static const struct config_key suppression_keys[] = {
-    {"enabled", .read = config_read_bool, FIELD(suppression.enabled)},
-    {"on-hard-bounce", .read = config_read_bool, FIELD(suppression.on_hard_bounce)},
-    {"sub-address", .read = config_read_bool, FIELD(suppression.sub_address)},
+    {"enabled", .read = config_read_bool, FIELD(suppression.enabled), .default_text = "true"},
+    {"on-hard-bounce", .read = config_read_bool, FIELD(suppression.on_hard_bounce), .default_text = "false"},
+    {"sub-address", .read = config_read_bool, FIELD(suppression.sub_address), .default_text = "false"},
     {.name = NULL},
 };
 
 static const struct config_key retry_keys[] = {
-    {"schedule", .read = read_schedule, .min = SECOND, .max = 30 * DAY},
+    {"schedule", .read = read_schedule, .min = SECOND, .max = 30 * DAY,
+     .default_text = "[1h, 2h, 3h, 4h, 5h]"},
     {.name = NULL},
 };
 
 static const struct config_key dns_keys[] = {
     {"servers", .read = read_servers, FIELD(dns.servers)},
-    {"timeout", DURATION(dns.timeout_ms, SECOND, 5 * MINUTE)},
+    {"timeout", DURATION(dns.timeout_ms, SECOND, 5 * MINUTE), .default_text = "5s"},
     {.name = NULL},
 };
 
@@ -171,16 +168,18 @@ static const struct config_key top_keys[] = {
      .needed = "the number of your SendPost account"},
     {"subaccount-id", .read = config_read_number, FIELD(subaccount_id), .min = 1, .max = INT64_MAX,
      .needed = "the number of your SendPost sub-account"},
-    {"state-dir", .read = config_read_absolute_path, FIELD(state_dir)},
-    {"endpoint", .read = config_read_endpoint, FIELD(endpoint)},
+    {"state-dir", .read = config_read_absolute_path, FIELD(state_dir),
+     .default_text = "/var/lib/postfix-sendpost"},
+    {"endpoint", .read = config_read_endpoint, FIELD(endpoint), .default_text = CONFIG_DEFAULT_ENDPOINT},
     {"api-key", .read = config_read_secret, FIELD(api_key)},
     {"api-key-file", .read = config_read_secret_file, FIELD(api_key)},
     {"report", BELOW(report_keys)},
-    {"mta", .read = read_mta, FIELD(mta)},
-    {"log-path", .read = config_read_log_path, FIELD(log_path)},
-    {"listen", .read = config_read_listen, FIELD(listen)},
-    {"batch-size", .read = config_read_count, FIELD(batch_size), .min = 1, .max = 10000},
-    {"flush-interval", DURATION(flush_interval_ms, SECOND, HOUR)},
+    {"mta", .read = read_mta, FIELD(mta), .default_text = "postfix"},
+    {"log-path", .read = config_read_log_path, FIELD(log_path), .default_text = "/var/log/mail.log"},
+    {"listen", .read = config_read_listen, FIELD(listen), .default_text = "127.0.0.1:9113"},
+    {"batch-size", .read = config_read_count, FIELD(batch_size), .min = 1, .max = 10000,
+     .default_text = "100"},
+    {"flush-interval", DURATION(flush_interval_ms, SECOND, HOUR), .default_text = "5s"},
     {"tpsps", .read = config_read_tpsps,
      .needed = "at least one server to relay to: - {name: primary, host: …}"},
     {"pools", .read = config_read_pools},
@@ -188,69 +187,31 @@ static const struct config_key top_keys[] = {
     {"validation", BELOW(validation_keys)},
     {"suppression", BELOW(suppression_keys)},
     {"retry", BELOW(retry_keys)},
-    {"delivery-timeout", DURATION(delivery_timeout_ms, SECOND, 15 * MINUTE)},
-    {"rate-limit-wait", DURATION(rate_limit_wait_ms, 0, 15 * MINUTE)},
-    {"rate-burst", .read = config_read_count, FIELD(rate_burst), .min = 1, .max = 24 /* RATE_BURST_MAX */},
-    {"provider-lookup", WORD(provider_lookup, provider_lookup)},
+    {"delivery-timeout", DURATION(delivery_timeout_ms, SECOND, 15 * MINUTE), .default_text = "10m"},
+    {"rate-limit-wait", DURATION(rate_limit_wait_ms, 0, 15 * MINUTE), .default_text = "2s"},
+    {"rate-burst", .read = config_read_count, FIELD(rate_burst), .min = 1, .max = RATE_BURST_MAX,
+     .default_text = "10"},
+    {"provider-lookup", WORD(provider_lookup, provider_lookup), .default_text = "domain"},
     {"dns", BELOW(dns_keys)},
-    {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY)},
+    {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY), .default_text = "7d"},
     {.name = NULL},
 };
 
-/* --- defaults and checks that span keys ------------------------------------------------------ */
+/* --- what spans keys ------------------------------------------------------------------------- */
 
-static void set_defaults(struct config *config)
+/* Without pools in the file all tpsps form one, in their order. */
+static void make_default_pool(struct config *config)
 {
-    config->endpoint = xstrdup(CONFIG_DEFAULT_ENDPOINT);
-    config->report.accepted_as = ACCEPTED_AS_DELIVERED;
-    config->report.dropped_as = DROPPED_AS_AUTO;
-    config->report.deferred = true;
-    config->report.timeout_ms = 10 * SECOND;
-    config->report.tls.verify = true;
-    config->listen = xstrdup("127.0.0.1:9113");
-    config->batch_size = 100;
-    config->flush_interval_ms = 5 * SECOND;
-    config->return_path.verify = VERIFY_OFF;
-    config->return_path.rewrite = true;
-    config->validation.max_message_size = 50 << 20;
-    config->validation.require_from = true;
-    config->suppression.enabled = true;
-    config->delivery_timeout_ms = 10 * MINUTE;
-    config->rate_limit_wait_ms = 2 * SECOND;
-    config->rate_burst = 10;
-    config->provider_lookup = PROVIDER_LOOKUP_DOMAIN;
-    config->dns.timeout_ms = 5 * SECOND;
-    config->events_retention_ms = 7 * DAY;
-}
+    struct config_pool *pool = config->pools = xcalloc(1, sizeof config->pools[0]);
 
-/* What has to be allocated is set after reading, where the file gave nothing. */
-static void fill_defaults(struct config *config)
-{
-    default_text(&config->state_dir, "/var/lib/postfix-sendpost");
-    default_text(&config->mta, "postfix");
-    default_text(&config->log_path, "/var/log/mail.log");
-    default_text(&config->return_path.bounce_prefix, "sp-bounce");
-    default_text(&config->return_path.cname_target, "sp.sendpost.info");
-    if (config->retry.schedule_count == 0) {
-        static const int64_t hours[] = {1, 2, 3, 4, 5};
-        config->retry.schedule_count = sizeof hours / sizeof hours[0];
-        config->retry.schedule_ms =
-            xcalloc(config->retry.schedule_count, sizeof config->retry.schedule_ms[0]);
-        for (size_t i = 0; i < config->retry.schedule_count; i++)
-            config->retry.schedule_ms[i] = hours[i] * HOUR;
-    }
-    if (config->pool_count == 0) {
-        config->pools = xcalloc(1, sizeof config->pools[0]);
-        config->pool_count = 1;
-        struct config_pool *pool = &config->pools[0];
-        pool->name = xstrdup("default");
-        pool->strategy = STRATEGY_FAILOVER;
-        pool->overflow = -1;
-        pool->member_count = config->tpsp_count;
-        pool->members = xcalloc(pool->member_count, sizeof pool->members[0]);
-        for (size_t i = 0; i < pool->member_count; i++)
-            pool->members[i] = (struct config_member){.tpsp = i, .weight = 1};
-    }
+    config->pool_count = 1;
+    pool->name = xstrdup("default");
+    pool->strategy = STRATEGY_FAILOVER;
+    pool->overflow = -1;
+    pool->member_count = config->tpsp_count;
+    pool->members = xcalloc(pool->member_count, sizeof pool->members[0]);
+    for (size_t i = 0; i < pool->member_count; i++)
+        pool->members[i] = (struct config_member){.tpsp = i, .weight = 1};
 }
 
 bool config_check_tls(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
@@ -259,8 +220,8 @@ bool config_check_tls(struct config_reader *reader, const struct config_place *p
     if (tls->ca_path != NULL && tls->ca_file != NULL)
         return config_fail_key(reader, place, node, "tls-ca-file",
                                "tls-ca-path is given, too; keep one of the two");
-    if (tls->ca_file == NULL)
-        default_text(&tls->ca_path, CONFIG_DEFAULT_CA_PATH);
+    if (tls->ca_path == NULL && tls->ca_file == NULL)
+        tls->ca_path = xstrdup(CONFIG_DEFAULT_CA_PATH);
     return true;
 }
 
@@ -314,9 +275,10 @@ bool config_schema_read(struct config_reader *reader, struct config *config)
 {
     const yaml_node_t *root = config_yaml_root(reader);
 
-    set_defaults(config);
+    config->report.tls.verify = true;
     if (!config_yaml_mapping(reader, NULL, root, top_keys, config) || !check(reader, root, config))
         return false;
-    fill_defaults(config);
+    if (config->pool_count == 0)
+        make_default_pool(config);
     return true;
 }

@@ -40,23 +40,23 @@ static const struct config_key tpsp_keys[] = {
     {"id", .read = config_read_number, FIELD(id), .min = 0, .max = INT64_MAX},
     {"host", .read = config_read_host, FIELD(host), .needed = "the name or address of the SMTP server"},
     {"port", .read = config_read_port, FIELD(port)},
-    {"security", WORD(security, security)},
-    {"auth", WORD(auth, auth)},
-    {"auth-without-tls", .read = config_read_bool, FIELD(auth_without_tls)},
+    {"security", WORD(security, security), .default_text = "starttls"},
+    {"auth", WORD(auth, auth), .default_text = "auto"},
+    {"auth-without-tls", .read = config_read_bool, FIELD(auth_without_tls), .default_text = "false"},
     {"username", .read = config_read_text, FIELD(username)},
     {"password", .read = config_read_secret, FIELD(password)},
     {"password-file", .read = config_read_secret_file, FIELD(password)},
     {"oauth-token", .read = config_read_secret, FIELD(oauth_token)},
     {"oauth-token-file", .read = config_read_secret_file, FIELD(oauth_token)},
-    {"engine", WORD(engine, engine)},
-    {"tls-verify", .read = config_read_bool, FIELD(tls.verify)},
+    {"engine", WORD(engine, engine), .default_text = "auto"},
+    {"tls-verify", .read = config_read_bool, FIELD(tls.verify), .default_text = "true"},
     {"tls-ca-path", .read = config_read_directory, FIELD(tls.ca_path)},
     {"tls-ca-file", .read = config_read_file, FIELD(tls.ca_file)},
-    {"connect-timeout", TIMEOUT(connect_timeout_ms)},
-    {"command-timeout", TIMEOUT(command_timeout_ms)},
-    {"max-rate-per-hour", .read = config_read_rate_per_hour, FIELD(global_rate)},
+    {"connect-timeout", TIMEOUT(connect_timeout_ms), .default_text = "30s"},
+    {"command-timeout", TIMEOUT(command_timeout_ms), .default_text = "5m"},
+    {"max-rate-per-hour", .read = config_read_rate_per_hour, FIELD(global_rate), .default_text = "100"},
     {"rates", .read = read_rates, .min = 1},
-    {"provider-rates", .read = config_read_provider_rates, FIELD(provider_rates)},
+    {"provider-rates", .read = config_read_provider_rates, FIELD(provider_rates), .default_text = "{}"},
     {"api-key", .read = config_read_secret, FIELD(api_key)},
     {"api-key-file", .read = config_read_secret_file, FIELD(api_key)},
     {.name = NULL},
@@ -94,15 +94,6 @@ static bool read_tpsp(struct config_reader *reader, const struct config_place *p
 {
     struct config_tpsp *tpsp = &config->tpsps[config->tpsp_count++];
 
-    tpsp->security = SECURITY_STARTTLS;
-    tpsp->auth = AUTH_AUTO;
-    tpsp->engine = ENGINE_AUTO;
-    tpsp->tls.verify = true;
-    tpsp->connect_timeout_ms = 30 * 1000;
-    tpsp->command_timeout_ms = 5 * 60 * 1000;
-    tpsp->global_rate = (struct config_rate){.limit = 100, .window_ms = 3600 * 1000};
-    for (size_t i = 0; i < PROVIDER_COUNT; i++)
-        tpsp->provider_rates[i].window_ms = 3600 * 1000;
     if (!config_yaml_mapping(reader, place, node, tpsp_keys, tpsp))
         return false;
     if (tpsp->port == 0)
@@ -178,7 +169,7 @@ static bool read_member(struct config_reader *reader, const struct config_place 
     const struct config_key keys[] = {
         {"tpsp", .read = read_member_tpsp, .detail = config, .needed = "the name of one of the tpsps"},
         {"weight", .read = config_read_count, .offset = offsetof(struct config_member, weight), .min = 1,
-         .max = 1000000},
+         .max = 1000000, .default_text = "1"},
         {.name = NULL},
     };
     struct config_member *member = &pool->members[pool->member_count++];
@@ -220,7 +211,7 @@ static bool read_pool(struct config_reader *reader, const struct config_place *p
         {"name", .read = config_read_name, .offset = offsetof(struct config_pool, name),
          .needed = "it a name, the nexthop in Postfix's transport map"},
         {"strategy", .read = config_read_word, .offset = offsetof(struct config_pool, strategy),
-         .detail = strategy},
+         .detail = strategy, .default_text = "failover"},
         {"members", .read = read_members, .detail = config, .needed = "a list of tpsps: [{tpsp: primary}]"},
         {"overflow", .read = config_read_later},
         {.name = NULL},

@@ -322,8 +322,10 @@ CONFIG_READER(config_read_provider_rates)
 
     (void)key;
     for (size_t i = 0; i < PROVIDER_COUNT; i++)
-        rows[i] = (struct config_key){
-            .name = category_name(NULL, i), .read = config_read_rate, .offset = i * sizeof rates[0]};
+        rows[i] = (struct config_key){.name = category_name(NULL, i),
+                                      .read = config_read_rate,
+                                      .offset = i * sizeof rates[0],
+                                      .default_text = "0/h"};
     if (!config_yaml_mapping(reader, place, node, rows, rates))
         return false;
     for (size_t i = 0; i < PROVIDER_COUNT; i++)

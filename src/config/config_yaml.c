@@ -355,6 +355,40 @@ static bool collect(struct config_reader *reader, const struct config_place *pla
     return true;
 }
 
+static bool read_default_list(struct config_reader *reader, const struct config_place *place,
+                              const struct config_key *key, void *field)
+{
+    struct config_reader other = *reader;
+    yaml_parser_t parser;
+
+    if (!yaml_parser_initialize(&parser))
+        return config_fail(reader, place, NULL, "out of memory");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)key->default_text,
+                                 strlen(key->default_text));
+    bool loaded = yaml_parser_load(&parser, &other.document);
+    bool read = loaded && key->read(&other, place, config_yaml_root(&other), key, field);
+    if (loaded)
+        yaml_document_delete(&other.document);
+    yaml_parser_delete(&parser);
+    return read;
+}
+
+/* As if it stood in the file. A value needs no parser, which would cost more than all the rest. */
+static bool read_default(struct config_reader *reader, const struct config_place *place,
+                         const struct config_key *key, void *field)
+{
+    yaml_node_t node = {.type = YAML_SCALAR_NODE,
+                        .data.scalar = {.value = (yaml_char_t *)(uintptr_t)key->default_text,
+                                        .length = strlen(key->default_text),
+                                        .style = YAML_DOUBLE_QUOTED_SCALAR_STYLE}};
+
+    if (*key->default_text == '[')
+        return read_default_list(reader, place, key, field);
+    if (*key->default_text == '{')
+        node = (yaml_node_t){.type = YAML_MAPPING_NODE};
+    return key->read(reader, place, &node, key, field);
+}
+
 bool config_yaml_mapping(struct config_reader *reader, const struct config_place *place,
                          const yaml_node_t *node, const struct config_key *keys, void *base)
 {
@@ -370,8 +404,11 @@ bool config_yaml_mapping(struct config_reader *reader, const struct config_place
         const struct config_place below = {.parent = place, .key = keys[row].name};
         if (found[row] == NULL && keys[row].needed != NULL)
             return config_fail(reader, &below, node, "is missing; give %s", keys[row].needed);
-        if (found[row] != NULL &&
-            !keys[row].read(reader, &below, found[row], &keys[row], (char *)base + keys[row].offset))
+        void *field = (char *)base + keys[row].offset;
+        if (found[row] != NULL && !keys[row].read(reader, &below, found[row], &keys[row], field))
+            return false;
+        if (found[row] == NULL && keys[row].default_text != NULL &&
+            !read_default(reader, &below, &keys[row], field))
             return false;
     }
     return true;

@@ -47,6 +47,9 @@ struct config_key {
     int64_t min, max;   /* of numbers, in the field's unit */
     const void *detail; /* words of an enumeration, keys of a mapping below */
     const char *needed; /* the key must be there; says what it is for */
+    /* read where the key is missing: one value, a list, or "{}" for the defaults of the keys below; NULL: the
+       field stays as it is */
+    const char *default_text;
 };
 
 /* Note what was read, as the open file's status says. */
@@ -81,8 +84,8 @@ const yaml_node_t *config_yaml_entry(struct config_reader *reader, const yaml_no
     __attribute__((nonnull));
 
 /*
- * Read every key of a mapping into base along the table, in the table's order: unknown, repeated and missing
- * keys are errors, a near known key is suggested.
+ * Read every key of a mapping into base along the table, in the table's order, or its default: unknown and
+ * repeated keys, and missing ones that are needed, are errors, a near known key is suggested.
  */
 bool config_yaml_mapping(struct config_reader *reader, const struct config_place *place,
                          const yaml_node_t *node, const struct config_key *keys, void *base)

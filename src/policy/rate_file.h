@@ -31,7 +31,7 @@
 
 #include "base/outcome.h"
 
-#define RATE_WORDS 24      /* a round number for 256 bytes an entry; see RATE_BURST_MAX */
+#define RATE_WORDS 24      /* a round number for 256 bytes an entry; RATE_BURST_MAX is the same */
 #define RATE_ENTRIES 4096u /* 28 limits of each of 146 TPSPs */
 #define RATE_PROBES 64u    /* places where an entry may be found */
 #define RATE_LABEL_SIZE 48

@@ -8,6 +8,8 @@
 
 /* --- the limits of a delivery ---------------------------------------------------------------- */
 
+_Static_assert(RATE_BURST_MAX == RATE_WORDS, "a lane of a limit is a word of its entry");
+
 static void set_limit(struct rate_limit *limit_r, const char *tpsp, const char *kind, const char *provider,
                       const struct config_rate *rate, uint32_t burst)
 {

@@ -43,7 +43,6 @@
 #include "config/config.h"
 #include "policy/rate_table.h"
 
-#define RATE_BURST_MAX RATE_WORDS
 #define RATE_SET_MAX 16 /* limits of one delivery: global, provider, and 14 of rates */
 
 struct rate_limit {

@@ -12,9 +12,12 @@ from support import TOP, remove, scratch
 ROW = re.compile(r'^\s*\{"([a-z0-9-]+)",\s+(?:\.read|[A-Z]+\()', re.MULTILINE)
 
 
+def tables():
+    return "".join((TOP / "src/config" / name).read_text() for name in ("config_schema.c", "config_tpsps.c"))
+
+
 def known_keys():
-    sources = [TOP / "src/base" / name for name in ("config_schema.c", "config_tpsps.c")]
-    keys = {key for source in sources for key in ROW.findall(source.read_text())}
+    keys = set(ROW.findall(tables()))
     assert len(keys) > 60
     return keys
 
@@ -22,6 +25,14 @@ def known_keys():
 def manual_keys():
     items = re.findall(r"^\.(?:It )?Ic (\S+)(?: , Ic (\S+))?$", (TOP / "man/postfix-sendpost.yaml.5").read_text(), re.MULTILINE)
     return {word for pair in items for name in pair if name for word in name.split(".")}
+
+
+def test_the_manual_tells_each_default():
+    rows = re.findall(r'\{"([a-z0-9-]+)",[^{}]*?\.default_text = "([^"{]+)"\}', tables())
+    items = re.split(r"^\.It Ic ", (TOP / "man/postfix-sendpost.yaml.5").read_text(), flags=re.MULTILINE)[1:]
+    told = {(item.split()[0].split(".")[-1], default) for item in items
+            for default in re.findall(r"default\n\.(?:Li|Pa) (\S.*?)(?: [.;,:])?$", item.partition("\n.It")[0], re.MULTILINE)}
+    assert len(rows) > 30 and set(rows) - told == set()
 
 
 def uncommented():
