@@ -1,9 +1,13 @@
 #include "base/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <paths.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,17 +17,59 @@ static const char *log_program = "unknown";
 static bool log_verbose;
 static int log_file = -1;
 
+/* --- syslog ---------------------------------------------------------------------------------------- */
+
+/*
+ * Not syslog(3), because that of musl, with which the supervisor is linked, writes universal time into the
+ * line, which some syslog daemons believe. A datagram for each line, as Postfix sends it; a daemon that was
+ * started anew is connected to again.
+ */
+static int syslog_socket = -1;
+static bool syslog_stream; /* an old syslog-ng listens so; each line then ends with NUL */
+
+static bool connect_syslog(void)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
+
+    if (connect(syslog_socket, (const struct sockaddr *)&address, sizeof address) == 0)
+        return true;
+    if (errno != EPROTOTYPE)
+        return false;
+    int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    syslog_stream = stream >= 0 && dup3(stream, syslog_socket, O_CLOEXEC) >= 0;
+    if (stream >= 0)
+        close(stream);
+    return syslog_stream && connect(syslog_socket, (const struct sockaddr *)&address, sizeof address) == 0;
+}
+
+static void send_to_syslog(int priority, const char *text)
+{
+    char line[LINE_SIZE + 256], stamp[32];
+    time_t now = time(NULL);
+    struct tm local;
+
+    localtime_r(&now, &local);
+    strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &local);
+    int length = snprintf(line, sizeof line, "<%d>%s postfix-sendpost/%s[%ld]: %s", LOG_MAIL | priority,
+                          stamp, log_program, (long)getpid(), text);
+    size_t bytes = (size_t)length + (syslog_stream ? 1 : 0);
+    if (syslog_socket >= 0 && send(syslog_socket, line, bytes, MSG_NOSIGNAL) < 0 && connect_syslog())
+        send(syslog_socket, line, bytes, MSG_NOSIGNAL);
+}
+
 void log_open(const char *program, bool verbose)
 {
-    static char tag[64];
     const char *path = getenv("SENDPOST_LOG_FILE");
 
     log_program = program;
     log_verbose = verbose;
     if (path != NULL && *path != '\0')
         log_file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    snprintf(tag, sizeof tag, "postfix-sendpost/%s", program);
-    openlog(tag, LOG_PID | LOG_NDELAY, LOG_MAIL);
+    if (syslog_socket < 0)
+        syslog_socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    tzset(); /* localtime_r() need not */
+    if (log_file < 0 && syslog_socket >= 0)
+        connect_syslog();
 }
 
 static void append_to_file(const char *text)
@@ -39,7 +85,7 @@ static void append_to_file(const char *text)
     length = snprintf(line, sizeof line, "%s %s postfix-sendpost/%s[%ld]: %s\n", stamp, host, log_program,
                       (long)getpid(), text);
     if (length > 0 && (size_t)length < sizeof line && write(log_file, line, (size_t)length) < 0)
-        syslog(LOG_MAIL | LOG_WARNING, "%s", text); /* the file cannot be written: syslog may still listen */
+        send_to_syslog(LOG_WARNING, text); /* the file cannot be written: syslog may still listen */
 }
 
 void log_line(int priority, const char *format, ...)
@@ -58,7 +104,7 @@ void log_line(int priority, const char *format, ...)
     if (log_file >= 0)
         append_to_file(text);
     else
-        syslog(LOG_MAIL | priority, "%s", text);
+        send_to_syslog(priority, text);
     if (log_verbose)
         fprintf(stderr, "%s\n", text);
 }
