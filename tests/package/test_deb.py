@@ -1,6 +1,9 @@
 """What holds for the .deb alone: lintian, the build, its dependencies, and its purge."""
+import os
 import re
 import subprocess
+
+import pytest
 
 from builds import version
 from conftest import configure
@@ -21,6 +24,14 @@ def test_a_second_build_elsewhere_is_the_same_to_the_byte(builds):
 def test_what_is_opened_at_run_time_is_depended_on(builds):
     depends = run("dpkg-deb", "-f", builds.deb, "Depends").stdout
     assert {"libcurl4", "libesmtp6"} <= set(re.findall(r"[\w.+-]+", depends))
+
+
+@pytest.mark.parametrize("program", ["sendpost-pipe", "sendpost-bounce"])
+def test_what_postfix_starts_has_no_loader(builds, tmp_path, program):
+    run("dpkg-deb", "-x", builds.deb, tmp_path)
+    elf = run("readelf", "-hlW", tmp_path / "usr/libexec/postfix-sendpost" / program, env={**os.environ, "LC_ALL": "C"}).stdout
+    assert re.search(r"Type: +DYN", elf) and "GNU_RELRO" in elf and "INTERP" not in elf
+    assert re.search(r"^musl \(= \S+\)$", run("dpkg-deb", "-f", builds.deb, "Built-Using").stdout.strip())
 
 
 def test_all_name_the_same_version():

@@ -1,4 +1,6 @@
 """What holds for the .rpm alone."""
+import os
+import re
 import shutil
 import subprocess
 
@@ -9,7 +11,7 @@ from support import TOP, run
 
 def files_of(listing):
     return {line for line in listing.splitlines() if "/share/doc/" not in line and "/licenses/" not in line
-            and "build-id" not in line and not line.endswith("/")}
+            and "build-id" not in line and "/lintian/" not in line and not line.endswith("/")}
 
 
 def test_holds_what_the_deb_holds(builds):
@@ -26,6 +28,13 @@ def test_holds_what_the_deb_holds(builds):
 def test_requires_what_is_opened_at_run_time(builds):
     requires = run("rpm", "-qp", "--requires", builds.rpm_file).stdout
     assert "libcurl.so.4()(64bit)" in requires and "libesmtp.so.6()(64bit)" in requires
+
+
+@pytest.mark.parametrize("program", ["sendpost-pipe", "sendpost-bounce"])
+def test_what_postfix_starts_has_no_loader(builds, tmp_path, program):
+    run("sh", "-c", f"rpm2cpio {builds.rpm_file} | cpio -id --quiet", cwd=tmp_path)
+    elf = run("readelf", "-hlW", tmp_path / "usr/libexec/postfix-sendpost" / program, env={**os.environ, "LC_ALL": "C"}).stdout
+    assert re.search(r"Type: +DYN", elf) and "GNU_RELRO" in elf and "INTERP" not in elf
 
 
 def test_directories_have_owner_and_mode(builds):
