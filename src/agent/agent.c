@@ -147,12 +147,7 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
     agent->config = config;
     if (!store_open(&agent->store, config->state_dir, error_r))
         return false;
-    AUTO_FREE char *rules_path = classify_path(config->path);
-    agent->rules = classify_open(rules_path, error_r);
-    if (agent->rules == NULL) {
-        log_line(LOG_ERR, "%s; the built-in rules alone are used", error_r->text);
-        agent->rules = classify_open(NULL, error_r);
-    }
+    agent->rules = classify_open_beside(config->path);
     agent->ingest = ingest_open(config, agent->store, agent->rules, agent->options->from_start, error_r);
     agent->events_told = agent->uncorrelated_told = 0;
     stall_init(&agent->stall, clock_realtime_ms());

@@ -3,10 +3,83 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/fate.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
 #include "policy/suppression.h"
+
+/* --- events ------------------------------------------------------------------------------------- */
+
+static void copy(char *text_r, size_t size, struct log_slice slice)
+{
+    size_t length = slice.length < size ? slice.length : size - 1;
+
+    if (length > 0)
+        memcpy(text_r, slice.at, length);
+    text_r[length] = '\0';
+}
+
+static enum event_cs bounce_kind(const struct track_note *note, const struct postfix_log_reply *reply,
+                                 const struct classify_rules *rules)
+{
+    struct classify_result result;
+    const struct log_slice reason = note->line->reason;
+
+    classify_text(rules, reply->code, reply->enhanced, reason.at != NULL ? reason.at : "", reason.length,
+                  &result);
+    return result.hard ? CS_HARD_BOUNCED : CS_SOFT_BOUNCED;
+}
+
+static enum event_cs kind_of(const struct track_note *note, const struct postfix_log_reply *reply,
+                             const struct classify_rules *rules)
+{
+    switch (note->verb) {
+    case TRACK_DELIVERED:
+        return CS_DELIVERED;
+    case TRACK_DISCARDED:
+        return CS_DROPPED;
+    case TRACK_BOUNCED:
+        return bounce_kind(note, reply, rules);
+    default:
+        return CS_DEFERRED;
+    }
+}
+
+/* What a line says of a recipient, as an event without its ids. */
+static void describe(struct event *event_r, const struct track_note *note, const struct classify_rules *rules)
+{
+    struct postfix_log_reply reply;
+
+    postfix_log_reply(note->line, &reply);
+    event_r->row = 0;
+    event_r->message_id[0] = event_r->event_id[0] = '\0';
+    event_r->cs = kind_of(note, &reply, rules);
+    event_r->dropped_as_bounced = false;
+    event_r->source = EVENT_SOURCE_AGENT;
+    event_r->timestamp_ms = note->time_ms;
+    copy(event_r->recipient, sizeof event_r->recipient, note->line->to);
+    copy(event_r->sender, sizeof event_r->sender, note->sender);
+    copy(event_r->queue_id, sizeof event_r->queue_id, note->line->queue_id);
+    event_r->smtp_code = reply.code;
+    memcpy(event_r->smtp_enhanced_code, reply.enhanced, sizeof event_r->smtp_enhanced_code);
+    event_describe(event_r, reply.text.at, reply.text.length);
+    event_r->tpsp[0] = event_r->provider[0] = '\0';
+    event_r->tpsp_id = 0;
+    event_r->attempt = 0;
+}
+
+/* The same line always gives the same id, also when it is read again. */
+static void identify(struct event *event, const unsigned char uuid[16])
+{
+    char occurrence[EVENT_QUEUE_ID_SIZE + 32] = "";
+
+    uuid_text(event->message_id, uuid);
+    if (event->cs == CS_DEFERRED)
+        snprintf(occurrence, sizeof occurrence, "%s at %lld", event->queue_id,
+                 (long long)event->timestamp_ms);
+    event_identify(event, occurrence);
+}
+
+/* --- rows --------------------------------------------------------------------------------------- */
 
 /* A row of agent_recipient: recipients that were deferred have nth 0, one row each; fates that wait for a
  * UUID are told apart by their time. */
@@ -21,7 +94,7 @@ struct row {
 
 static bool report(struct ledger *ledger, struct event *event, const unsigned char uuid[16])
 {
-    fate_identify(event, uuid);
+    identify(event, uuid);
     ledger->events[event->cs]++;
     /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead
      * does not wait */
@@ -32,8 +105,6 @@ static bool report(struct ledger *ledger, struct event *event, const unsigned ch
             suppression_after_hard_bounce(ledger->store, ledger->config, event->recipient,
                                           event->timestamp_ms, &ledger->error));
 }
-
-/* --- rows --------------------------------------------------------------------------------------- */
 
 static bool put_row(struct ledger *ledger, const struct row *row)
 {
@@ -252,15 +323,15 @@ bool ledger_note(void *context, const struct track_note *note)
     case TRACK_BOUNCED:
     case TRACK_DEFERRED:
     case TRACK_DISCARDED:
-        fate_describe(&row.event, note, ledger->rules);
+        describe(&row.event, note, ledger->rules);
         return on_fate(ledger, note, &row);
     case TRACK_OWN_DEFERRED:
-        fate_describe(&row.event, note, ledger->rules);
+        describe(&row.event, note, ledger->rules);
         return on_own_deferred(ledger, note, &row);
     case TRACK_OWN_SETTLED:
         if (!note->noted)
             return true;
-        fate_describe(&row.event, note, ledger->rules);
+        describe(&row.event, note, ledger->rules);
         return drop_deferred(ledger, note->key, row.event.recipient);
     case TRACK_EXPIRED:
         return release(ledger, note, false) &&

@@ -42,6 +42,11 @@ static inline bool slice_is(struct log_slice slice, const char *word)
     return slice.length == strlen(word) && memcmp(slice.at, word, slice.length) == 0;
 }
 
+static inline bool slice_begins(struct log_slice slice, const char *word)
+{
+    return slice.length >= strlen(word) && memcmp(slice.at, word, strlen(word)) == 0;
+}
+
 /* Up to the next c, which is skipped. */
 static inline bool take_until(struct cursor *cursor, char c, struct log_slice *slice_r)
 {

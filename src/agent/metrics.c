@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "policy/rate_limit.h"
 
 #define STALE_MS (10 * 60 * 1000LL) /* a log that has waited so long to be read is trouble */
 
@@ -107,6 +108,43 @@ static void write_reports(FILE *out, const struct board_facts *facts)
     fprintf(out, "sendpost_agent_last_report_timestamp_seconds %.3f\n", (double)facts->last_report_ms / 1000);
 }
 
+/* The rate slots of each TPSP, from the shared memory that the deliverers use. */
+static void write_limit(FILE *out, struct rate_table *table, const char *tpsp, struct rate_limit *limit)
+{
+    char rate[RATE_TEXT_SIZE];
+    int64_t next;
+    unsigned available = rate_limit_peek(table, limit, &next);
+
+    if (limit->provider != NULL && limit->entry == NULL)
+        return; /* nothing was ever sent there: 27 providers with nothing to say */
+    fprintf(out, "sendpost_agent_rate_slots_free{tpsp=\"%s\",provider=\"%s\",limit=\"%s\"} %u\n", tpsp,
+            limit->provider != NULL ? limit->provider : "", rate_text(&limit->rate, rate), available);
+}
+
+static void write_rates(FILE *out, const struct config *config)
+{
+    struct rate_table *table;
+    struct outcome error;
+
+    if (!rate_table_open(&table, config->state_dir, &rate_clock_system, &error))
+        return;
+    fprintf(out,
+            "# HELP sendpost_agent_rate_slots_free Messages that may be sent at once under a rate limit.\n"
+            "# TYPE sendpost_agent_rate_slots_free gauge\n");
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
+            struct rate_set set;
+            if (!rate_set_init(&set, &config->tpsps[i], (enum provider_category)provider, config->rate_burst,
+                               &error))
+                break;
+            /* the global ones come with each provider: once is enough */
+            for (size_t j = 0; j < set.count; j++)
+                if (provider == 0 || set.limits[j].provider != NULL)
+                    write_limit(out, table, config->tpsps[i].name, &set.limits[j]);
+        }
+    rate_table_close(table);
+}
+
 char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
 {
     char *text = NULL;
@@ -125,7 +163,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
         labelled(out, "events_total", "type", event_type(&(struct event){.cs = (enum event_cs)cs}),
                  facts->ingest.events[cs]);
     write_reports(out, facts);
-    metrics_write_rates(out, config);
+    write_rates(out, config);
     fclose(out);
     return text != NULL ? text : xstrdup("");
 }

@@ -11,7 +11,6 @@
 /* The caller frees. */
 char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
     __attribute__((nonnull, returns_nonnull));
-void metrics_write_rates(FILE *out, const struct config *config) __attribute__((nonnull));
 /* healthy_r: 200 or 503. */
 char *metrics_health(const struct board_facts *facts, bool *healthy_r)
     __attribute__((nonnull, returns_nonnull));

@@ -3,17 +3,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "agent/log_cursor.h"
 #include "base/bounce_address.h"
-
-bool track_is(struct log_slice slice, const char *word)
-{
-    return slice.length == strlen(word) && memcmp(slice.at, word, slice.length) == 0;
-}
-
-bool track_begins(struct log_slice slice, const char *word)
-{
-    return slice.length >= strlen(word) && memcmp(slice.at, word, strlen(word)) == 0;
-}
 
 static uint32_t seconds(int64_t time_ms)
 {
@@ -150,7 +141,7 @@ bool track_is_loopback(struct log_slice peer)
     if (bracket == NULL)
         return false;
     struct log_slice address = {bracket, peer.length - (size_t)(bracket - peer.at)};
-    return track_begins(address, "[127.") || track_begins(address, "[::1]");
+    return slice_begins(address, "[127.") || slice_begins(address, "[::1]");
 }
 
 /* "postsuper -r" gives the message a new queue id. */

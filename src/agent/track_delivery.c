@@ -1,4 +1,5 @@
 /* The lines that tell what became of one recipient. */
+#include "agent/log_cursor.h"
 #include "agent/track_private.h"
 
 static bool remember(const struct track_step *step, uint32_t slot, enum track_verb verb)
@@ -13,7 +14,7 @@ static int hand_over(const struct track_step *step, uint32_t slot, const unsigne
 {
     struct correlation *table = step->track->table;
     struct log_slice next_id = postfix_log_queued_as(step->line);
-    bool forwarded = track_is(step->line->program, "local");
+    bool forwarded = slice_is(step->line->program, "local");
 
     if (next_id.length == 0 || (!forwarded && !track_is_loopback(step->line->relay)))
         return 0;
@@ -36,7 +37,7 @@ static enum track_verb verb_of(const struct postfix_log_line *line)
         return TRACK_BOUNCED;
     if (line->status == POSTFIX_STATUS_DEFERRED)
         return TRACK_DEFERRED;
-    return track_is(line->program, "discard") ? TRACK_DISCARDED : TRACK_DELIVERED;
+    return slice_is(line->program, "discard") ? TRACK_DISCARDED : TRACK_DELIVERED;
 }
 
 /* It may still come: a filter's answer is logged after the lines of the message that it made. */
@@ -46,7 +47,7 @@ static bool without_uuid(const struct track_step *step, uint32_t slot)
 
     if (flags & CORRELATION_NULL)
         return true;
-    if (track_is(step->line->program, "smtp"))
+    if (slice_is(step->line->program, "smtp"))
         step->track->counts.uncorrelated++;
     return !(flags & CORRELATION_LATE) || remember(step, slot, verb_of(step->line));
 }
@@ -57,7 +58,7 @@ static bool on_own_transport(const struct track_step *step, uint32_t slot)
     if (step->line->status == POSTFIX_STATUS_DEFERRED)
         return remember(step, slot, TRACK_OWN_DEFERRED);
     if (step->line->kind == POSTFIX_LOG_DELIVERY && step->line->status == POSTFIX_STATUS_BOUNCED &&
-        track_begins(step->line->reason, "Command "))
+        slice_begins(step->line->reason, "Command "))
         return remember(step, slot, TRACK_BOUNCED);
     return track_tell(step, slot, TRACK_OWN_SETTLED);
 }
@@ -99,8 +100,8 @@ bool track_on_delivery(const struct track_step *step)
 
     if (step->line->status == POSTFIX_STATUS_OTHER)
         return true;
-    if (track_is(step->line->program, "pipe") &&
-        (track_is(step->line->relay, "sendpost") || (flags & CORRELATION_OWN)))
+    if (slice_is(step->line->program, "pipe") &&
+        (slice_is(step->line->relay, "sendpost") || (flags & CORRELATION_OWN)))
         return slot == CORRELATION_NONE || on_own_transport(step, slot);
     if (slot != CORRELATION_NONE && step->line->status == POSTFIX_STATUS_SENT) {
         if (!on_sent(step, slot, &handed))

@@ -12,9 +12,6 @@ struct track_step {
     uint16_t instance;
 };
 
-bool track_is(struct log_slice slice, const char *word) __attribute__((nonnull));
-bool track_begins(struct log_slice slice, const char *word) __attribute__((nonnull));
-
 /* "host[127.0.0.1]", "host[::1]:10024" */
 bool track_is_loopback(struct log_slice peer);
 

@@ -10,7 +10,6 @@
 #include "event/event_store.h"
 #include "policy/suppression.h"
 
-#define OWN_REPORT_MS 5000              /* beyond report.timeout: the time that a fresh event is ours */
 #define OLDEST_MS (30 * 24 * 3600000LL) /* a report older than this has a wrong clock */
 
 static bool see_sent(void *context, const struct event *event, enum event_state state)
@@ -92,7 +91,7 @@ bool bounce_event_store(struct store *store, const struct config *config, const 
         return false;
     for (size_t i = 0; i < count; i++)
         if (!event_store_add(store, &events[i], event_report_state(config, &events[i]),
-                             now_ms + config->report.timeout_ms + OWN_REPORT_MS, error_r) ||
+                             event_report_due_ms(config, now_ms), error_r) ||
             !suppress(store, config, &events[i], sent, now_ms, error_r)) {
             store_rollback(store);
             return false;

@@ -67,27 +67,13 @@ static bool read_input(char *bytes, size_t *length_r, struct outcome *error_r)
     return true;
 }
 
-/* The postmaster's rules lie beside the configuration. Wrong ones are said, and ours alone used. */
-static struct classify_rules *open_rules(const char *config_path, struct outcome *error_r)
-{
-    AUTO_FREE char *path = classify_path(config_path);
-    struct classify_rules *rules = classify_open(path, error_r);
-
-    if (rules != NULL)
-        return rules;
-    log_line(LOG_ERR, "%s; judging by the built-in rules alone", error_r->text);
-    return classify_open(NULL, error_r);
-}
-
 static bool read_report(struct judging *judging, struct outcome *error_r)
 {
     AUTO_FREE char *bytes = xmalloc(MIME_MESSAGE_MAX);
     const struct delivery_request *request = judging->request;
     size_t length;
 
-    judging->rules = open_rules(request->config_path, error_r);
-    if (judging->rules == NULL)
-        return false;
+    judging->rules = classify_open_beside(request->config_path);
     struct dsn_reader *reader = dsn_open(judging->rules, error_r);
     if (reader == NULL)
         return false;

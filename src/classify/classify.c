@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/xalloc.h"
 #include "classify/classify_rules.h"
 
@@ -104,6 +105,18 @@ struct classify_rules *classify_compile(const char *name, const char *const line
         return rules;
     classify_close(rules);
     return NULL;
+}
+
+struct classify_rules *classify_open_beside(const char *config_path)
+{
+    AUTO_FREE char *path = classify_path(config_path);
+    struct outcome error;
+    struct classify_rules *rules = classify_open(path, &error);
+
+    if (rules != NULL)
+        return rules;
+    log_line(LOG_ERR, "%s; the built-in rules alone are used", error.text);
+    return classify_open(NULL, &error);
 }
 
 void classify_close(struct classify_rules *rules)

@@ -39,10 +39,15 @@ struct classify_result {
 /*
  * The built-in rules, preceded by those of the file at path when path is not NULL and the file exists. NULL
  * with *error_r set (file, line, remedy) when the file cannot be read or understood: a caller that must go on
- * says so in the log and opens again with NULL, which cannot fail.
+ * takes classify_open_beside(); NULL for path cannot fail.
  */
 struct classify_rules *classify_open(const char *path, struct outcome *error_r) __attribute__((nonnull(2)));
 void classify_close(struct classify_rules *rules); /* NULL is fine */
+
+/* The built-in rules, preceded by the postmaster's, which lie beside the configuration. Wrong ones are told
+ * in the log, and ours alone used. */
+struct classify_rules *classify_open_beside(const char *config_path)
+    __attribute__((nonnull, returns_nonnull));
 
 /* As classify_open(path), with rules from memory instead of a file; name is for messages. Kept by pointer:
  * name. */

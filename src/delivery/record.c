@@ -7,7 +7,6 @@
 #include "event/event_report.h"
 
 /* Beyond report.timeout: the time that a fresh event is ours before anybody else reports it. */
-#define OWN_REPORT_MS 5000
 
 static enum event_cs event_kind(const struct delivery *delivery)
 {
@@ -61,7 +60,7 @@ static void compose_event(struct delivery *delivery)
 static bool record_event(struct delivery *delivery, struct outcome *error_r)
 {
     const struct config *config = delivery->context->config;
-    int64_t due_ms = clock_realtime_ms() + config->report.timeout_ms + OWN_REPORT_MS;
+    int64_t due_ms = event_report_due_ms(config, clock_realtime_ms());
 
     delivery->event_state = event_report_state(config, &delivery->event);
     delivery->recorded =

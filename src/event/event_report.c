@@ -10,6 +10,7 @@
 #include "event/event_outbox.h"
 #include "event/event_record.h"
 
+#define OWN_TIME_MS 5000 /* of the writer of an event, beyond report.timeout */
 #define SECOND_MS 1000LL
 #define MINUTE_MS (60 * SECOND_MS)
 
@@ -29,6 +30,11 @@ enum event_state event_report_state(const struct config *config, const struct ev
         (event->cs == CS_DEFERRED && !config->report.deferred))
         return EVENT_LOCAL;
     return EVENT_PENDING;
+}
+
+int64_t event_report_due_ms(const struct config *config, int64_t now_ms)
+{
+    return now_ms + config->report.timeout_ms + OWN_TIME_MS;
 }
 
 struct event_reporter *event_reporter_open(const struct config *config, struct store *store)

@@ -20,6 +20,10 @@ struct event_reporter;
 enum event_state event_report_state(const struct config *config, const struct event *event)
     __attribute__((nonnull));
 
+/* When an event that its writer adds at now_ms is due for everybody else: until then the writer reports it.
+ */
+int64_t event_report_due_ms(const struct config *config, int64_t now_ms) __attribute__((nonnull));
+
 /* Keeps its HTTP connection for as long as it lives. Belongs to one thread, like the store it works on. Both
  * outlive it. */
 struct event_reporter *event_reporter_open(const struct config *config, struct store *store)
