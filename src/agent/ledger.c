@@ -225,7 +225,7 @@ static bool on_own_deferred(struct ledger *ledger, const struct track_note *note
 
     row->uuid = note->uuid;
     if (note->line->uuid.length > 0) { /* each recipient of the pipe may have its own */
-        track_pack_uuid(uuid, note->line->uuid.at);
+        uuid_bytes(uuid, note->line->uuid.at);
         row->uuid = uuid;
     } else if (note->line->kind == POSTFIX_LOG_DELIVERY && note->noted) {
         return true; /* pipe(8) says again what sendpost-pipe has said, and knows less */

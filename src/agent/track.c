@@ -1,6 +1,5 @@
 #include "agent/track_private.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "agent/log_cursor.h"
@@ -9,19 +8,6 @@
 static uint32_t seconds(int64_t time_ms)
 {
     return (uint32_t)(time_ms / 1000);
-}
-
-void track_pack_uuid(unsigned char uuid_r[16], const char *text)
-{
-    for (size_t i = 0; i < 16; i++) {
-        if (*text == '-')
-            text++;
-        for (int half = 0; half < 2; half++, text++) {
-            int digit =
-                isdigit((unsigned char)*text) ? *text - '0' : tolower((unsigned char)*text) - 'a' + 10;
-            uuid_r[i] = (unsigned char)((unsigned)uuid_r[i] << 4 | (unsigned)digit);
-        }
-    }
 }
 
 static uint64_t key_of(const struct correlation_entry *entry)
@@ -128,7 +114,7 @@ static bool learn_text(const struct track_step *step, uint32_t slot, enum correl
 {
     unsigned char uuid[16] = {0};
 
-    track_pack_uuid(uuid, text);
+    uuid_bytes(uuid, text);
     return track_learn(step, slot, source, uuid);
 }
 

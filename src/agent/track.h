@@ -68,9 +68,6 @@ struct track {
 bool track_line(struct track *track, const struct postfix_log_line *line, int64_t time_ms)
     __attribute__((nonnull));
 
-/* A valid UUID's text to its 16 bytes. */
-void track_pack_uuid(unsigned char uuid_r[16], const char *text) __attribute__((nonnull));
-
 /* Forget the dead; call it now and then. now_ms: the log's time. */
 bool track_bury(struct track *track, int64_t now_ms) __attribute__((nonnull));
 

@@ -2,6 +2,8 @@
 #include "agent/log_cursor.h"
 #include "agent/track_private.h"
 
+#include "base/uuid.h"
+
 static bool remember(const struct track_step *step, uint32_t slot, enum track_verb verb)
 {
     correlation_entry(step->track->table, slot)->flags |= CORRELATION_NOTES;
@@ -74,7 +76,7 @@ bool track_on_own(const struct track_step *step)
     correlation_entry(step->track->table, slot)->flags |= CORRELATION_OWN;
     step->track->counts.own[step->line->status]++;
     if (step->line->uuid.length > 0 && step->line->status == POSTFIX_STATUS_SENT) {
-        track_pack_uuid(uuid, step->line->uuid.at);
+        uuid_bytes(uuid, step->line->uuid.at);
         if (hand_over(step, slot, uuid) < 0)
             return false;
     }

@@ -30,6 +30,8 @@ bool file_stamp_current(const char *path, const struct file_stamp *stamp)
 {
     struct file_stamp now;
 
+    if (stamp->device == 0 && stamp->inode == 0)
+        return !file_stamp_of(path, &now);
     /* no padding: 64-bit fields all */
     return file_stamp_of(path, &now) && memcmp(&now, stamp, sizeof now) == 0;
 }

@@ -19,7 +19,7 @@ struct file_stamp file_stamp_from(const struct stat *status) __attribute__((nonn
 /* Of the file that path names now; false when it cannot be seen. */
 bool file_stamp_of(const char *path, struct file_stamp *stamp_r) __attribute__((nonnull));
 
-/* Whether path still names that version. */
+/* Whether path still names that version. A stamp of zeros stands for a file that is not there. */
 bool file_stamp_current(const char *path, const struct file_stamp *stamp) __attribute__((nonnull));
 
 #endif

@@ -92,3 +92,16 @@ void uuid_copy(char uuid_r[UUID_SIZE], const char *text)
         uuid_r[i] = (char)tolower((unsigned char)text[i]);
     uuid_r[UUID_SIZE - 1] = '\0';
 }
+
+void uuid_bytes(unsigned char bytes_r[16], const char *text)
+{
+    for (size_t i = 0; i < 16; i++) {
+        if (*text == '-')
+            text++;
+        for (int half = 0; half < 2; half++, text++) {
+            int digit =
+                isdigit((unsigned char)*text) ? *text - '0' : tolower((unsigned char)*text) - 'a' + 10;
+            bytes_r[i] = (unsigned char)((unsigned)bytes_r[i] << 4 | (unsigned)digit);
+        }
+    }
+}

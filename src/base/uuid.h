@@ -24,6 +24,9 @@ void uuid_text(char uuid_r[UUID_SIZE], const unsigned char bytes[16]) __attribut
  * UUID. */
 bool uuid_valid(const char *text, size_t length) __attribute__((nonnull));
 
+/* The 16 bytes of a valid UUID's text; uuid_text() is the other way. */
+void uuid_bytes(unsigned char bytes_r[16], const char *text) __attribute__((nonnull));
+
 /* Copy a valid UUID in lower case. */
 void uuid_copy(char uuid_r[UUID_SIZE], const char *text) __attribute__((nonnull));
 

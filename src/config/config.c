@@ -66,6 +66,7 @@ void config_free(struct config *config)
     }
     free(config->pools);
     secret_free(&config->api_key);
+    explicit_bzero(&config->uuid_keys, sizeof config->uuid_keys);
     for (size_t i = 0; i < config->sources.count; i++)
         free(config->sources.items[i].path);
     free(config->sources.items);
@@ -74,6 +75,7 @@ void config_free(struct config *config)
     free(config->endpoint);
     free(config->report.tls.ca_path);
     free(config->report.tls.ca_file);
+    networks_clear(&config->trusted_senders);
     free(config->mta);
     free(config->log_path);
     free(config->listen);

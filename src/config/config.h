@@ -17,8 +17,10 @@
 #include <stdint.h>
 
 #include "base/file_stamp.h"
+#include "base/network.h"
 #include "base/outcome.h"
 #include "base/provider_category.h"
+#include "base/uuid_proof.h"
 
 enum config_security { SECURITY_NONE, SECURITY_STARTTLS, SECURITY_TLS };
 enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_XOAUTH2 };
@@ -112,6 +114,7 @@ struct config {
         struct config_tls tls;
     } report;
 
+    struct networks trusted_senders; /* empty: Postfix's mynetworks */
     char *mta;
     char *log_path; /* "journal" for the journal */
     char *listen;   /* NULL: 'none' */
@@ -154,6 +157,7 @@ struct config {
         int64_t timeout_ms;
     } dns;
     int64_t events_retention_ms;
+    struct uuid_keys uuid_keys; /* secret; none where no file is named and none stands at the default place */
 };
 
 /*

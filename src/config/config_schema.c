@@ -79,6 +79,32 @@ static CONFIG_READER(read_servers)
     return read_strings(reader, place, node, read_server, key, field);
 }
 
+static CONFIG_READER(read_networks)
+{
+    struct networks *networks = field;
+    size_t count;
+
+    (void)key;
+    if (!config_yaml_list(reader, place, node, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_place entry = {.parent = place, .index = i};
+        const yaml_node_t *item = config_yaml_entry(reader, node, i);
+        const char *text = config_yaml_text(reader, &entry, item);
+        struct network network;
+
+        if (text == NULL)
+            return false;
+        if (!network_parse(&network, text, strlen(text)))
+            return config_fail(reader, &entry, item,
+                               "\"%.60s\" is no network: 192.0.2.0/24, 2001:db8::/32, or one address, and "
+                               "nothing set behind the prefix",
+                               text);
+        networks_add(networks, &network);
+    }
+    return true;
+}
+
 static CONFIG_READER(read_schedule)
 {
     struct config *config = field;
@@ -194,6 +220,8 @@ static const struct config_key top_keys[] = {
     {"provider-lookup", WORD(provider_lookup, provider_lookup), .default_text = "domain"},
     {"dns", BELOW(dns_keys)},
     {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY), .default_text = "7d"},
+    {"trusted-senders", .read = read_networks, FIELD(trusted_senders)},
+    {"uuid-key-file", .read = config_read_uuid_keys, FIELD(uuid_keys)},
     {.name = NULL},
 };
 
@@ -280,5 +308,8 @@ bool config_schema_read(struct config_reader *reader, struct config *config)
         return false;
     if (config->pool_count == 0)
         make_default_pool(config);
+    if (config->uuid_keys.count == 0 &&
+        !config_find_uuid_keys(reader, CONFIG_DEFAULT_UUID_KEY, &config->uuid_keys))
+        return false;
     return true;
 }

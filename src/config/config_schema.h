@@ -10,6 +10,7 @@
 
 #define CONFIG_DEFAULT_ENDPOINT "https://events.sendpost.io/api/v1/tpsp/custom-smtp/events"
 #define CONFIG_DEFAULT_CA_PATH "/etc/ssl/certs"
+#define CONFIG_DEFAULT_UUID_KEY SYSCONFDIR "/uuid-key"
 
 /* Fill *config, which is all zero, from the document; what the file leaves out has its default. */
 bool config_schema_read(struct config_reader *reader, struct config *config) __attribute__((nonnull));

@@ -68,13 +68,13 @@ static bool accept_secret(struct config_reader *reader, const struct config_plac
     return true;
 }
 
-static bool read_secret_file(struct config_reader *reader, const struct config_place *place,
-                             const yaml_node_t *node, const char *path, char **secret_r)
+/* The file's bytes, length of them; false when it cannot be had, or others can read it. */
+static bool read_private_file(struct config_reader *reader, const struct config_place *place,
+                              const yaml_node_t *node, const char *path, char text_r[SECRET_MAX + 1],
+                              size_t *length_r)
 {
     AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    char text[SECRET_MAX + 1];
     struct stat status;
-    size_t length;
 
     if (file < 0 && errno == EACCES)
         return config_fail(
@@ -88,10 +88,20 @@ static bool read_secret_file(struct config_reader *reader, const struct config_p
     if ((status.st_mode & 07) != 0)
         return config_fail(reader, place, node, "%s is open to others (mode %04o); chmod o= %s", path,
                            (unsigned)status.st_mode & 07777, path);
-    if (!read_all(file, text, sizeof text, &length))
+    if (!read_all(file, text_r, SECRET_MAX + 1, length_r))
         return config_fail(reader, place, node, "cannot read %s: %s", path, strerror(errno));
     config_note_source(reader, path, &status);
-    bool good = accept_secret(reader, place, node, path, text, length, secret_r);
+    return true;
+}
+
+static bool read_secret_file(struct config_reader *reader, const struct config_place *place,
+                             const yaml_node_t *node, const char *path, char **secret_r)
+{
+    char text[SECRET_MAX + 1];
+    size_t length;
+    bool good = read_private_file(reader, place, node, path, text, &length) &&
+                accept_secret(reader, place, node, path, text, length, secret_r);
+
     explicit_bzero(text, sizeof text);
     return good;
 }
@@ -105,4 +115,43 @@ CONFIG_READER(config_read_secret_file)
         return config_fail(reader, place, node, "the secret is given inline, too; keep one of the two");
     return config_read_absolute_path(reader, place, node, key, &path) &&
            read_secret_file(reader, place, node, path, secret);
+}
+
+/* --- keys of message UUIDs ------------------------------------------------------------------------- */
+
+static bool read_uuid_keys(struct config_reader *reader, const struct config_place *place,
+                           const yaml_node_t *node, const char *path, struct uuid_keys *keys_r)
+{
+    char text[SECRET_MAX + 1];
+    const char *why;
+    size_t length, line;
+    bool good = read_private_file(reader, place, node, path, text, &length);
+
+    if (good && !uuid_keys_parse(keys_r, text, length, &why, &line))
+        good = line > 0 ? config_fail(reader, place, node, "%s, line %zu %s; sendpostctl setup makes keys",
+                                      path, line, why)
+                        : config_fail(reader, place, node, "%s %s; sendpostctl setup makes keys", path, why);
+    explicit_bzero(text, sizeof text);
+    return good;
+}
+
+CONFIG_READER(config_read_uuid_keys)
+{
+    AUTO_FREE char *path = NULL;
+
+    return config_read_absolute_path(reader, place, node, key, &path) &&
+           read_uuid_keys(reader, place, node, path, field);
+}
+
+bool config_find_uuid_keys(struct config_reader *reader, const char *path, struct uuid_keys *keys_r)
+{
+    const struct config_place place = {.key = "uuid-key-file"};
+    struct stat status = {0};
+
+    /* a directory that we may not look into may hold it: then the file cannot be read, and that is said */
+    if (stat(path, &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        config_note_source(reader, path, &(struct stat){0});
+        return true;
+    }
+    return read_uuid_keys(reader, &place, NULL, path, keys_r);
 }

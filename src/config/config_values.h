@@ -37,8 +37,14 @@ CONFIG_READER(config_read_rate);           /* struct config_rate: 100/h, 10/m, 2
 CONFIG_READER(config_read_provider_rates); /* struct config_rate[PROVIDER_COUNT] */
 CONFIG_READER(config_read_secret);         /* char *: given inline */
 CONFIG_READER(config_read_secret_file);    /* char *: given as a path to it; must not be given inline, too */
+CONFIG_READER(config_read_uuid_keys);      /* struct uuid_keys: given as a path to the file */
 CONFIG_READER(config_read_mapping);        /* key->detail: the table for the same struct, one level down */
 CONFIG_READER(config_read_later);          /* nothing: read by hand after the others */
+
+/* Those of the file at the default place; none when there is no such file, which is noted, too. One that
+ * cannot be read is an error. */
+bool config_find_uuid_keys(struct config_reader *reader, const char *path, struct uuid_keys *keys_r)
+    __attribute__((nonnull));
 
 /* Whether text of the form "192.0.2.1", "192.0.2.1:53", "2001:db8::1" or "[2001:db8::1]:53" is an address,
  * with a port only as asked for. */

@@ -1,5 +1,6 @@
 #include "delivery/deliver.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -32,12 +33,33 @@ static bool accepted_before(struct delivery *delivery)
     return true;
 }
 
+/* A message that was begun under an earlier key keeps its UUID: events of it are out. */
+static bool choose_uuid(struct delivery *delivery)
+{
+    const struct delivery_request *request = delivery->request;
+    const struct uuid_keys *keys = &delivery->context->config->uuid_keys;
+    char earlier[UUID_SIZE];
+    int known = 0;
+
+    identity_uuid(delivery->uuid, delivery->message, request->uuid, request->queue_id, request->recipient,
+                  keys);
+    for (size_t nth = 1; known == 0 && identity_earlier(earlier, delivery->message, request->uuid,
+                                                        request->queue_id, request->recipient, keys, nth);
+         nth++)
+        known = event_store_knows(delivery->context->store, request->queue_id, earlier, request->recipient,
+                                  &delivery->outcome);
+    if (known > 0)
+        memcpy(delivery->uuid, earlier, sizeof delivery->uuid);
+    return known >= 0;
+}
+
 /* False when there is nothing left to decide: the outcome is known already. */
 static bool identify(struct delivery *delivery)
 {
     const struct delivery_request *request = delivery->request;
 
-    identity_uuid(delivery->uuid, delivery->message, request->uuid, request->queue_id, request->recipient);
+    if (!choose_uuid(delivery))
+        return false;
     delivery->claim = claim_take(delivery->context->config->state_dir, delivery->uuid, request->queue_id,
                                  request->recipient, &delivery->outcome);
     return delivery->claim >= 0 && !accepted_before(delivery);
@@ -164,7 +186,8 @@ struct delivery_result deliver_dry_run(const struct deliver_context *context,
                                 .start_ms = clock_monotonic_ms(),
                                 .claim = -1};
 
-    identity_uuid(delivery.uuid, message, request->uuid, request->queue_id, request->recipient);
+    identity_uuid(delivery.uuid, message, request->uuid, request->queue_id, request->recipient,
+                  &context->config->uuid_keys);
     if (delivery_decide(&delivery)) {
         delivery.tpsp = &context->config->tpsps[delivery.pool->members[0].tpsp];
         identity_mark(message, delivery.uuid, context->config, delivery.tpsp);

@@ -23,24 +23,39 @@ static bool incoming_uuid(char uuid_r[UUID_SIZE], const struct message *message)
     return true;
 }
 
-void identity_uuid(char uuid_r[UUID_SIZE], const struct message *message, const char *given,
-                   const char *queue_id, const char *recipient)
+/* Queue ids are used again; the topmost Received field, our own Postfix's, tells one use from the next. */
+static void derive(char uuid_r[UUID_SIZE], const struct message *message, const char *queue_id,
+                   const char *recipient, const struct uuid_keys *keys, size_t nth)
 {
-    if (*given != '\0') {
+    AUTO_FREE char *received = message_header(message, "Received", 0);
+    AUTO_FREE char *message_id = received ? NULL : message_header(message, "Message-ID", 0);
+    AUTO_FREE char *date = received ? NULL : message_header(message, "Date", 0);
+
+    uuid_proof_derive(uuid_r, keys, nth,
+                      (const char *[]){queue_id, recipient, received ? received : message_id, date}, 4,
+                      recipient);
+}
+
+void identity_uuid(char uuid_r[UUID_SIZE], const struct message *message, const char *given,
+                   const char *queue_id, const char *recipient, const struct uuid_keys *keys)
+{
+    if (*given != '\0')
         uuid_copy(uuid_r, given);
-    } else if (!incoming_uuid(uuid_r, message)) {
-        if (*queue_id == '\0') {
-            uuid_random(uuid_r);
-            return;
-        }
-        /* Queue ids are used again; the topmost Received field, our own Postfix's, tells one use from the
-         * next. */
-        AUTO_FREE char *received = message_header(message, "Received", 0);
-        AUTO_FREE char *message_id = received ? NULL : message_header(message, "Message-ID", 0);
-        AUTO_FREE char *date = received ? NULL : message_header(message, "Date", 0);
-        uuid_derived(uuid_r, (const char *[]){queue_id, recipient, received ? received : message_id, date},
-                     4);
-    }
+    else if (incoming_uuid(uuid_r, message))
+        return;
+    else if (*queue_id == '\0')
+        uuid_proof_random(uuid_r, keys, recipient);
+    else
+        derive(uuid_r, message, queue_id, recipient, keys, 0);
+}
+
+bool identity_earlier(char uuid_r[UUID_SIZE], const struct message *message, const char *given,
+                      const char *queue_id, const char *recipient, const struct uuid_keys *keys, size_t nth)
+{
+    if (nth > keys->count || *given != '\0' || *queue_id == '\0' || incoming_uuid(uuid_r, message))
+        return false;
+    derive(uuid_r, message, queue_id, recipient, keys, nth);
+    return true;
 }
 
 void identity_mark(struct message *message, const char *uuid, const struct config *config,

@@ -121,6 +121,29 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
     return found;
 }
 
+int event_store_knows(struct store *store, const char *queue_id, const char *message_id,
+                      const char *recipient, struct outcome *error_r)
+{
+    sqlite3_stmt *find = store_statement(store,
+                                         "SELECT 1 FROM events WHERE identity BETWEEN ?4 AND ?5"
+                                         " AND message_id = ?2 AND queue_id = ?1 AND recipient = ?3"
+                                         " UNION ALL SELECT 1 FROM deliveries WHERE queue_id = ?1"
+                                         " AND recipient = ?3 AND message_id = ?2 LIMIT 1",
+                                         error_r);
+
+    if (find == NULL)
+        return -1;
+    event_row_bind_text(find, 1, queue_id);
+    event_row_bind_text(find, 2, message_id);
+    event_row_bind_text(find, 3, recipient);
+    sqlite3_bind_int64(find, 4, event_row_first(message_id));
+    sqlite3_bind_int64(find, 5, event_row_last(message_id));
+    int found = store_step(store, find, error_r);
+    sqlite3_reset(find);
+    sqlite3_clear_bindings(find);
+    return found;
+}
+
 /* --- history ------------------------------------------------------------------------------------ */
 
 bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)

@@ -37,6 +37,11 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
                               const char *recipient, struct event *event_r, enum event_state *state_r,
                               struct outcome *error_r) __attribute__((nonnull));
 
+/* Whether the store knows of an attempt at it: an event, or a row of the retry ladder. -1 with *error_r
+ * set. */
+int event_store_knows(struct store *store, const char *queue_id, const char *message_id,
+                      const char *recipient, struct outcome *error_r) __attribute__((nonnull));
+
 /* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending
  * stays. */
 bool event_store_settle(struct store *store, const struct event *event, enum event_state state,

@@ -127,6 +127,9 @@ static const struct {
     {IDS "tpsps: {name: a}\n",
      "config.yaml:3: tpsps: must be a list: [one, two], or a line \"- …\" for each"},
     {IDS "tpsps: [a]\n", "config.yaml:3: tpsps[0]: must be a group of keys: \"key: value\" lines below it"},
+    {BASE "trusted-senders: [192.0.2.7/24]\n",
+     "config.yaml:4: trusted-senders[0]: \"192.0.2.7/24\" is no network: 192.0.2.0/24, 2001:db8::/32, or one "
+     "address, and nothing set behind the prefix"},
     {BASE "report: 10s\n", "config.yaml:4: report: must be a group of keys: \"key: value\" lines below it"},
     {BASE "report:\n", "config.yaml:4: report: has no value; give one, or remove the key for its default"},
     {BASE "state-dir: ~\n",
@@ -367,6 +370,54 @@ START_TEST(a_secret_file_gives_its_one_line)
 }
 END_TEST
 
+#define UUID_KEY "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+
+static const struct {
+    const char *content;
+    mode_t mode;
+    const char *message;
+} key_files[] = {
+    {UUID_KEY "\n", 0644, "$/secret is open to others (mode 0644); chmod o= $/secret"},
+    {"", 0640, "$/secret holds no key; sendpostctl setup makes keys"},
+    {UUID_KEY "\nhunter2\n", 0640,
+     "$/secret, line 2 is not 64 hexadecimal digits; sendpostctl setup makes keys"},
+};
+
+START_TEST(a_key_file_that_is_open_or_garbled_is_refused)
+{
+    AUTO_FREE char *message = xasprintf("config.yaml:4: uuid-key-file: %s", key_files[_i].message);
+
+    write_file("secret", key_files[_i].content, strlen(key_files[_i].content), key_files[_i].mode);
+    expect_error(BASE "uuid-key-file: $/secret\n", message);
+}
+END_TEST
+
+START_TEST(a_key_file_that_is_named_and_missing_is_an_error)
+{
+    expect_error(BASE "uuid-key-file: $/gone\n",
+                 "config.yaml:4: uuid-key-file: cannot open $/gone: No such file or directory");
+    expect_error(BASE "uuid-key-file: uuid-key\n",
+                 "config.yaml:4: uuid-key-file: must be an absolute path, one that begins with /");
+}
+END_TEST
+
+START_TEST(a_key_file_gives_its_keys_and_its_change_is_noticed)
+{
+    AUTO_FREE char *text = with_directory(BASE "uuid-key-file: $/secret\n");
+    struct outcome error;
+
+    write_file("secret", UUID_KEY "\n" UUID_KEY "\n", 130, 0640);
+    struct config *config = load_text(text, &error);
+    ck_assert_msg(config != NULL, "%s", error.text);
+    ck_assert_uint_eq(config->uuid_keys.count, 2);
+    ck_assert_uint_eq(config->uuid_keys.keys[1][1], 0x23);
+    ck_assert(config_is_current(config));
+    write_file("secret", UUID_KEY "\n", 65, 0640);
+    ck_assert(!config_is_current(config));
+    config_free(config);
+}
+END_TEST
+
 START_TEST(a_change_of_the_file_or_of_a_secret_is_noticed)
 {
     AUTO_FREE char *text = with_directory(BASE "api-key-file: $/secret\n");
@@ -485,6 +536,8 @@ START_TEST(the_defaults_are_those_of_the_manual)
     ck_assert_uint_eq(config->dns.servers.count, 0);
     ck_assert_int_eq(config->dns.timeout_ms, 5000);
     ck_assert_int_eq(config->events_retention_ms, 7 * 86400000LL);
+    ck_assert_uint_eq(config->uuid_keys.count, 0);
+    ck_assert_uint_eq(config->trusted_senders.count, 0);
     config_free(config);
 }
 END_TEST
@@ -557,7 +610,7 @@ START_TEST(every_key_is_read)
         "suppression: {enabled: false, on-hard-bounce: true, sub-address: on}\n"
         "retry: {schedule: [5s, 2d]}\ndelivery-timeout: 15m\nrate-limit-wait: 0s\nrate-burst: 3\n"
         "provider-lookup: mx\ndns: {servers: [192.0.2.1, '[2001:db8::1]:5353', '2001:db8::2'], timeout: 2s}\n"
-        "events-retention: 1h\n");
+        "events-retention: 1h\ntrusted-senders: [192.0.2.0/24, '2001:db8::1']\n");
     struct config *config = load_text(text, &error);
 
     ck_assert_msg(config != NULL, "%s", error.text);
@@ -641,6 +694,8 @@ START_TEST(every_key_is_read)
     ck_assert_str_eq(config->dns.servers.items[1], "[2001:db8::1]:5353");
     ck_assert_int_eq(config->dns.timeout_ms, 2000);
     ck_assert_int_eq(config->events_retention_ms, 3600000);
+    ck_assert_uint_eq(config->trusted_senders.count, 2);
+    ck_assert(networks_hold(&config->trusted_senders, "192.0.2.9", 9));
     config_free(config);
 }
 END_TEST
@@ -727,6 +782,10 @@ UNIT_SUITE(config_suite)
     tcase_add_loop_test(tcase, a_secret_file_that_is_open_or_garbled_is_refused, 0,
                         sizeof secrets / sizeof secrets[0]);
     tcase_add_test(tcase, a_secret_file_gives_its_one_line);
+    tcase_add_loop_test(tcase, a_key_file_that_is_open_or_garbled_is_refused, 0,
+                        sizeof key_files / sizeof key_files[0]);
+    tcase_add_test(tcase, a_key_file_that_is_named_and_missing_is_an_error);
+    tcase_add_test(tcase, a_key_file_gives_its_keys_and_its_change_is_noticed);
     tcase_add_test(tcase, a_change_of_the_file_or_of_a_secret_is_noticed);
     tcase_add_test(tcase, a_configuration_with_a_secret_must_not_be_open_to_others);
     tcase_add_test(tcase, what_is_no_file_is_an_error);

@@ -214,11 +214,13 @@ END_TEST
 
 #define SOME_UUID "31bdc664-f741-5a76-b8dc-9a801744f747"
 
+static const struct uuid_keys keys = {.keys = {"the key that makes", "another, which verifies"}, .count = 2};
+
 static void uuid_of(char uuid_r[UUID_SIZE], const char *text, const char *given, const char *queue_id,
                     const char *recipient)
 {
     struct message *message = read_message(text, strlen(text), 0);
-    identity_uuid(uuid_r, message, given, queue_id, recipient);
+    identity_uuid(uuid_r, message, given, queue_id, recipient, &keys);
     message_free(message);
 }
 
@@ -236,6 +238,32 @@ START_TEST(a_retry_keeps_its_uuid)
     ck_assert_str_ne(first, other);
     uuid_of(other, "Received: another use of the queue id\n\n", "", "4bXyz", "a@example.com");
     ck_assert_str_ne(first, other);
+}
+END_TEST
+
+START_TEST(what_was_begun_under_an_earlier_key_is_found_again)
+{
+    static const struct uuid_keys none = {.count = 0};
+    struct uuid_keys later = {.keys = {"the key that came with a change"}, .count = 3};
+    const char *text = "Received: from a by b\n\n";
+    struct message *message = read_message(text, strlen(text), 0);
+    char first[UUID_SIZE], bare[UUID_SIZE], uuid[UUID_SIZE];
+
+    memcpy(later.keys[1], keys.keys, 2 * sizeof keys.keys[0]);
+    identity_uuid(first, message, "", "Q", "a@example.com", &keys);
+    identity_uuid(bare, message, "", "Q", "a@example.com", &none);
+    identity_uuid(uuid, message, "", "Q", "a@example.com", &later);
+    ck_assert_str_ne(uuid, first);
+    ck_assert(identity_earlier(uuid, message, "", "Q", "a@example.com", &later, 1));
+    ck_assert_str_eq(uuid, first);
+    ck_assert(identity_earlier(uuid, message, "", "Q", "a@example.com", &later, 2));
+    ck_assert(identity_earlier(uuid, message, "", "Q", "a@example.com", &later, 3));
+    ck_assert_str_eq(uuid, bare);
+    ck_assert(!identity_earlier(uuid, message, "", "Q", "a@example.com", &later, 4));
+    ck_assert(!identity_earlier(uuid, message, "", "", "a@example.com", &later, 1));
+    ck_assert(!identity_earlier(uuid, message, SOME_UUID, "Q", "a@example.com", &later, 1));
+    ck_assert(!identity_earlier(uuid, message, "", "Q", "a@example.com", &none, 1));
+    message_free(message);
 }
 END_TEST
 
@@ -317,6 +345,7 @@ UNIT_SUITE(message_suite)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("identity");
     tcase_add_test(tcase, a_retry_keeps_its_uuid);
+    tcase_add_test(tcase, what_was_begun_under_an_earlier_key_is_found_again);
     tcase_add_test(tcase, without_received_message_id_and_date_tell_messages_apart);
     tcase_add_test(tcase, without_a_queue_id_the_uuid_is_random);
     tcase_add_test(tcase, a_single_well_formed_incoming_uuid_is_kept);
