@@ -126,25 +126,24 @@ static bool parse(struct config_reader *reader, yaml_parser_t *parser)
 
     if (!yaml_parser_load(parser, &reader->document))
         return fail_syntax(reader, parser);
-    bool good = true;
+    bool ok = true;
     yaml_node_t *root = config_yaml_root(reader);
     if (root == NULL)
-        good = config_fail(reader, NULL, NULL, "is empty; start from config.yaml.example");
+        ok = config_fail(reader, NULL, NULL, "is empty; start from config.yaml.example");
     else if (root->type != YAML_MAPPING_NODE)
-        good =
-            config_fail(reader, NULL, root, "does not begin with a key; write \"account-id: …\" and so on");
+        ok = config_fail(reader, NULL, root, "does not begin with a key; write \"account-id: …\" and so on");
     else if (!yaml_parser_load(parser, &second))
-        good = fail_syntax(reader, parser);
+        ok = fail_syntax(reader, parser);
     else {
         yaml_node_t *more = yaml_document_get_root_node(&second);
         if (more != NULL)
-            good = config_fail(reader, NULL, more,
-                               "a second document begins here; one file holds one (remove the ---)");
+            ok = config_fail(reader, NULL, more,
+                             "a second document begins here; one file holds one (remove the ---)");
         yaml_document_delete(&second);
     }
-    if (!good)
+    if (!ok)
         config_yaml_close(reader);
-    return good;
+    return ok;
 }
 
 bool config_yaml_open(struct config_reader *reader, const char *path, struct config_sources *sources,
@@ -157,19 +156,19 @@ bool config_yaml_open(struct config_reader *reader, const char *path, struct con
     *reader = (struct config_reader){.path = path, .sources = sources, .error = error};
     if (!read_file(reader, &text, &length))
         return false;
-    bool good = length > 0 || config_fail(reader, NULL, NULL, "is empty; start from config.yaml.example");
-    if (good && !yaml_parser_initialize(&parser))
-        good = config_fail(reader, NULL, NULL, "out of memory");
-    else if (good) {
+    bool ok = length > 0 || config_fail(reader, NULL, NULL, "is empty; start from config.yaml.example");
+    if (ok && !yaml_parser_initialize(&parser))
+        ok = config_fail(reader, NULL, NULL, "out of memory");
+    else if (ok) {
         yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
-        good = parse(reader, &parser);
+        ok = parse(reader, &parser);
         explicit_bzero(parser.raw_buffer.start, (size_t)(parser.raw_buffer.end - parser.raw_buffer.start));
         explicit_bzero(parser.buffer.start, (size_t)(parser.buffer.end - parser.buffer.start));
         yaml_parser_delete(&parser);
     }
     explicit_bzero(text, length);
     free(text);
-    return good;
+    return ok;
 }
 
 void config_yaml_close(struct config_reader *reader)

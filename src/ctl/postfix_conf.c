@@ -93,10 +93,10 @@ bool postfix_transports(const char *directory, const struct postfix_kind *kind,
 {
     struct ctl_run run;
     /* -f would fold long lines; without it each service is one line */
-    bool good = call(&run, "postconf", directory, (const char *const[]){"-M", NULL});
+    bool ok = call(&run, "postconf", directory, (const char *const[]){"-M", NULL});
 
     *transports_r = (struct postfix_transports){0};
-    if (good) {
+    if (ok) {
         char *rest = run.out, *line;
         while ((line = strsep(&rest, "\n")) != NULL)
             add_transport(transports_r, kind->program, line);
@@ -105,7 +105,7 @@ bool postfix_transports(const char *directory, const struct postfix_kind *kind,
                                    : xasprintf("postconf -M: %.300s", run.err);
     }
     ctl_run_free(&run);
-    return good;
+    return ok;
 }
 
 void postfix_transports_free(struct postfix_transports *transports)
@@ -160,9 +160,9 @@ bool postfix_argv_has(const struct postfix_transport *transport, const char *wan
 char *postfix_parameter(const char *directory, const char *name)
 {
     struct ctl_run run;
-    bool good = call(&run, "postconf", directory, (const char *const[]){"-x", "-h", name, NULL});
+    bool ok = call(&run, "postconf", directory, (const char *const[]){"-x", "-h", name, NULL});
     /* an unknown name is a warning on stderr, nothing on stdout, and status 0 */
-    char *value = good && (run.out[0] != '\0' || run.err[0] == '\0') ? xstrdup(run.out) : NULL;
+    char *value = ok && (run.out[0] != '\0' || run.err[0] == '\0') ? xstrdup(run.out) : NULL;
 
     ctl_run_free(&run);
     return value;
@@ -204,10 +204,9 @@ char *postfix_lookup(const char *directory, const char *parameter, const char *k
 char *postfix_parameter_set(const char *directory, const char *name)
 {
     struct ctl_run run;
-    bool good = call(&run, "postconf", directory, (const char *const[]){"-n", name, NULL});
+    bool ok = call(&run, "postconf", directory, (const char *const[]){"-n", name, NULL});
     AUTO_FREE char *unused = xasprintf("unused parameter: %s=", name);
-    const char *equals = good ? strstr(run.out, " =") : NULL,
-               *warning = good ? strstr(run.err, unused) : NULL;
+    const char *equals = ok ? strstr(run.out, " =") : NULL, *warning = ok ? strstr(run.err, unused) : NULL;
     char *value = NULL;
 
     if (equals != NULL)
@@ -232,13 +231,13 @@ bool postfix_service_exists(const char *directory, const char *name)
 bool postfix_edit(const char *directory, const char *verb, const char *what, char **why_r)
 {
     struct ctl_run run;
-    bool good = call(&run, "postconf", directory, (const char *const[]){verb, what, NULL});
+    bool ok = call(&run, "postconf", directory, (const char *const[]){verb, what, NULL});
 
-    if (!good)
+    if (!ok)
         *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")
                                    : xasprintf("postconf %s: %.300s", verb, run.err);
     ctl_run_free(&run);
-    return good;
+    return ok;
 }
 
 char *postfix_time_limit(const char *directory, const struct postfix_transport *transport)

@@ -193,16 +193,16 @@ bool setup_commit(const struct setup *setup)
     struct files files = list_files(setup);
     AUTO_FREE char *backup = xasprintf("%s.old", files.paths[2]);
     /* now with the secrets' final names; the old configuration stays beside the new one */
-    bool good = write_configuration(setup, files.staged[2], files.paths) &&
-                (unlink(backup) == 0 || errno == ENOENT) &&
-                (link(files.paths[2], backup) == 0 || errno == ENOENT);
+    bool ok = write_configuration(setup, files.staged[2], files.paths) &&
+              (unlink(backup) == 0 || errno == ENOENT) &&
+              (link(files.paths[2], backup) == 0 || errno == ENOENT);
 
-    for (size_t i = 0; good && i < 3; i++)
-        good = files.staged[i] == NULL || rename(files.staged[i], files.paths[i]) == 0;
-    if (!good)
+    for (size_t i = 0; ok && i < 3; i++)
+        ok = files.staged[i] == NULL || rename(files.staged[i], files.paths[i]) == 0;
+    if (!ok)
         ctl_fail(setup->ctl, "cannot put %s in place: %s", files.paths[2], strerror(errno));
     free_files(&files);
-    return good;
+    return ok;
 }
 
 void setup_discard(const struct setup *setup)

@@ -63,29 +63,29 @@ static int by_address_and_line(const void *left, const void *right)
 /* Sorted, so that the tree of the table grows at one end instead of everywhere; the later line counts. */
 static bool write_batch(struct import *import, struct outcome *error_r)
 {
-    bool good = true;
+    bool ok = true;
 
     qsort(import->batch, import->count, sizeof *import->batch, by_address_and_line);
-    for (size_t i = 0; good && i < import->count; i++) {
+    for (size_t i = 0; ok && i < import->count; i++) {
         struct suppression entry = {.reason = import->batch[i].reason, .since_ms = import->batch[i].since_ms};
         snprintf(entry.address, sizeof entry.address, "%s", import->batch[i].address);
         if (i % TRANSACTION_ENTRIES == 0)
-            good = (i == 0 || store_commit(import->store, error_r)) &&
-                   store_begin(import->store, STORE_NORMAL, error_r);
-        good = good && suppression_add(import->store, &entry, error_r);
+            ok = (i == 0 || store_commit(import->store, error_r)) &&
+                 store_begin(import->store, STORE_NORMAL, error_r);
+        ok = ok && suppression_add(import->store, &entry, error_r);
         if (i % TRANSACTION_ENTRIES == 0)
             show_progress(import, "writing");
     }
-    if (good && import->count > 0)
-        good = store_commit(import->store, error_r);
+    if (ok && import->count > 0)
+        ok = store_commit(import->store, error_r);
     else
         store_rollback(import->store);
-    if (good)
+    if (ok)
         import->imported += import->count;
     for (size_t i = 0; i < import->count; i++)
         free(import->batch[i].address);
     import->count = 0;
-    return good;
+    return ok;
 }
 
 static void reject(struct import *import, const char *why)
@@ -149,7 +149,7 @@ static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *st
     if (fstat(fileno(stream), &status) == 0 && S_ISREG(status.st_mode))
         import.size = status.st_size;
     import.batch = xcalloc(BATCH_ENTRIES, sizeof *import.batch);
-    bool good = read_lines(&import, &error);
+    bool ok = read_lines(&import, &error);
     end_progress(&import);
     free(import.batch);
     if (ctl->json) {
@@ -160,7 +160,7 @@ static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *st
     } else {
         printf("%" PRIu64 " imported, %" PRIu64 " rejected\n", import.imported, import.rejected);
     }
-    if (!good)
+    if (!ok)
         return ctl_fail(ctl, "%s", error.text);
     return import.rejected > 0 ? CTL_NOT_WELL : CTL_WELL;
 }

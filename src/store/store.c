@@ -260,7 +260,7 @@ bool store_put(struct store *store, const char *key, const char *value, struct o
     sqlite3_bind_text(put, 1, key, -1, SQLITE_STATIC);
     if (value != NULL)
         sqlite3_bind_text(put, 2, value, -1, SQLITE_STATIC);
-    bool well = store_run(store, put, error_r);
+    bool ok = store_run(store, put, error_r);
     sqlite3_clear_bindings(put);
-    return well;
+    return ok;
 }

@@ -74,7 +74,7 @@ static bool peer_is_ours(int channel, pid_t *pid_r)
 }
 
 /* What is to be received next comes soon, or never. */
-static bool comes(int channel)
+static bool readable_in_time(int channel)
 {
     struct pollfd ready = {.fd = channel, .events = POLLIN};
     int64_t until_ms = clock_monotonic_ms() + PATIENCE_MS, left_ms;
@@ -123,7 +123,7 @@ static bool receive_descriptors(int channel, struct idle_visit *visit_r)
                              .msg_control = ancillary.bytes,
                              .msg_controllen = sizeof ancillary.bytes};
 
-    if (!comes(channel) || recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != 1 || word != HERE)
+    if (!readable_in_time(channel) || recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != 1 || word != HERE)
         return false;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
@@ -144,7 +144,7 @@ static int invite(int channel, pid_t *pid_r)
 
     if (!peer_is_ours(channel, pid_r))
         return 0;
-    if (!comes(channel))
+    if (!readable_in_time(channel))
         return -1;
     return recv(channel, &word, 1, MSG_DONTWAIT) == 1 && word == READY;
 }

@@ -62,9 +62,9 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
 
         if (!idle_await(key, clock_monotonic_ms() + idle_ms, fit, NULL, &visit))
             _exit(1);
-        bool well = read(visit.input, &byte, 1) == 1 && write(visit.output, &byte, 1) == 1 &&
-                    send(visit.channel, &word, 1, MSG_NOSIGNAL) == 1;
-        _exit(well ? 0 : 2);
+        bool ok = read(visit.input, &byte, 1) == 1 && write(visit.output, &byte, 1) == 1 &&
+                  send(visit.channel, &word, 1, MSG_NOSIGNAL) == 1;
+        _exit(ok ? 0 : 2);
     }
     ck_assert_int_gt(child, 0);
     return child;
