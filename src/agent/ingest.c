@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/journal.h"
+#include "agent/log_shipper.h"
 #include "agent/log_time.h"
 #include "agent/position.h"
 #include "base/clock.h"
@@ -27,6 +28,7 @@ struct ingest {
     struct journal *journal; /* of the journal; neither: load() comes first */
     uint64_t suppressed;
     struct log_time time;
+    struct log_shipper shipper;
     struct track track;
     struct ledger ledger;
 };
@@ -118,6 +120,7 @@ void ingest_close(struct ingest *ingest)
         return;
     forget_all(ingest);
     free(ingest->track.senders);
+    log_shipper_free(&ingest->shipper);
     free(ingest);
 }
 
@@ -128,6 +131,8 @@ static bool one_line(struct ingest *ingest, const char *text, size_t length)
     if (length > 0 && text[length - 1] == '\r')
         length--;
     postfix_log_parse(text, length, &line);
+    if (line.kind == POSTFIX_LOG_FOREIGN && memchr(text, '{', length) != NULL)
+        log_shipper_parse(&ingest->shipper, text, length, &line);
     int64_t time_ms =
         line.kind > POSTFIX_LOG_OTHER ? log_time_parse(&ingest->time, line.stamp) : ingest->time.last_ms;
     return track_line(&ingest->track, &line, time_ms);

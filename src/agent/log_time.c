@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/log_stamp.h"
+
 #define SECOND_MS INT64_C(1000)
 #define MINUTE_MS (60 * SECOND_MS)
 #define DAY_MS (24 * 60 * MINUTE_MS)
@@ -41,8 +43,22 @@ static int64_t local_ms(struct tm when, int year, int is_dst)
     return (int64_t)seconds * SECOND_MS;
 }
 
-/* The minute's start. *repeated_r: the same stamp comes twice, an hour apart, at the end of daylight saving
- * time. */
+/*
+ * The minute's start. *repeated_r: the same stamp comes twice, an hour apart, at the end of daylight saving
+ * time. Without a year the latest that is not in the future; without a month (tm_mon -1) the same of months.
+ */
+static int64_t minute_in_year_ms(const struct log_time *log_time, const struct tm *when, int year,
+                                 bool *repeated_r)
+{
+    int64_t summer = local_ms(*when, year, 1), winter = local_ms(*when, year, 0);
+
+    *repeated_r = summer >= 0 && winter >= 0 && summer != winter;
+    if (!*repeated_r)
+        return local_ms(*when, year, -1);
+    bool summer_is_over = log_time->last_ms > summer + MINUTE_MS + DISORDER_MS;
+    return summer_is_over ? winter : summer;
+}
+
 static int64_t classic_minute_ms(const struct log_time *log_time, const struct tm *when, bool *repeated_r)
 {
     time_t reference = (time_t)((log_time->reference_ms + DAY_MS) / SECOND_MS);
@@ -51,15 +67,15 @@ static int64_t classic_minute_ms(const struct log_time *log_time, const struct t
     localtime_r(&reference, &local);
     /* eight years back reach a leap year for 29 February, also around 2100 */
     for (int year = local.tm_year + 1900, oldest = year - 8; year >= oldest; year--) {
-        int64_t at = local_ms(*when, year, -1);
-        if (at < 0 || at > log_time->reference_ms + DAY_MS)
-            continue;
-        int64_t summer = local_ms(*when, year, 1), winter = local_ms(*when, year, 0);
-        *repeated_r = summer >= 0 && winter >= 0 && summer != winter;
-        if (!*repeated_r)
-            return at;
-        bool summer_is_over = log_time->last_ms > summer + MINUTE_MS + DISORDER_MS;
-        return summer_is_over ? winter : summer;
+        int month = when->tm_mon >= 0 ? when->tm_mon : 11, first = when->tm_mon >= 0 ? month : 0;
+
+        for (; month >= first; month--) {
+            struct tm dated = *when;
+            dated.tm_mon = month;
+            int64_t at = local_ms(dated, year, -1);
+            if (at >= 0 && at <= log_time->reference_ms + DAY_MS)
+                return minute_in_year_ms(log_time, &dated, year, repeated_r);
+        }
     }
     return -1;
 }
@@ -99,52 +115,53 @@ static int64_t days_of(int year, int month, int day)
     return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
 }
 
-/* "Z" or "+01:00"; false when it is neither. */
-static bool zone_ms(const char *at, size_t length, int64_t *offset_ms_r)
+/* Every stamp but the classic one. Minutes of local time are remembered: mktime(3) is slow. */
+static int64_t stamp_ms(struct log_time *log_time, struct log_slice slice)
 {
-    *offset_ms_r = 0;
-    if (length == 1 && (*at == 'Z' || *at == 'z'))
-        return true;
-    if (length < 5 || length > 6 || (at[0] != '+' && at[0] != '-'))
-        return false;
-    int hours = number2(at + 1), minutes = number2(at + length - 2);
-    if (hours < 0 || minutes < 0)
-        return false;
-    *offset_ms_r = (hours * 60 + minutes) * MINUTE_MS * (at[0] == '-' ? -1 : 1);
-    return true;
+    struct log_stamp stamp;
+    bool repeated = false;
+
+    if (log_stamp_take(slice.at, slice.length, &stamp) == 0)
+        return -1;
+    if (stamp.absolute)
+        return stamp.absolute_ms;
+    if (stamp.month < 0 || stamp.month > 12 || stamp.day < 1 || stamp.day > 31)
+        return -1;
+    int64_t behind_minute = stamp.second * SECOND_MS + stamp.millisecond;
+    if (stamp.zoned && stamp.year > 0 && stamp.month > 0)
+        return days_of(stamp.year, stamp.month, stamp.day) * DAY_MS +
+               (stamp.hour * 60 + stamp.minute - stamp.offset_minutes) * MINUTE_MS + behind_minute;
+    struct tm when = {
+        .tm_mon = stamp.month - 1, .tm_mday = stamp.day, .tm_hour = stamp.hour, .tm_min = stamp.minute};
+    int key =
+        (((stamp.year % 200 * 13 + stamp.month) * 32 + stamp.day) * 24 + stamp.hour) * 60 + stamp.minute + 1;
+    if (log_time->stamp_key != key) {
+        int64_t minute_ms = stamp.year > 0 && stamp.month > 0
+                                ? minute_in_year_ms(log_time, &when, stamp.year, &repeated)
+                                : classic_minute_ms(log_time, &when, &repeated);
+        if (minute_ms < 0 || repeated)
+            return minute_ms < 0 ? -1 : minute_ms + behind_minute;
+        log_time->stamp_key = key;
+        log_time->stamp_minute_ms = minute_ms;
+    }
+    return log_time->stamp_minute_ms + behind_minute;
 }
 
-static int64_t rfc3339_ms(const char *at, size_t length)
+static bool is_classic(struct log_slice stamp)
 {
-    int century = number2(at), year = number2(at + 2), month = number2(at + 5), day = number2(at + 8);
-    int hour = number2(at + 11), minute = number2(at + 14), second = number2(at + 17);
-    int64_t fraction = 0, offset;
-    size_t next = 19;
-
-    if (century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
-        minute < 0 || minute > 59 || second < 0 || second > 60)
-        return -1;
-    if (next < length && (at[next] == '.' || at[next] == ',')) {
-        int64_t unit = 100;
-        for (next++; next < length && at[next] >= '0' && at[next] <= '9'; next++, unit /= 10)
-            fraction += (at[next] - '0') * unit;
-    }
-    if (!zone_ms(at + next, length - next, &offset))
-        return -1;
-    return days_of(century * 100 + year, month, day) * DAY_MS + (hour * 60 + minute) * MINUTE_MS +
-           second * SECOND_MS + fraction - offset;
+    return stamp.length == 15 && stamp.at[3] == ' ' && stamp.at[6] == ' ' && stamp.at[9] == ':';
 }
 
 int64_t log_time_parse(struct log_time *log_time, struct log_slice stamp)
 {
     int64_t at = -1;
 
-    if (stamp.length == 15)
+    if (is_classic(stamp))
         at = classic_ms(log_time, stamp.at);
-    else if (stamp.length >= 20)
-        at = rfc3339_ms(stamp.at, stamp.length);
-    if (at < 0)
-        return log_time->last_ms;
+    if (at < 0 && stamp.length > 0)
+        at = stamp_ms(log_time, stamp);
+    if (at < 0) /* no time at all is worse than that of the file */
+        return log_time->last_ms > 0 ? log_time->last_ms : log_time->reference_ms;
     log_time->last_ms = at;
     return at;
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/log_cursor.h"
+#include "agent/log_prefix.h"
 #include "base/uuid.h"
 
 /* "value, " or the rest of the line. */
@@ -179,26 +179,38 @@ static enum postfix_log_kind parse_pickup(struct cursor *cursor, struct postfix_
     return POSTFIX_LOG_BORN;
 }
 
+/* Blanks; what Postfix makes of the line break of a folded header and of a tab (printable(): "?"); and what
+ * syslog daemons make of them ("#012", "#011"). */
+static void skip_folding(struct cursor *cursor)
+{
+    while (SKIP(cursor, " ") || SKIP(cursor, "\t") || SKIP(cursor, "?") || SKIP(cursor, "#012") ||
+           SKIP(cursor, "#015") || SKIP(cursor, "#011"))
+        ;
+}
+
 /*
  * cleanup_act_log(): "header X-Sendpost-Message-UUID: UUID from client[address]; from=<…> to=<…> …", or "from
  * local;". The value must be a UUID and nothing else.
  */
 static enum postfix_log_kind parse_header(struct cursor *cursor, struct postfix_log_line *line)
 {
-    static const char header[] = "X-Sendpost-Message-UUID:";
+    static const char header[] = "X-Sendpost-Message-UUID";
     struct log_slice client;
 
     if (!SKIP(cursor, "header ") || cursor_left(cursor) < sizeof header - 1 ||
         strncasecmp(cursor->at, header, sizeof header - 1) != 0)
         return POSTFIX_LOG_OTHER;
     cursor->at += sizeof header - 1;
-    while (cursor->at < cursor->end && (*cursor->at == ' ' || *cursor->at == '\t'))
-        cursor->at++;
+    skip_folding(cursor);
+    if (!SKIP(cursor, ":"))
+        return POSTFIX_LOG_OTHER;
+    skip_folding(cursor);
     if (cursor_left(cursor) < UUID_SIZE - 1 || !uuid_valid(cursor->at, UUID_SIZE - 1))
         return POSTFIX_LOG_OTHER;
     line->uuid = (struct log_slice){cursor->at, UUID_SIZE - 1};
     cursor->at += UUID_SIZE - 1;
-    if (!SKIP(cursor, " from ") || !take_until(cursor, ';', &client))
+    skip_folding(cursor);
+    if (cursor->at[-1] != ' ' || !SKIP(cursor, "from ") || !take_until(cursor, ';', &client))
         return POSTFIX_LOG_OTHER;
     if (SKIP(cursor, " from="))
         take_address(cursor, &line->from);
@@ -237,130 +249,45 @@ static enum postfix_log_kind parse_message(struct cursor cursor, struct postfix_
     }
 }
 
-/* --- the prefix --------------------------------------------------------------------------------- */
+/* --- the line ------------------------------------------------------------------------------------- */
 
-/* "name/program" at the last slash; without one it is no Postfix. */
-static bool split_tag(struct log_slice tag, struct postfix_log_line *line)
+/* "name/program" at the last slash; a syslog daemon may have cut it there. */
+static void split_tag(struct log_slice tag, struct postfix_log_line *line)
 {
-    const char *slash = tag.length > 0 ? memrchr(tag.at, '/', tag.length) : NULL;
+    const char *slash = memrchr(tag.at, '/', tag.length);
 
-    if (slash == NULL || slash == tag.at || slash + 1 == tag.at + tag.length)
-        return false;
-    line->name = (struct log_slice){tag.at, (size_t)(slash - tag.at)};
+    line->name = tag;
+    if (slash == NULL)
+        return;
+    line->name.length = (size_t)(slash - tag.at);
     line->program = (struct log_slice){slash + 1, tag.length - line->name.length - 1};
-    return true;
 }
 
 static void parse_tagged(struct log_slice tag, struct cursor message, struct postfix_log_line *line)
 {
-    if (!split_tag(tag, line))
+    if (!log_prefix_is_postfix(tag))
         return;
+    split_tag(tag, line);
+    log_prefix_skip_level(&message);
     line->kind = parse_message(message, line);
     if (slice_is(line->name, "postfix-sendpost"))
         line->kind = line->kind == POSTFIX_LOG_DELIVERY ? POSTFIX_LOG_OWN : POSTFIX_LOG_OTHER;
 }
 
-/* "tag[pid]: message" or "tag: message" (RFC 3164) */
-static void parse_bsd(struct cursor cursor, struct postfix_log_line *line)
-{
-    struct log_slice tag;
-
-    for (tag = (struct log_slice){cursor.at, 0}; cursor.at < cursor.end; cursor.at++, tag.length++)
-        if (*cursor.at == '[' || *cursor.at == ':' || *cursor.at == ' ')
-            break;
-    if (SKIP(&cursor, "[")) {
-        while (cursor.at < cursor.end && is_digit(*cursor.at))
-            cursor.at++;
-        if (!SKIP(&cursor, "]"))
-            return;
-    }
-    if (SKIP(&cursor, ": "))
-        parse_tagged(tag, cursor, line);
-}
-
-/* RFC 5424 section 6.3: "-" or "[id name="value" …]…"; in a value, \ escapes the next character. */
-static bool skip_structured_data(struct cursor *cursor)
-{
-    if (SKIP(cursor, "-"))
-        return true;
-    if (cursor_left(cursor) == 0 || *cursor->at != '[')
-        return false;
-    bool quoted = false;
-    for (; cursor->at < cursor->end; cursor->at++) {
-        if (*cursor->at == '"')
-            quoted = !quoted;
-        else if (*cursor->at == '\\' && quoted && cursor_left(cursor) > 1)
-            cursor->at++;
-        else if (*cursor->at == ']' && !quoted && (cursor_left(cursor) == 1 || cursor->at[1] != '[')) {
-            cursor->at++;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "app procid msgid structured-data message", the message perhaps with a byte order mark */
-static void parse_rfc5424(struct cursor cursor, struct postfix_log_line *line)
-{
-    struct log_slice tag, procid, msgid;
-
-    if (!take_until(&cursor, ' ', &tag) || !take_until(&cursor, ' ', &procid) ||
-        !take_until(&cursor, ' ', &msgid) || !skip_structured_data(&cursor) || !SKIP(&cursor, " "))
-        return;
-    SKIP(&cursor, "\xef\xbb\xbf");
-    parse_tagged(tag, cursor, line);
-}
-
-/* "Nov 23 05:29:37 " */
-static bool take_classic_stamp(struct cursor *cursor, struct log_slice *stamp_r)
-{
-    const char *at = cursor->at;
-
-    if (cursor_left(cursor) < 16 || at[3] != ' ' || at[6] != ' ' || at[9] != ':' || at[12] != ':' ||
-        at[15] != ' ')
-        return false;
-    *stamp_r = (struct log_slice){at, 15};
-    cursor->at += 16;
-    return true;
-}
-
-/* "2026-11-23T05:29:37[.123456][Z|+01:00] " */
-static bool take_rfc3339_stamp(struct cursor *cursor, struct log_slice *stamp_r)
-{
-    const char *at = cursor->at;
-
-    return cursor_left(cursor) >= 20 && at[4] == '-' && at[7] == '-' && at[10] == 'T' && at[13] == ':' &&
-           at[16] == ':' && take_until(cursor, ' ', stamp_r);
-}
-
-static void skip_priority(struct cursor *cursor)
-{
-    struct cursor probe = *cursor;
-
-    if (!SKIP(&probe, "<"))
-        return;
-    while (probe.at < probe.end && is_digit(*probe.at))
-        probe.at++;
-    if (SKIP(&probe, ">"))
-        *cursor = probe;
-}
-
 void postfix_log_parse(const char *line, size_t length, struct postfix_log_line *line_r)
 {
     struct cursor cursor = {line, line + length};
+    struct log_prefix prefix;
 
     *line_r = (struct postfix_log_line){.kind = POSTFIX_LOG_FOREIGN};
-    skip_priority(&cursor);
-    bool rfc5424 = SKIP(&cursor, "1 ");
-    if (!take_rfc3339_stamp(&cursor, &line_r->stamp) &&
-        (rfc5424 || !take_classic_stamp(&cursor, &line_r->stamp)))
+    while (cursor.at < cursor.end &&
+           *cursor.at == '\0') /* a crash, or a log that was truncated under its writer */
+        cursor.at++;
+    if (!log_prefix_take(&cursor, &prefix))
         return;
-    if (!take_until(&cursor, ' ', &line_r->host))
-        return;
-    if (rfc5424)
-        parse_rfc5424(cursor, line_r);
-    else
-        parse_bsd(cursor, line_r);
+    line_r->stamp = prefix.stamp;
+    line_r->host = prefix.host;
+    parse_tagged(prefix.tag, cursor, line_r);
 }
 
 void postfix_log_parse_message(const char *tag, size_t tag_length, const char *message, size_t length,

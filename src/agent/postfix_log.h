@@ -3,9 +3,8 @@
  * can influence: a single pass from left to right, no copy, no allocation, no regular expression, nothing
  * read beyond the length given.
  *
- * Syslog prefixes taken: classic ("Nov 23 05:29:37 host tag[pid]: ", also what postlogd writes), RFC 3339
- * ("2026-11-23T05:29:37.123456+00:00 host tag[pid]: "), RFC 5424, each with or without "<PRI>". The tag is
- * SYSLOG_NAME/PROGRAM with any syslog_name.
+ * What may stand before the message is told in log_prefix.h. The tag is SYSLOG_NAME/PROGRAM with any
+ * syslog_name. NUL bytes before a line, as a crash leaves them, are passed over.
  *
  * A line's meaning is decided by its beginning only (tag, queue id, first keyword), which Postfix writes
  * itself. Subjects, replies and addresses come after it and can never start a field that was not expected
@@ -52,7 +51,7 @@ struct postfix_log_line {
     struct log_slice stamp;   /* as written; log_time_parse() reads it */
     struct log_slice host;    /* the machine's name in the prefix */
     struct log_slice name;    /* syslog_name: "postfix", "postfix-out", "postfix/submission" */
-    struct log_slice program; /* "smtp", "qmgr", … */
+    struct log_slice program; /* "smtp", "qmgr", …; "" where the syslog daemon has cut the tag */
     struct log_slice queue_id;
 
     /* BORN, ACTIVE, EXPIRED, UUID: envelope sender ("" with at != NULL is the null sender) */

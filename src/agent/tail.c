@@ -271,8 +271,23 @@ static bool take_piece(struct tail *tail)
     return tail->piece > 0;
 }
 
+/* A log that was truncated under a writer that does not append begins with a hole, which reads as NUL bytes.
+ */
+static bool drop_hole(struct tail *tail)
+{
+    size_t nuls = 0;
+
+    while (nuls < tail->filled && tail->buffer[nuls] == '\0')
+        nuls++;
+    if (nuls > 0)
+        drop_front(tail, nuls);
+    return nuls > 0;
+}
+
 static void pass_over(struct tail *tail)
 {
+    if (!tail->overlong && drop_hole(tail))
+        return;
     tail->overlong = true;
     tail->rest += (int64_t)tail->filled;
     tail->filled = 0;

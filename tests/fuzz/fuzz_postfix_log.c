@@ -1,8 +1,10 @@
-/* Whatever a log holds, the parser stays within the line, and so does every slice that it returns. */
+/* Whatever a log holds, the parser stays within the line, and so does every slice that it returns; of a line
+ * wrapped in JSON within the shipper's buffer. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/log_shipper.h"
 #include "agent/log_time.h"
 #include "agent/postfix_log.h"
 #include "base/uuid.h"
@@ -36,8 +38,21 @@ static void check(const struct postfix_log_line *parsed, const char *line, size_
     log_time_parse(&log_time, parsed->stamp);
 }
 
+/* Read every byte of what points into the shipper's buffer: the sanitizer knows its end. */
+static void touch(const struct postfix_log_line *parsed)
+{
+    const struct log_slice slices[] = {parsed->stamp, parsed->host, parsed->queue_id, parsed->uuid,
+                                       parsed->to,    parsed->from, parsed->reason,   parsed->client};
+    static volatile unsigned char sum;
+
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
+        for (size_t j = 0; j < slices[i].length; j++)
+            sum = (unsigned char)(sum + (unsigned char)slices[i].at[j]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static struct log_shipper shipper;
     struct postfix_log_line parsed;
     char *line = malloc(size ? size : 1); /* a copy of exact size, so that the sanitizer sees its end */
 
@@ -50,6 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     postfix_log_parse_message("postfix/smtp", 12, line, size, &parsed);
     parsed.name = parsed.program = (struct log_slice){NULL, 0}; /* of the tag, not of the line */
     check(&parsed, line, size);
+    log_shipper_parse(&shipper, line, size, &parsed);
+    touch(&parsed);
     free(line);
     return 0;
 }

@@ -117,6 +117,34 @@ START_TEST(each_kind_is_known_by_its_beginning)
 }
 END_TEST
 
+START_TEST(a_folded_header_and_one_with_blanks_name_the_uuid)
+{
+    static const char *const values[] = {
+        ":" UUID,       ":   " UUID "  ", ":\t" UUID "\t",          " : " UUID,       ":? " UUID,
+        ":??" UUID "?", ":#012 " UUID,    ":#012#011" UUID "#012 ", ":?\t" UUID "??",
+    };
+    static const char *const none[] = {":" UUID "x", ": x" UUID,     ": " UUID " " UUID,
+                                       "-2: " UUID,  ": " UUID "?x", "x"};
+    char text[512];
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        snprintf(text, sizeof text,
+                 P "cleanup[1]: 4F6C2A: info: header X-Sendpost-Message-UUID%s from x[10.0.0.1]; from=<a@b>",
+                 values[i]);
+        struct postfix_log_line line = parse(text);
+        ck_assert_msg(line.kind == POSTFIX_LOG_UUID, "%s", text);
+        assert_slice(line.uuid, UUID);
+        assert_slice(line.from, "a@b");
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        snprintf(text, sizeof text,
+                 P "cleanup[1]: 4F6C2A: info: header X-Sendpost-Message-UUID%s from x[10.0.0.1]; from=<a@b>",
+                 none[i]);
+        ck_assert_msg(parse(text).kind == POSTFIX_LOG_OTHER, "%s", text);
+    }
+}
+END_TEST
+
 START_TEST(text_of_strangers_forges_nothing)
 {
     /* a subject in somebody's own INFO rule */
@@ -264,6 +292,7 @@ UNIT_SUITE(postfix_log_suite)
     tcase_add_test(tcase, every_syslog_prefix_leads_to_the_same_fields);
     tcase_add_test(tcase, a_tag_apart_from_its_message_is_read_as_well);
     tcase_add_test(tcase, each_kind_is_known_by_its_beginning);
+    tcase_add_test(tcase, a_folded_header_and_one_with_blanks_name_the_uuid);
     tcase_add_test(tcase, text_of_strangers_forges_nothing);
     tcase_add_test(tcase, a_reply_is_told_from_the_words_of_postfix);
     tcase_add_test(tcase, a_new_queue_id_is_found_where_the_message_went_on);

@@ -306,6 +306,22 @@ START_TEST(a_line_beyond_all_bounds_is_passed_over)
 }
 END_TEST
 
+START_TEST(a_hole_before_a_line_is_passed_over_however_long_it_is)
+{
+    enum { HOLE = 2 * TAIL_PIECE_MAX + 100 };
+
+    append("", "");
+    ck_assert_int_eq(truncate(log_path, HOLE), 0);
+    append("", "line\n");
+    struct tail *tail = open_at_top();
+    const char *text = read_all(tail); /* of the hole only what shares the last piece with the line */
+    ck_assert_str_eq(text, "");
+    ck_assert_str_eq(text + 100, "line\n");
+    ck_assert_int_eq(stored.offset, HOLE + 5);
+    tail_close(tail);
+}
+END_TEST
+
 UNIT_SUITE(tail_suite)
 {
     Suite *suite = suite_create("tail");
@@ -325,6 +341,7 @@ UNIT_SUITE(tail_suite)
     tcase_add_test(tcase, copytruncate_twice_around_an_empty_log_loses_nothing);
     tcase_add_test(tcase, a_position_whose_file_is_gone_goes_on_with_what_is_younger);
     tcase_add_test(tcase, a_line_beyond_all_bounds_is_passed_over);
+    tcase_add_test(tcase, a_hole_before_a_line_is_passed_over_however_long_it_is);
     suite_add_tcase(suite, tcase);
     return suite;
 }
