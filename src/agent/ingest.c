@@ -70,13 +70,13 @@ static bool load(struct ingest *ingest, struct outcome *error_r)
     if (found < 0)
         return false;
     ingest->track.table = correlation_open(CORRELATION_LIMIT);
-    bool well = correlation_load(ingest->track.table, ingest->store, error_r) &&
-                open_log(ingest, found > 0 ? &position : NULL, error_r);
+    bool ok = correlation_load(ingest->track.table, ingest->store, error_r) &&
+              open_log(ingest, found > 0 ? &position : NULL, error_r);
     ingest->time = (struct log_time){.last_ms = found > 0 ? position.last_ms : 0};
     position_clear(&position);
-    if (!well)
+    if (!ok)
         forget_all(ingest);
-    return well;
+    return ok;
 }
 
 static bool commit(struct ingest *ingest, struct outcome *error_r)
@@ -153,10 +153,10 @@ static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
 }
 
 /* The transaction has begun: commit it, or go back to where it began. */
-static enum ingest_result finish(struct ingest *ingest, bool well, const struct track_counts *before,
+static enum ingest_result finish(struct ingest *ingest, bool ok, const struct track_counts *before,
                                  struct outcome *error_r)
 {
-    if (well && commit(ingest, error_r))
+    if (ok && commit(ingest, error_r))
         return INGEST_WORKED;
     store_rollback(ingest->store);
     ingest->track.counts = *before;
@@ -172,25 +172,25 @@ static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *er
     int64_t now_ms = ingest->ledger.now_ms = clock_realtime_ms(), begun_ms = clock_monotonic_ms();
     const char *piece;
     size_t length;
-    bool well = true;
+    bool ok = true;
 
     enum tail_result result = tail_read(ingest->tail, &piece, &length, error_r);
     if (result != TAIL_PIECE)
         return result == TAIL_IDLE ? INGEST_IDLE : INGEST_TROUBLE;
     if (!store_begin(ingest->store, STORE_NORMAL, error_r))
         return INGEST_TROUBLE;
-    while (well && result == TAIL_PIECE) {
+    while (ok && result == TAIL_PIECE) {
         int64_t written_ms = tail_lag(ingest->tail).modified_ms;
         ingest->time.reference_ms = written_ms > 0 && written_ms < now_ms ? written_ms : now_ms;
-        well = all_lines(ingest, piece, length);
+        ok = all_lines(ingest, piece, length);
         tail_advance(ingest->tail);
         if (clock_monotonic_ms() >= begun_ms + BULK_MS)
             break;
         result = tail_read(ingest->tail, &piece, &length, error_r);
     }
-    if (!well)
+    if (!ok)
         *error_r = ingest->ledger.error;
-    return finish(ingest, well, &before, error_r);
+    return finish(ingest, ok, &before, error_r);
 }
 
 static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
@@ -216,7 +216,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
 {
     const struct track_counts before = ingest->track.counts;
     struct journal_entry entry;
-    bool well = true;
+    bool ok = true;
     int result = journal_next(ingest->journal, &entry, error_r);
 
     ingest->ledger.now_ms = clock_realtime_ms();
@@ -226,19 +226,19 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
         forget_all(ingest);
         return INGEST_TROUBLE;
     }
-    for (int count = 0; well && result > 0 && count < JOURNAL_PIECE; count++) {
-        well = one_entry(ingest, &entry);
-        if (!well)
+    for (int count = 0; ok && result > 0 && count < JOURNAL_PIECE; count++) {
+        ok = one_entry(ingest, &entry);
+        if (!ok)
             *error_r = ingest->ledger.error;
         else if (count + 1 < JOURNAL_PIECE)
             result = journal_next(ingest->journal, &entry, error_r);
     }
-    well = well && result >= 0;
-    if (well && !track_bury(&ingest->track, ingest->time.last_ms)) {
+    ok = ok && result >= 0;
+    if (ok && !track_bury(&ingest->track, ingest->time.last_ms)) {
         *error_r = ingest->ledger.error;
-        well = false;
+        ok = false;
     }
-    return finish(ingest, well, &before, error_r);
+    return finish(ingest, ok, &before, error_r);
 }
 
 enum ingest_result ingest_step(struct ingest *ingest, struct outcome *error_r)

@@ -249,15 +249,15 @@ static bool release(struct ledger *ledger, const struct track_note *note, bool w
         " FROM agent_recipient WHERE key = ?1 AND waiting = ?2 ORDER BY timestamp_ms, recipient",
         note->key);
     int result;
-    bool good = statement != NULL;
+    bool ok = statement != NULL;
 
-    if (good)
+    if (ok)
         sqlite3_bind_int(statement, 2, waiting);
-    while (good && (result = sqlite3_step(statement)) != SQLITE_DONE) {
+    while (ok && (result = sqlite3_step(statement)) != SQLITE_DONE) {
         struct event event = {.source = EVENT_SOURCE_AGENT};
         if (result != SQLITE_ROW) {
             store_error(ledger->store, "read the recipients of a message", &ledger->error);
-            good = false;
+            ok = false;
             break;
         }
         const unsigned char *uuid = uuid_of(statement, 1, note);
@@ -273,11 +273,11 @@ static bool release(struct ledger *ledger, const struct track_note *note, bool w
         snprintf(event.sender, sizeof event.sender, "%.*s", (int)note->sender.length,
                  note->sender.length > 0 ? note->sender.at : "");
         ledger->released += waiting;
-        good = report(ledger, &event, uuid);
+        ok = report(ledger, &event, uuid);
     }
     if (statement != NULL)
         sqlite3_reset(statement);
-    return good;
+    return ok;
 }
 
 static bool run_on_key(struct ledger *ledger, const char *sql, uint64_t key)

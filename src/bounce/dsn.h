@@ -18,8 +18,8 @@
 /* One failed recipient. */
 struct dsn_recipient {
     char address[ADDRESS_SIZE]; /* whom we sent to, as the report has it; "" when it names none */
-    char
-        final[ADDRESS_SIZE]; /* where it went from there (Final-Recipient); where that is not said, address */
+    /* where it went from there (Final-Recipient); where that is not said, address */
+    char final[ADDRESS_SIZE];
     bool hard;
     bool delayed; /* still being tried */
     int smtp_code;

@@ -1,3 +1,4 @@
+/* Which addresses a notice without a machine-readable part speaks of. */
 #include "bounce/notice.h"
 
 #include <ctype.h>

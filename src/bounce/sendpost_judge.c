@@ -77,8 +77,8 @@ static bool read_report(struct judging *judging, struct outcome *error_r)
     struct dsn_reader *reader = dsn_open(judging->rules, error_r);
     if (reader == NULL)
         return false;
-    bool well = read_input(bytes, &length, error_r);
-    if (well) {
+    bool ok = read_input(bytes, &length, error_r);
+    if (ok) {
         dsn_read(reader, bytes, length, request->sender, request->recipient, &judging->report);
         struct bounce_address verp;
         bool named = bounce_address_parse(&verp, request->recipient, strlen(request->recipient));
@@ -86,7 +86,7 @@ static bool read_report(struct judging *judging, struct outcome *error_r)
                sizeof judging->message_id);
     }
     dsn_close(reader);
-    return well;
+    return ok;
 }
 
 /* --- --dry-run ------------------------------------------------------------------------------------------ */

@@ -19,7 +19,7 @@ static bool read_lines(struct classify_rules *rules, const char *name, const cha
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
-    bool well;
+    bool ok;
 
     if (stream == NULL) {
         outcome_local(error_r, "4.3.0", "%s: out of memory", name);
@@ -28,9 +28,9 @@ static bool read_lines(struct classify_rules *rules, const char *name, const cha
     for (size_t i = 0; i < count; i++)
         fprintf(stream, "%s\n", lines[i]);
     fclose(stream);
-    well = classify_rules_read(rules, name, text, length, error_r);
+    ok = classify_rules_read(rules, name, text, length, error_r);
     free(text);
-    return well;
+    return ok;
 }
 
 /* Appends nothing and succeeds when there is no such file. */
@@ -62,9 +62,9 @@ static bool read_file(struct classify_rules *rules, struct outcome *error_r)
 }
 
 /* The rules read so far become a rule set together with ours; on failure they are freed. */
-static struct classify_rules *complete(struct classify_rules *rules, bool well, struct outcome *error_r)
+static struct classify_rules *complete(struct classify_rules *rules, bool ok, struct outcome *error_r)
 {
-    if (well && read_lines(rules, CLASSIFY_BUILTIN, data_classify, data_classify_count, error_r) &&
+    if (ok && read_lines(rules, CLASSIFY_BUILTIN, data_classify, data_classify_count, error_r) &&
         classify_rules_finish(rules, error_r))
         return rules;
     classify_close(rules);

@@ -12,14 +12,14 @@ struct config *config_load(const char *path, struct outcome *error_r)
 {
     struct config_reader reader;
     struct config *config = xcalloc(1, sizeof *config);
-    bool good = config_yaml_open(&reader, path, &config->sources, error_r);
+    bool ok = config_yaml_open(&reader, path, &config->sources, error_r);
 
     config->path = xstrdup(path);
-    if (good) {
-        good = config_schema_read(&reader, config);
+    if (ok) {
+        ok = config_schema_read(&reader, config);
         config_yaml_close(&reader);
     }
-    if (good)
+    if (ok)
         return config;
     config_free(config);
     return NULL;

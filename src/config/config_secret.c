@@ -99,11 +99,11 @@ static bool read_secret_file(struct config_reader *reader, const struct config_p
 {
     char text[SECRET_MAX + 1];
     size_t length;
-    bool good = read_private_file(reader, place, node, path, text, &length) &&
-                accept_secret(reader, place, node, path, text, length, secret_r);
+    bool ok = read_private_file(reader, place, node, path, text, &length) &&
+              accept_secret(reader, place, node, path, text, length, secret_r);
 
     explicit_bzero(text, sizeof text);
-    return good;
+    return ok;
 }
 
 CONFIG_READER(config_read_secret_file)
@@ -125,14 +125,14 @@ static bool read_uuid_keys(struct config_reader *reader, const struct config_pla
     char text[SECRET_MAX + 1];
     const char *why;
     size_t length, line;
-    bool good = read_private_file(reader, place, node, path, text, &length);
+    bool ok = read_private_file(reader, place, node, path, text, &length);
 
-    if (good && !uuid_keys_parse(keys_r, text, length, &why, &line))
-        good = line > 0 ? config_fail(reader, place, node, "%s, line %zu %s; sendpostctl setup makes keys",
-                                      path, line, why)
-                        : config_fail(reader, place, node, "%s %s; sendpostctl setup makes keys", path, why);
+    if (ok && !uuid_keys_parse(keys_r, text, length, &why, &line))
+        ok = line > 0 ? config_fail(reader, place, node, "%s, line %zu %s; sendpostctl setup makes keys",
+                                    path, line, why)
+                      : config_fail(reader, place, node, "%s %s; sendpostctl setup makes keys", path, why);
     explicit_bzero(text, sizeof text);
-    return good;
+    return ok;
 }
 
 CONFIG_READER(config_read_uuid_keys)

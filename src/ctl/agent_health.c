@@ -40,9 +40,9 @@ static bool get(const char *url, struct answer *answer, char error[CURL_ERROR_SI
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    bool good = curl_easy_perform(curl) == CURLE_OK;
+    bool ok = curl_easy_perform(curl) == CURLE_OK;
     curl_easy_cleanup(curl);
-    return good;
+    return ok;
 }
 
 struct json_object *agent_health(const char *listen, char **why_r)

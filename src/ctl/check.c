@@ -178,10 +178,10 @@ static enum ctl_status run(struct ctl *ctl)
     if (ctl_option(ctl, "no-postfix") == NULL)
         check_postfix(&check, directory);
 
-    bool well = check.counts[CHECK_FAILURE] == 0;
+    bool ok = check.counts[CHECK_FAILURE] == 0;
     if (ctl->json) {
         struct json_object *result = json_object_new_object();
-        json_object_object_add(result, "ok", json_object_new_boolean(well));
+        json_object_object_add(result, "ok", json_object_new_boolean(ok));
         json_object_object_add(result, "checks", check.findings);
         ctl_print_json(result);
     } else {
@@ -191,7 +191,7 @@ static enum ctl_status run(struct ctl *ctl)
         json_object_put(check.findings);
     }
     free(check.user);
-    return well ? CTL_WELL : CTL_NOT_WELL;
+    return ok ? CTL_WELL : CTL_NOT_WELL;
 }
 
 static const struct ctl_option options[] = {

@@ -56,9 +56,9 @@ static bool list_one(void *context, const struct event *event, enum event_state 
     char timestamp[CLOCK_RFC3339_SIZE];
 
     if (listing->table == NULL) {
-        bool well = list_as_json(listing, event, state);
+        bool ok = list_as_json(listing, event, state);
         listing->count++;
-        return well;
+        return ok;
     }
     AUTO_FREE char *reply = event->smtp_code > 0
                                 ? xasprintf("%d %s", event->smtp_code, event->smtp_description)
@@ -85,12 +85,12 @@ static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter)
         printf("[");
     else
         listing.table = ctl_table_new(sizeof headers / sizeof *headers, headers);
-    bool well = event_store_each(store, filter, list_one, &listing, &error);
+    bool ok = event_store_each(store, filter, list_one, &listing, &error);
     if (ctl->json)
         printf("]\n");
     else
         ctl_table_print(listing.table);
-    return well ? CTL_WELL : ctl_fail(ctl, "%s", error.text);
+    return ok ? CTL_WELL : ctl_fail(ctl, "%s", error.text);
 }
 
 /* --- flush ------------------------------------------------------------------------------------------ */

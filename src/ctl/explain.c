@@ -190,9 +190,9 @@ static bool explain_tpsps(struct explanation *explanation)
     bool usable = false;
 
     ctl_become_owner(config->state_dir);
-    bool good = rate_table_open(&table, config->state_dir, &rate_clock_system, &outcome);
+    bool ok = rate_table_open(&table, config->state_dir, &rate_clock_system, &outcome);
     ctl_become_self();
-    if (!good)
+    if (!ok)
         return stop(explanation, "rates", &outcome);
     while (pool != NULL && !usable) {
         for (size_t i = 0; i < pool->member_count; i++)

@@ -144,9 +144,9 @@ struct store *ctl_store(struct ctl *ctl)
     if (ctl->store != NULL || ctl_config(ctl) == NULL)
         return ctl->store;
     ctl_become_owner(ctl->config->state_dir);
-    bool good = store_open(&ctl->store, ctl->config->state_dir, &error);
+    bool ok = store_open(&ctl->store, ctl->config->state_dir, &error);
     ctl_become_self();
-    if (!good) {
+    if (!ok) {
         ctl_fail(ctl, "%s", error.text);
         ctl->store = NULL;
     }

@@ -22,11 +22,11 @@ static struct rate_table *open_table(struct ctl *ctl)
     if (ctl_config(ctl) == NULL)
         return NULL;
     ctl_become_owner(ctl->config->state_dir);
-    bool good = rate_table_open(&table, ctl->config->state_dir, &rate_clock_system, &error);
+    bool ok = rate_table_open(&table, ctl->config->state_dir, &rate_clock_system, &error);
     ctl_become_self();
-    if (!good)
+    if (!ok)
         ctl_fail(ctl, "%s", error.text);
-    return good ? table : NULL;
+    return ok ? table : NULL;
 }
 
 /*

@@ -300,9 +300,9 @@ static enum ctl_status carry_out(struct setup *setup, bool batch)
 
     if (config == NULL)
         return status == CTL_WELL ? CTL_NOT_WELL : status;
-    bool good = try_connection(setup, config, batch) && setup_commit(setup);
+    bool ok = try_connection(setup, config, batch) && setup_commit(setup);
     config_free(config);
-    if (good)
+    if (ok)
         return finish(setup, batch);
     setup_discard(setup);
     return CTL_NOT_WELL;

@@ -32,7 +32,7 @@ struct status {
     struct breaker *breakers;
     struct json_object *agent; /* what it says; NULL: it does not answer */
     char *agent_error;
-    bool well;
+    bool ok;
 };
 
 /* --- gathering --------------------------------------------------------------------------------- */
@@ -95,9 +95,9 @@ static bool read_breakers(struct status *status)
     struct outcome error;
 
     ctl_become_owner(status->config->state_dir);
-    bool good = rate_table_open(&table, status->config->state_dir, &rate_clock_system, &error);
+    bool ok = rate_table_open(&table, status->config->state_dir, &rate_clock_system, &error);
     ctl_become_self();
-    if (!good) {
+    if (!ok) {
         ctl_fail(status->ctl, "%s", error.text);
         return false;
     }
@@ -185,14 +185,14 @@ static void print_tpsps(const struct status *status)
     ctl_table_print(table);
 }
 
-static void print_line(const char *what, bool well, const char *text)
+static void print_line(const char *what, bool ok, const char *text)
 {
-    printf("%-9s %s%s%s\n", what, ctl_colour(well ? CTL_GREEN : CTL_RED), text, ctl_colour(CTL_PLAIN));
+    printf("%-9s %s%s%s\n", what, ctl_colour(ok ? CTL_GREEN : CTL_RED), text, ctl_colour(CTL_PLAIN));
 }
 
 static void print_agent(const struct status *status)
 {
-    bool well = status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
+    bool ok = status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
     char up[32];
     AUTO_FREE char *text = NULL;
 
@@ -205,10 +205,10 @@ static void print_agent(const struct status *status)
         text = xasprintf("%s, version %s, up for %s, %s uncorrelated lines%s%s", agent_text(status, "status"),
                          agent_text(status, "version"),
                          span(atoll(agent_text(status, "uptime_seconds")) * 1000, up),
-                         agent_text(status, "uncorrelated_lines"), well ? "" : ": ",
-                         well ? "" : agent_text(status, "last_error"));
+                         agent_text(status, "uncorrelated_lines"), ok ? "" : ": ",
+                         ok ? "" : agent_text(status, "last_error"));
     AUTO_FREE char *clean = ctl_text(text);
-    print_line("Agent", well || status->config->listen == NULL, clean);
+    print_line("Agent", ok || status->config->listen == NULL, clean);
 }
 
 static void print_errors(const struct status *status)

@@ -1,3 +1,4 @@
+/* Whether a message is sent now, from where and through which pool: the stages of policy in their order. */
 #include <stdlib.h>
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* What became of a delivery, as event row and step of the retry ladder. */
 #include <string.h>
 #include <time.h>
 
@@ -5,8 +6,6 @@
 #include "base/log.h"
 #include "delivery/delivery.h"
 #include "event/event_report.h"
-
-/* Beyond report.timeout: the time that a fresh event is ours before anybody else reports it. */
 
 static enum event_cs event_kind(const struct delivery *delivery)
 {

@@ -158,13 +158,13 @@ static bool let_go(void)
 
 static bool take(const struct idle_visit *visit)
 {
-    bool well = dup2(visit->input, STDIN_FILENO) >= 0 && dup2(visit->output, STDOUT_FILENO) >= 0 &&
-                dup2(visit->output, STDERR_FILENO) >= 0 && dup2(visit->channel, REQUEST_DESCRIPTOR) >= 0;
+    bool ok = dup2(visit->input, STDIN_FILENO) >= 0 && dup2(visit->output, STDOUT_FILENO) >= 0 &&
+              dup2(visit->output, STDERR_FILENO) >= 0 && dup2(visit->channel, REQUEST_DESCRIPTOR) >= 0;
 
     close(visit->input);
     close(visit->output);
     close(visit->channel);
-    return well;
+    return ok;
 }
 
 static bool fit(void *argument)

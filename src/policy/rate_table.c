@@ -126,12 +126,12 @@ static bool named(const struct rate_table *table)
 bool rate_table_ready(struct rate_table *table, int64_t now, struct outcome *error_r)
 {
     if (table->file != NULL) {
-        bool good = rate_table_intact(table);
-        if (good && (now - table->checked_ns >= CHECK_NS || now < table->checked_ns)) {
+        bool ok = rate_table_intact(table);
+        if (ok && (now - table->checked_ns >= CHECK_NS || now < table->checked_ns)) {
             table->checked_ns = now;
-            good = named(table);
+            ok = named(table);
         }
-        if (!good) {
+        if (!ok) {
             rate_file_unmap(table->file, table->descriptor);
             table->file = NULL;
         }

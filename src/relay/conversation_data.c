@@ -1,3 +1,4 @@
+/* The content and its final dot: from here on a lost reply leaves the message in doubt. */
 #include "relay/conversation_private.h"
 
 #include <stdint.h>

@@ -39,30 +39,30 @@ static struct {
 } lib;
 static char load_error[160];
 
-static void *symbol(void *library, const char *name, bool *well)
+static void *symbol(void *library, const char *name, bool *ok)
 {
     void *address = dlsym(library, name);
 
-    *well = *well && address != NULL;
+    *ok = *ok && address != NULL;
     return address;
 }
 
 static void load_curl(void)
 {
     void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    bool well = library != NULL;
+    bool ok = library != NULL;
 
-    if (well) {
-        lib.global_init = symbol(library, "curl_global_init", &well);
-        lib.easy_init = symbol(library, "curl_easy_init", &well);
-        lib.easy_setopt = symbol(library, "curl_easy_setopt", &well);
-        lib.easy_perform = symbol(library, "curl_easy_perform", &well);
-        lib.easy_cleanup = symbol(library, "curl_easy_cleanup", &well);
-        lib.easy_strerror = symbol(library, "curl_easy_strerror", &well);
-        lib.slist_append = symbol(library, "curl_slist_append", &well);
-        lib.slist_free_all = symbol(library, "curl_slist_free_all", &well);
+    if (ok) {
+        lib.global_init = symbol(library, "curl_global_init", &ok);
+        lib.easy_init = symbol(library, "curl_easy_init", &ok);
+        lib.easy_setopt = symbol(library, "curl_easy_setopt", &ok);
+        lib.easy_perform = symbol(library, "curl_easy_perform", &ok);
+        lib.easy_cleanup = symbol(library, "curl_easy_cleanup", &ok);
+        lib.easy_strerror = symbol(library, "curl_easy_strerror", &ok);
+        lib.slist_append = symbol(library, "curl_slist_append", &ok);
+        lib.slist_free_all = symbol(library, "curl_slist_free_all", &ok);
     }
-    if (!well || lib.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (!ok || lib.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         const char *why = dlerror();
         snprintf(load_error, sizeof load_error, "cannot load libcurl, install it: %.120s",
                  why ? why : "it does not start");

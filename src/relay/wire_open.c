@@ -1,3 +1,4 @@
+/* From an address to a session that is ready for MAIL: connection, greeting, EHLO and TLS. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>

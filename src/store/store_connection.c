@@ -268,9 +268,9 @@ bool store_connect(struct store *store, struct outcome *error_r)
     for (int attempt = 1; attempt <= OPEN_ATTEMPTS; attempt++) {
         if (!create_if_missing(store, error_r))
             return false;
-        bool well = open_connection(store, error_r);
+        bool ok = open_connection(store, error_r);
         bool replaced = store->current->database != NULL && (has_moved(store) || vanished(store));
-        if (well && !replaced) {
+        if (ok && !replaced) {
             if (aside != NULL)
                 take_over(store, aside);
             return true;

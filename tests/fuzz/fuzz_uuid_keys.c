@@ -18,11 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct uuid_keys keys;
     size_t line;
     char uuid[UUID_SIZE], recipient[2048] = "";
-    bool good = uuid_keys_parse(&keys, text, size, &why, &line);
+    bool ok = uuid_keys_parse(&keys, text, size, &why, &line);
 
-    if (good != (why == NULL) || good != (keys.count > 0) || keys.count > UUID_KEYS_MAX)
+    if (ok != (why == NULL) || ok != (keys.count > 0) || keys.count > UUID_KEYS_MAX)
         abort();
-    if (!good)
+    if (!ok)
         keys = (struct uuid_keys){.keys = {"a key of the fuzzer's own"}, .count = 1};
     memcpy(recipient, text, size < sizeof recipient ? size : sizeof recipient - 1);
     uuid_proof_derive(uuid, &keys, 0, (const char *[]){recipient}, 1, made);

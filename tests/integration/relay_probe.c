@@ -258,7 +258,7 @@ int main(int argc, char **argv)
     struct dns_resolver *resolver;
     struct relay_session *session;
     int at = 1;
-    bool well = true;
+    bool ok = true;
 
     for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
         const char *name = argv[at] + 2;
@@ -276,12 +276,12 @@ int main(int argc, char **argv)
     resolver = dns_open((const char *const *)&probe.dns_server, probe.dns_server != NULL, 5000);
     session = relay_open(probe.state_dir, resolver);
     for (int64_t i = 0; i < probe.count; i++)
-        well = send_once(&probe, session, argv[at], argv[at + 1]) && well;
+        ok = send_once(&probe, session, argv[at], argv[at + 1]) && ok;
     relay_close(session);
     dns_close(resolver);
     close(probe.descriptor);
     free((char *)probe.message.header);
     secret_free(&probe.tpsp.password);
     secret_free(&probe.tpsp.oauth_token);
-    return well ? 0 : 1;
+    return ok ? 0 : 1;
 }

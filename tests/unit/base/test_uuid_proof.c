@@ -196,11 +196,11 @@ START_TEST(a_key_file_is_read_or_named_wrong)
     struct uuid_keys keys;
     const char *why;
     size_t line;
-    bool good = uuid_keys_parse(&keys, files[_i].text, strlen(files[_i].text), &why, &line);
+    bool ok = uuid_keys_parse(&keys, files[_i].text, strlen(files[_i].text), &why, &line);
 
-    ck_assert_int_eq(good, files[_i].why == NULL);
+    ck_assert_int_eq(ok, files[_i].why == NULL);
     ck_assert_uint_eq(keys.count, files[_i].count);
-    if (good) {
+    if (ok) {
         ck_assert_uint_eq(keys.keys[0][0], 0x01);
         ck_assert_uint_eq(keys.keys[0][31], 0xef);
     } else {

@@ -25,7 +25,7 @@ static void write_file(const char *name, const char *text, size_t length, mode_t
 /* Every test works in a directory of its own, so that messages begin with "config.yaml". */
 static void enter_directory(void)
 {
-    strcpy(directory + sizeof directory - 7, "XXXXXX");
+    memcpy(directory + sizeof directory - 7, "XXXXXX", 7);
     ck_assert_ptr_nonnull(mkdtemp(directory));
     ck_assert_int_eq(chdir(directory), 0);
 }

@@ -73,7 +73,7 @@ static int64_t number(struct store *store, const char *sql)
 /* Runs work(argument) in count children at the same time; returns how many ended with status 0. */
 static int in_children(int count, void (*work)(int), int argument)
 {
-    int gate[2], good = 0;
+    int gate[2], ok = 0;
 
     ck_assert_int_eq(pipe(gate), 0);
     for (int i = 0; i < count; i++) {
@@ -90,14 +90,14 @@ static int in_children(int count, void (*work)(int), int argument)
     for (int i = 0; i < count; i++) {
         int status;
         if (wait(&status) > 0 && status == 0)
-            good++;
+            ok++;
     }
-    return good;
+    return ok;
 }
 
-static void child_check(bool well)
+static void child_check(bool ok)
 {
-    if (!well) {
+    if (!ok) {
         fprintf(stderr, "child: %s\n", error.text);
         _exit(1);
     }
