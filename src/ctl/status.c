@@ -106,7 +106,7 @@ static bool read_breakers(struct status *status)
         /* from the table's clock to a duration */
         if (status->breakers[i].state == BREAKER_OPEN)
             status->breakers[i].until_ns -= rate_table_now(table);
-        status->well = status->well && status->breakers[i].state == BREAKER_CLOSED;
+        status->ok = status->ok && status->breakers[i].state == BREAKER_CLOSED;
     }
     rate_table_close(table);
     return true;
@@ -282,7 +282,7 @@ static void print_json(const struct status *status)
 
     for (size_t i = 0; i < status->error_count; i++)
         json_object_array_add(errors, event_to_json(&status->errors[i], NULL));
-    json_object_object_add(json, "ok", json_object_new_boolean(status->well));
+    json_object_object_add(json, "ok", json_object_new_boolean(status->ok));
     json_object_object_add(json, "version", json_object_new_string(PACKAGE_VERSION));
     json_object_object_add(json, "tpsps", tpsps_json(status));
     json_object_object_add(json, "waiting_messages", json_object_new_int64(status->waiting));
@@ -312,22 +312,21 @@ static enum ctl_status run(struct ctl *ctl)
                               .now_ms = clock_realtime_ms(),
                               .tallies = tallies,
                               .breakers = breakers,
-                              .well = true};
+                              .ok = true};
     if (!read_store(status) || !read_breakers(status))
         return CTL_NOT_WELL;
     if (config->listen != NULL) {
         status->agent = agent_health(config->listen, &status->agent_error);
-        status->well =
-            status->well && status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
+        status->ok = status->ok && status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
     }
-    status->well = status->well && status->rejected == 0;
+    status->ok = status->ok && status->rejected == 0;
     if (ctl->json)
         print_json(status);
     else
         print_text(status);
     json_object_put(status->agent);
     free(status->agent_error);
-    return status->well ? CTL_WELL : CTL_NOT_WELL;
+    return status->ok ? CTL_WELL : CTL_NOT_WELL;
 }
 
 const struct ctl_command ctl_status_command = {
