@@ -18,6 +18,7 @@
 #include "agent/stall.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 
 #define LOOK_MS 1000 /* the log is looked at without a call from the kernel, too */
@@ -145,7 +146,8 @@ static void bring_down(struct agent *agent)
 static bool bring_up(struct agent *agent, struct config *config, struct outcome *error_r)
 {
     agent->config = config;
-    if (!store_open(&agent->store, config->state_dir, error_r))
+    if (!state_dir_become_owner(config->state_dir, AGENT_GROUPS, error_r) ||
+        !store_open(&agent->store, config->state_dir, error_r))
         return false;
     agent->rules = classify_open_beside(config->path);
     agent->ingest = ingest_open(config, agent->store, agent->rules, agent->options->from_start, error_r);

@@ -19,6 +19,7 @@
 #include "base/bounce_address.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "bounce/bounce_event.h"
 #include "bounce/dsn.h"
@@ -181,7 +182,8 @@ static bool judge(struct judging *judging, struct outcome *error_r)
 {
     if (!judging->request->dry_run) {
         judging->config = config_load(judging->request->config_path, error_r);
-        if (judging->config == NULL || !store_open(&judging->store, judging->config->state_dir, error_r))
+        if (judging->config == NULL || !state_dir_become_owner(judging->config->state_dir, NULL, error_r) ||
+            !store_open(&judging->store, judging->config->state_dir, error_r))
             return false;
     }
     if (!read_report(judging, error_r))

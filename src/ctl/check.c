@@ -59,20 +59,44 @@ void check_say(struct check *check, enum check_level level, const char *remedy, 
 
 /* --- another user's eyes --------------------------------------------------------------------- */
 
-static bool become(const char *user)
+/* With the groups that pipe(8) leaves a command: the user's own alone. */
+static bool become_deliverer(const struct passwd *user)
 {
-    const struct passwd *entry = getpwnam(user);
-
-    return entry != NULL && initgroups(user, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
-           setuid(entry->pw_uid) == 0;
+    return setgroups(1, &user->pw_gid) == 0;
 }
 
-__attribute__((noreturn)) static void look_in_child(struct check *check, void (*look)(struct check *),
+/* With those that systemd gives the agent: the user's, and further ones of the unit. */
+static bool become_agent(const struct passwd *user, const char *names)
+{
+    gid_t groups[64];
+    AUTO_FREE char *copy = xstrdup(names);
+    char *rest = copy, *name;
+    int count = initgroups(user->pw_name, user->pw_gid) == 0 ? getgroups(32, groups) : -1;
+
+    while (count >= 0 && count < 64 && (name = strsep(&rest, " ")) != NULL) {
+        const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
+        if (group != NULL)
+            groups[count++] = group->gr_gid;
+    }
+    return count >= 0 && setgroups((size_t)count, groups) == 0;
+}
+
+static bool become(const struct check *check)
+{
+    const struct passwd *user = getpwnam(check->user);
+
+    return user != NULL &&
+           (check->agent_groups != NULL ? become_agent(user, check->agent_groups) : become_deliverer(user)) &&
+           setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
+           setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0;
+}
+
+__attribute__((noreturn)) static void look_in_child(struct check *check, void (*look)(struct check *check),
                                                     int file)
 {
     check->findings = json_object_new_array();
     check->quiet = true;
-    if (become(check->user))
+    if (become(check))
         look(check);
     else
         check_say(check, CHECK_FAILURE, "create the user, or correct user= in master.cf",
@@ -211,5 +235,6 @@ const struct ctl_command ctl_check = {
                 "  sendpostctl -c /etc/postfix-sendpost/new.yaml check --offline --no-postfix\n"
                 "  sendpostctl check --postfix-config /etc/postfix-out\n",
     .options = options,
+    .stays_root = true,
     .run = run,
 };

@@ -19,7 +19,7 @@ struct check {
     size_t counts[CHECK_LEVELS];
     struct json_object *findings; /* every one so far */
     bool quiet;                   /* collect, print nothing */
-    char *agent_groups;           /* for check_log() alone */
+    char *agent_groups;           /* look as the agent, which has these groups besides; NULL: as a delivery */
     char *user; /* who delivers: user= in master.cf, else the owner of the state directory */
 };
 
@@ -28,7 +28,7 @@ void check_say(struct check *check, enum check_level level, const char *remedy, 
     __attribute__((nonnull(1, 4), format(printf, 4, 5)));
 
 /* Run look() as the delivery user, in a child, where we are root; as we are otherwise. Its findings come
- * back. */
+ * back. So nothing in the state directory is ever opened by root. */
 void check_as_user(struct check *check, void (*look)(struct check *check)) __attribute__((nonnull));
 
 void check_configuration(struct check *check) __attribute__((nonnull)); /* check_config.c */

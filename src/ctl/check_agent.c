@@ -1,7 +1,6 @@
 /* sendpostctl check: the log agent, and the log that it reads. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,34 +13,22 @@
 
 /* --- the log --------------------------------------------------------------------------------- */
 
-/* The groups that the unit adds to those of its user: "adm systemd-journal"; "" where there is no systemd. */
+/* The groups that the unit adds to those of its user. */
 static char *unit_groups(void)
 {
     struct ctl_run run;
     const char *const argv[] = {
         "systemctl", "show", "--property=SupplementaryGroups", "--value", "sendpost-agent.service", NULL};
-    char *groups = xstrdup(ctl_run(&run, argv) ? run.out : "");
+    bool answered = ctl_run(&run, argv) && *run.out != '\0';
+    char *groups = xstrdup(answered ? run.out : AGENT_GROUPS);
 
     ctl_run_free(&run);
     return groups;
 }
 
-/* The group that may read the file, and that the agent has through its unit; NULL when there is none. */
-static const char *helping_group(const struct check *check, const struct stat *file)
-{
-    const struct group *group = getgrgid(file->st_gid);
-    AUTO_FREE char *copy = xstrdup(check->agent_groups);
-    char *rest = copy, *each;
-
-    while (group != NULL && (file->st_mode & S_IRGRP) != 0 && (each = strsep(&rest, " ")) != NULL)
-        if (strcmp(each, group->gr_name) == 0)
-            return group->gr_name;
-    return NULL;
-}
-
 static void look_log(struct check *check)
 {
-    const char *path = check->config->log_path, *group;
+    const char *path = check->config->log_path;
     const char *user = check->user != NULL ? check->user : "the delivery user";
     struct stat status = {.st_mode = S_IFREG};
 
@@ -55,15 +42,13 @@ static void look_log(struct check *check)
     int reason = errno;
     AUTO_FREE char *remedy = xasprintf(
         "add %s to the group of the log (usermod -aG adm %s), or run the agent with that group", user, user);
-    if (file < 0 && reason == EACCES && (group = helping_group(check, &status)) != NULL)
-        check_say(check, CHECK_OK, NULL, "%s is readable for the agent, whose unit has the group %s", path,
-                  group);
-    else if (file < 0)
+    if (file < 0)
         check_say(check, CHECK_WARNING, remedy, "%s cannot be read by %s: %s", path, user, strerror(reason));
     else if (!S_ISREG(status.st_mode))
         check_say(check, CHECK_FAILURE, "name a file, or log-path: journal", "%s is no regular file", path);
     else
-        check_say(check, CHECK_OK, NULL, "%s is readable for the agent", path);
+        check_say(check, CHECK_OK, NULL, "%s is readable for the agent (user %s, groups %s)", path, user,
+                  check->agent_groups);
 }
 
 void check_log(struct check *check)
@@ -72,7 +57,7 @@ void check_log(struct check *check)
     if (strcmp(check->config->log_path, "journal") != 0) {
         check->agent_groups = unit_groups();
         check_as_user(check, look_log);
-        free(check->agent_groups);
+        cleanup_free(&check->agent_groups);
         return;
     }
 #ifdef HAVE_SYSTEMD

@@ -1,4 +1,5 @@
 /* sendpostctl check: the state directory and the clock. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
 
@@ -27,7 +29,7 @@ static const char *delivery_user(const struct check *check)
     return check->user != NULL ? check->user : user_name(geteuid());
 }
 
-/* Returns whether the store can be looked at. */
+/* Returns whether what is in it can be looked at. */
 static bool look_directory(struct check *check, const char *directory)
 {
     const char *user = delivery_user(check);
@@ -56,6 +58,81 @@ static bool look_directory(struct check *check, const char *directory)
     return false;
 }
 
+/* --- what is in it --------------------------------------------------------------------------- */
+
+/* Each is opened as a delivery would open it. Returns whether it may be. */
+static bool look_file(struct check *check, const char *path)
+{
+    struct outcome error;
+    struct stat status;
+    AUTO_FREE char *remove_it = xasprintf("look at it, then: rm %s", path);
+
+    if (lstat(path, &status) != 0)
+        return true; /* gone meanwhile */
+    if (S_ISDIR(status.st_mode)) {
+        AUTO_FREE char *chown_it = xasprintf("chown -R %s: %s", delivery_user(check), path);
+        if (status.st_uid == geteuid() && access(path, R_OK | W_OK | X_OK) == 0)
+            return true;
+        check_say(check, CHECK_WARNING, chown_it, "%s belongs to %s and is of no use to deliveries", path,
+                  user_name(status.st_uid));
+        return true;
+    }
+    AUTO_CLOSE int file = state_dir_open(path, O_RDWR, &error);
+    if (file >= 0)
+        return true;
+    if (errno == ENOENT)
+        return true;
+    check_say(check, CHECK_FAILURE,
+              errno == ELOOP || (S_ISREG(status.st_mode) && status.st_nlink > 1)
+                  ? remove_it
+                  : "mail is deferred until this is mended",
+              "%s", error.text);
+    return false;
+}
+
+/*
+ * Not the database: a descriptor of it that is closed drops the locks that SQLite holds in this process; its
+ * other files are opened by SQLite, too, so the store itself tells.
+ */
+static bool is_of_store(const char *name)
+{
+    return strncmp(name, "state.db", 8) == 0 && strcmp(name, "state.db.lock") != 0;
+}
+
+static bool look_files(struct check *check, const char *directory)
+{
+    DIR *stream = opendir(directory);
+    const struct dirent *entry;
+    bool usable = stream != NULL;
+
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_of_store(entry->d_name))
+            continue;
+        AUTO_FREE char *path = xasprintf("%s/%s", directory, entry->d_name);
+        usable = look_file(check, path) && usable;
+    }
+    if (stream != NULL)
+        closedir(stream);
+    return usable;
+}
+
+static void look_store(struct check *check, const char *directory)
+{
+    AUTO_FREE char *path = xasprintf("%s/state.db", directory);
+    struct outcome error;
+    struct store *store = NULL;
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        check_say(check, CHECK_OK, NULL, "%s is writable; the first delivery will create state.db",
+                  directory);
+    else if (store_open(&store, directory, &error) && store_begin(store, STORE_NORMAL, &error))
+        check_say(check, CHECK_OK, NULL, "%s is writable and its store opens", directory);
+    else
+        check_say(check, CHECK_FAILURE, "mail is deferred until this is mended", "%s", error.text);
+    store_close(store); /* and takes the transaction back */
+}
+
 static void look_space(struct check *check, const char *directory)
 {
     struct statvfs status;
@@ -74,26 +151,30 @@ static void look_space(struct check *check, const char *directory)
 static void look_state(struct check *check)
 {
     const char *directory = check->config->state_dir;
-    AUTO_FREE char *path = xasprintf("%s/state.db", directory);
-    struct outcome error;
-    struct store *store = NULL;
 
     if (!look_directory(check, directory))
         return;
-    if (access(path, F_OK) != 0)
-        check_say(check, CHECK_OK, NULL, "%s is writable; the first delivery will create state.db",
-                  directory);
-    else if (store_open(&store, directory, &error))
-        check_say(check, CHECK_OK, NULL, "%s is writable and its store opens", directory);
-    else
-        check_say(check, CHECK_FAILURE, "mail is deferred until this is mended", "%s", error.text);
-    store_close(store);
+    if (look_files(check, directory))
+        look_store(check, directory);
     look_space(check, directory);
+}
+
+/* Whoever is root stays root there, and what root makes nobody else can use. */
+static void look_at_root(struct check *check)
+{
+    const char *directory = check->config->state_dir;
+    struct stat status;
+
+    if (stat(directory, &status) == 0 && status.st_uid == 0 &&
+        (check->user == NULL || strcmp(check->user, "root") == 0))
+        check_say(check, CHECK_WARNING, "chown -R to the user that Postfix delivers as (user= in master.cf)",
+                  "%s belongs to root, so that all that is done there is done with root's rights", directory);
 }
 
 void check_state(struct check *check)
 {
     check->subject = "state";
+    look_at_root(check);
     check_as_user(check, look_state);
 }
 

@@ -51,6 +51,7 @@ struct ctl_command {
     const char *summary;              /* one line for the overview */
     const char *examples;             /* indented by two spaces, a line each, with line ends */
     const struct ctl_option *options; /* ends with a row without name; NULL: none of its own */
+    bool stays_root;                  /* opens nothing in the state directory, but in children that do not */
     enum ctl_status (*run)(struct ctl *ctl);
 };
 
@@ -63,16 +64,15 @@ enum ctl_status ctl_usage(const struct ctl *ctl, const char *format, ...)
 enum ctl_status ctl_fail(const struct ctl *ctl, const char *format, ...)
     __attribute__((nonnull, format(printf, 2, 3)));
 
-/* The configuration, loaded once; NULL when it cannot be: that has been said, return CTL_NOT_WELL. */
+/*
+ * The configuration, loaded once; NULL when it cannot be: that has been said, return CTL_NOT_WELL. With it
+ * root becomes the owner of the state directory, for good (base/state_dir.h): what only root may open, a file
+ * that a person names, say, is to be open by then.
+ */
 const struct config *ctl_config(struct ctl *ctl) __attribute__((nonnull));
 
-/* The store of that configuration, opened once; NULL as above. Files that root would create belong to the
- * owner of the state directory. */
+/* The store of that configuration, opened once; NULL as above. */
 struct store *ctl_store(struct ctl *ctl) __attribute__((nonnull));
-
-/* Between the two, when root, files are created as the owner of the state directory. Not nestable. */
-void ctl_become_owner(const char *state_dir) __attribute__((nonnull));
-void ctl_become_self(void);
 
 /* --- output (ctl_output.c) ------------------------------------------------------------------- */
 

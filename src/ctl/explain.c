@@ -189,9 +189,7 @@ static bool explain_tpsps(struct explanation *explanation)
     struct outcome outcome;
     bool usable = false;
 
-    ctl_become_owner(config->state_dir);
     bool ok = rate_table_open(&table, config->state_dir, &rate_clock_system, &outcome);
-    ctl_become_self();
     if (!ok)
         return stop(explanation, "rates", &outcome);
     while (pool != NULL && !usable) {

@@ -1,14 +1,11 @@
 /* sendpostctl: what a person asks of postfix-sendpost. See ctl.h for the frame, and sendpostctl(8). */
-#include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 
@@ -116,40 +113,27 @@ const struct config *ctl_config(struct ctl *ctl)
 {
     struct outcome error;
 
-    if (ctl->config == NULL && (ctl->config = config_load(ctl->config_path, &error)) == NULL)
+    if (ctl->config != NULL)
+        return ctl->config;
+    struct config *config = config_load(ctl->config_path, &error);
+    if (config == NULL) {
         ctl_fail(ctl, "%s", error.text);
+    } else if (!ctl->command->stays_root && !state_dir_become_owner(config->state_dir, NULL, &error)) {
+        ctl_fail(ctl, "%s", error.text);
+        config_free(config);
+    } else {
+        ctl->config = config;
+    }
     return ctl->config;
-}
-
-void ctl_become_owner(const char *state_dir)
-{
-    struct stat status;
-
-    if (geteuid() != 0 || stat(state_dir, &status) != 0 || status.st_uid == 0)
-        return;
-    if (setegid(status.st_gid) != 0 || seteuid(status.st_uid) != 0)
-        fprintf(stderr, "sendpostctl: cannot become the owner of %s: %s\n", state_dir, strerror(errno));
-}
-
-void ctl_become_self(void)
-{
-    if (getuid() == 0 && (seteuid(0) != 0 || setegid(getgid()) != 0))
-        abort(); /* the saved ids are root's: this cannot fail, and must not go unnoticed */
 }
 
 struct store *ctl_store(struct ctl *ctl)
 {
     struct outcome error;
 
-    if (ctl->store != NULL || ctl_config(ctl) == NULL)
-        return ctl->store;
-    ctl_become_owner(ctl->config->state_dir);
-    bool ok = store_open(&ctl->store, ctl->config->state_dir, &error);
-    ctl_become_self();
-    if (!ok) {
+    if (ctl->store == NULL && ctl_config(ctl) != NULL &&
+        !store_open(&ctl->store, ctl->config->state_dir, &error))
         ctl_fail(ctl, "%s", error.text);
-        ctl->store = NULL;
-    }
     return ctl->store;
 }
 

@@ -286,5 +286,6 @@ const struct ctl_command ctl_postfix = {
                 "  sendpostctl postfix install --bounces\n"
                 "  sendpostctl postfix remove\n",
     .options = options,
+    .stays_root = true,
     .run = run,
 };

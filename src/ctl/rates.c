@@ -21,9 +21,7 @@ static struct rate_table *open_table(struct ctl *ctl)
 
     if (ctl_config(ctl) == NULL)
         return NULL;
-    ctl_become_owner(ctl->config->state_dir);
     bool ok = rate_table_open(&table, ctl->config->state_dir, &rate_clock_system, &error);
-    ctl_become_self();
     if (!ok)
         ctl_fail(ctl, "%s", error.text);
     return ok ? table : NULL;

@@ -364,5 +364,6 @@ const struct ctl_command ctl_setup = {
         "      --username relay@example.net --password-file /root/password --api-key-file /root/key "
         "--postfix\n",
     .options = options,
+    .stays_root = true,
     .run = run,
 };

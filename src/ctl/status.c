@@ -94,9 +94,7 @@ static bool read_breakers(struct status *status)
     struct rate_table *table;
     struct outcome error;
 
-    ctl_become_owner(status->config->state_dir);
     bool ok = rate_table_open(&table, status->config->state_dir, &rate_clock_system, &error);
-    ctl_become_self();
     if (!ok) {
         ctl_fail(status->ctl, "%s", error.text);
         return false;

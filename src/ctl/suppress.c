@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -168,17 +169,21 @@ static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream, stru
 
 static enum ctl_status export_file(struct ctl *ctl, const char *name)
 {
-    struct store *store = ctl_store(ctl);
     bool to_stdout = strcmp(name, "-") == 0;
-    int descriptor =
-        store == NULL || to_stdout ? -1 : open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int descriptor = to_stdout ? -1 : open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     FILE *stream = to_stdout ? stdout : descriptor < 0 ? NULL : fdopen(descriptor, "w");
     struct outcome error;
 
-    if (store == NULL)
-        return CTL_NOT_WELL;
     if (stream == NULL)
         return ctl_fail(ctl, "%s: %s", name, strerror(errno));
+    struct store *store = ctl_store(ctl);
+    if (store == NULL || (!to_stdout && ftruncate(descriptor, 0) != 0 && errno != EINVAL)) {
+        if (store != NULL)
+            ctl_fail(ctl, "%s: %s", name, strerror(errno));
+        if (!to_stdout)
+            fclose(stream);
+        return CTL_NOT_WELL;
+    }
     bool read = export_rows(ctl, store, stream, &error);
     bool written = fflush(stream) == 0 && !ferror(stream);
     int reason = errno;

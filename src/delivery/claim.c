@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/state_dir.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
 
@@ -28,15 +29,11 @@ int claim_take(const char *state_dir, const char *uuid, const char *queue_id, co
                struct outcome *error_r)
 {
     AUTO_FREE char *path = xasprintf("%s/deliveries.lock", state_dir);
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int descriptor = state_dir_open(path, O_RDWR | O_CREAT, error_r);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
-    if (descriptor < 0) {
-        outcome_local(error_r, "4.3.0",
-                      "cannot open %s: %s; the state directory must exist and be writable by this user", path,
-                      strerror(errno));
+    if (descriptor < 0)
         return -1;
-    }
     lock.l_start = claim_offset(uuid, queue_id, recipient);
     if (fcntl(descriptor, F_OFD_SETLK, &lock) == 0)
         return descriptor;

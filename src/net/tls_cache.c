@@ -92,6 +92,14 @@ static SSL_SESSION *parse(const char *data, size_t length, int64_t *verified_s_r
     return session;
 }
 
+/* One that somebody put a link in the place of, or that root left there, is no cache of ours. */
+static bool is_ours(const char *directory)
+{
+    struct stat status;
+
+    return lstat(directory, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
+}
+
 struct tls_cached tls_cache_load(const char *directory, const char *key)
 {
     struct tls_cached cached = {0};
@@ -101,13 +109,13 @@ struct tls_cached tls_cache_load(const char *directory, const char *key)
     AUTO_CLOSE int descriptor = -1;
     int64_t now = time(NULL);
 
-    if (!build_path(path, sizeof path, directory, key, ""))
+    if (!build_path(path, sizeof path, directory, key, "") || !is_ours(directory))
         return cached;
     descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return cached;
-    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-        (status.st_mode & 077) == 0)
+    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+        status.st_uid == geteuid() && (status.st_mode & 077) == 0)
         length = read(descriptor, data, FILE_MAX);
     if (length > 0) {
         data[length] = '\0';
@@ -156,8 +164,9 @@ void tls_cache_store(const char *directory, const char *key, SSL_SESSION *sessio
     der = (unsigned char *)data + head;
     i2d_SSL_SESSION(session, &der);
     length = (size_t)head + (size_t)der_length;
-    descriptor = open_new(new_path);
-    if (descriptor < 0 && errno == ENOENT && mkdir(directory, 0700) == 0)
+    if (mkdir(directory, 0700) != 0 && !is_ours(directory))
+        descriptor = -1;
+    else
         descriptor = open_new(new_path);
     if (descriptor >= 0) {
         written = write(descriptor, data, length) == (ssize_t)length;

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/state_dir.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
 #include "config/config.h"
@@ -114,8 +115,15 @@ static bool begin(struct deliverer *deliverer, const struct delivery_request *re
                           *request->config_path == '/' &&
                           idle_key("/proc/self/exe", request->config_path, &deliverer->key);
     deliverer->end_of_life_ms = clock_monotonic_ms() + LIFE_MS;
-    deliverer->context.config = config_load(request->config_path, error_r);
-    return deliverer->context.config != NULL;
+    struct config *config = config_load(request->config_path, error_r);
+    uid_t started_as = geteuid();
+    if (config == NULL)
+        return false;
+    deliverer->context.config = config;
+    /* as another user it is not for those who started it */
+    bool owner = request->dry_run || state_dir_become_owner(config->state_dir, NULL, error_r);
+    deliverer->may_stay = deliverer->may_stay && owner && geteuid() == started_as;
+    return owner;
 }
 
 static void serve(struct deliverer *deliverer, const struct delivery_request *request)

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "base/map_guard.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 
 #define NAME "rates"
 #define NEW_NAME "rates.new"
+#define LOCK_NAME "rates.lock"
 #define LOCK_PATIENCE_MS 10000
 #define LOCK_STEP_MS 5
 
@@ -22,30 +24,32 @@ _Static_assert(sizeof(struct rate_entry) == 256, "an entry lies within one page 
 _Static_assert(sizeof(struct rate_file) == 4096 + RATE_ENTRIES * sizeof(struct rate_entry), "no padding");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock inside an atomic would not be shared by processes");
 
+static char *path_of(const char *state_dir, const char *name)
+{
+    return xasprintf("%s/%s", state_dir, name);
+}
+
 int rate_file_lock(const char *state_dir, struct outcome *error_r)
 {
     const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
-    int directory = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE char *path = path_of(state_dir, LOCK_NAME);
+    int lock = state_dir_open(path, O_RDWR | O_CREAT, error_r);
 
-    if (directory < 0) {
-        outcome_local(error_r, "4.3.0",
-                      "cannot open the state directory %s: %s; create it, owned by the user of the pipe",
-                      state_dir, strerror(errno));
+    if (lock < 0)
         return -1;
-    }
     /* not a blocking flock(): a holder that is stopped must not stop the mail without a word */
-    for (int waited = 0; flock(directory, LOCK_EX | LOCK_NB) != 0; waited += LOCK_STEP_MS) {
+    for (int waited = 0; flock(lock, LOCK_EX | LOCK_NB) != 0; waited += LOCK_STEP_MS) {
         int reason = errno;
         if ((reason != EWOULDBLOCK && reason != EINTR) || waited >= LOCK_PATIENCE_MS) {
-            outcome_local(
-                error_r, "4.3.0", "cannot lock %s: %s; see who holds it with fuser -v %s", state_dir,
-                reason == EWOULDBLOCK ? "held by another process for 10 s" : strerror(reason), state_dir);
-            close(directory);
+            outcome_local(error_r, "4.3.0", "cannot lock %s: %s; see who holds it with fuser -v %s", path,
+                          reason == EWOULDBLOCK ? "held by another process for 10 s" : strerror(reason),
+                          path);
+            close(lock);
             return -1;
         }
         nanosleep(&step, NULL);
     }
-    return directory;
+    return lock;
 }
 
 static void cannot(struct outcome *error_r, const char *verb, const char *state_dir, const char *name)
@@ -55,20 +59,6 @@ static void cannot(struct outcome *error_r, const char *verb, const char *state_
     outcome_local(error_r, "4.3.0",
                   "cannot %s %s/%s: %s; check the owner of the directory and the room on its disk", verb,
                   state_dir, name, strerror(reason));
-}
-
-/* Open the file as it is. -1 when it cannot be used as a file at all, with errno set. */
-static int open_current(int directory)
-{
-    struct stat status;
-    int descriptor = openat(directory, NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (descriptor >= 0 && (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode))) {
-        close(descriptor);
-        errno = ENOENT; /* a device or a pipe: to be replaced like a missing file */
-        return -1;
-    }
-    return descriptor;
 }
 
 /* The file as it is, mapped, if it is ours and of this boot; NULL otherwise. */
@@ -159,80 +149,80 @@ static bool write_all(int descriptor, const void *data, size_t size)
     return true;
 }
 
-/* Under the lock: write the file whole, then put it in its place. */
-static bool install(int directory, const struct rate_file *fresh)
+/* A directory entry that is durable. */
+static void sync_directory(const char *state_dir)
 {
-    struct stat owner;
-    int descriptor = openat(directory, NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    AUTO_CLOSE int directory = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+    if (directory >= 0)
+        fsync(directory);
+}
+
+/* Under the lock: write the file whole, then put it in its place. */
+static bool install(const char *state_dir, const struct rate_file *fresh, struct outcome *error_r)
+{
+    AUTO_FREE char *path = path_of(state_dir, NAME), *new_path = path_of(state_dir, NEW_NAME);
+
+    unlink(new_path); /* of one that died */
+    int descriptor = state_dir_open(new_path, O_WRONLY | O_CREAT | O_EXCL, error_r);
     if (descriptor < 0)
         return false;
     /* written out, not extended: a hole that finds no room on the disk later would be a SIGBUS in
      * mid-delivery */
-    bool ok = write_all(descriptor, fresh, sizeof *fresh) && fsync(descriptor) == 0;
-    /* begun by root (sendpostctl), the file must still be the pipe user's */
-    if (ok && geteuid() == 0)
-        ok = fstat(directory, &owner) == 0 && fchown(descriptor, owner.st_uid, owner.st_gid) == 0;
-    int reason = errno;
+    bool ok =
+        write_all(descriptor, fresh, sizeof *fresh) && fsync(descriptor) == 0 && rename(new_path, path) == 0;
+    if (!ok)
+        cannot(error_r, "create", state_dir, NAME);
     close(descriptor);
-    errno = reason;
-    if (ok && renameat(directory, NEW_NAME, directory, NAME) == 0) {
-        fsync(directory);
-        return true;
-    }
-    reason = errno;
-    unlinkat(directory, NEW_NAME, 0);
-    errno = reason;
-    return false;
+    if (ok)
+        sync_directory(state_dir);
+    else
+        unlink(new_path);
+    return ok;
 }
 
-static bool replace(int directory, const char *boot_id, int descriptor)
+static bool replace(const char *state_dir, const char *boot_id, int descriptor, struct outcome *error_r)
 {
-    struct rate_file *fresh = xcalloc(1, sizeof *fresh);
+    AUTO_FREE struct rate_file *fresh = xcalloc(1, sizeof *fresh);
 
     memcpy(fresh->boot_id, boot_id, strnlen(boot_id, sizeof fresh->boot_id - 1));
     if (descriptor >= 0)
         retire(descriptor, fresh);
     atomic_store(&fresh->magic, RATE_MAGIC);
-    bool ok = install(directory, fresh);
-    int reason = errno;
-    free(fresh);
-    errno = reason;
-    return ok;
+    return install(state_dir, fresh, error_r);
 }
 
 /* Open and map the file if it may be used. Otherwise *descriptor_r is what there is in its place, or -1 with
- * errno. */
-static struct rate_file *use(int directory, const char *boot_id, int *descriptor_r)
+ * *error_r, and errno, as state_dir_open() has them. */
+static struct rate_file *use(const char *state_dir, const char *boot_id, int *descriptor_r,
+                             struct outcome *error_r)
 {
-    *descriptor_r = open_current(directory);
+    AUTO_FREE char *path = path_of(state_dir, NAME);
+
+    *descriptor_r = state_dir_open(path, O_RDWR, error_r);
     return *descriptor_r < 0 ? NULL : map_valid(*descriptor_r, boot_id);
 }
 
-static struct rate_file *map_or_replace(int directory, const char *state_dir, const char *boot_id,
-                                        int *descriptor_r, struct outcome *error_r)
+static struct rate_file *map_or_replace(const char *state_dir, const char *boot_id, int *descriptor_r,
+                                        struct outcome *error_r)
 {
     /* another process may have made it meanwhile */
-    struct rate_file *file = use(directory, boot_id, descriptor_r);
+    struct rate_file *file = use(state_dir, boot_id, descriptor_r, error_r);
 
     if (file != NULL)
         return file;
-    if (*descriptor_r < 0 && errno != ENOENT && errno != ELOOP) {
-        cannot(error_r, "open", state_dir, NAME);
+    /* a link, a device or a pipe is replaced like a missing file */
+    if (*descriptor_r < 0 && errno != ENOENT && errno != ELOOP)
         return NULL;
-    }
-    bool replaced = replace(directory, boot_id, *descriptor_r);
-    if (!replaced)
-        cannot(error_r, "create", state_dir, NAME);
+    bool replaced = replace(state_dir, boot_id, *descriptor_r, error_r);
     if (*descriptor_r >= 0)
         close(*descriptor_r);
     if (!replaced)
         return NULL;
-    file = use(directory, boot_id, descriptor_r);
-    if (file == NULL) {
+    file = use(state_dir, boot_id, descriptor_r, error_r);
+    if (file == NULL && *descriptor_r >= 0) {
         cannot(error_r, "map", state_dir, NAME);
-        if (*descriptor_r >= 0)
-            close(*descriptor_r);
+        close(*descriptor_r);
     }
     return file;
 }
@@ -240,17 +230,14 @@ static struct rate_file *map_or_replace(int directory, const char *state_dir, co
 struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int *descriptor_r,
                                 struct outcome *error_r)
 {
-    AUTO_CLOSE int unlocked = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct rate_file *file = use(state_dir, boot_id, descriptor_r, error_r);
 
-    if (unlocked >= 0) {
-        struct rate_file *file = use(unlocked, boot_id, descriptor_r);
-        if (file != NULL)
-            return file;
-        if (*descriptor_r >= 0)
-            close(*descriptor_r);
-    }
-    AUTO_CLOSE int directory = rate_file_lock(state_dir, error_r);
-    return directory < 0 ? NULL : map_or_replace(directory, state_dir, boot_id, descriptor_r, error_r);
+    if (file != NULL)
+        return file;
+    if (*descriptor_r >= 0)
+        close(*descriptor_r);
+    AUTO_CLOSE int lock = rate_file_lock(state_dir, error_r);
+    return lock < 0 ? NULL : map_or_replace(state_dir, boot_id, descriptor_r, error_r);
 }
 
 void rate_file_unmap(struct rate_file *file, int descriptor)

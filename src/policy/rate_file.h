@@ -70,8 +70,8 @@ struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int 
                                 struct outcome *error_r) __attribute__((nonnull));
 void rate_file_unmap(struct rate_file *file, int descriptor) __attribute__((nonnull));
 
-/* The lock under which files are replaced and entries are added; close() releases it. -1 with *error_r
- * set. */
+/* The lock under which files are replaced and entries are added: the descriptor of a file that nobody else
+ * can open, for a reader of it could hold the lock as well. close() releases it. -1 with *error_r set. */
 int rate_file_lock(const char *state_dir, struct outcome *error_r) __attribute__((nonnull));
 
 #endif

@@ -265,8 +265,8 @@ struct rate_entry *rate_table_obtain(struct rate_table *table, const struct rate
 
     if (entry != NULL)
         return entry;
-    AUTO_CLOSE int directory = rate_file_lock(table->state_dir, error_r);
-    if (directory < 0)
+    AUTO_CLOSE int lock = rate_file_lock(table->state_dir, error_r);
+    if (lock < 0)
         return NULL;
     entry = rate_table_find(table, key);
     if (entry == NULL)

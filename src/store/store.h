@@ -3,7 +3,7 @@
  * owns the file, its schema (store/schema.sql) and its transactions; what a table means belongs to the module
  * that uses it.
  *
- * Opening creates a missing file (mode 0640 whatever the umask) with all its tables; a file of another schema
+ * Opening creates a missing file (see base/state_dir.h) with all its tables; a file of another schema
  * (PRAGMA user_version) is refused. A file that SQLite calls corrupt, at opening or at any
  * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun with what can still be read
  * of the old: losing some of the state costs less than stopping the mail. The call that met the corruption

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "store/schema.h"
 #include "store/store_file.h"
@@ -194,6 +195,19 @@ static bool vanished(struct store *store)
            (sqlite3_db_readonly(database, "main") == 1 && access(store->path, W_OK) == 0);
 }
 
+/* SQLite opens them by their names. */
+static bool may_open(const struct store *store, struct outcome *error_r)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        AUTO_FREE char *path = xasprintf("%s%s", store->path, suffixes[i]);
+        if (!state_dir_check(path, error_r))
+            return false;
+    }
+    return true;
+}
+
 /* The path may begin with anything: "file:" at its front must not be read as a URI. Hence no
  * SQLITE_OPEN_URI. */
 static bool open_connection(struct store *store, struct outcome *error_r)
@@ -215,7 +229,7 @@ static bool open_connection(struct store *store, struct outcome *error_r)
         return false;
     }
     if (sqlite3_db_readonly(connection->database, "main") == 1) {
-        store_file_error("write", store->path, access(store->path, W_OK) == 0 ? EROFS : errno, error_r);
+        state_dir_error("write", store->path, access(store->path, W_OK) == 0 ? EROFS : errno, error_r);
         return false;
     }
     sqlite3_busy_handler(connection->database, wait_for_turn, store);
@@ -240,7 +254,7 @@ static bool create_if_missing(struct store *store, struct outcome *error_r)
 {
     struct stat status;
 
-    if (stat(store->path, &status) == 0)
+    if (lstat(store->path, &status) == 0)
         return true;
     AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
     return lock >= 0 && store_file_create(store->path, error_r);
@@ -266,7 +280,7 @@ bool store_connect(struct store *store, struct outcome *error_r)
     if (store->suspect && !store_file_move_aside(store->path, &aside, error_r))
         return false;
     for (int attempt = 1; attempt <= OPEN_ATTEMPTS; attempt++) {
-        if (!create_if_missing(store, error_r))
+        if (!create_if_missing(store, error_r) || !may_open(store, error_r))
             return false;
         bool ok = open_connection(store, error_r);
         bool replaced = store->current->database != NULL && (has_moved(store) || vanished(store));

@@ -11,71 +11,23 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 
 #define LOOK_WAIT_MS 30000
-#define FILE_MODE 0640
-
-static const char *remedy(int error)
-{
-    switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-        return "create the directory that state-dir names: install -d -m 0750 -o USER DIRECTORY";
-    case EACCES:
-    case EPERM:
-        return "give the state directory and the files in it to the user that this program runs as";
-    case EROFS:
-        return "mount its file system writable, or name another state-dir";
-    case ENOSPC:
-    case EDQUOT:
-        return "free some space on its file system";
-    case EWOULDBLOCK:
-        return "another process has held it for too long: find it with 'fuser -v' on this file";
-    default:
-        return "check the file system and the kernel log";
-    }
-}
-
-void store_file_error(const char *verb, const char *path, int error, struct outcome *error_r)
-{
-    outcome_local(error_r, "4.3.0", "cannot %s %s as user id %ld: %s; %s", verb, path, (long)geteuid(),
-                  strerror(error), remedy(error));
-}
-
-/* A person may be the first to open the store as root; the daemons must be able to write it all the same. */
-static bool give_to_directory_owner(const char *path, int descriptor)
-{
-    AUTO_FREE char *directory = xstrdup(path);
-    char *slash = strrchr(directory, '/');
-    struct stat status;
-
-    if (geteuid() != 0 || slash == NULL)
-        return true;
-    *slash = '\0';
-    return stat(*directory ? directory : "/", &status) == 0 &&
-           fchown(descriptor, status.st_uid, status.st_gid) == 0;
-}
 
 int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_r)
 {
     AUTO_FREE char *lock_path = xasprintf("%s.lock", path);
-    int descriptor = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    int descriptor = state_dir_open(lock_path, O_RDWR | O_CREAT, error_r);
 
-    if (descriptor < 0) {
-        store_file_error("open", lock_path, errno, error_r);
+    if (descriptor < 0)
         return -1;
-    }
-    if (!give_to_directory_owner(path, descriptor)) {
-        store_file_error("change the owner of", lock_path, errno, error_r);
-        close(descriptor);
-        return -1;
-    }
     while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
         int error = errno;
         if ((error != EWOULDBLOCK && error != EINTR) || clock_monotonic_ms() > give_up_ms) {
             close(descriptor);
-            store_file_error("lock", lock_path, error, error_r);
+            state_dir_error("lock", lock_path, error, error_r);
             return -1;
         }
         usleep(2000);
@@ -88,7 +40,7 @@ static bool remove_leftover(const char *path, const char *suffix, struct outcome
     AUTO_FREE char *leftover = xasprintf("%s%s", path, suffix);
 
     if (unlink(leftover) != 0 && errno != ENOENT) {
-        store_file_error("remove", leftover, errno, error_r);
+        state_dir_error("remove", leftover, errno, error_r);
         return false;
     }
     return true;
@@ -98,19 +50,15 @@ bool store_file_create(const char *path, struct outcome *error_r)
 {
     struct stat status;
 
-    if (stat(path, &status) == 0)
+    if (lstat(path, &status) == 0)
         return true;
     if (!remove_leftover(path, "-wal", error_r) || !remove_leftover(path, "-shm", error_r) ||
         !remove_leftover(path, "-journal", error_r))
         return false;
     /* O_EXCL: a descriptor of a file that somebody has open must not be closed, that would drop SQLite's
      * locks on it */
-    AUTO_CLOSE int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-    if (descriptor < 0 || fchmod(descriptor, FILE_MODE) != 0 || !give_to_directory_owner(path, descriptor)) {
-        store_file_error("create", path, errno, error_r);
-        return false;
-    }
-    return true;
+    AUTO_CLOSE int descriptor = state_dir_open(path, O_RDWR | O_CREAT | O_EXCL, error_r);
+    return descriptor >= 0;
 }
 
 /* A second opinion on a connection of its own. Only SQLite's own words for corruption count as such: trouble
@@ -169,7 +117,7 @@ static bool rename_all(const char *path, const char *aside, struct outcome *erro
         AUTO_FREE char *from = xasprintf("%s%s", path, suffixes[i]);
         AUTO_FREE char *to = xasprintf("%s%s", aside, suffixes[i]);
         if (rename(from, to) != 0 && (errno != ENOENT || i == 0)) {
-            store_file_error("move aside", from, errno, error_r);
+            state_dir_error("move aside", from, errno, error_r);
             return false;
         }
     }

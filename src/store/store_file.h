@@ -18,9 +18,8 @@
 int store_file_lock(const char *path, int64_t give_up_ms, struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Create an empty path of mode 0640, whatever the umask, when there is none; made by root it belongs to the
- * directory's owner. Leftovers of a database that is gone
- * (-wal, -shm) are removed first: SQLite would read them into the new one. Call under the lock.
+ * Create an empty path when there is none. Leftovers of a database that is gone (-wal, -shm) are removed
+ * first: SQLite would read them into the new one. Call under the lock.
  */
 bool store_file_create(const char *path, struct outcome *error_r) __attribute__((nonnull));
 
@@ -29,10 +28,6 @@ bool store_file_create(const char *path, struct outcome *error_r) __attribute__(
  * for the caller to free, else NULL. Takes the lock itself.
  */
 bool store_file_move_aside(const char *path, char **aside_r, struct outcome *error_r)
-    __attribute__((nonnull));
-
-/* errno as an outcome that names path and the remedy. */
-void store_file_error(const char *verb, const char *path, int error, struct outcome *error_r)
     __attribute__((nonnull));
 
 #endif

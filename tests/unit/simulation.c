@@ -45,6 +45,8 @@ void simulation_end(struct simulation *simulation)
 
     simulation_path(simulation, path);
     unlink(path);
+    snprintf(path, sizeof path, "%s/rates.lock", simulation->dir);
+    unlink(path);
     ck_assert_msg(rmdir(simulation->dir) == 0, "something was left in %s", simulation->dir);
     munmap(simulation, sizeof *simulation);
 }

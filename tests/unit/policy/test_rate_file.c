@@ -142,7 +142,7 @@ START_TEST(what_is_not_our_file_is_replaced)
     ck_assert_int_eq(lstat(path, &status), 0);
     ck_assert(S_ISREG(status.st_mode));
     ck_assert_int_eq(status.st_size, sizeof(struct rate_file));
-    ck_assert_uint_eq(status.st_mode & 0777, 0640);
+    ck_assert_uint_eq(status.st_mode & 0777, 0600);
     rate_table_close(table);
 }
 END_TEST
@@ -186,9 +186,9 @@ START_TEST(a_full_disk_is_reported_and_leaves_nothing)
         signal(SIGXFSZ, SIG_IGN);
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             _exit(1);
-        _exit(rate_table_open(&table, simulation->dir, &simulation->clock, &error)        ? 2
+        _exit(rate_table_open(&table, simulation->dir, &simulation->clock, &error)       ? 2
               : error.cause != CAUSE_OURS || strstr(error.text, simulation->dir) == NULL ? 3
-                                                                                          : 0);
+                                                                                         : 0);
     }
     simulation_expect_all_well(1); /* and teardown looks that the directory is empty */
 }

@@ -103,7 +103,7 @@ static void child_check(bool ok)
     }
 }
 
-START_TEST(a_missing_file_is_created_for_owner_and_group_alone)
+START_TEST(a_missing_file_is_created_for_the_owner_alone)
 {
     mode_t before = umask(0);
     struct store *store = open_store();
@@ -114,7 +114,7 @@ START_TEST(a_missing_file_is_created_for_owner_and_group_alone)
     for (size_t i = 0; i < 3; i++) {
         AUTO_FREE char *path = path_of((const char *[]){"state.db", "state.db-wal", "state.db-shm"}[i]);
         ck_assert_int_eq(stat(path, &status), 0);
-        ck_assert_uint_eq(status.st_mode & 0777, 0640);
+        ck_assert_uint_eq(status.st_mode & 0777, 0600);
     }
     ck_assert_int_eq(number(store, "PRAGMA user_version"), SCHEMA_VERSION);
     store_close(store);
@@ -262,7 +262,7 @@ START_TEST(a_missing_directory_is_an_error_with_a_remedy)
     ck_assert(!store_open(&store, "/nonexistent/sendpost", &error));
     ck_assert_int_eq(error.class, OUTCOME_DEFERRED);
     ck_assert_str_eq(error.enhanced, "4.3.0");
-    ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/sendpost/state.db"));
+    ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/sendpost"));
     ck_assert_ptr_nonnull(strstr(error.text, "install -d"));
     ck_assert_ptr_null(store);
 }
@@ -276,7 +276,9 @@ static void open_as_nobody(int unused)
     if (setgid(65534) != 0 || setuid(65534) != 0)
         _exit(1);
     _exit(!store_open(&store, directory, &error) && error.class == OUTCOME_DEFERRED &&
-                  strcmp(error.enhanced, "4.3.0") == 0 && strstr(error.text, "user id 65534") != NULL
+                  strcmp(error.enhanced, "4.3.0") == 0 &&
+                  (strstr(error.text, "user id 65534") != NULL ||
+                   strstr(error.text, "belongs to user root") != NULL)
               ? 0
               : 1);
 }
@@ -424,7 +426,7 @@ UNIT_SUITE(store_suite)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
-    tcase_add_test(tcase, a_missing_file_is_created_for_owner_and_group_alone);
+    tcase_add_test(tcase, a_missing_file_is_created_for_the_owner_alone);
     tcase_add_test(tcase, what_was_put_is_there_after_reopening);
     tcase_add_test(tcase, a_rolled_back_transaction_leaves_nothing);
     tcase_add_test(tcase, a_durable_transaction_runs_with_full_synchronisation_and_only_it);
