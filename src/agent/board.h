@@ -38,11 +38,12 @@ struct board_facts {
     char log_error[BOARD_TEXT_SIZE]; /* "": the log is being read */
     bool log_stalled;                /* Postfix works, and the log does not grow */
 
-    struct event_report_counts reported;  /* since the start */
-    int64_t pending, rejected;            /* in the store */
-    uint64_t no_bounces, nobodys_bounces; /* of sendpost-bounce: in the store, since its beginning */
-    int64_t last_report_ms;               /* when the API last took something; 0: never */
-    char report_error[BOARD_TEXT_SIZE];   /* "": the last request was accepted, or there was none */
+    struct event_report_counts reported; /* since the start */
+    int64_t pending, rejected;           /* in the store */
+    /* of sendpost-bounce: in the store, since its beginning */
+    uint64_t no_bounces, nobodys_bounces, unbelieved_bounces;
+    int64_t last_report_ms;             /* when the API last took something; 0: never */
+    char report_error[BOARD_TEXT_SIZE]; /* "": the last request was accepted, or there was none */
     uint64_t posts[BOARD_POST_COUNT];
     uint64_t latency_counts[BOARD_BUCKETS]; /* each its own, not yet cumulated */
     double latency_sum_s;

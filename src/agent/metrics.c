@@ -83,10 +83,11 @@ static void write_reports(FILE *out, const struct board_facts *facts)
     number(out, "reported_events_total", "counter", "Events that the API has taken.",
            facts->reported.reported);
     head(out, "bounces_without_event_total", "counter",
-         "What sendpost-bounce was given and made no event of: no bounces, and bounces of no message of "
-         "ours.");
+         "What sendpost-bounce was given and made no event of: no bounces, bounces of no message of ours, "
+         "and those that were not believed, forged ones among them.");
     labelled(out, "bounces_without_event_total", "reason", "ignored", facts->no_bounces);
     labelled(out, "bounces_without_event_total", "reason", "unattributed", facts->nobodys_bounces);
+    labelled(out, "bounces_without_event_total", "reason", "unbelieved", facts->unbelieved_bounces);
     head(out, "posts_total", "counter", "Requests to the event API by result.");
     for (int i = 0; i < BOARD_POST_COUNT; i++)
         labelled(out, "posts_total", "result", results[i], facts->posts[i]);

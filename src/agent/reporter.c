@@ -37,7 +37,8 @@ static void note(struct board *board, struct store *store, const struct event_re
                  const char *error)
 {
     uint64_t no_bounces = store_get_number(store, "bounce.ignored"),
-             nobodys_bounces = store_get_number(store, "bounce.unattributed");
+             nobodys_bounces = store_get_number(store, "bounce.unattributed"),
+             unbelieved_bounces = store_get_number(store, "bounce.unbelieved");
     int64_t pending = 0, rejected = 0;
     struct outcome failure;
 
@@ -48,6 +49,7 @@ static void note(struct board *board, struct store *store, const struct event_re
     board->facts.rejected = rejected;
     board->facts.no_bounces = no_bounces;
     board->facts.nobodys_bounces = nobodys_bounces;
+    board->facts.unbelieved_bounces = unbelieved_bounces;
     board->facts.reported.reported += counts->reported;
     board->facts.reported.rejected += counts->rejected;
     snprintf(board->facts.report_error, sizeof board->facts.report_error, "%s", error);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/address.h"
 #include "base/xalloc.h"
 
 #define IDENTITY_SIZE 10 /* bytes, version and variant among them */
@@ -104,6 +103,14 @@ static size_t canonical(unsigned char *recipient_r, const char *recipient, size_
         recipient_r[size++] = (unsigned char)tolower((unsigned char)recipient[i]);
     }
     return size;
+}
+
+void uuid_proof_recipient(char recipient_r[ADDRESS_SIZE], const char *recipient)
+{
+    size_t length = strlen(recipient);
+
+    length = length < ADDRESS_SIZE ? canonical((unsigned char *)recipient_r, recipient, length) : 0;
+    recipient_r[length] = '\0';
 }
 
 static void prove(unsigned char proof_r[PROOF_SIZE], const unsigned char key[UUID_KEY_SIZE],

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/address.h"
 #include "base/uuid.h"
 
 #define UUID_KEY_SIZE 32
@@ -47,6 +48,10 @@ void uuid_proof_derive(char uuid_r[UUID_SIZE], const struct uuid_keys *keys, siz
 /* Another one at each call; without keys uuid_random(). */
 void uuid_proof_random(char uuid_r[UUID_SIZE], const struct uuid_keys *keys, const char *recipient)
     __attribute__((nonnull));
+
+/* The spelling of a recipient that the proof is made with: lower case, and without the quotes that a log or a
+ * report puts around a local part. Empty when it is too long. */
+void uuid_proof_recipient(char recipient_r[ADDRESS_SIZE], const char *recipient) __attribute__((nonnull));
 
 /* Whether a UUID, of any case, was made with one of the keys for this recipient. The time it takes tells
  * nothing of how near a wrong one was. */

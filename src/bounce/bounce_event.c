@@ -10,28 +10,8 @@
 #include "event/event_store.h"
 #include "policy/suppression.h"
 
+#define QUIET_MS 60000                  /* between two lines of what makes no event, of each kind */
 #define OLDEST_MS (30 * 24 * 3600000LL) /* a report older than this has a wrong clock */
-
-static bool see_sent(void *context, const struct event *event, enum event_state state)
-{
-    struct bounce_sent *sent = context;
-
-    (void)state;
-    if (event->source == EVENT_SOURCE_BOUNCE || *event->recipient == '\0')
-        return true;
-    sent->known = true;
-    sent->event = *event;
-    return false;
-}
-
-bool bounce_event_find_sent(struct store *store, const char *message_id, struct bounce_sent *sent_r,
-                            struct outcome *error_r)
-{
-    struct event_filter filter = {.message_id = message_id};
-
-    sent_r->known = false;
-    return event_store_each(store, &filter, see_sent, sent_r, error_r);
-}
 
 static int64_t timestamp(const struct dsn *report, int64_t now_ms)
 {
@@ -40,75 +20,91 @@ static int64_t timestamp(const struct dsn *report, int64_t now_ms)
     return credible ? report->date_ms : now_ms;
 }
 
-void bounce_event_compose(struct event *event_r, const struct dsn *report,
-                          const struct dsn_recipient *recipient, const char *message_id,
-                          const struct bounce_sent *sent, int64_t now_ms)
+void bounce_event_compose(struct event *event_r, const struct dsn *report, const struct dsn_recipient *said,
+                          const char *recipient, const char *message_id, const struct event *sent,
+                          int64_t now_ms)
 {
-    bool known = sent != NULL && sent->known;
-    const char *address = recipient->address;
-
     memset(event_r, 0, sizeof *event_r);
-    event_r->cs = recipient->hard ? CS_HARD_BOUNCED : CS_SOFT_BOUNCED;
+    event_r->cs = said->hard ? CS_HARD_BOUNCED : CS_SOFT_BOUNCED;
     event_r->source = EVENT_SOURCE_BOUNCE;
     event_r->timestamp_ms = timestamp(report, now_ms);
-    if (known) {
-        if (report->count == 1)
-            address = sent->event.recipient;
-        memcpy(event_r->sender, sent->event.sender, sizeof event_r->sender);
-        memcpy(event_r->queue_id, sent->event.queue_id, sizeof event_r->queue_id);
-        memcpy(event_r->tpsp, sent->event.tpsp, sizeof event_r->tpsp);
-        event_r->tpsp_id = sent->event.tpsp_id;
-        memcpy(event_r->provider, sent->event.provider, sizeof event_r->provider);
+    if (sent != NULL) {
+        memcpy(event_r->sender, sent->sender, sizeof event_r->sender);
+        memcpy(event_r->queue_id, sent->queue_id, sizeof event_r->queue_id);
+        memcpy(event_r->tpsp, sent->tpsp, sizeof event_r->tpsp);
+        event_r->tpsp_id = sent->tpsp_id;
+        memcpy(event_r->provider, sent->provider, sizeof event_r->provider);
     }
     snprintf(event_r->message_id, sizeof event_r->message_id, "%s", message_id);
-    snprintf(event_r->recipient, sizeof event_r->recipient, "%s", address);
-    event_r->smtp_code = recipient->smtp_code;
-    memcpy(event_r->smtp_enhanced_code, recipient->status, sizeof event_r->smtp_enhanced_code);
-    event_describe(event_r, recipient->text, strlen(recipient->text));
+    snprintf(event_r->recipient, sizeof event_r->recipient, "%s", recipient);
+    event_r->smtp_code = said->smtp_code;
+    memcpy(event_r->smtp_enhanced_code, said->status, sizeof event_r->smtp_enhanced_code);
+    event_describe(event_r, said->text, strlen(said->text));
     event_identify(event_r, "");
 }
 
 static bool suppress(struct store *store, const struct config *config, const struct event *event,
-                     const struct bounce_sent *sent, int64_t now_ms, struct outcome *error_r)
+                     int64_t now_ms, struct outcome *error_r)
 {
     if (event->cs != CS_HARD_BOUNCED || !config->suppression.on_hard_bounce)
         return true;
-    if (!sent->known || !address_equal(sent->event.recipient, event->recipient)) {
-        log_line(LOG_INFO,
-                 "to=<%s>, uuid=%s: not suppressed: nothing here shows that this message was sent to it",
-                 event->recipient, event->message_id);
-        return true;
-    }
     log_line(LOG_INFO, "to=<%s>, uuid=%s: suppressed after a hard bounce: %d %s %s", event->recipient,
              event->message_id, event->smtp_code, event->smtp_enhanced_code, event->smtp_description);
     return suppression_after_hard_bounce(store, config, event->recipient, now_ms, error_r);
 }
 
-bool bounce_event_store(struct store *store, const struct config *config, const struct event *events,
-                        size_t count, const struct bounce_sent *sent, int64_t now_ms, struct outcome *error_r)
+bool bounce_event_store(struct store *store, const struct config *config, const struct dsn *report,
+                        const struct belief *belief, struct event *events_r, int64_t now_ms,
+                        struct outcome *error_r)
 {
+    int64_t due_ms = event_report_due_ms(config, now_ms);
+
     if (!store_begin(store, STORE_DURABLE, error_r))
         return false;
-    for (size_t i = 0; i < count; i++)
-        if (!event_store_add(store, &events[i], event_report_state(config, &events[i]),
-                             event_report_due_ms(config, now_ms), error_r) ||
-            !suppress(store, config, &events[i], sent, now_ms, error_r)) {
+    for (size_t i = 0; i < belief->count; i++) {
+        const struct belief_failure *failure = &belief->failures[i];
+        bounce_event_compose(&events_r[i], report, failure->said, failure->recipient, belief->message_id,
+                             failure->known ? &failure->sent : NULL, now_ms);
+        if (!event_store_add(store, &events_r[i], event_report_state(config, &events_r[i]), due_ms,
+                             error_r) ||
+            !suppress(store, config, &events_r[i], now_ms, error_r)) {
             store_rollback(store);
             return false;
         }
+    }
     return store_commit(store, error_r);
 }
 
-bool bounce_event_count(struct store *store, const char *why, struct outcome *error_r)
-{
-    AUTO_FREE char *key = xasprintf("bounce.%s", why), *next = NULL;
+/* --- what makes no event ---------------------------------------------------------------------------- */
 
+static bool put_number(struct store *store, const char *key, uint64_t number, struct outcome *error_r)
+{
+    char digits[24];
+
+    snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+    return store_put(store, key, digits, error_r);
+}
+
+bool bounce_event_count(struct store *store, const char *why, int64_t now_ms, uint64_t *told_r,
+                        struct outcome *error_r)
+{
+    AUTO_FREE char *key = xasprintf("bounce.%s", why), *told_key = xasprintf("bounce.%s.told", why),
+                   *when_key = xasprintf("bounce.%s.told_ms", why);
+
+    *told_r = 0;
     if (!store_begin(store, STORE_NORMAL, error_r))
         return false;
-    next = xasprintf("%llu", (unsigned long long)store_get_number(store, key) + 1);
-    if (!store_put(store, key, next, error_r)) {
-        store_rollback(store);
-        return false;
+    uint64_t count = store_get_number(store, key) + 1, told = store_get_number(store, told_key);
+    int64_t when_ms = (int64_t)store_get_number(store, when_key);
+    /* a clock that was set back must not silence it */
+    bool tell = now_ms >= when_ms + QUIET_MS || now_ms < when_ms;
+    if (put_number(store, key, count, error_r) &&
+        (!tell || (put_number(store, told_key, count, error_r) &&
+                   put_number(store, when_key, (uint64_t)now_ms, error_r))) &&
+        store_commit(store, error_r)) {
+        *told_r = tell ? count - told : 0;
+        return true;
     }
-    return store_commit(store, error_r);
+    store_rollback(store);
+    return false;
 }

@@ -99,8 +99,8 @@ static void print_recipients(const struct judging *judging)
         struct event event;
         struct json_object *object;
 
-        bounce_event_compose(&event, &judging->report, recipient, judging->message_id, NULL,
-                             clock_realtime_ms());
+        bounce_event_compose(&event, &judging->report, recipient, recipient->address, judging->message_id,
+                             NULL, clock_realtime_ms());
         object = event_to_json(&event, NULL);
         json_object_object_add(object, "status", json_object_new_string(recipient->status));
         json_object_object_add(object, "delayed", json_object_new_boolean(recipient->delayed));
@@ -119,13 +119,22 @@ static const char *queue_id(const struct judging *judging)
     return *judging->request->queue_id ? judging->request->queue_id : "NOQUEUE";
 }
 
-/* A message that makes no event is logged and counted, and that is all. */
+/* A message that makes no event is counted and logged, and that is all. */
 static bool ignore(struct judging *judging, const char *counter, const char *why, struct outcome *error_r)
 {
-    log_line(LOG_INFO, "%s: to=<%s>, from=<%s>, status=ignored (%s)", queue_id(judging),
-             judging->request->recipient, judging->request->sender, why);
+    char more[64] = "";
+    uint64_t told;
+
     snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 no event: %s", why);
-    return bounce_event_count(judging->store, counter, error_r);
+    if (!bounce_event_count(judging->store, counter, clock_realtime_ms(), &told, error_r))
+        return false;
+    if (told > 1)
+        snprintf(more, sizeof more, ", and %llu more of the kind", (unsigned long long)told - 1);
+    /* a postmaster who tries looks for his own; what is forged comes in floods */
+    if (told > 0 || strcmp(counter, "ignored") == 0)
+        log_line(LOG_INFO, "%s: to=<%s>, from=<%s>, status=ignored (%s)%s", queue_id(judging),
+                 judging->request->recipient, judging->request->sender, why, more);
+    return true;
 }
 
 static void log_event(const struct judging *judging, const struct event *event,
@@ -157,25 +166,36 @@ static void report_events(const struct judging *judging, const struct event *eve
     event_reporter_close(reporter);
 }
 
-static bool record(struct judging *judging, struct outcome *error_r)
+static bool record(struct judging *judging, const struct belief *belief, struct outcome *error_r)
 {
-    const struct dsn *report = &judging->report;
-    AUTO_FREE struct event *events = xcalloc(report->count, sizeof *events);
-    AUTO_FREE struct bounce_sent *sent = xcalloc(1, sizeof *sent);
-    int64_t now_ms = clock_realtime_ms();
+    AUTO_FREE struct event *events = xcalloc(belief->count, sizeof *events);
 
-    if (!bounce_event_find_sent(judging->store, judging->message_id, sent, error_r))
+    if (!bounce_event_store(judging->store, judging->config, &judging->report, belief, events,
+                            clock_realtime_ms(), error_r))
         return false;
-    for (size_t i = 0; i < report->count; i++)
-        bounce_event_compose(&events[i], report, &report->recipients[i], judging->message_id, sent, now_ms);
-    if (!bounce_event_store(judging->store, judging->config, events, report->count, sent, now_ms, error_r))
-        return false;
-    for (size_t i = 0; i < report->count; i++)
-        log_event(judging, &events[i], &report->recipients[i]);
-    report_events(judging, events, report->count);
-    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s %s", judging->message_id,
+    for (size_t i = 0; i < belief->count; i++)
+        log_event(judging, &events[i], belief->failures[i].said);
+    report_events(judging, events, belief->count);
+    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s %s", belief->message_id,
              event_type(&events[0]));
     return true;
+}
+
+static bool judge_report(struct judging *judging, struct outcome *error_r)
+{
+    struct belief belief;
+
+    if (judging->report.count == 0)
+        return ignore(judging, "ignored", judging->report.why_none, error_r);
+    bool ok = belief_form(&belief, judging->store, judging->config, judging->request->recipient,
+                          &judging->report, error_r);
+    if (ok && belief.why_not == NULL)
+        ok = record(judging, &belief, error_r);
+    else if (ok)
+        ok = ignore(judging, *belief.message_id == '\0' ? "unattributed" : "unbelieved", belief.why_not,
+                    error_r);
+    belief_clear(&belief);
+    return ok;
 }
 
 static bool judge(struct judging *judging, struct outcome *error_r)
@@ -195,14 +215,7 @@ static bool judge(struct judging *judging, struct outcome *error_r)
         snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 dry run");
         return true;
     }
-    if (judging->report.count == 0)
-        return ignore(judging, "ignored", judging->report.why_none, error_r);
-    if (*judging->message_id == '\0')
-        return ignore(judging, "unattributed",
-                      "a report about no message of ours: neither the bounce address nor the "
-                      "returned header names its UUID",
-                      error_r);
-    return record(judging, error_r);
+    return judge_report(judging, error_r);
 }
 
 int main(void)

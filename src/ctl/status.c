@@ -28,7 +28,8 @@ struct status {
     struct event errors[ERRORS];
     size_t error_count;
     int64_t pending, rejected, waiting, next_ms;
-    uint64_t no_bounces, nobodys_bounces; /* what sendpost-bounce was given and made no event of */
+    /* what sendpost-bounce was given and made no event of */
+    uint64_t no_bounces, nobodys_bounces, unbelieved_bounces;
     struct breaker *breakers;
     struct json_object *agent; /* what it says; NULL: it does not answer */
     char *agent_error;
@@ -86,6 +87,7 @@ static bool read_store(struct status *status)
     status->error_count = (size_t)failures;
     status->no_bounces = store_get_number(store, "bounce.ignored");
     status->nobodys_bounces = store_get_number(store, "bounce.unattributed");
+    status->unbelieved_bounces = store_get_number(store, "bounce.unbelieved");
     return true;
 }
 
@@ -241,10 +243,11 @@ static void print_text(const struct status *status)
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
     print_line("Events", status->rejected == 0, line);
-    if (status->no_bounces + status->nobodys_bounces > 0) {
+    if (status->no_bounces + status->nobodys_bounces + status->unbelieved_bounces > 0) {
         snprintf(line, sizeof line,
-                 "without an event: %" PRIu64 " of no message of ours, %" PRIu64 " that were no bounces",
-                 status->nobodys_bounces, status->no_bounces);
+                 "without an event: %" PRIu64 " of no message of ours, %" PRIu64 " not believed, %" PRIu64
+                 " that were no bounces",
+                 status->nobodys_bounces, status->unbelieved_bounces, status->no_bounces);
         print_line("Bounces", true, line);
     }
     print_agent(status);
@@ -288,6 +291,8 @@ static void print_json(const struct status *status)
     json_object_object_add(json, "rejected_events", json_object_new_int64(status->rejected));
     json_object_object_add(json, "bounces_unattributed",
                            json_object_new_int64((int64_t)status->nobodys_bounces));
+    json_object_object_add(json, "bounces_unbelieved",
+                           json_object_new_int64((int64_t)status->unbelieved_bounces));
     json_object_object_add(json, "bounces_ignored", json_object_new_int64((int64_t)status->no_bounces));
     json_object_object_add(json, "agent", status->agent != NULL ? json_object_get(status->agent) : NULL);
     json_object_object_add(json, "last_failures", errors);

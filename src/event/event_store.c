@@ -144,6 +144,35 @@ int event_store_knows(struct store *store, const char *queue_id, const char *mes
     return found;
 }
 
+bool event_store_sent(struct store *store, const char *message_id,
+                      bool (*see)(void *context, const struct event *event), void *context,
+                      struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(store,
+                                           "SELECT " EVENT_ROW_COLUMNS_ID " FROM events"
+                                           " WHERE identity BETWEEN ?1 AND ?2 AND message_id = ?3"
+                                           " AND source <> ?4 AND recipient <> '' LIMIT ?5",
+                                           error_r);
+    bool go_on = true;
+    int row = 1;
+
+    if (select == NULL)
+        return false;
+    sqlite3_bind_int64(select, 1, event_row_first(message_id));
+    sqlite3_bind_int64(select, 2, event_row_last(message_id));
+    event_row_bind_text(select, 3, message_id);
+    sqlite3_bind_int(select, 4, EVENT_SOURCE_BOUNCE);
+    sqlite3_bind_int(select, 5, EVENT_SENT_MAX);
+    while (go_on && (row = store_step(store, select, error_r)) == 1) {
+        struct event event;
+        event_row_read(select, &event);
+        go_on = see(context, &event);
+    }
+    sqlite3_reset(select);
+    sqlite3_clear_bindings(select);
+    return row >= 0;
+}
+
 /* --- history ------------------------------------------------------------------------------------ */
 
 bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)

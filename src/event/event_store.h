@@ -42,6 +42,16 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
 int event_store_knows(struct store *store, const char *queue_id, const char *message_id,
                       const char *recipient, struct outcome *error_r) __attribute__((nonnull));
 
+/*
+ * What is known here of a message that was sent: an event of pipe or agent for each recipient, perhaps
+ * several, of EVENT_SENT_MAX rows at most. see() returns false to stop. Nothing else may be done with the
+ * store in see().
+ */
+#define EVENT_SENT_MAX 20000
+bool event_store_sent(struct store *store, const char *message_id,
+                      bool (*see)(void *context, const struct event *event), void *context,
+                      struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
+
 /* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending
  * stays. */
 bool event_store_settle(struct store *store, const struct event *event, enum event_state state,

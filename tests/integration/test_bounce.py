@@ -9,17 +9,24 @@ import time
 
 import pytest
 
+import uuid_keys
 from event_api import Answer, EventApi
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp, stall
 from sendpost import SECRET_KEY, USER, Sendpost, build_directory, replace_once
 from support import TOP, free_port, remove, scratch, wait_for
 
-UUID = "6f1c2d3e-4b5a-4c7d-8e9f-0a1b2c3d4e5f"
+KEY = uuid_keys.new_key()
+UUID = uuid_keys.make(KEY, "you@example.org")
 DOMAIN = "sp-bounce.example.com"
 ADDRESS = f"bounces+{UUID}+4321@{DOMAIN}"
 MESSAGE = b"From: me@example.com\nTo: you@unknown.test\nSubject: hello\n\nhello\n"
 TPSP = {"name": "primary", "id": 12, "host": "127.0.0.1"}
+
+
+def configure(installation, api=None, ca=None, **settings):
+    installation.configure([TPSP], endpoint=api.url if api else "none", ca=ca,
+                           uuid_key_file=installation.secret_file("uuid-key", KEY), **settings)
 
 
 def report(recipient="you@example.org", status="5.1.1", action="failed", text="550 5.1.1 user unknown", uuid=UUID):
@@ -42,7 +49,7 @@ def api(ca):
 def installation(api, ca, postfix_runs):
     api.forget()
     with Sendpost() as one:
-        one.configure([TPSP], endpoint=api.url, ca=ca)
+        configure(one, api, ca)
         yield one
 
 
@@ -99,12 +106,13 @@ def test_a_report_of_postfix_comes_back_as_an_event(way, installation, api, clos
         master = replace_once(master, "@pkglibexecdir@/sendpost-bounce",
                               f"{installation.libexec / 'sendpost-bounce'} -c {installation.config}")
         with PrivatePostfix("front.test", main=main, master=master) as postfix:
-            postfix.sendmail(MESSAGE, "you@x.test", sender=ADDRESS)
+            message_id = uuid_keys.make(KEY, "you@x.test")
+            postfix.sendmail(MESSAGE, "you@x.test", sender=f"bounces+{message_id}+4321@{DOMAIN}")
             postfix.wait_status("", "sent \\(delivered via sendpost-bounce service")
             event = api.wait_events(1)[0]
             postfix.wait_empty()
     assert not api.problems
-    assert (event["message_id"], event["recipient"], event["source"]) == (UUID, "you@x.test", "bounce")
+    assert (event["message_id"], event["recipient"], event["source"]) == (message_id, "you@x.test", "bounce")
     assert (event["cs_event_id"], event["smtp_enhanced_code"], event.get("smtp_code")) == (cs, status, code), event
     assert len(installation.events()) == 1
 
@@ -133,7 +141,7 @@ def test_a_report_about_no_message_of_ours_is_counted(bounce, installation, api)
     assert done.returncode == 0 and counted(installation, "unattributed") == 1
     status = subprocess.run([build_directory() / "sendpostctl", "-c", installation.config, "status"], capture_output=True,
                             text=True, check=False)
-    assert "Bounces   without an event: 1 of no message of ours, 0 that were no bounces" in status.stdout
+    assert "Bounces   without an event: 1 of no message of ours, 0 not believed, 0 that were no bounces" in status.stdout
     assert installation.events() == [] and api.requests == []
 
 
@@ -191,11 +199,11 @@ def test_whatever_becomes_of_the_judge_the_report_stays_with_postfix(judge, said
 
 def test_a_kill_at_any_moment_loses_no_event(installation, ca, api):
     """Front and judge die together, as when the machine goes down; Postfix would hand the report over again."""
-    installation.configure([TPSP])
+    configure(installation)
     environment = {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(installation.log_path)}
     killed = 0
     for number in range(40):
-        address = f"bounces+6f1c2d3e-4b5a-4c7d-8e9f-{number:012}+4321@{DOMAIN}"
+        address = f"bounces+{uuid_keys.make(KEY, 'you@example.org')}+4321@{DOMAIN}"
         for patience in (number / 2000, number / 1000, 60):
             process = subprocess.Popen([installation.libexec / "sendpost-bounce", "-c", installation.config, "-f", "", "--", address],
                                        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
@@ -218,7 +226,7 @@ def test_a_full_disk_defers_and_the_report_is_taken_when_there_is_room(api, ca, 
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], check=True)
     try:
         with Sendpost(state_dir=disk) as installation:
-            installation.configure([TPSP])
+            configure(installation)
             (disk / "filler").write_bytes(b"x" * (508 << 10))
             run = lambda: installation.run("-f", "", "--", ADDRESS, message=report(), program=installation.libexec / "sendpost-bounce")  # noqa: E731
             done = run()
@@ -244,7 +252,8 @@ FLOODS = {
     "endless header": b"Subject: x\n" + b"X-Header: endless\n" * 3000000,
     "one endless header line": b"Subject: " + b"x" * (50 << 20),
     "nested": nested(12000),
-    "10,000 recipients": b"From: MAILER-DAEMON\nSubject: failure notice\n\n" + b"".join(b"<a%d@example.org>:\n550 user unknown\n" % i for i in range(10000)),
+    "10,000 recipients": b"From: MAILER-DAEMON\nSubject: failure notice\n\n" + b"<you@example.org>:\n550 user unknown\n"
+                         + b"".join(b"<a%d@example.org>:\n550 user unknown\n" % i for i in range(10000)),
 }
 
 
@@ -253,7 +262,7 @@ def test_any_input_costs_little(flood, bounce, installation):
     begin = time.monotonic()
     done = bounce(FLOODS[flood], timeout=60)
     assert done.returncode == 0, (flood, done)
-    assert len(installation.events()) == {"100 MB body": 1, "10,000 recipients": 100}.get(flood, 0)
+    assert len(installation.events()) == {"100 MB body": 1, "10,000 recipients": 1}.get(flood, 0)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 500 << 10, "KB, of the largest child so far"
     assert time.monotonic() - begin < 60
 
@@ -261,17 +270,12 @@ def test_any_input_costs_little(flood, bounce, installation):
 # --- policy -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_hard_bounce_of_what_was_sent_is_suppressed_and_a_forged_one_is_not(bounce, installation, api, ca):
-    installation.configure([TPSP], endpoint=api.url, ca=ca, suppression={"enabled": True, "on-hard-bounce": True})
+def test_a_hard_bounce_is_suppressed_and_whom_else_it_names_is_not(bounce, installation, api, ca):
+    configure(installation, api, ca, suppression={"enabled": True, "on-hard-bounce": True})
     ctl = [str(build_directory() / "sendpostctl"), "-c", str(installation.config)]
+    assert bounce(report(recipient="victim@example.org")).returncode == 0
+    assert installation.events() == []
     assert bounce(report()).returncode == 0
-    assert "not suppressed: nothing here shows" in installation.log()
-    assert bounce(report(recipient="victim@example.org", action="failed")).returncode == 0
-
-    # the store as the pipe leaves it behind: the message was sent
-    with sqlite3.connect(installation.state / "state.db") as database:
-        database.execute("UPDATE events SET source = 0, cs = 60 WHERE recipient = 'you@example.org'")
-    assert bounce(report(status="5.1.1")).returncode == 0
     assert "to=<you@example.org>, uuid=" in installation.log() and "suppressed after a hard bounce: 550 5.1.1" in installation.log()
     assert subprocess.run([*ctl, "suppress", "check", "you@example.org"], check=False, capture_output=True).returncode == 1
     assert subprocess.run([*ctl, "suppress", "check", "victim@example.org"], check=False, capture_output=True).returncode == 0
@@ -282,7 +286,7 @@ def test_the_postmasters_rules_decide_and_broken_ones_are_said(bounce, installat
     assert bounce(report()).returncode == 0
     assert api.wait_events(1)[0]["cs_event_id"] == 64
     (installation.top / "classify").write_text("user unknown\n")
-    assert bounce(report(recipient="other@example.org")).returncode == 0
+    assert bounce(report()).returncode == 0
     assert api.wait_events(2)[1]["cs_event_id"] == 63
     assert "classify:1: the first line must begin a section" in installation.log()
 

@@ -1,0 +1,148 @@
+#include "bounce/belief.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/bounce_address.h"
+#include "base/uuid_proof.h"
+#include "base/xalloc.h"
+#include "event/event_store.h"
+#include "policy/bounce_domain.h"
+
+/* What is being looked at. */
+struct looking {
+    struct belief *belief;
+    const struct config *config;
+    const struct dsn *report;
+    bool proven;
+    char last[ADDRESS_SIZE]; /* recipient whose proof was looked at last: events of one come in a row */
+};
+
+static bool is_same(const char *a, const char *b)
+{
+    return *a != '\0' && strcasecmp(a, b) == 0;
+}
+
+static bool is_about(const struct dsn_recipient *said, const char *recipient)
+{
+    return is_same(said->address, recipient) || is_same(said->final, recipient);
+}
+
+static struct belief_failure *add_failure(struct belief *belief, const struct dsn_recipient *said,
+                                          const char *recipient)
+{
+    for (size_t i = 0; i < belief->count; i++)
+        if (belief->failures[i].said == said || is_same(belief->failures[i].recipient, recipient))
+            return NULL;
+    belief->failures = xrealloc(belief->failures, (belief->count + 1) * sizeof belief->failures[0]);
+    struct belief_failure *failure = &belief->failures[belief->count++];
+    *failure = (struct belief_failure){.said = said};
+    memccpy(failure->recipient, recipient, '\0', sizeof failure->recipient - 1);
+    return failure;
+}
+
+/* --- which message ---------------------------------------------------------------------------------- */
+
+/* The bounce address names it, else the header of what was returned. */
+static void find_message(struct looking *looking, const char *address)
+{
+    struct belief *belief = looking->belief;
+    struct bounce_address verp;
+
+    if (!bounce_address_parse(&verp, address, strlen(address))) {
+        memcpy(belief->message_id, looking->report->message_id, sizeof belief->message_id);
+        return;
+    }
+    memcpy(belief->message_id, verp.uuid, sizeof belief->message_id);
+    if (verp.subaccount != looking->config->subaccount_id)
+        belief->why_not = "its bounce address is of another sub-account";
+    else if (!bounce_domain_is_ours(looking->config, &verp))
+        belief->why_not = "its bounce address is of a domain that is none of ours";
+}
+
+/* --- which recipient ----------------------------------------------------------------------------------- */
+
+/* Of all that a report says, what counts for the one recipient that was asked for: what it says of him; where
+ * it names others alone, he is as bad as the best of them. */
+static const struct dsn_recipient *said_of(const struct dsn *report, const char *recipient)
+{
+    const struct dsn_recipient *said = &report->recipients[0];
+
+    for (size_t i = 0; i < report->count; i++)
+        if (is_about(&report->recipients[i], recipient))
+            return &report->recipients[i];
+    for (size_t i = 1; i < report->count && said->hard; i++)
+        said = &report->recipients[i];
+    return said;
+}
+
+static struct belief_failure *prove(struct looking *looking, const char *recipient)
+{
+    if (!uuid_proof_verify(&looking->config->uuid_keys, looking->belief->message_id, recipient))
+        return NULL;
+    looking->proven = true;
+    looking->belief->count = 0; /* what the store knows without proof does not count beside it */
+    return add_failure(looking->belief, said_of(looking->report, recipient), recipient);
+}
+
+static bool see_sent(void *context, const struct event *sent)
+{
+    struct looking *looking = context;
+    struct belief *belief = looking->belief;
+    struct belief_failure *failure = NULL;
+
+    if (!is_same(looking->last, sent->recipient)) {
+        memcpy(looking->last, sent->recipient, sizeof looking->last);
+        failure = prove(looking, sent->recipient);
+    }
+    for (size_t i = 0; failure == NULL && i < looking->report->count; i++)
+        if (is_about(&looking->report->recipients[i], sent->recipient))
+            failure = add_failure(belief, &looking->report->recipients[i], sent->recipient);
+    if (failure != NULL) {
+        failure->known = true;
+        failure->sent = *sent;
+    }
+    return !looking->proven;
+}
+
+/* The store knows nothing of it: it was wiped, or has forgotten, or another host has sent the message. */
+static void prove_by_report(struct looking *looking)
+{
+    const struct dsn *report = looking->report;
+    char recipient[ADDRESS_SIZE];
+
+    for (int final = 0; final < 2; final++)
+        for (size_t i = 0; i < report->count && !looking->proven; i++) {
+            /* in one spelling, or each of them would make an event of its own */
+            uuid_proof_recipient(recipient,
+                                 final ? report->recipients[i].final : report->recipients[i].address);
+            prove(looking, recipient);
+        }
+}
+
+bool belief_form(struct belief *belief_r, struct store *store, const struct config *config,
+                 const char *address, const struct dsn *report, struct outcome *error_r)
+{
+    struct looking looking = {.belief = belief_r, .config = config, .report = report};
+
+    *belief_r = (struct belief){.count = 0};
+    find_message(&looking, address);
+    if (*belief_r->message_id == '\0')
+        belief_r->why_not = "neither the bounce address nor the returned header names its message UUID";
+    if (belief_r->why_not != NULL)
+        return true;
+    if (!event_store_sent(store, belief_r->message_id, see_sent, &looking, error_r))
+        return false;
+    if (!looking.proven)
+        prove_by_report(&looking);
+    if (belief_r->count == 0)
+        belief_r->why_not = "its message UUID proves nothing, and is not known here with that recipient";
+    return true;
+}
+
+void belief_clear(struct belief *belief)
+{
+    free(belief->failures);
+    *belief = (struct belief){.count = 0};
+}
