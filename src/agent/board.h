@@ -30,6 +30,15 @@ enum board_post {
     BOARD_POST_COUNT
 };
 
+/* A TPSP that mail is held for (policy/standing.h). */
+struct board_held {
+    char tpsp[EVENT_NAME_SIZE];
+    int64_t since_ms, messages;
+    char text[BOARD_TEXT_SIZE]; /* why, and where to mend it */
+};
+
+#define BOARD_HELD_MAX 16
+
 struct board_facts {
     int64_t started_ms; /* clock_realtime_ms() */
     char log_path[BOARD_TEXT_SIZE];
@@ -47,6 +56,9 @@ struct board_facts {
     uint64_t posts[BOARD_POST_COUNT];
     uint64_t latency_counts[BOARD_BUCKETS]; /* each its own, not yet cumulated */
     double latency_sum_s;
+
+    struct board_held held[BOARD_HELD_MAX];
+    size_t held_count;
 };
 
 struct board {

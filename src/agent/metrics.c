@@ -146,6 +146,18 @@ static void write_rates(FILE *out, const struct config *config)
     rate_table_close(table);
 }
 
+static void write_held(FILE *out, const struct board_facts *facts)
+{
+    head(out, "held_messages", "gauge",
+         "Messages that wait for trouble with a TPSP to be mended: login, TLS, host name, network, account.");
+    for (size_t i = 0; i < facts->held_count; i++)
+        labelled(out, "held_messages", "tpsp", facts->held[i].tpsp, (uint64_t)facts->held[i].messages);
+    head(out, "held_since_timestamp_seconds", "gauge", "Since when mail is held for a TPSP.");
+    for (size_t i = 0; i < facts->held_count; i++)
+        fprintf(out, "sendpost_agent_held_since_timestamp_seconds{tpsp=\"%s\"} %.3f\n", facts->held[i].tpsp,
+                (double)facts->held[i].since_ms / 1000);
+}
+
 char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
 {
     char *text = NULL;
@@ -164,6 +176,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
         labelled(out, "events_total", "type", event_type(&(struct event){.cs = (enum event_cs)cs}),
                  facts->ingest.events[cs]);
     write_reports(out, facts);
+    write_held(out, facts);
     write_rates(out, config);
     fclose(out);
     return text != NULL ? text : xstrdup("");
@@ -192,9 +205,26 @@ static struct json_object *log_object(const struct board_facts *facts)
     return log;
 }
 
+static struct json_object *held_list(const struct board_facts *facts)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < facts->held_count; i++) {
+        struct json_object *held = json_object_new_object();
+        json_object_object_add(held, "tpsp", json_object_new_string(facts->held[i].tpsp));
+        add_time(held, "since", facts->held[i].since_ms);
+        json_object_object_add(held, "messages", json_object_new_int64(facts->held[i].messages));
+        json_object_object_add(held, "text", json_object_new_string(facts->held[i].text));
+        json_object_array_add(list, held);
+    }
+    return list;
+}
+
 /* The first thing that is wrong, with its remedy; NULL: nothing. */
 static const char *trouble(const struct board_facts *facts)
 {
+    if (facts->held_count > 0)
+        return facts->held[0].text;
     if (facts->log_error[0] != '\0')
         return facts->log_error;
     if (facts->log_stalled)
@@ -221,6 +251,7 @@ char *metrics_health(const struct board_facts *facts, bool *healthy_r)
     add_time(object, "last_report_at", facts->last_report_ms);
     json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
     json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
+    json_object_object_add(object, "held", held_list(facts));
     json_object_object_add(object, "uncorrelated_lines",
                            json_object_new_int64((int64_t)counts->uncorrelated));
     json_object_object_add(object, "parse_errors", json_object_new_int64((int64_t)counts->broken));

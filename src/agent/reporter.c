@@ -10,6 +10,7 @@
 #include "base/xalloc.h"
 #include "event/event_gzip.h"
 #include "event/event_store.h"
+#include "policy/standing.h"
 
 #define ROUND_MS 2000 /* then the status is brought up to date, and a wish to stop is seen */
 #define TROUBLE_MS 5000
@@ -33,20 +34,44 @@ static void on_post(void *context, int status, int64_t elapsed_ms)
     board_note_post(context, status, elapsed_ms);
 }
 
-static void note(struct board *board, struct store *store, const struct event_report_counts *counts,
-                 const char *error)
+/* A list of its own, swapped in when it is complete. */
+struct held_list {
+    struct board_held items[BOARD_HELD_MAX];
+    size_t count;
+};
+
+static void note_held(void *context, const struct config_tpsp *tpsp, const struct standing *standing,
+                      int64_t messages)
+{
+    struct held_list *list = context;
+
+    if (list->count == BOARD_HELD_MAX)
+        return;
+    struct board_held *held = &list->items[list->count++];
+    *held = (struct board_held){.since_ms = standing->held_ms, .messages = messages};
+    snprintf(held->tpsp, sizeof held->tpsp, "%s", tpsp->name);
+    snprintf(held->text, sizeof held->text, "%.300s%s%.200s", standing->text,
+             standing->mend[0] != '\0' ? "; see " : "", standing->mend);
+}
+
+static void note(const struct config *config, struct board *board, struct store *store,
+                 const struct event_report_counts *counts, const char *error)
 {
     uint64_t no_bounces = store_get_number(store, "bounce.ignored"),
              nobodys_bounces = store_get_number(store, "bounce.unattributed"),
              unbelieved_bounces = store_get_number(store, "bounce.unbelieved");
     int64_t pending = 0, rejected = 0;
+    struct held_list held = {.count = 0};
     struct outcome failure;
 
+    standing_each_held(store, config, note_held, &held, &failure);
     event_store_count(store, EVENT_PENDING, &pending, &failure);
     event_store_count(store, EVENT_REJECTED, &rejected, &failure);
     pthread_mutex_lock(&board->lock);
     board->facts.pending = pending;
     board->facts.rejected = rejected;
+    memcpy(board->facts.held, held.items, held.count * sizeof held.items[0]);
+    board->facts.held_count = held.count;
     board->facts.no_bounces = no_bounces;
     board->facts.nobodys_bounces = nobodys_bounces;
     board->facts.unbelieved_bounces = unbelieved_bounces;
@@ -67,7 +92,7 @@ static enum event_report_result one_round(struct reporter *reporter, bool *more_
 
     if (result == EVENT_REPORT_TROUBLE)
         log_line(LOG_ERR, "events cannot be reported now: %s", error.text);
-    note(reporter->board, reporter->store, &counts,
+    note(reporter->config, reporter->board, reporter->store, &counts,
          result == EVENT_REPORT_TROUBLE ? error.text : event_reporter_last_error(reporter->api));
     *more_r = result != EVENT_REPORT_TROUBLE && counts.unfinished;
     return result;
@@ -187,7 +212,7 @@ bool reporter_flush(const struct config *config, struct store *store, struct boa
         event_report_pending(api, true, clock_monotonic_ms() + FLUSH_MS, &counts, error_r);
     if (result == EVENT_REPORT_KEPT)
         outcome_local(error_r, "4.3.0", "%s", event_reporter_last_error(api));
-    note(board, store, &counts, event_reporter_last_error(api));
+    note(config, board, store, &counts, event_reporter_last_error(api));
     event_reporter_close(api);
     return result == EVENT_REPORT_DONE && event_store_count(store, EVENT_PENDING, &pending, error_r) &&
            pending == 0;

@@ -112,11 +112,8 @@ static CONFIG_READER(read_schedule)
 
     if (!config_yaml_list(reader, place, node, &count))
         return false;
-    if (count == 0)
-        return config_fail(reader, place, node,
-                           "is empty, so that every message would be dropped at its first deferral; give at "
-                           "least one duration");
-    config->retry.schedule_ms = xcalloc(count, sizeof config->retry.schedule_ms[0]);
+    /* an empty list is no ladder at all */
+    config->retry.schedule_ms = xcalloc(count + 1, sizeof config->retry.schedule_ms[0]);
     config->retry.schedule_count = count;
     for (size_t i = 0; i < count; i++) {
         const struct config_place entry = {.parent = place, .index = i};

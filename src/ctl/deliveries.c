@@ -1,5 +1,5 @@
-/* sendpostctl deliveries: messages that failed at least once and wait for their next attempt. See
- * policy/retry.h. */
+/* sendpostctl deliveries: messages that failed or were held at least once and wait for their next attempt.
+ * See policy/retry.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,9 +40,9 @@ static void read_event(sqlite3_stmt *row, struct event *event_r)
     event_identify(event_r, occurrence);
 }
 
-static void print_as_json(const struct event *event, bool due, int64_t due_ms, bool first)
+static void print_as_json(const struct event *event, const char *state, int64_t due_ms, bool first)
 {
-    struct json_object *object = event_to_json(event, due ? "due" : "waiting");
+    struct json_object *object = event_to_json(event, state);
     char next[CLOCK_RFC3339_SIZE];
 
     json_object_object_add(object, "next_attempt", json_object_new_string(clock_rfc3339(due_ms, next)));
@@ -65,7 +65,7 @@ static enum ctl_status list(struct ctl *ctl)
             ? NULL
             : store_statement(store,
                               "SELECT queue_id, recipient, message_id, sender, tpsp, attempts, due_ms,"
-                              " first_ms, last_ms, smtp_code, smtp_enhanced_code, smtp_description"
+                              " first_ms, last_ms, smtp_code, smtp_enhanced_code, smtp_description, held"
                               " FROM deliveries ORDER BY due_ms, queue_id, recipient",
                               &error);
     int step = -1;
@@ -77,10 +77,11 @@ static enum ctl_status list(struct ctl *ctl)
     for (bool first = true; row != NULL && (step = store_step(store, row, &error)) > 0; first = false) {
         struct event event;
         int64_t due_ms = sqlite3_column_int64(row, 6);
+        bool held = sqlite3_column_int(row, 12) != 0;
         char next[CLOCK_RFC3339_SIZE];
         read_event(row, &event);
         if (ctl->json) {
-            print_as_json(&event, due_ms <= now_ms, due_ms, first);
+            print_as_json(&event, held ? "held" : due_ms <= now_ms ? "due" : "waiting", due_ms, first);
             continue;
         }
         AUTO_FREE char *reply = event.smtp_code > 0
@@ -88,7 +89,9 @@ static enum ctl_status list(struct ctl *ctl)
                                     : xstrdup(event.smtp_description);
         AUTO_FREE char *failed = xasprintf("%d of %zu", event.attempt, ctl->config->retry.schedule_count + 1);
         ctl_table_row(table, (const char *[]){event.queue_id, event.recipient, failed,
-                                              due_ms <= now_ms ? "now" : clock_rfc3339(due_ms, next),
+                                              held               ? "held"
+                                              : due_ms <= now_ms ? "now"
+                                                                 : clock_rfc3339(due_ms, next),
                                               event.tpsp, reply});
     }
     if (ctl->json)

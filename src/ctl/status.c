@@ -10,6 +10,7 @@
 #include "ctl/ctl.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
+#include "policy/standing.h"
 
 #define HOUR_MS INT64_C(3600000)
 #define ERRORS 5
@@ -31,6 +32,12 @@ struct status {
     /* what sendpost-bounce was given and made no event of */
     uint64_t no_bounces, nobodys_bounces, unbelieved_bounces;
     struct breaker *breakers;
+    struct held {
+        const struct config_tpsp *tpsp;
+        struct standing standing;
+        int64_t messages;
+    } * held; /* room for one of each TPSP */
+    size_t held_count;
     struct json_object *agent; /* what it says; NULL: it does not answer */
     char *agent_error;
     bool ok;
@@ -67,6 +74,15 @@ static bool count_waiting(struct status *status, struct store *store, struct out
     return true;
 }
 
+static void note_held(void *context, const struct config_tpsp *tpsp, const struct standing *standing,
+                      int64_t messages)
+{
+    struct status *status = context;
+
+    status->held[status->held_count++] = (struct held){tpsp, *standing, messages};
+    status->ok = false;
+}
+
 static bool read_store(struct status *status)
 {
     int64_t since_ms = status->now_ms - 24 * HOUR_MS;
@@ -80,7 +96,8 @@ static bool read_store(struct status *status)
         (failures = event_store_failures(store, since_ms, ERRORS, status->errors, &error)) < 0 ||
         !event_store_count(store, EVENT_PENDING, &status->pending, &error) ||
         !event_store_count(store, EVENT_REJECTED, &status->rejected, &error) ||
-        !count_waiting(status, store, &error)) {
+        !count_waiting(status, store, &error) ||
+        !standing_each_held(store, status->config, note_held, status, &error)) {
         ctl_fail(status->ctl, "%s", error.text);
         return false;
     }
@@ -225,6 +242,39 @@ static void print_errors(const struct status *status)
     }
 }
 
+static void print_held(const struct status *status)
+{
+    for (size_t i = 0; i < status->held_count; i++) {
+        const struct held *held = &status->held[i];
+        char since[CLOCK_RFC3339_SIZE];
+        AUTO_FREE char *text =
+            xasprintf("%s since %s, %" PRId64 " messages wait: %s%s%s", held->tpsp->name,
+                      clock_rfc3339(held->standing.held_ms, since), held->messages, held->standing.text,
+                      held->standing.mend[0] != '\0' ? "; see " : "", held->standing.mend);
+        AUTO_FREE char *clean = ctl_text(text);
+        print_line("Held", false, clean);
+    }
+}
+
+static struct json_object *held_json(const struct status *status)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < status->held_count; i++) {
+        struct json_object *row = json_object_new_object();
+        const struct held *held = &status->held[i];
+        char since[CLOCK_RFC3339_SIZE];
+        json_object_object_add(row, "tpsp", json_object_new_string(held->tpsp->name));
+        json_object_object_add(row, "since",
+                               json_object_new_string(clock_rfc3339(held->standing.held_ms, since)));
+        json_object_object_add(row, "messages", json_object_new_int64(held->messages));
+        json_object_object_add(row, "text", json_object_new_string(held->standing.text));
+        json_object_object_add(row, "mend", json_object_new_string(held->standing.mend));
+        json_object_array_add(list, row);
+    }
+    return list;
+}
+
 static void print_text(const struct status *status)
 {
     char next[32], line[160];
@@ -240,6 +290,7 @@ static void print_text(const struct status *status)
                  status->next_ms > status->now_ms ? span(status->next_ms - status->now_ms, next) : "");
     printf("\n");
     print_line("Messages", true, line);
+    print_held(status);
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
     print_line("Events", status->rejected == 0, line);
@@ -287,6 +338,7 @@ static void print_json(const struct status *status)
     json_object_object_add(json, "version", json_object_new_string(PACKAGE_VERSION));
     json_object_object_add(json, "tpsps", tpsps_json(status));
     json_object_object_add(json, "waiting_messages", json_object_new_int64(status->waiting));
+    json_object_object_add(json, "held", held_json(status));
     json_object_object_add(json, "pending_events", json_object_new_int64(status->pending));
     json_object_object_add(json, "rejected_events", json_object_new_int64(status->rejected));
     json_object_object_add(json, "bounces_unattributed",
@@ -309,12 +361,14 @@ static enum ctl_status run(struct ctl *ctl)
         return CTL_NOT_WELL;
     AUTO_FREE struct status *status = xcalloc(1, sizeof *status);
     AUTO_FREE struct tally *tallies = xcalloc(config->tpsp_count + 1, sizeof *tallies);
+    AUTO_FREE struct held *held = xcalloc(config->tpsp_count, sizeof *held);
     AUTO_FREE struct breaker *breakers = xcalloc(config->tpsp_count, sizeof *breakers);
     *status = (struct status){.ctl = ctl,
                               .config = config,
                               .now_ms = clock_realtime_ms(),
                               .tallies = tallies,
                               .breakers = breakers,
+                              .held = held,
                               .ok = true};
     if (!read_store(status) || !read_breakers(status))
         return CTL_NOT_WELL;

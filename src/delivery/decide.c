@@ -48,7 +48,7 @@ static bool is_due(struct delivery *delivery)
     struct retry_key key = delivery_retry_key(delivery);
 
     return context->store == NULL || retry_due(context->store, context->config, &key, clock_realtime_ms(),
-                                               &delivery->failures, &delivery->outcome);
+                                               &delivery->past, &delivery->outcome);
 }
 
 static bool has_pool(struct delivery *delivery)

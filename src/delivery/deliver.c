@@ -99,8 +99,10 @@ static void relay(struct delivery *delivery)
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
         relay_to(delivery, tpsp);
         pool_report(&cursor, &delivery->outcome, delivery->relay.contacted);
+        delivery_note_standing(delivery);
     }
     pool_end(&cursor);
+    delivery_hold(delivery);
 }
 
 /* --- report ----------------------------------------------------------------------------------------- */

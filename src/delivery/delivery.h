@@ -22,7 +22,7 @@ struct delivery {
     char uuid[UUID_SIZE];
     struct return_path path;
     const char *sender; /* reverse path as it is sent */
-    int failures;       /* attempts that failed before this one */
+    struct retry_past past;
     struct provider provider;
     const struct config_pool *pool;
     const struct config_tpsp *tpsp;
@@ -30,6 +30,9 @@ struct delivery {
     bool asked; /* relay holds what the TPSP was asked and said */
     struct relay_result relay;
     struct outcome outcome;
+
+    const struct config_tpsp *holder; /* mail is held for this one's sake; NULL: for none */
+    struct outcome hold;              /* why */
 
     bool recorded; /* event is in the store, in this state */
     struct event event;
@@ -53,6 +56,14 @@ bool delivery_decide(struct delivery *delivery) __attribute__((nonnull));
 /* The time until which policy and relay may work: what recording and reporting need at the end is nobody
  * else's. */
 int64_t delivery_work_deadline(const struct deliver_context *context) __attribute__((nonnull));
+
+/* --- hold.c --- */
+
+/* After a TPSP was asked. Its silence becomes trouble of ours when it has never answered. */
+void delivery_note_standing(struct delivery *delivery) __attribute__((nonnull));
+
+/* When the pool is through: a message that waits for trouble not its own says so in its row. */
+void delivery_hold(struct delivery *delivery) __attribute__((nonnull));
 
 /* --- record.c --- */
 

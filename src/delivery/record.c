@@ -47,7 +47,7 @@ static void compose_event(struct delivery *delivery)
     if (tpsp != NULL) {
         snprintf(event->tpsp, sizeof event->tpsp, "%s", tpsp->name);
         event->tpsp_id = tpsp->id;
-        event->attempt = delivery->failures + 1;
+        event->attempt = delivery->past.attempts + 1;
         snprintf(event->provider, sizeof event->provider, "%s",
                  provider_category_name(delivery->provider.category));
     }
@@ -104,7 +104,7 @@ static void record_end(const struct delivery *delivery)
     struct retry_key key = delivery_retry_key(delivery);
     struct outcome error;
 
-    if (delivery->failures > 0 && !retry_forget(delivery->context->store, &key, &error))
+    if (delivery->past.listed && !retry_forget(delivery->context->store, &key, &error))
         log_line(LOG_WARNING, "%s: retries not forgotten: %s", delivery->uuid, error.text);
 }
 

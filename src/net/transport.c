@@ -23,6 +23,14 @@ void transport_init(struct transport *transport)
     *transport = (struct transport){.descriptor = -1};
 }
 
+/* What the other side, or the way to it, can do to a connection. All else is want of something here: a route,
+ * a network, a local port, a descriptor, memory, a firewall's leave. */
+static bool comes_from_afar(int error)
+{
+    return error == ECONNREFUSED || error == ECONNRESET || error == ECONNABORTED || error == EPIPE ||
+           error == ETIMEDOUT || error == EPROTO;
+}
+
 static enum transport_status fail(struct transport *transport, const char *doing, int error)
 {
     char buffer[96];
@@ -33,7 +41,7 @@ static enum transport_status fail(struct transport *transport, const char *doing
     }
     snprintf(transport->error, sizeof transport->error, "%s: %s", doing,
              strerror_r(error, buffer, sizeof buffer));
-    return TRANSPORT_FAILED;
+    return comes_from_afar(error) ? TRANSPORT_FAILED : TRANSPORT_OURS;
 }
 
 static enum transport_status closed(struct transport *transport)

@@ -19,7 +19,8 @@ enum transport_status {
     TRANSPORT_OK,
     TRANSPORT_TIMEOUT,
     TRANSPORT_CLOSED, /* the other side closed or reset the connection */
-    TRANSPORT_FAILED, /* anything else; transport.error says what */
+    TRANSPORT_FAILED, /* the connection failed; transport.error says how */
+    TRANSPORT_OURS,   /* this host has no route, network, local port, descriptor or memory for it */
 };
 
 struct transport {

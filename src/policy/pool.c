@@ -267,9 +267,16 @@ bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, st
     return false;
 }
 
+/* Asked of what a TPSP came to: trouble of ours with this one (its login, its name, its certificate) is none
+ * with the next. */
+static bool another_may_do_better(const struct outcome *outcome)
+{
+    return outcome->class == OUTCOME_DEFERRED && (outcome_of_tpsp(outcome) || outcome->cause == CAUSE_OURS);
+}
+
 static enum breaker_result judge(const struct outcome *outcome)
 {
-    if (outcome_of_tpsp(outcome) || outcome->cause == CAUSE_IN_DOUBT)
+    if (another_may_do_better(outcome) || outcome->cause == CAUSE_IN_DOUBT)
         return BREAKER_FAILS;
     return outcome->cause == CAUSE_NONE || outcome->cause == CAUSE_MESSAGE ? BREAKER_WORKS : BREAKER_UNKNOWN;
 }
@@ -281,7 +288,7 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool
         rate_limit_give_back(cursor->table, &cursor->grant);
     cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
     cursor->asked = true;
-    if (outcome->class == OUTCOME_DEFERRED && outcome_of_tpsp(outcome)) {
+    if (another_may_do_better(outcome)) {
         cursor->deferred = true;
         cursor->deferral = *outcome;
     } else {

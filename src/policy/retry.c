@@ -10,16 +10,13 @@
  * gives up after maximal_queue_lifetime, 5 days by default; and a step of the schedule is 30 days at most. */
 #define KEPT_MS (40ll * 24 * 3600 * 1000)
 #define SWEPT_AT_ONCE "10"
+#define HELD_AGAIN_MS (3600ll * 1000)
 
 bool retry_counts(const struct outcome *outcome)
 {
     return outcome->class == OUTCOME_DEFERRED &&
-           (outcome_of_tpsp(outcome) || outcome->cause == CAUSE_MESSAGE || outcome->cause == CAUSE_IN_DOUBT);
-}
-
-static bool has_ladder(const struct config *config, const struct retry_key *key)
-{
-    return *key->queue_id != '\0' && config->retry.schedule_count > 0;
+           (outcome->cause == CAUSE_UNREACHABLE || outcome->cause == CAUSE_MESSAGE ||
+            outcome->cause == CAUSE_IN_DOUBT);
 }
 
 static void bind_key(sqlite3_stmt *statement, const struct retry_key *key)
@@ -59,30 +56,33 @@ static void not_due(const struct config *config, int attempts, int64_t due_ms, i
 }
 
 bool retry_due(struct store *store, const struct config *config, const struct retry_key *key, int64_t now_ms,
-               int *attempts_r, struct outcome *outcome_r)
+               struct retry_past *past_r, struct outcome *outcome_r)
 {
     sqlite3_stmt *statement;
     bool due = true;
 
-    *attempts_r = 0;
-    if (!has_ladder(config, key))
+    *past_r = (struct retry_past){0};
+    if (*key->queue_id == '\0')
         return true;
-    statement = store_statement(
-        store,
-        "SELECT attempts, due_ms, smtp_enhanced_code, smtp_description, smtp_code FROM deliveries"
-        " WHERE queue_id = ? AND recipient = ? AND message_id = ?",
-        outcome_r);
+    statement = store_statement(store,
+                                "SELECT attempts, due_ms, smtp_enhanced_code, smtp_description, smtp_code, "
+                                "held, last_ms FROM deliveries"
+                                " WHERE queue_id = ? AND recipient = ? AND message_id = ?",
+                                outcome_r);
     if (statement == NULL)
         return false;
     bind_key(statement, key);
     switch (store_step(store, statement, outcome_r)) {
     case 1: {
         int64_t due_ms = sqlite3_column_int64(statement, 1);
-        *attempts_r = sqlite3_column_int(statement, 0);
+        *past_r = (struct retry_past){.listed = true,
+                                      .held = sqlite3_column_int(statement, 5) != 0,
+                                      .last_ms = sqlite3_column_int64(statement, 6),
+                                      .attempts = sqlite3_column_int(statement, 0)};
         /* further ahead than the schedule can reach: the clock, or the schedule, was set back */
         due = due_ms <= now_ms || due_ms - now_ms > longest(config);
         if (!due)
-            not_due(config, *attempts_r, due_ms, sqlite3_column_int(statement, 4),
+            not_due(config, past_r->attempts, due_ms, sqlite3_column_int(statement, 4),
                     (const char *)sqlite3_column_text(statement, 2),
                     (const char *)sqlite3_column_text(statement, 3), outcome_r);
         break;
@@ -122,29 +122,36 @@ static void give_up(int attempts, int64_t since_ms, struct outcome *outcome)
                 clock_rfc3339(since_ms, since), doubt, code_text(outcome->smtp_code, code), outcome->text);
 }
 
-static bool write_row(struct store *store, const struct retry_key *key, const char *sender, const char *tpsp,
-                      int64_t now_ms, int attempts, int64_t due_ms, int64_t first_ms,
+struct row {
+    const char *sender, *tpsp;
+    int64_t now_ms, due_ms, first_ms;
+    int attempts;
+    bool held;
+};
+
+static bool write_row(struct store *store, const struct retry_key *key, const struct row *row,
                       const struct outcome *outcome, struct outcome *error_r)
 {
     sqlite3_stmt *statement = store_statement(
         store,
         "INSERT OR REPLACE INTO deliveries (queue_id, recipient, message_id, sender, tpsp, attempts,"
-        " due_ms, first_ms, last_ms, smtp_code, smtp_enhanced_code, smtp_description)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " due_ms, first_ms, last_ms, smtp_code, smtp_enhanced_code, smtp_description, held)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         error_r);
 
     if (statement == NULL)
         return false;
     bind_key(statement, key);
-    sqlite3_bind_text(statement, 4, sender, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 5, tpsp, -1, SQLITE_STATIC);
-    sqlite3_bind_int(statement, 6, attempts);
-    sqlite3_bind_int64(statement, 7, due_ms);
-    sqlite3_bind_int64(statement, 8, first_ms);
-    sqlite3_bind_int64(statement, 9, now_ms);
+    sqlite3_bind_text(statement, 4, row->sender, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 5, row->tpsp, -1, SQLITE_STATIC);
+    sqlite3_bind_int(statement, 6, row->attempts);
+    sqlite3_bind_int64(statement, 7, row->due_ms);
+    sqlite3_bind_int64(statement, 8, row->first_ms);
+    sqlite3_bind_int64(statement, 9, row->now_ms);
     sqlite3_bind_int(statement, 10, outcome->smtp_code);
     sqlite3_bind_text(statement, 11, outcome->enhanced, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 12, outcome->text, -1, SQLITE_STATIC);
+    sqlite3_bind_int(statement, 13, row->held);
     return store_run(store, statement, error_r);
 }
 
@@ -176,7 +183,7 @@ bool retry_failed(struct store *store, const struct config *config, const struct
     int attempts = 0;
     int64_t first_ms = now_ms;
 
-    if (!has_ladder(config, key))
+    if (*key->queue_id == '\0' || config->retry.schedule_count == 0)
         return true;
     if (!read_row(store, key, &attempts, &first_ms, error_r))
         return false;
@@ -185,9 +192,28 @@ bool retry_failed(struct store *store, const struct config *config, const struct
         give_up(attempts, first_ms, outcome);
         return retry_forget(store, key, error_r);
     }
-    return write_row(store, key, sender, tpsp, now_ms, attempts,
-                     now_ms + config->retry.schedule_ms[attempts - 1], first_ms, outcome, error_r) &&
-           sweep(store, now_ms, error_r);
+    struct row row = {.sender = sender,
+                      .tpsp = tpsp,
+                      .now_ms = now_ms,
+                      .due_ms = now_ms + config->retry.schedule_ms[attempts - 1],
+                      .first_ms = first_ms,
+                      .attempts = attempts};
+    return write_row(store, key, &row, outcome, error_r) && sweep(store, now_ms, error_r);
+}
+
+bool retry_held(struct store *store, const struct retry_key *key, const struct retry_past *past,
+                const char *sender, const char *tpsp, int64_t now_ms, const struct outcome *outcome,
+                struct outcome *error_r)
+{
+    struct row row = {.sender = sender, .tpsp = tpsp, .now_ms = now_ms, .first_ms = now_ms, .held = true};
+
+    if (*key->queue_id == '\0')
+        return true;
+    if (past->held && now_ms - past->last_ms < HELD_AGAIN_MS && past->last_ms <= now_ms)
+        return true;
+    if (past->listed && !read_row(store, key, &row.attempts, &row.first_ms, error_r))
+        return false;
+    return write_row(store, key, &row, outcome, error_r) && sweep(store, now_ms, error_r);
 }
 
 bool retry_forget(struct store *store, const struct retry_key *key, struct outcome *error_r)

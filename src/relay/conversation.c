@@ -307,7 +307,7 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
     if (wire->outcome.class == OUTCOME_DELIVERED && !work.job.accepted)
         log_line(LOG_WARNING, "%s accepted the message, but %s says: %s", wire->peer, engine->name,
                  work.job.says);
-    if (wire->outcome.cause == CAUSE_OURS) /* what the engine itself thinks is wrong */
+    if (next == CONVERSATION_END_ENGINE_FAILED) /* what the engine itself thinks is wrong */
         outcome_local(&wire->outcome, wire->outcome.enhanced, "%s (%s)", wire->outcome.text, work.job.says);
     return next == CONVERSATION_END_ENGINE_FAILED ? CONVERSATION_ENGINE_FAILED : CONVERSATION_OVER;
 }

@@ -188,6 +188,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
     result_r->outcome = wire->outcome;
     result_r->stage = wire->stage;
     result_r->contacted |= wire->contacted;
+    result_r->greeted |= wire->greeted;
     result_r->connection_use = wire->served + 1;
     memcpy(result_r->peer, wire->peer, sizeof result_r->peer);
     memcpy(result_r->tls, wire->tls_text, sizeof result_r->tls);

@@ -79,6 +79,7 @@ struct relay_result {
     enum relay_stage stage;  /* where it ended */
     const char *engine;      /* "libesmtp", "libcurl", "" when none was reached; constant string */
     bool contacted;          /* there was a TCP connection: a rate slot was used */
+    bool greeted;            /* and the server took it: 220 */
     unsigned connection_use; /* which delivery of its connection it was, from 1 */
     char peer[160];          /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
     char tls[96];            /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */

@@ -137,7 +137,9 @@ void verdict_reply(struct outcome *outcome_r, enum relay_stage stage, const stru
         length = outcome_enhanced_length(reply->text, reply->text_length);
         if (length > 0 && length < sizeof enhanced)
             memcpy(enhanced, reply->text, length);
-        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_HOST, reply->code,
+        if (stage == RELAY_AUTH && reply->code != 421)
+            cause = CAUSE_OURS;
+        outcome_set(outcome_r, OUTCOME_DEFERRED, cause, reply->code,
                     *enhanced != '\0' ? enhanced : stages[stage].enhanced, "%s %s: %d %s%s%s",
                     stages[stage].refused, peer, reply->code, reply->text, reply->code >= 500 ? "; " : "",
                     reply->code >= 500 ? stages[stage].remedy : "");
@@ -147,7 +149,10 @@ void verdict_reply(struct outcome *outcome_r, enum relay_stage stage, const stru
 void verdict_transport(struct outcome *outcome_r, enum relay_stage stage, enum transport_status status,
                        const char *error, const char *peer)
 {
-    if (status == TRANSPORT_TIMEOUT)
+    if (status == TRANSPORT_OURS)
+        outcome_local(outcome_r, "4.4.0", "%s, at %s with %s; check the network of this host", error,
+                      stages[stage].name, peer);
+    else if (status == TRANSPORT_TIMEOUT)
         outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_UNREACHABLE, 0,
                     stage == RELAY_CONNECT ? "4.4.1" : "4.4.2", "Timeout at %s with %s: %s",
                     stages[stage].name, peer, error);

@@ -45,6 +45,7 @@ struct wire {
     const char *mechanism; /* the login to make: "PLAIN", "LOGIN", "XOAUTH2"; NULL: none */
     bool authenticated;    /* it is made */
     bool contacted;        /* a TCP connection was made */
+    bool greeted;          /* and the server took it: 220 */
     bool usable;           /* in step with the server: the next command can be sent */
     unsigned served;       /* deliveries before this one */
     enum relay_stage stage;

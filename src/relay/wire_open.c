@@ -31,8 +31,7 @@ static bool start_tls(struct wire *wire)
 
     if (!tls_start(wire->tls, &wire->transport, &wire->tls_peer, wire->stage_deadline_ms, error,
                    sizeof error)) {
-        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
-                    "TLS handshake failed with %s: %s", wire->peer, error);
+        outcome_local(&wire->outcome, "4.7.5", "TLS handshake failed with %s: %s", wire->peer, error);
         return wire_stage_failed(wire);
     }
     tls_summary(&wire->transport, wire->tls_text, sizeof wire->tls_text);
@@ -53,6 +52,7 @@ static bool read_greeting(struct wire *wire)
     if (wire->parser.reply.code != 220)
         return refused(wire);
     wire->usable = true;
+    wire->greeted = true;
     wire_stage_done(wire, 220, wire->parser.reply.text);
     return true;
 }
@@ -176,10 +176,10 @@ static bool negotiate_tls(struct wire *wire)
 {
     wire_stage_begin(wire, RELAY_STARTTLS);
     if (!wire->capabilities.starttls) {
-        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.5",
-                    "TLS handshake failed: %s does not offer STARTTLS, and nothing is sent in the clear; "
-                    "check port and security",
-                    wire->peer);
+        outcome_local(&wire->outcome, "4.7.5",
+                      "TLS handshake failed: %s does not offer STARTTLS, and nothing is sent in the clear; "
+                      "check port and security",
+                      wire->peer);
         return wire_stage_failed(wire);
     }
     if (!wire_command(wire, "STARTTLS\r\n", 10, NULL))
@@ -206,8 +206,7 @@ static bool negotiate_tls(struct wire *wire)
 static bool no_login(struct wire *wire, const char *why, const char *what)
 {
     wire_stage_begin(wire, RELAY_AUTH);
-    outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.7.0", "Auth rejected: %s %s%s",
-                wire->peer, why, what);
+    outcome_local(&wire->outcome, "4.7.0", "Auth rejected: %s %s%s", wire->peer, why, what);
     return wire_stage_failed(wire);
 }
 
@@ -291,6 +290,12 @@ static void leave_address(struct wire *wire)
     wire->usable = false;
 }
 
+/* "Network is unreachable" for the IPv6 address of a server that did not answer over IPv4. */
+static bool is_want_behind_silence(const struct outcome *outcome, const struct outcome *before)
+{
+    return outcome->cause == CAUSE_OURS && before->cause == CAUSE_UNREACHABLE;
+}
+
 /*
  * RFC 5321 section 5.1: each address in its turn, until one of them lets a session begin. A server that
  * refuses us in its greeting is as good as one that does not answer; only from the login on do all of them
@@ -304,7 +309,8 @@ static bool try_addresses(struct wire *wire, const struct dns_address *addresses
     for (size_t i = 0; i < count; i++) {
         if (connect_to(wire, &addresses[i]) && begin_session(wire))
             return true;
-        if (wire->stage >= furthest.stage)
+        if (wire->stage > furthest.stage ||
+            (wire->stage == furthest.stage && !is_want_behind_silence(&wire->outcome, &furthest.outcome)))
             note_failure(&furthest, wire);
         if (i + 1 == count || clock_monotonic_ms() >= wire->request->deadline_ms)
             break;
@@ -328,9 +334,9 @@ bool wire_open(struct wire *wire)
     result =
         dns_addresses(wire->resolver, tpsp->host, tpsp->port, wire->request->deadline_ms, &addresses, &count);
     if (result != DNS_OK || count == 0) {
-        outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.3", "cannot resolve %s: %s%s",
-                    tpsp->host, dns_reason(wire->resolver),
-                    result == DNS_NOT_FOUND ? "; check host in the configuration" : "");
+        outcome_local(&wire->outcome, "4.4.3", "cannot resolve %s: %s%s", tpsp->host,
+                      dns_reason(wire->resolver),
+                      result == DNS_NOT_FOUND ? "; check host in the configuration" : "");
         free(addresses);
         return wire_stage_failed(wire);
     }

@@ -48,14 +48,17 @@ CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;
 -- the few that the API has refused
 CREATE INDEX events_rejected ON events (id) WHERE state = 2;
 
--- policy/retry.h: a row for each message and recipient that has failed and is not through
+-- policy/retry.h: a row for each message and recipient that has failed, or is held, and is not through
 CREATE TABLE deliveries (
     queue_id TEXT NOT NULL,
     recipient TEXT NOT NULL,
     message_id TEXT NOT NULL,
     sender TEXT NOT NULL,
     tpsp TEXT NOT NULL,
+    -- those that count; 0 for one that has only been held so far
     attempts INTEGER NOT NULL,
+    -- 1: it waits for trouble that is not the message's (policy/standing.h)
+    held INTEGER NOT NULL DEFAULT 0,
     due_ms INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL,
@@ -65,6 +68,21 @@ CREATE TABLE deliveries (
     PRIMARY KEY (queue_id, recipient)
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_last ON deliveries (last_ms);
+CREATE INDEX deliveries_held ON deliveries (tpsp) WHERE held = 1;
+
+-- policy/standing.h
+CREATE TABLE standing (
+    tpsp TEXT PRIMARY KEY,
+    -- host, port and security that the rest is true of
+    endpoint TEXT NOT NULL,
+    greeted_ms INTEGER NOT NULL,
+    -- 0: mail is not held
+    held_ms INTEGER NOT NULL,
+    -- enum outcome_cause
+    held_cause INTEGER NOT NULL,
+    held_text TEXT NOT NULL,
+    held_mend TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- policy/suppression.h: by the address itself, so that a look-up is one descent of the tree
 CREATE TABLE suppression (

@@ -201,7 +201,8 @@ static int64_t peak_memory_kb(void)
 static void print_result(struct probe *probe, const struct relay_result *result, int64_t duration_ms)
 {
     static const char *const classes[] = {"delivered", "deferred", "dropped"};
-    static const char *const causes[] = {"none", "local", "host", "message", "policy", "rate", "in-doubt"};
+    static const char *const causes[] = {"none",    "ours",    "unreachable", "account", "host",
+                                         "session", "message", "policy",      "rate",    "in-doubt"};
     json_object *object = json_object_new_object();
     json_object_object_add(object, "class", json_object_new_string(classes[result->outcome.class]));
     json_object_object_add(object, "cause", json_object_new_string(causes[result->outcome.cause]));

@@ -208,14 +208,14 @@ def test_connection_refused_says_so(relay):
     with ScriptedTpsp() as server:
         pass
     result = relay(server)
-    assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "connect")
+    assert (result["class"], result["cause"], result["stage"]) == ("deferred", "unreachable", "connect")
     assert result["text"].startswith("Connection refused by 127.0.0.1[127.0.0.1]:") and not result["contacted"]
 
 
 def test_an_unknown_host_says_so(relay):
     with ScriptedTpsp() as server:
         result = relay(server, host="does-not-exist.invalid", deadline=3000)
-        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "resolve")
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "ours", "resolve")
         assert result["text"].startswith("cannot resolve does-not-exist.invalid: ")
 
 
@@ -236,7 +236,7 @@ def test_silence_and_loss_end_in_time(relay, stage, action, engine):
         # the reset may be there before we have looked whether the connection stands
         stages = ("connect", "greeting") if (stage, action) == ("connect", reset) else (STAGE.get(stage, stage),)
         assert result["class"] == "deferred" and result["stage"] in stages
-        assert result["cause"] == ("in-doubt" if stage == "dot" else "host")
+        assert result["cause"] == ("in-doubt" if stage == "dot" else "unreachable")
         assert ("may have been accepted" in result["text"]) == (stage == "dot")
         assert result["ms"] < 20000
         if action is stall:
@@ -321,7 +321,7 @@ def test_an_early_refusal_of_the_content_is_heard(relay):
 def test_a_connection_lost_within_the_content_is_not_in_doubt(relay, action):
     with ScriptedTpsp(content=action) as server:
         result = relay(server, message=HEADER + b"some text\r\n" * 2000000, **PATIENCE)
-        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "data")
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "unreachable", "data")
         assert "may have been accepted" not in result["text"] and not server.connections[0].dot_seen
 
 

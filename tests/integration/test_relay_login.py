@@ -51,7 +51,7 @@ def test_a_refused_xoauth2_token_defers(relay):
     with ScriptedTpsp(auth="XOAUTH2") as server:
         server.script["auth"] = refuse
         result = relay(server, username="user", token="OLD", auth_without_tls=True)
-        assert (result["class"], result["cause"], result["stage"], result["smtp_code"]) == ("deferred", "host", "auth", 535)
+        assert (result["class"], result["cause"], result["stage"], result["smtp_code"]) == ("deferred", "ours", "auth", 535)
         assert result["text"].startswith("Auth rejected by ")
 
 
@@ -92,7 +92,8 @@ def test_a_refused_login_defers_and_nothing_is_sent(relay, engine, reply):
     with ScriptedTpsp() as server:
         server.script["auth"] = reply
         result = relay(server, engine=engine, **LOGIN)
-        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "auth")
+        cause = "host" if reply.startswith("421") else "ours"
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", cause, "auth")
         assert result["smtp_code"] == int(reply[:3]) and reply in result["text"]
         assert result["text"].startswith("Auth rejected by 127.0.0.1[127.0.0.1]:")
         assert server.wait_connection().sender is None
@@ -102,7 +103,7 @@ def test_a_refused_login_defers_and_nothing_is_sent(relay, engine, reply):
 def test_a_missing_mechanism_defers(relay, offered, auth):
     with ScriptedTpsp(auth=offered) as server:
         result = relay(server, auth=auth, **LOGIN)
-        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "auth")
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "ours", "auth")
         assert result["text"].startswith("Auth rejected: ") and (offered in result["text"])
         assert server.wait_connection().sender is None
 
@@ -110,7 +111,7 @@ def test_a_missing_mechanism_defers(relay, offered, auth):
 def test_no_password_goes_out_in_the_clear(relay):
     with ScriptedTpsp() as server:
         result = relay(server, **{**LOGIN, "auth_without_tls": False})
-        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "auth")
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "ours", "auth")
         assert not any(command.startswith(("AUTH", "MAIL")) for command in server.wait_connection().commands)
 
 

@@ -50,7 +50,7 @@ def test_postfix_resumes_the_session_in_the_next_process(relay, tpsp, login, tmp
 
 def test_postfix_refuses_a_wrong_password(relay, tpsp, login):
     result = relay(Address(tpsp), **{**login, "password": "wrong"})
-    assert (result["class"], result["cause"], result["stage"], result["smtp_code"]) == ("deferred", "host", "auth", 535)
+    assert (result["class"], result["cause"], result["stage"], result["smtp_code"]) == ("deferred", "ours", "auth", 535)
     assert result["text"].startswith("Auth rejected by 127.0.0.1[127.0.0.1]:") and "wrong" not in result["text"]
 
 

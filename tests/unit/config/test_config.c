@@ -171,9 +171,6 @@ static const struct {
     {BASE "delivery-timeout: 16m\n", "config.yaml:4: delivery-timeout: \"16m\" is out of range: 1s to 15m"},
     {BASE "retry: {schedule: [1h, soon]}\n",
      "config.yaml:4: retry.schedule[1]: \"soon\" is no duration; write 30s, 5m, 1h or 7d"},
-    {BASE "retry: {schedule: []}\n",
-     "config.yaml:4: retry.schedule: is empty, so that every message would be dropped "
-     "at its first deferral; give at least one duration"},
     {BASE "validation: {max-message-size: 50MB}\n",
      "config.yaml:4: validation.max-message-size: \"50MB\" is no "
      "size; write 50M, 500K or a number of bytes"},

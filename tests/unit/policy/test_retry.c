@@ -16,7 +16,7 @@ static struct outcome refused(void)
 {
     struct outcome outcome;
 
-    outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_HOST, 421, "4.3.2", "4.3.2 shutting down");
+    outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_MESSAGE, 421, "4.3.2", "4.3.2 shutting down");
     return outcome;
 }
 
@@ -32,25 +32,27 @@ static struct outcome failed_at(const struct retry_key *which, int64_t now_ms)
 
 static bool due(const struct retry_key *which, int64_t now_ms, int attempts)
 {
-    int known;
-    bool is_due = retry_due(store, &config, which, now_ms, &known, &error);
+    struct retry_past past;
+    bool is_due = retry_due(store, &config, which, now_ms, &past, &error);
 
-    ck_assert_int_eq(known, attempts);
+    ck_assert_int_eq(past.attempts, attempts);
     ck_assert(is_due || (error.class == OUTCOME_DEFERRED && error.cause == CAUSE_POLICY));
     return is_due;
 }
 
-START_TEST(only_failures_on_the_way_to_the_tpsp_are_attempts)
+START_TEST(only_a_verdict_and_silence_of_the_tpsp_are_attempts)
 {
     static const struct {
         enum outcome_class class;
         enum outcome_cause cause;
         bool counts;
     } cases[] = {
-        {OUTCOME_DEFERRED, CAUSE_HOST, true},     {OUTCOME_DEFERRED, CAUSE_MESSAGE, true},
-        {OUTCOME_DEFERRED, CAUSE_IN_DOUBT, true}, {OUTCOME_DEFERRED, CAUSE_OURS, false},
-        {OUTCOME_DEFERRED, CAUSE_RATE, false},    {OUTCOME_DEFERRED, CAUSE_POLICY, false},
-        {OUTCOME_DROPPED, CAUSE_MESSAGE, false},  {OUTCOME_DELIVERED, CAUSE_NONE, false},
+        {OUTCOME_DEFERRED, CAUSE_UNREACHABLE, true}, {OUTCOME_DEFERRED, CAUSE_MESSAGE, true},
+        {OUTCOME_DEFERRED, CAUSE_ACCOUNT, false},    {OUTCOME_DEFERRED, CAUSE_HOST, false},
+        {OUTCOME_DEFERRED, CAUSE_SESSION, false},    {OUTCOME_DEFERRED, CAUSE_IN_DOUBT, true},
+        {OUTCOME_DEFERRED, CAUSE_OURS, false},       {OUTCOME_DEFERRED, CAUSE_RATE, false},
+        {OUTCOME_DEFERRED, CAUSE_POLICY, false},     {OUTCOME_DROPPED, CAUSE_MESSAGE, false},
+        {OUTCOME_DELIVERED, CAUSE_NONE, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct outcome outcome = {.class = cases[i].class, .cause = cases[i].cause};
@@ -130,7 +132,7 @@ START_TEST(without_a_queue_id_or_a_schedule_there_is_no_ladder)
     struct retry_key without = key;
     struct config none = {0};
     struct outcome outcome = refused();
-    int attempts;
+    struct retry_past past;
 
     without.queue_id = "";
     for (int i = 0; i < 5; i++) {
@@ -139,8 +141,8 @@ START_TEST(without_a_queue_id_or_a_schedule_there_is_no_ladder)
     }
     ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
     ck_assert(due(&without, START, 0));
-    ck_assert(retry_due(store, &none, &key, START, &attempts, &error));
-    ck_assert_int_eq(attempts, 0);
+    ck_assert(retry_due(store, &none, &key, START, &past, &error));
+    ck_assert_int_eq(past.attempts, 0);
 }
 END_TEST
 
@@ -166,6 +168,28 @@ START_TEST(the_postmaster_can_make_it_due_now)
 }
 END_TEST
 
+START_TEST(a_message_that_is_held_climbs_nothing_and_is_listed)
+{
+    struct retry_past past;
+    struct outcome trouble;
+
+    failed_at(&key, START);
+    outcome_local(&trouble, "4.7.0", "Auth rejected");
+    for (int i = 1; i < 30; i++) {
+        ck_assert(retry_due(store, &config, &key, START + i * HOUR, &past, &error));
+        ck_assert(
+            retry_held(store, &key, &past, "me@example.com", "primary", START + i * HOUR, &trouble, &error));
+    }
+    ck_assert(retry_due(store, &config, &key, START + 30 * HOUR, &past, &error));
+    ck_assert(past.listed && past.held);
+    ck_assert_int_eq(past.attempts, 1);
+    ck_assert_int_eq(failed_at(&key, START + 30 * HOUR).class, OUTCOME_DEFERRED);
+    ck_assert(!retry_due(store, &config, &key, START + 30 * HOUR, &past, &error));
+    ck_assert(!past.held);
+    ck_assert_int_eq(past.attempts, 2);
+}
+END_TEST
+
 START_TEST(records_that_nobody_touches_are_swept)
 {
     char recipient[32];
@@ -188,10 +212,10 @@ END_TEST
 
 START_TEST(a_broken_store_defers_and_says_so)
 {
-    int attempts;
+    struct retry_past past;
 
     ck_assert_int_eq(sqlite3_exec(store_handle(store), "DROP TABLE deliveries", NULL, NULL, NULL), SQLITE_OK);
-    ck_assert(!retry_due(store, &config, &key, START, &attempts, &error));
+    ck_assert(!retry_due(store, &config, &key, START, &past, &error));
     ck_assert_int_eq(error.class, OUTCOME_DEFERRED);
     ck_assert_int_eq(error.cause, CAUSE_OURS);
 }
@@ -203,7 +227,7 @@ UNIT_SUITE(retry_suite)
     TCase *tcase = tcase_create("retry");
 
     tcase_add_checked_fixture(tcase, temporary_store_open, temporary_store_close);
-    tcase_add_test(tcase, only_failures_on_the_way_to_the_tpsp_are_attempts);
+    tcase_add_test(tcase, only_a_verdict_and_silence_of_the_tpsp_are_attempts);
     tcase_add_test(tcase, each_failure_waits_for_its_step_and_the_last_one_drops);
     tcase_add_test(tcase, too_early_says_when_and_why);
     tcase_add_test(tcase, recipients_of_one_message_climb_alone);
@@ -212,6 +236,7 @@ UNIT_SUITE(retry_suite)
     tcase_add_test(tcase, without_a_queue_id_or_a_schedule_there_is_no_ladder);
     tcase_add_test(tcase, a_clock_that_was_set_back_strands_no_message);
     tcase_add_test(tcase, the_postmaster_can_make_it_due_now);
+    tcase_add_test(tcase, a_message_that_is_held_climbs_nothing_and_is_listed);
     tcase_add_test(tcase, records_that_nobody_touches_are_swept);
     tcase_add_test(tcase, a_broken_store_defers_and_says_so);
     suite_add_tcase(suite, tcase);

@@ -33,14 +33,14 @@ START_TEST(access_denied_without_a_login_is_about_the_login)
 }
 END_TEST
 
-START_TEST(a_5xx_before_mail_is_the_hosts_trouble_and_defers)
+START_TEST(a_5xx_before_mail_is_no_trouble_of_the_message_and_defers)
 {
     static const enum relay_stage stages[] = {RELAY_GREETING, RELAY_EHLO, RELAY_STARTTLS, RELAY_AUTH};
 
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
         struct outcome outcome = judge(stages[i], 554, "5.3.2 go away");
         ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
-        ck_assert_int_eq(outcome.cause, CAUSE_HOST);
+        ck_assert_int_eq(outcome.cause, stages[i] == RELAY_AUTH ? CAUSE_OURS : CAUSE_HOST);
         ck_assert_int_eq(outcome.smtp_code, 554);
         ck_assert_str_eq(outcome.enhanced, "4.3.2");
         ck_assert_ptr_nonnull(strstr(outcome.text, "554 5.3.2 go away"));
@@ -136,7 +136,7 @@ UNIT_SUITE(verdict_suite)
     TCase *tcase = tcase_create("judge");
 
     tcase_add_test(tcase, access_denied_without_a_login_is_about_the_login);
-    tcase_add_test(tcase, a_5xx_before_mail_is_the_hosts_trouble_and_defers);
+    tcase_add_test(tcase, a_5xx_before_mail_is_no_trouble_of_the_message_and_defers);
     tcase_add_loop_test(tcase, message_trouble_drops_and_host_trouble_defers, 0,
                         sizeof transactions / sizeof transactions[0]);
     tcase_add_test(tcase, words_of_the_server_about_the_message_are_kept_as_they_are);
