@@ -31,8 +31,10 @@ enum correlation_flag {
     CORRELATION_NULL = 2,    /* the null sender's: a bounce, a report */
     CORRELATION_LATE =
         4, /* perhaps made of another message, by a filter or an alias: its UUID may come late */
-    CORRELATION_OWN = 8,    /* delivered by sendpost-pipe */
-    CORRELATION_NOTES = 16, /* the ledger holds rows for it */
+    CORRELATION_OWN = 8,     /* delivered by sendpost-pipe */
+    CORRELATION_NOTES = 16,  /* the ledger holds rows for it */
+    CORRELATION_ACTIVE = 32, /* the queue manager has taken it up: cleanup(8) has no more to say of it */
+    CORRELATION_TRIED = 64,  /* a delivery agent has said what became of a recipient */
 };
 
 struct correlation_entry {
@@ -41,7 +43,8 @@ struct correlation_entry {
     uint32_t seen_s;   /* when it was last heard of, by the log's time; of a free slot: the next free one */
     uint16_t instance; /* high byte: the machine; low byte: the instance */
     uint8_t flags;
-    uint8_t source; /* enum correlation_source; SOURCE_NONE: uuid means nothing */
+    uint8_t source; /* enum correlation_source; SOURCE_NONE: uuid holds a hash of the client's address, or
+                       nothing */
 };
 
 struct correlation;

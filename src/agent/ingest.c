@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
+#include "classify/classify_rules.h"
 
 #define JOURNAL_PIECE 4096 /* entries in one transaction */
 #define BULK_MS 150        /* others wait for the store meanwhile */
@@ -29,6 +30,7 @@ struct ingest {
     uint64_t suppressed;
     struct log_time time;
     struct log_shipper shipper;
+    struct classify_rules *filters;
     struct track track;
     struct ledger ledger;
 };
@@ -103,6 +105,12 @@ struct ingest *ingest_open(const struct config *config, struct store *store,
     ingest->from_start = from_start;
     ingest->ledger = (struct ledger){.store = store, .config = config, .rules = rules};
     ingest->track.senders = xcalloc(1, sizeof *ingest->track.senders);
+    ingest->filters = classify_compile("built-in filters", data_filters, data_filters_count, error_r);
+    if (ingest->filters == NULL) {
+        ingest_close(ingest);
+        return NULL;
+    }
+    ingest->track.filters = ingest->filters;
     ingest->track.note = ledger_note;
     ingest->track.context = &ingest->ledger;
     sqlite3_exec(store_handle(store), "PRAGMA cache_size = -" STRING(CACHE_KB), NULL, NULL, NULL);
@@ -121,6 +129,7 @@ void ingest_close(struct ingest *ingest)
     forget_all(ingest);
     free(ingest->track.senders);
     log_shipper_free(&ingest->shipper);
+    classify_close(ingest->filters);
     free(ingest);
 }
 

@@ -82,7 +82,7 @@ struct log_slice postfix_log_queued_as(const struct postfix_log_line *line)
         if (take_code(&cursor) == 0)
             return id;
         /* a filter may put its own words before those of the MTA behind it: the last one counts */
-        while (skip_past(&cursor, "queued as "))
+        while (skip_past(&cursor, "ueued as "))
             found = cursor.at;
         if (found == NULL)
             return id;

@@ -5,6 +5,8 @@
 #include "agent/log_cursor.h"
 #include "base/bounce_address.h"
 
+#define OVERTAKING_S 2 /* by so much lines of two processes may change places on their way into the log */
+
 static uint32_t seconds(int64_t time_ms)
 {
     return (uint32_t)(time_ms / 1000);
@@ -120,16 +122,6 @@ static bool learn_text(const struct track_step *step, uint32_t slot, enum correl
 
 /* --- lines of the message as a whole -------------------------------------------------------------- */
 
-bool track_is_loopback(struct log_slice peer)
-{
-    const char *bracket = peer.length > 0 ? memchr(peer.at, '[', peer.length) : NULL;
-
-    if (bracket == NULL)
-        return false;
-    struct log_slice address = {bracket, peer.length - (size_t)(bracket - peer.at)};
-    return slice_begins(address, "[127.") || slice_begins(address, "[::1]");
-}
-
 /* "postsuper -r" gives the message a new queue id. */
 static bool inherit(const struct track_step *step, uint32_t slot)
 {
@@ -157,9 +149,32 @@ static bool on_born(const struct track_step *step)
 
     if (slot == CORRELATION_NONE ? !track_add(step, &slot) : !begin_anew(step, slot))
         return false;
-    if (track_is_loopback(step->line->client))
-        correlation_entry(step->track->table, slot)->flags |= CORRELATION_LATE;
+    struct correlation_entry *entry = correlation_entry(step->track->table, slot);
+    if (track_is_near(step->line->client)) /* perhaps a filter gives it back */
+        entry->flags |= CORRELATION_LATE;
+    track_hash_peer(entry->uuid, step->line->client);
     return step->line->orig_id.length == 0 || inherit(step, slot);
+}
+
+/*
+ * The line that told of the end of the message before under this queue id was lost, and with it perhaps its
+ * successor's first: cleanup(8) never speaks of a message that was tried before. A line of cleanup that comes
+ * behind the queue manager's may have been overtaken, but not for long.
+ */
+static bool is_used_again(const struct track_step *step, uint32_t slot)
+{
+    const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
+
+    return (entry->flags & CORRELATION_TRIED) ||
+           ((entry->flags & CORRELATION_ACTIVE) && seconds(step->time_ms) > entry->seen_s + OVERTAKING_S);
+}
+
+/* The message of a line of cleanup(8). */
+static bool track_being_made(const struct track_step *step, uint32_t *slot_r)
+{
+    *slot_r = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
+    return *slot_r != CORRELATION_NONE && is_used_again(step, *slot_r) ? begin_anew(step, *slot_r)
+                                                                       : track_living(step, slot_r);
 }
 
 /* A message that neither smtpd nor pickup announced was made by Postfix itself: a bounce, or forwarded
@@ -168,9 +183,10 @@ static bool on_cleanup(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
     bool known = slot != CORRELATION_NONE &&
-                 !(correlation_peek(step->track->table, slot)->flags & CORRELATION_REMOVED);
+                 !(correlation_peek(step->track->table, slot)->flags & CORRELATION_REMOVED) &&
+                 !is_used_again(step, slot);
 
-    if (!track_living(step, &slot))
+    if (!track_being_made(step, &slot))
         return false;
     if (!known)
         correlation_entry(step->track->table, slot)->flags |= CORRELATION_LATE;
@@ -181,7 +197,7 @@ static bool on_header(const struct track_step *step)
 {
     uint32_t slot;
 
-    if (!track_living(step, &slot))
+    if (!track_being_made(step, &slot))
         return false;
     /* a bounce or report: the line is that of the returned message inside, because header_checks look there,
      * too */
@@ -190,12 +206,36 @@ static bool on_header(const struct track_step *step)
     return learn_text(step, slot, SOURCE_HEADER, step->line->uuid.at);
 }
 
+/* Of a message in the queue the envelope sender never changes. */
+static bool is_of_another_sender(const struct track_step *step, uint32_t slot)
+{
+    const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
+    struct log_slice sender = step->line->from, before = {NULL, 0};
+    struct bounce_address verp;
+    unsigned char uuid[16];
+
+    if (entry->flags & CORRELATION_ACTIVE) {
+        if (((entry->flags & CORRELATION_NULL) != 0) != (sender.length == 0))
+            return true;
+        if (step->track->senders != NULL)
+            before = senders_get(step->track->senders, key_of(entry));
+        return before.length > 0 &&
+               (before.length != sender.length || memcmp(before.at, sender.at, sender.length) != 0);
+    }
+    if (!(entry->flags & CORRELATION_TRIED) || entry->source == SOURCE_NONE || sender.length == 0 ||
+        !bounce_address_parse(&verp, sender.at, sender.length))
+        return false;
+    uuid_bytes(uuid, verp.uuid);
+    return memcmp(uuid, entry->uuid, sizeof uuid) != 0;
+}
+
 static bool on_active(const struct track_step *step)
 {
     uint32_t slot;
 
-    if (!track_living(step, &slot))
+    if (!track_living(step, &slot) || (is_of_another_sender(step, slot) && !begin_anew(step, slot)))
         return false;
+    correlation_entry(step->track->table, slot)->flags |= CORRELATION_ACTIVE;
     if (step->line->from.length == 0) {
         correlation_entry(step->track->table, slot)->flags |= CORRELATION_NULL;
         return true;

@@ -7,9 +7,10 @@
  * VERP sender bounces+UUID+SUBACCOUNT@…, from the lines of sendpost-pipe, or from the message that a content
  * filter or an alias made this one of.
  *
- * No delivery: an address probe; the hand-over to a filter on this machine ("250 … queued as X" from a
- * loopback address, where X has been seen in this log) and the forwarding by an alias ("forwarded as X"); the
- * lines of our own transport, because the pipe has reported them.
+ * No delivery: an address probe; the hand-over to a filter ("250 … queued as X" where X has been seen in this
+ * log: from a loopback address, a socket or a port that no mail server has, or from a private address that is
+ * X's client) and the forwarding by an alias ("forwarded as X"); the lines of our own transport, because the
+ * pipe has reported them. A filter's 2xx that says that the message was thrown away is TRACK_DISCARDED.
  */
 #ifndef SENDPOST_AGENT_TRACK_H
 #define SENDPOST_AGENT_TRACK_H
@@ -17,6 +18,7 @@
 #include "agent/correlation.h"
 #include "agent/postfix_log.h"
 #include "agent/senders.h"
+#include "classify/classify.h"
 
 enum track_verb {
     /* a recipient's fate; without uuid it has to wait for TRACK_ADOPTED */
@@ -57,7 +59,8 @@ struct track_counts {
 
 struct track {
     struct correlation *table;
-    struct senders *senders; /* NULL: events do without */
+    struct senders *senders;              /* NULL: events do without */
+    const struct classify_rules *filters; /* data/filters; NULL: no 2xx is a discard */
     struct track_counts counts;
     /* false: stop, the chunk will be read again */
     bool (*note)(void *context, const struct track_note *note);

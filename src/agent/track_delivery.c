@@ -10,6 +10,52 @@ static bool remember(const struct track_step *step, uint32_t slot, enum track_ve
     return track_tell(step, slot, verb);
 }
 
+/* --- filters ------------------------------------------------------------------------------------------ */
+
+/* "host[/run/amavis.sock]", "host[private/scan]": a socket on this machine. */
+static bool is_socket(struct log_slice relay)
+{
+    const char *open = relay.length > 0 ? memchr(relay.at, '[', relay.length) : NULL;
+    struct log_slice path = {open, open != NULL ? relay.length - (size_t)(open - relay.at) : 0};
+
+    return slice_begins(path, "[/") || slice_begins(path, "[private/") || slice_begins(path, "[public/");
+}
+
+/* Mail servers listen on these ports; what listens on another the postmaster has put there. */
+static bool has_filter_port(struct log_slice relay)
+{
+    static const char *const ports[] = {"25", "465", "587", "2525", "2587"};
+    const char *close = relay.length > 0 ? memrchr(relay.at, ']', relay.length) : NULL;
+    struct log_slice port = {NULL, 0};
+
+    if (close == NULL || close + 2 >= relay.at + relay.length || close[1] != ':')
+        return false;
+    port = (struct log_slice){close + 2, relay.length - (size_t)(close + 2 - relay.at)};
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
+        if (slice_is(port, ports[i]))
+            return false;
+    return true;
+}
+
+/*
+ * Whether the relay, which names a message of this log, may have put it there. What a stranger's server says
+ * proves nothing: it may name any queue id that we have told it.
+ */
+static bool may_have_made(const struct track_step *step, const struct correlation_entry *next,
+                          const unsigned char *uuid)
+{
+    struct log_slice relay = step->line->relay;
+    unsigned char hash[8];
+
+    if (track_is_loopback(relay) || is_socket(relay))
+        return true;
+    if (next->source >= SOURCE_VERP)
+        return uuid != NULL && memcmp(next->uuid, uuid, 16) == 0;
+    track_hash_peer(hash, relay);
+    return has_filter_port(relay) || (track_is_near(relay) && next->source == SOURCE_NONE &&
+                                      memcmp(next->uuid, hash, sizeof hash) == 0);
+}
+
 /* The message goes on under another queue id of this log: 1, that has learnt the UUID. 0: it does not. -1:
  * stop. */
 static int hand_over(const struct track_step *step, uint32_t slot, const unsigned char *uuid)
@@ -18,10 +64,12 @@ static int hand_over(const struct track_step *step, uint32_t slot, const unsigne
     struct log_slice next_id = postfix_log_queued_as(step->line);
     bool forwarded = slice_is(step->line->program, "local");
 
-    if (next_id.length == 0 || (!forwarded && !track_is_loopback(step->line->relay)))
+    if (next_id.length == 0)
         return 0;
     uint32_t next = correlation_find(table, next_id, step->instance, false);
     if (next == slot || (next == CORRELATION_NONE && !forwarded))
+        return 0;
+    if (!forwarded && !may_have_made(step, correlation_peek(table, next), uuid))
         return 0;
     if (next == CORRELATION_NONE) {
         struct postfix_log_line born = {.kind = POSTFIX_LOG_BORN, .queue_id = next_id};
@@ -33,14 +81,33 @@ static int hand_over(const struct track_step *step, uint32_t slot, const unsigne
     return uuid == NULL || track_learn(step, next, SOURCE_HANDOVER, uuid) ? 1 : -1;
 }
 
-static enum track_verb verb_of(const struct postfix_log_line *line)
+/* A filter took the message and threw it away: its 2xx says so. Of a mail server elsewhere a 2xx is a
+ * delivery, whatever it does with it. */
+static bool is_discarded(const struct track_step *step)
 {
-    if (line->status == POSTFIX_STATUS_BOUNCED)
-        return TRACK_BOUNCED;
-    if (line->status == POSTFIX_STATUS_DEFERRED)
-        return TRACK_DEFERRED;
-    return slice_is(line->program, "discard") ? TRACK_DISCARDED : TRACK_DELIVERED;
+    const struct postfix_log_line *line = step->line;
+    struct classify_result result;
+
+    if (slice_is(line->program, "discard"))
+        return true;
+    if (step->track->filters == NULL || line->status != POSTFIX_STATUS_SENT || line->reason.length == 0 ||
+        (!is_socket(line->relay) && !track_is_near(line->relay) && !has_filter_port(line->relay) &&
+         !slice_is(line->program, "pipe")))
+        return false;
+    classify_text(step->track->filters, 0, "", line->reason.at, line->reason.length, &result);
+    return result.hard;
 }
+
+static enum track_verb verb_of(const struct track_step *step)
+{
+    if (step->line->status == POSTFIX_STATUS_BOUNCED)
+        return TRACK_BOUNCED;
+    if (step->line->status == POSTFIX_STATUS_DEFERRED)
+        return TRACK_DEFERRED;
+    return is_discarded(step) ? TRACK_DISCARDED : TRACK_DELIVERED;
+}
+
+/* --- fates -------------------------------------------------------------------------------------------- */
 
 /* It may still come: a filter's answer is logged after the lines of the message that it made. */
 static bool without_uuid(const struct track_step *step, uint32_t slot)
@@ -51,7 +118,7 @@ static bool without_uuid(const struct track_step *step, uint32_t slot)
         return true;
     if (slice_is(step->line->program, "smtp"))
         step->track->counts.uncorrelated++;
-    return !(flags & CORRELATION_LATE) || remember(step, slot, verb_of(step->line));
+    return !(flags & CORRELATION_LATE) || remember(step, slot, verb_of(step));
 }
 
 /* sendpost-pipe has reported its fates itself, unless pipe(8) had to end it: then nobody else will. */
@@ -73,7 +140,7 @@ bool track_on_own(const struct track_step *step)
 
     if (!track_living(step, &slot))
         return false;
-    correlation_entry(step->track->table, slot)->flags |= CORRELATION_OWN;
+    correlation_entry(step->track->table, slot)->flags |= CORRELATION_OWN | CORRELATION_TRIED;
     step->track->counts.own[step->line->status]++;
     if (step->line->uuid.length > 0 && step->line->status == POSTFIX_STATUS_SENT) {
         uuid_bytes(uuid, step->line->uuid.at);
@@ -102,6 +169,8 @@ bool track_on_delivery(const struct track_step *step)
 
     if (step->line->status == POSTFIX_STATUS_OTHER)
         return true;
+    if (slot != CORRELATION_NONE && !(flags & CORRELATION_TRIED))
+        correlation_entry(track->table, slot)->flags |= CORRELATION_TRIED;
     if (slice_is(step->line->program, "pipe") &&
         (slice_is(step->line->relay, "sendpost") || (flags & CORRELATION_OWN)))
         return slot == CORRELATION_NONE || on_own_transport(step, slot);
@@ -115,5 +184,5 @@ bool track_on_delivery(const struct track_step *step)
         return without_uuid(step, slot);
     track->counts.deliveries++;
     return step->line->status == POSTFIX_STATUS_DEFERRED ? remember(step, slot, TRACK_DEFERRED)
-                                                         : track_tell(step, slot, verb_of(step->line));
+                                                         : track_tell(step, slot, verb_of(step));
 }

@@ -15,6 +15,12 @@ struct track_step {
 /* "host[127.0.0.1]", "host[::1]:10024" */
 bool track_is_loopback(struct log_slice peer);
 
+/* The same, or an address of a private network (RFC 1918, RFC 4193) or of this link. */
+bool track_is_near(struct log_slice peer);
+
+/* What is remembered of a peer's address, 8 bytes; never all zero but for no address. */
+void track_hash_peer(unsigned char hash_r[8], struct log_slice peer) __attribute__((nonnull));
+
 /* Tell the ledger of the message in this slot, by the line at hand. This and the following: false when a note
  * was not taken. */
 bool track_tell(const struct track_step *step, uint32_t slot, enum track_verb verb) __attribute__((nonnull));

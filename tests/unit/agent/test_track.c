@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "classify/classify_rules.h"
 #include "suites.h"
 
 #define UUID "31bdc664-f741-5a76-b8dc-9a801744f747"
@@ -28,16 +29,25 @@ static bool write_down(void *context, const struct track_note *note)
 }
 
 static struct track track;
+static struct senders senders;
 
 static void begin(void)
 {
-    track = (struct track){.table = correlation_open(1024), .note = write_down};
+    struct outcome error;
+
+    memset(&senders, 0, sizeof senders);
+    track = (struct track){.table = correlation_open(1024),
+                           .senders = &senders,
+                           .filters = classify_compile("filters", data_filters, data_filters_count, &error),
+                           .note = write_down};
+    ck_assert_ptr_nonnull(track.filters);
     told[0] = '\0';
 }
 
 static void end(void)
 {
     correlation_close(track.table);
+    classify_close((struct classify_rules *)track.filters);
 }
 
 static void read_at(int64_t second, const char *tag, const char *message)
@@ -109,11 +119,11 @@ END_TEST
 
 START_TEST(a_queue_id_that_is_used_again_is_another_message)
 {
-    reads("postfix/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix/smtpd", "4AAAAA: client=x[198.51.100.1]");
     reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
     reads("postfix/qmgr", "4AAAAA: removed");
     reads("postfix/smtp", "4AAAAA: " TO("late@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
-    reads("postfix/smtpd", "4AAAAA: client=x[10.0.0.1]");
+    reads("postfix/smtpd", "4AAAAA: client=x[198.51.100.1]");
     reads("postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
     reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
     ck_assert_str_eq(told, "delivered late@b 31\n");
@@ -122,6 +132,42 @@ START_TEST(a_queue_id_that_is_used_again_is_another_message)
     reads("postfix/pickup", "4AAAAA: uid=0 from=<root>");
     reads("postfix/smtp", "4AAAAA: " TO("b@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
     ck_assert_str_eq(told, "delivered late@b 31\n");
+}
+END_TEST
+
+/* The line that said "removed" was lost, and so was the one that said whom the next message came from. */
+START_TEST(a_queue_id_used_again_after_a_gap_is_another_message)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID2)); /* by its header */
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("b@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/qmgr", "4AAAAA: from=<x@y>, size=1, nrcpt=1 (queue active)"); /* by its sender */
+    reads("postfix/smtp", "4AAAAA: " TO("c@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\ndelivered b@b 42\n");
+    told[0] = '\0';
+    reads("postfix/cleanup", "4AAAAA: message-id=<x>"); /* made by Postfix itself: without a UUID */
+    reads("postfix/qmgr", "4AAAAA: from=<>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("d@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/qmgr", "4AAAAA: from=<bounces+" UUID "+1@sp-bounce.x>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("e@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    reads("postfix/qmgr", "4AAAAA: from=<bounces+" UUID2 "+1@sp-bounce.x>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/smtp", "4AAAAA: " TO("f@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered e@b 31\ndelivered f@b 42\n");
+}
+END_TEST
+
+START_TEST(what_is_deferred_and_tried_again_is_the_same_message)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/cleanup", "4AAAAA: message-id=<x>"); /* overtaken by the line before */
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "deferred (connection refused)"));
+    read_at(1700003600, "postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    read_at(1700003601, "postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "deferred a@b 31\ndelivered a@b 31\n");
 }
 END_TEST
 
@@ -170,6 +216,83 @@ START_TEST(a_filter_whose_message_is_faster_than_its_answer_is_waited_for)
     ck_assert_str_eq(told, "delivered a@b 00\nadopted a@b 31\n");
     read_at(1700000061, "postfix/qmgr", "4CCCCC: removed");
     ck_assert_str_eq(told, "delivered a@b 00\nadopted a@b 31\nforgotten\n");
+}
+END_TEST
+
+#define ANSWERS(relay) TO("a@b", relay, "sent (250 2.0.0 from MTA(x): 250 2.0.0 Ok: queued as 4BBBBB)")
+
+/* client of the message that the filter makes, relay, whether it is a hand-over */
+static const struct {
+    const char *client, *line;
+    bool hand_over;
+} filters[] = {
+    {"localhost[127.0.0.1]", "4AAAAA: " ANSWERS("mx[/run/amavis/lmtp.sock]"), true},
+    {"unknown[10.0.0.7]", "4AAAAA: " ANSWERS("mx[/run/amavis/lmtp.sock]"), true},
+    {"localhost[127.0.0.1]", "4AAAAA: " ANSWERS("mx.example.com[private/scan]"), true},
+    {"scan[10.0.0.7]", "4AAAAA: " ANSWERS("scan[10.0.0.7]:10024"), true},
+    {"scan[10.0.0.8]", "4AAAAA: " ANSWERS("scan[10.0.0.7]:10024"), true},
+    {"scan[192.0.2.7]", "4AAAAA: " ANSWERS("scan[192.0.2.7]:10024"), true},
+    {"scan[10.0.0.7]", "4AAAAA: " ANSWERS("scan[10.0.0.7]:25"), true},
+    {"scan[fd00::7]", "4AAAAA: " ANSWERS("scan[fd00::7]:25"), true},
+    {"localhost[::1]", "4AAAAA: " ANSWERS("localhost[::1]:10024"), true},
+    {"app[10.0.0.9]", "4AAAAA: " ANSWERS("scan[10.0.0.7]:25"), false},
+    {"mx[192.0.2.7]", "4AAAAA: " ANSWERS("mx[192.0.2.7]:25"), false},
+    {"localhost[127.0.0.1]", "4AAAAA: " ANSWERS("mx[192.0.2.7]:25"), false},
+    {"localhost[127.0.0.1]", "4AAAAA: " ANSWERS("smtp.tpsp.example[192.0.2.7]:587"), false},
+};
+
+START_TEST(a_filter_is_known_by_the_message_it_makes)
+{
+    char born[128];
+
+    snprintf(born, sizeof born, "4BBBBB: client=%s", filters[_i].client);
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/smtpd", born);
+    reads("postfix/smtp", filters[_i].line);
+    ck_assert_msg((strcmp(told, "") == 0) == filters[_i].hand_over, "%s: %s", filters[_i].line, told);
+    told[0] = '\0';
+    reads("postfix/smtp", "4BBBBB: " TO("v@w", "mx[192.0.2.2]:25", "sent (250 ok)"));
+    ck_assert_msg((strcmp(told, "delivered v@w 31\n") == 0) == filters[_i].hand_over, "%s: %s",
+                  filters[_i].line, told);
+}
+END_TEST
+
+START_TEST(a_filter_cannot_take_a_message_that_has_a_uuid_of_its_own)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    reads("postfix/cleanup", "4BBBBB: " INFO(UUID2));
+    reads("postfix/smtp", "4AAAAA: " ANSWERS("scan[192.0.2.7]:10024"));
+    reads("postfix/smtp", "4BBBBB: " TO("v@w", "mx[192.0.2.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\ndelivered v@w 42\n");
+}
+END_TEST
+
+START_TEST(what_a_filter_throws_away_is_discarded)
+{
+    static const struct {
+        const char *relay, *reply, *verb;
+    } cases[] = {
+        {"127.0.0.1[127.0.0.1]:10024", "250 2.7.0 Ok, discarded, id=15303-02 - spam", "discarded"},
+        {"127.0.0.1[127.0.0.1]:10024",
+         "250 2.7.0 Ok, discarded, id=15303-02 - INFECTED: Eicar-Test-Signature", "discarded"},
+        {"127.0.0.1[127.0.0.1]:10024", "250 2.5.0 Ok, id=1-2, DISCARD(bounce.suppressed)", "discarded"},
+        {"mx[/run/clamsmtp.sock]", "250 Virus Detected; Discarded Email", "discarded"},
+        {"scan[10.0.0.7]:10025", "250 2.0.0 Ok: message quarantined as spam-x", "discarded"},
+        {"scan[192.0.2.7]:10025", "250 2.0.0 Message contains a virus and was deleted", "discarded"},
+        {"127.0.0.1[127.0.0.1]:10024", "250 2.0.0 Ok, no virus found, id=1", "delivered"},
+        {"127.0.0.1[127.0.0.1]:10024", "250 2.0.0 Ok", "delivered"},
+        {"127.0.0.1[127.0.0.1]:10024", "250 2.6.0 Ok, id=1, from MTA: 250 queued as 9", "delivered"},
+        {"mx.d.example[192.0.2.9]:25", "250 2.7.0 Ok, discarded as spam", "delivered"},
+    };
+    char line[512], expected[64];
+
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    snprintf(line, sizeof line,
+             "4AAAAA: to=<a@b>, relay=%s, delay=1, delays=0/0/0/1, dsn=2.7.0, status=sent (%s)",
+             cases[_i].relay, cases[_i].reply);
+    reads("postfix/smtp", line);
+    snprintf(expected, sizeof expected, "%s a@b 31\n", cases[_i].verb);
+    ck_assert_msg(strcmp(told, expected) == 0, "%s: %s", line, told);
 }
 END_TEST
 
@@ -302,6 +425,12 @@ UNIT_SUITE(track_suite)
     tcase_add_test(tcase, the_first_header_counts);
     tcase_add_test(tcase, the_message_returned_within_a_bounce_is_not_the_bounce);
     tcase_add_test(tcase, a_queue_id_that_is_used_again_is_another_message);
+    tcase_add_test(tcase, a_queue_id_used_again_after_a_gap_is_another_message);
+    tcase_add_test(tcase, what_is_deferred_and_tried_again_is_the_same_message);
+    tcase_add_loop_test(tcase, a_filter_is_known_by_the_message_it_makes, 0,
+                        (int)(sizeof filters / sizeof filters[0]));
+    tcase_add_test(tcase, a_filter_cannot_take_a_message_that_has_a_uuid_of_its_own);
+    tcase_add_loop_test(tcase, what_a_filter_throws_away_is_discarded, 0, 10);
     tcase_add_test(tcase, instances_do_not_mix_up_their_queue_ids);
     tcase_add_test(tcase, a_service_with_a_name_of_its_own_is_of_the_same_instance);
     tcase_add_test(tcase, a_message_is_followed_through_a_content_filter);
