@@ -3,22 +3,27 @@
 #include <stdio.h>
 #include <time.h>
 
-static int64_t read_ms(clockid_t id)
+static int64_t read_us(clockid_t id)
 {
     struct timespec now;
 
     clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 int64_t clock_realtime_ms(void)
 {
-    return read_ms(CLOCK_REALTIME);
+    return read_us(CLOCK_REALTIME) / 1000;
+}
+
+int64_t clock_monotonic_us(void)
+{
+    return read_us(CLOCK_BOOTTIME);
 }
 
 int64_t clock_monotonic_ms(void)
 {
-    return read_ms(CLOCK_BOOTTIME);
+    return clock_monotonic_us() / 1000;
 }
 
 char *clock_rfc3339(int64_t realtime_ms, char buffer[CLOCK_RFC3339_SIZE])

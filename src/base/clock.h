@@ -15,6 +15,7 @@ int64_t clock_realtime_ms(void);
 
 /* Milliseconds since boot, suspend included (CLOCK_BOOTTIME). Never steps; for deadlines and durations. */
 int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void); /* the same clock in microseconds */
 
 #define CLOCK_RFC3339_SIZE 32
 

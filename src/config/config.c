@@ -83,6 +83,7 @@ void config_free(struct config *config)
     free(config->return_path.bounce_prefix);
     free(config->return_path.cname_target);
     free(config->retry.schedule_ms);
+    config_cluster_free(&config->cluster);
     free_strings(&config->dns.servers);
     free(config);
 }

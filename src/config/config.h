@@ -86,6 +86,24 @@ struct config_pool {
     ptrdiff_t overflow; /* index into config.pools, or -1; chains have no cycle */
 };
 
+enum config_when_away { WHEN_AWAY_HOLD, WHEN_AWAY_SHARE };
+
+/* Several hosts that share limits and suppression through Valkey or Redis. */
+struct config_cluster {
+    struct config_server {
+        char *host;
+        uint16_t port;
+    } * servers;
+    size_t server_count; /* 0: no cluster */
+    bool tls;
+    struct config_tls tls_settings;
+    char *username; /* NULL: the server's default user */
+    char *password; /* secret; NULL: no login */
+    char *name;     /* prefix of all keys */
+    enum config_when_away when_away;
+    uint32_t share_ppm; /* of each limit, in millionths */
+};
+
 /* The files that were read, the secrets' among them. */
 struct config_sources {
     struct config_source {
@@ -158,6 +176,7 @@ struct config {
     } dns;
     int64_t events_retention_ms;
     struct uuid_keys uuid_keys; /* secret; none where no file is named and none stands at the default place */
+    struct config_cluster cluster;
 };
 
 /*

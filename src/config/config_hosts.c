@@ -75,6 +75,20 @@ static bool is_ascii(const char *text)
     return *text == '\0';
 }
 
+static bool is_in_brackets(const char *text, size_t length)
+{
+    return text[0] == '[' && length > 2 && text[length - 1] == ']' &&
+           is_address(AF_INET6, text + 1, length - 2);
+}
+
+bool config_host_valid(const char *text)
+{
+    size_t length = strlen(text);
+
+    return is_in_brackets(text, length) || is_address(AF_INET, text, length) ||
+           is_address(AF_INET6, text, length) || is_name(text, length);
+}
+
 CONFIG_READER(config_read_host)
 {
     const char *text = config_yaml_text(reader, place, node);
@@ -83,12 +97,11 @@ CONFIG_READER(config_read_host)
     if (text == NULL)
         return false;
     size_t length = strlen(text);
-    if (text[0] == '[' && length > 2 && text[length - 1] == ']' &&
-        is_address(AF_INET6, text + 1, length - 2)) {
+    if (is_in_brackets(text, length)) {
         *(char **)field = xstrndup(text + 1, length - 2);
         return true;
     }
-    if (!is_address(AF_INET, text, length) && !is_address(AF_INET6, text, length) && !is_name(text, length)) {
+    if (!config_host_valid(text)) {
         const char *colon = strrchr(text, ':');
         if (!is_ascii(text))
             return config_fail(reader, place, node, "\"%.60s\" is not ASCII; write the xn-- form of the name",

@@ -216,6 +216,7 @@ static const struct config_key top_keys[] = {
      .default_text = "10"},
     {"provider-lookup", WORD(provider_lookup, provider_lookup), .default_text = "domain"},
     {"dns", BELOW(dns_keys)},
+    {"cluster", .read = config_read_cluster, FIELD(cluster)},
     {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY), .default_text = "7d"},
     {"trusted-senders", .read = read_networks, FIELD(trusted_senders)},
     {"uuid-key-file", .read = config_read_uuid_keys, FIELD(uuid_keys)},

@@ -18,6 +18,9 @@ bool config_schema_read(struct config_reader *reader, struct config *config) __a
 CONFIG_READER(config_read_tpsps); /* field: struct config */
 CONFIG_READER(config_read_pools); /* field: struct config, its tpsps read before */
 
+CONFIG_READER(config_read_cluster); /* field: struct config_cluster */
+void config_cluster_free(struct config_cluster *cluster) __attribute__((nonnull));
+
 /* An error of the key in this mapping: at its line where it is there, else at the mapping's. Always false. */
 bool config_fail_key(struct config_reader *reader, const struct config_place *place,
                      const yaml_node_t *mapping, const char *key, const char *why)

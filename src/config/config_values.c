@@ -127,6 +127,26 @@ CONFIG_READER(config_read_size)
     return true;
 }
 
+CONFIG_READER(config_read_share)
+{
+    const char *text = config_yaml_text(reader, place, node);
+    char *end;
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    double value = strtod(text, &end);
+    if (*end == '%') {
+        value /= 100;
+        end++;
+    }
+    if (end == text || *end != '\0' || !(value > 0 && value <= 1))
+        return config_fail(reader, place, node,
+                           SHOWN " is no share; write 0.5 or 50%%, above 0 and at most 1", text);
+    *(uint32_t *)field = (uint32_t)(value * 1000000 + 0.5);
+    return true;
+}
+
 static void format_duration(int64_t ms, char buffer[32])
 {
     static const struct {

@@ -45,6 +45,12 @@ CONFIG_READER(config_read_later);          /* nothing: read by hand after the ot
  * cannot be read is an error. */
 bool config_find_uuid_keys(struct config_reader *reader, const char *path, struct uuid_keys *keys_r)
     __attribute__((nonnull));
+CONFIG_READER(config_read_share);   /* uint32_t millionths, above 0: 0.5, 30% */
+CONFIG_READER(config_read_mapping); /* key->detail: the table for the same struct, one level down */
+CONFIG_READER(config_read_later);   /* nothing: read by hand after the others */
+
+/* A name, an IPv4 address, or an IPv6 address with or without brackets. */
+bool config_host_valid(const char *text) __attribute__((nonnull));
 
 /* Whether text of the form "192.0.2.1", "192.0.2.1:53", "2001:db8::1" or "[2001:db8::1]:53" is an address,
  * with a port only as asked for. */

@@ -94,8 +94,9 @@ static void relay(struct delivery *delivery)
     const struct config_tpsp *tpsp;
     struct pool_cursor cursor;
 
-    pool_begin(&cursor, context->config, delivery->pool, context->rates, delivery->provider.category,
-               delivery_work_deadline(context));
+    const struct admission_gate gate = {
+        .config = context->config, .table = context->rates, .cluster = context->cluster};
+    pool_begin(&cursor, &gate, delivery->pool, delivery->provider.category, delivery_work_deadline(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
         relay_to(delivery, tpsp);
         pool_report(&cursor, &delivery->outcome, delivery->relay.contacted);

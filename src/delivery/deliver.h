@@ -22,6 +22,8 @@ struct deliver_context {
     const struct config *config;
     struct store *store;
     struct rate_table *rates;
+    struct cluster *cluster; /* NULL: this host alone */
+    struct tls_contexts *cluster_tls;
     struct relay_session *relay;
     struct event_reporter *reporter;
     struct dns_resolver *resolver;

@@ -22,9 +22,11 @@
 #include "base/state_dir.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
+#include "cluster/cluster.h"
 #include "config/config.h"
 #include "delivery/deliver.h"
 #include "net/dns.h"
+#include "net/tls.h"
 #include "supervisor/channel.h"
 #include "supervisor/idle.h"
 
@@ -60,6 +62,12 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
         return false;
     context->resolver = dns_open((const char *const *)config->dns.servers.items, config->dns.servers.count,
                                  (int)config->dns.timeout_ms);
+    if (config->cluster.server_count > 0) {
+        context->cluster_tls = tls_contexts_new(config->state_dir);
+        context->cluster = cluster_open(&config->cluster, context->resolver, context->cluster_tls, error_r);
+        if (context->cluster == NULL)
+            return false;
+    }
     context->relay = relay_open(config->state_dir, context->resolver);
     context->reporter = event_reporter_open(config, context->store);
     return true;
@@ -214,6 +222,8 @@ static void end(struct deliver_context *context)
     event_reporter_close(context->reporter);
     relay_close(context->relay);
     dns_close(context->resolver);
+    cluster_close(context->cluster);
+    tls_contexts_free(context->cluster_tls);
     rate_table_close(context->rates);
     store_close(context->store);
     config_free((struct config *)(uintptr_t)context->config);

@@ -117,8 +117,7 @@ static void note_breaker(struct pool_cursor *cursor, const struct config_tpsp *t
                   cursor->pool->member_count > 1 ? "; no other TPSP of the pool can take the message" : "");
 }
 
-static void note_rate(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
-                      const struct rate_limit *limit, int64_t next_ns)
+static void note_rate(struct pool_cursor *cursor, const struct outcome *why, int64_t next_ns)
 {
     struct pool_obstacles *obstacles = &cursor->obstacles;
 
@@ -126,7 +125,7 @@ static void note_rate(struct pool_cursor *cursor, const struct config_tpsp *tpsp
         return;
     obstacles->over_rate = true;
     obstacles->slot_ns = next_ns;
-    rate_limit_explain(tpsp->name, limit, next_ns - rate_table_now(cursor->table), &obstacles->rate);
+    obstacles->rate = *why;
 }
 
 enum answer { GIVEN, PASSED_OVER, OVER_RATE, TROUBLE };
@@ -134,7 +133,6 @@ enum answer { GIVEN, PASSED_OVER, OVER_RATE, TROUBLE };
 static enum answer try_member(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
                               struct outcome *error_r)
 {
-    const struct rate_limit *limit;
     struct rate_set set;
     int64_t next;
 
@@ -145,7 +143,7 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
         note_breaker(cursor, tpsp, &breaker);
         return PASSED_OVER;
     }
-    enum rate_answer answer = rate_limit_take(cursor->table, &set, &cursor->grant, &limit, &next, error_r);
+    enum rate_answer answer = admission_take(&cursor->gate, &set, &cursor->admission, &next, error_r);
     if (answer == RATE_GRANTED) {
         cursor->tpsp = tpsp;
         cursor->breaker = breaker.state;
@@ -154,7 +152,7 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
     breaker_report(cursor->table, tpsp->name, breaker.state, BREAKER_UNKNOWN);
     if (answer == RATE_TROUBLE)
         return TROUBLE;
-    note_rate(cursor, tpsp, limit, next);
+    note_rate(cursor, error_r, next);
     return OVER_RATE;
 }
 
@@ -187,13 +185,16 @@ static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
 
 /* --- the walk ---------------------------------------------------------------------------------- */
 
-void pool_begin(struct pool_cursor *cursor_r, const struct config *config, const struct config_pool *pool,
-                struct rate_table *table, enum provider_category provider, int64_t deadline_ms)
+void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
+                const struct config_pool *pool, enum provider_category provider, int64_t deadline_ms)
 {
+    const struct config *config = gate->config;
+
     memset(cursor_r, 0, sizeof *cursor_r);
+    cursor_r->gate = *gate;
     cursor_r->config = config;
     cursor_r->pool = pool;
-    cursor_r->table = table;
+    cursor_r->table = gate->table;
     cursor_r->provider = provider;
     cursor_r->deadline_ns = deadline_ms * MS_NS;
     cursor_r->done = xcalloc(config->tpsp_count, sizeof *cursor_r->done);
@@ -285,7 +286,7 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool
 {
     breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, judge(outcome));
     if (!contacted)
-        rate_limit_give_back(cursor->table, &cursor->grant);
+        admission_give_back(&cursor->gate, &cursor->admission);
     cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
     cursor->asked = true;
     if (another_may_do_better(outcome)) {
@@ -301,7 +302,7 @@ void pool_end(struct pool_cursor *cursor)
 {
     if (cursor->tpsp != NULL) { /* never reported, hence never contacted */
         breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, BREAKER_UNKNOWN);
-        rate_limit_give_back(cursor->table, &cursor->grant);
+        admission_give_back(&cursor->gate, &cursor->admission);
     }
     for (size_t i = 0; i < cursor->config->pool_count; i++)
         free(cursor->orders[i]);

@@ -28,14 +28,15 @@
 #define SENDPOST_POLICY_POOL_H
 
 #include "config/config.h"
+#include "policy/admission.h"
 #include "policy/breaker.h"
-#include "policy/rate_limit.h"
 
 /* The fields are this module's own. */
 struct pool_cursor {
     const struct config *config;
     const struct config_pool *pool;
-    struct rate_table *table;
+    struct admission_gate gate;
+    struct rate_table *table; /* of the gate */
     enum provider_category provider;
     int64_t deadline_ns;
     int64_t wait_until_ns; /* 0: has not waited yet */
@@ -49,7 +50,7 @@ struct pool_cursor {
 
     const struct config_tpsp *tpsp; /* given out by pool_next(), not reported yet */
     enum breaker_state breaker;
-    struct rate_grant grant;
+    struct admission admission;
 
     struct pool_obstacles { /* why nobody could be given out in this round */
         bool over_rate;
@@ -62,8 +63,8 @@ struct pool_cursor {
 };
 
 /* deadline_ms: clock_monotonic_ms() by which pool_next() gives up. Everything is kept by pointer. */
-void pool_begin(struct pool_cursor *cursor_r, const struct config *config, const struct config_pool *pool,
-                struct rate_table *table, enum provider_category provider, int64_t deadline_ms)
+void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
+                const struct config_pool *pool, enum provider_category provider, int64_t deadline_ms)
     __attribute__((nonnull));
 
 /*

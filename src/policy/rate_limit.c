@@ -10,20 +10,26 @@
 
 _Static_assert(RATE_BURST_MAX == RATE_WORDS, "a lane of a limit is a word of its entry");
 
+static void set_lanes(struct rate_limit *limit, uint32_t burst)
+{
+    int64_t window = limit->rate.window_ms * MS_NS;
+
+    limit->lanes = burst < 1 ? 1 : burst > RATE_BURST_MAX ? RATE_BURST_MAX : burst;
+    if (limit->lanes > limit->rate.limit)
+        limit->lanes = limit->rate.limit;
+    int64_t paced = (int64_t)limit->rate.limit - limit->lanes + 1;
+    limit->pace_ns = window / paced + (window % paced != 0);
+}
+
 static void set_limit(struct rate_limit *limit_r, const char *tpsp, const char *kind, const char *provider,
                       const struct config_rate *rate, uint32_t burst)
 {
-    int64_t window = rate->window_ms * MS_NS;
-
     memset(limit_r, 0, sizeof *limit_r);
-    rate_key_set(&limit_r->key, tpsp, kind, window);
+    rate_key_set(&limit_r->key, tpsp, kind, rate->window_ms * MS_NS);
     limit_r->rate = *rate;
+    limit_r->kind = kind;
     limit_r->provider = provider;
-    limit_r->lanes = burst < 1 ? 1 : burst > RATE_BURST_MAX ? RATE_BURST_MAX : burst;
-    if (limit_r->lanes > rate->limit)
-        limit_r->lanes = rate->limit;
-    int64_t paced = (int64_t)rate->limit - limit_r->lanes + 1;
-    limit_r->pace_ns = window / paced + (window % paced != 0);
+    set_lanes(limit_r, burst);
 }
 
 static bool add_limit(struct rate_set *set, const char *kind, const char *provider,
@@ -63,6 +69,23 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
         if (!add_limit(set_r, "rate", NULL, &tpsp->rates[i], burst, error_r))
             return false;
     return add_limit(set_r, name, name, &tpsp->provider_rates[provider], burst, error_r);
+}
+
+bool rate_set_share(struct rate_set *set, uint32_t share_ppm)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct rate_limit *limit = &set->limits[i];
+        char kind[RATE_LABEL_SIZE];
+
+        limit->rate.limit = (uint32_t)((uint64_t)limit->rate.limit * share_ppm / 1000000);
+        if (limit->rate.limit == 0)
+            return false;
+        snprintf(kind, sizeof kind, "share %s", limit->kind);
+        rate_key_set(&limit->key, set->tpsp, kind, limit->key.window_ns);
+        limit->entry = NULL;
+        set_lanes(limit, limit->lanes);
+    }
+    return true;
 }
 
 /* --- lanes ----------------------------------------------------------------------------------- */

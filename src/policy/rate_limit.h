@@ -48,6 +48,7 @@
 struct rate_limit {
     struct rate_key key;
     struct config_rate rate;
+    const char *kind;     /* "global", "rate", or the mailbox provider */
     const char *provider; /* its mailbox provider; NULL: for all */
     unsigned lanes;
     int64_t pace_ns;
@@ -66,6 +67,10 @@ struct rate_set {
  * kept. */
 bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum provider_category provider,
                    uint32_t burst, struct outcome *error_r) __attribute__((nonnull));
+
+/* Make of each limit its share, in millionths, counted in lanes of its own. False when nothing is left of
+ * one. */
+bool rate_set_share(struct rate_set *set, uint32_t share_ppm) __attribute__((nonnull));
 
 /* What a delivery has taken. */
 struct rate_grant {

@@ -87,7 +87,8 @@ static struct outcome deliver_by(struct rate_table *by, size_t pool, const char 
     struct pool_cursor cursor;
     size_t length = 0;
 
-    pool_begin(&cursor, &config, &pools[pool], by, PROVIDER_DEFAULT, INT64_MAX / 1000000 - 1);
+    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = by}, &pools[pool],
+               PROVIDER_DEFAULT, INT64_MAX / 1000000 - 1);
     while (pool_next(&cursor, &tpsp, &outcome)) {
         ck_assert_uint_lt(length, TPSPS);
         walk_r[length++] = *tpsp->name;
@@ -402,7 +403,8 @@ START_TEST(a_cursor_given_up_gives_back_what_it_took)
 
     limit(0, 1);
     for (int i = 0; i < 3; i++) {
-        pool_begin(&cursor, &config, &pools[0], table, PROVIDER_DEFAULT, INT64_MAX / 1000000 - 1);
+        pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = table}, &pools[0],
+                   PROVIDER_DEFAULT, INT64_MAX / 1000000 - 1);
         ck_assert(pool_next(&cursor, &tpsp, &outcome));
         ck_assert_str_eq(tpsp->name, "a");
         pool_end(&cursor);
@@ -416,8 +418,8 @@ START_TEST(a_delivery_out_of_time_asks_nobody_else)
     struct pool_cursor cursor;
     struct outcome outcome;
 
-    pool_begin(&cursor, &config, &pools[0], table, PROVIDER_DEFAULT,
-               atomic_load(&simulation->now) / 1000000 + 10);
+    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = table}, &pools[0],
+               PROVIDER_DEFAULT, atomic_load(&simulation->now) / 1000000 + 10);
     ck_assert(pool_next(&cursor, &tpsp, &outcome));
     atomic_fetch_add(&simulation->now, SECOND);
     pool_report(&cursor, &outcome, behave('h', &outcome));

@@ -1,0 +1,422 @@
+#include "cluster/cluster.h"
+
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "cluster/circuit.h"
+#include "cluster/script.h"
+#include "cluster/server.h"
+
+#define DRIFT_PER_MS_US 1 /* two clocks that nobody sets drift apart by less: 0.1 % */
+#define WORDS_MAX (16 + CLUSTER_LIMITS_MAX * (6 + CLUSTER_LANES_MAX))
+#define NUMBER_SIZE 24
+
+struct cluster {
+    const struct config_cluster *config;
+    struct cluster_shared *shared;
+    struct server_peer peer;
+    struct server server;
+    size_t current; /* the server that was asked last */
+    char sha1[41];  /* of the script */
+    int64_t delay_us;
+    char why[SERVER_ERROR_SIZE + 80];
+};
+
+struct cluster *cluster_open(const struct config_cluster *config, struct dns_resolver *resolver,
+                             struct tls_contexts *tls, struct outcome *error_r)
+{
+    const char *why;
+    const struct hiredis_library *library = hiredis_library_load(&why);
+
+    if (library == NULL) {
+        outcome_local(error_r, "4.3.5", "%s", why);
+        return NULL;
+    }
+    struct cluster *cluster = xcalloc(1, sizeof *cluster);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+
+    cluster->config = config;
+    cluster->peer = (struct server_peer){.cluster = config, .resolver = resolver, .tls = tls};
+    server_init(&cluster->server, library);
+    if (EVP_Digest(cluster_script, strlen(cluster_script), digest, &length, EVP_sha1(), NULL) != 1)
+        length = 0; /* the server then does not know the script, and is sent it each time */
+    for (unsigned i = 0; i < length && i < 20; i++)
+        snprintf(&cluster->sha1[2 * i], 3, "%02x", digest[i]);
+    return cluster;
+}
+
+void cluster_close(struct cluster *cluster)
+{
+    if (cluster == NULL)
+        return;
+    server_close(&cluster->server);
+    free(cluster);
+}
+
+void cluster_attach(struct cluster *cluster, struct cluster_shared *shared)
+{
+    cluster->shared = shared;
+}
+
+const char *cluster_why_away(const struct cluster *cluster)
+{
+    return cluster->why;
+}
+
+const char *cluster_server(const struct cluster *cluster)
+{
+    return server_is_connected(&cluster->server) ? cluster->server.name : "";
+}
+
+const char *cluster_version(const struct cluster *cluster)
+{
+    return cluster->server.version;
+}
+
+int64_t cluster_delay_us(const struct cluster *cluster)
+{
+    return cluster->delay_us;
+}
+
+/* --- the words of one call ------------------------------------------------------------------------- */
+
+struct call {
+    const char *words[WORDS_MAX];
+    int count;
+    char numbers[WORDS_MAX][NUMBER_SIZE];
+    char keys[CLUSTER_LIMITS_MAX + 1][CLUSTER_KEY_SIZE + 80];
+};
+
+static void add(struct call *call, const char *word)
+{
+    if (call->count < WORDS_MAX)
+        call->words[call->count++] = word;
+}
+
+static void add_number(struct call *call, int64_t number)
+{
+    if (call->count < WORDS_MAX) {
+        snprintf(call->numbers[call->count], NUMBER_SIZE, "%" PRId64, number);
+        add(call, call->numbers[call->count]);
+    }
+}
+
+/* What time it is there, by our own clock; 0: not known. The tolerance grows with the age of the comparison.
+ */
+static void add_clock(struct call *call, const struct cluster_shared *shared, int64_t now_us)
+{
+    int64_t measured_ms = atomic_load(&shared->measured_ms), age_ms = now_us / 1000 - measured_ms;
+
+    if (measured_ms == 0 || age_ms < 0) {
+        add_number(call, 0);
+        add_number(call, 0);
+        return;
+    }
+    add_number(call, now_us + atomic_load(&shared->clock_us));
+    add_number(call, CLUSTER_TOLERANCE_US + age_ms * DRIFT_PER_MS_US);
+}
+
+/* EVALSHA: the script by its hash. The rest is what limits.lua says. */
+static void begin(struct cluster *cluster, struct call *call, const char *operation,
+                  const struct cluster_limit *limits, size_t count)
+{
+    call->count = 0;
+    add(call, "EVALSHA");
+    add(call, cluster->sha1);
+    add_number(call, (int64_t)count + 1);
+    /* one hash tag: all keys of a cluster belong together */
+    snprintf(call->keys[0], sizeof call->keys[0], "{%.60s}:state", cluster->config->name);
+    add(call, call->keys[0]);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(call->keys[i + 1], sizeof call->keys[i + 1], "{%.60s}:limit:%s", cluster->config->name,
+                 limits[i].key);
+        add(call, call->keys[i + 1]);
+    }
+    add(call, operation);
+    add(call, cluster->server.run_id);
+    add_number(call, atomic_load(&cluster->shared->epoch));
+    add_clock(call, cluster->shared, clock_monotonic_us());
+    for (size_t i = 0; i < count; i++) {
+        add_number(call, limits[i].lanes);
+        add_number(call, limits[i].pace_us);
+        add_number(call, limits[i].window_us);
+    }
+}
+
+/* --- asking --------------------------------------------------------------------------------------------- */
+
+static enum cluster_answer away(struct cluster *cluster, const char *why)
+{
+    if (why != cluster->why)
+        snprintf(cluster->why, sizeof cluster->why, "%s", why);
+    return CLUSTER_AWAY;
+}
+
+/* The first server of the list that is fit, from the one that was asked last on. */
+static bool connect_any(struct cluster *cluster, int64_t deadline_ms)
+{
+    size_t count = cluster->config->server_count;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t index = (cluster->current + i) % count;
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        cluster->peer.index = index;
+        if (server_connect(&cluster->server, &cluster->peer,
+                           deadline_ms - left_ms + left_ms / (int64_t)(count - i))) {
+            cluster->current = index;
+            return true;
+        }
+        away(cluster, cluster->server.error);
+    }
+    return false;
+}
+
+static bool is_error(const struct redisReply *reply, const char *code)
+{
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, code, strlen(code)) == 0;
+}
+
+/* By hash; where the server does not know the hash (it was started anew) with the whole script. */
+static struct redisReply *evaluate(struct cluster *cluster, struct call *call, int64_t deadline_ms)
+{
+    struct redisReply *reply = server_command(&cluster->server, call->count, call->words, NULL, deadline_ms);
+
+    if (reply == NULL || !is_error(reply, "NOSCRIPT"))
+        return reply;
+    server_reply_free(&cluster->server, reply);
+    call->words[0] = "EVAL";
+    call->words[1] = cluster_script;
+    return server_command(&cluster->server, call->count, call->words, NULL, deadline_ms);
+}
+
+static bool is_number(const struct redisReply *reply, size_t at)
+{
+    return at < reply->elements && reply->element[at]->type == REDIS_REPLY_INTEGER;
+}
+
+static int64_t number(const struct redisReply *reply, size_t at)
+{
+    return reply->element[at]->integer;
+}
+
+static void note_clock(struct cluster_shared *shared, int64_t server_us, int64_t sent_us, int64_t now_us)
+{
+    /* between the two it was that time there */
+    atomic_store(&shared->clock_us, server_us - (sent_us + now_us) / 2);
+    atomic_store(&shared->measured_ms, now_us / 1000);
+}
+
+/* Whatever of this is not as the script answers makes the server one that is not to be trusted. */
+static bool read_slots(const struct redisReply *reply, const struct cluster_limit *limits, size_t count,
+                       struct cluster_reply *reply_r)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 3 + 2 * i;
+        if (!is_number(reply, at) || !is_number(reply, at + 1) || number(reply, at) < 1 ||
+            number(reply, at) > (int64_t)limits[i].lanes)
+            return false;
+        struct cluster_slot *slot = &reply_r->slots[i];
+        slot->lane = (unsigned)number(reply, at) - 1;
+        slot->before_us = number(reply, at + 1);
+        slot->after_us = reply_r->now_us + (slot->lane == 0 ? limits[i].pace_us : limits[i].window_us);
+    }
+    return true;
+}
+
+static bool read_peeked(const struct redisReply *reply, size_t count, struct cluster_reply *reply_r)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 3 + 2 * i;
+        if (!is_number(reply, at) || !is_number(reply, at + 1))
+            return false;
+        reply_r->peeked[i].available = (unsigned)number(reply, at);
+        reply_r->peeked[i].wait_us = number(reply, at + 1) - reply_r->now_us;
+    }
+    return true;
+}
+
+static enum cluster_answer read_answer(const struct redisReply *reply, const struct cluster_limit *limits,
+                                       size_t count, bool peek, struct cluster_reply *reply_r)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || !is_number(reply, 1) || !is_number(reply, 2))
+        return CLUSTER_AWAY;
+    const char *word = reply->element[0]->str;
+    reply_r->now_us = number(reply, 1);
+    reply_r->epoch = number(reply, 2);
+    if (strcmp(word, "granted") == 0)
+        return read_slots(reply, limits, count, reply_r) ? CLUSTER_GRANTED : CLUSTER_AWAY;
+    if (strcmp(word, "refused") == 0 && is_number(reply, 3) && is_number(reply, 4) && number(reply, 3) >= 1 &&
+        number(reply, 3) <= (int64_t)count) {
+        reply_r->limit = (size_t)number(reply, 3) - 1;
+        reply_r->wait_us = number(reply, 4) - reply_r->now_us;
+        return CLUSTER_REFUSED;
+    }
+    if (strcmp(word, "epoch") == 0 && is_number(reply, 3)) {
+        reply_r->wait_us = number(reply, 3);
+        return CLUSTER_EPOCH;
+    }
+    if (strcmp(word, "done") != 0)
+        return CLUSTER_AWAY;
+    reply_r->wait_us = is_number(reply, 3) ? number(reply, 3) : 0;
+    return !peek || read_peeked(reply, count, reply_r) ? CLUSTER_DONE : CLUSTER_AWAY;
+}
+
+struct question {
+    const char *operation;
+    const struct cluster_limit *limits;
+    size_t count;
+    const struct cluster_slot *slots;            /* give-back */
+    const int64_t (*left_us)[CLUSTER_LANES_MAX]; /* bring */
+};
+
+static void compose(struct cluster *cluster, struct call *call, const struct question *question)
+{
+    begin(cluster, call, question->operation, question->limits, question->count);
+    for (size_t i = 0; question->slots != NULL && i < question->count; i++) {
+        add_number(call, (int64_t)question->slots[i].lane + 1);
+        add_number(call, question->slots[i].before_us);
+        add_number(call, question->slots[i].after_us);
+    }
+    for (size_t i = 0; question->left_us != NULL && i < question->count; i++) {
+        add_number(call, question->limits[i].lanes);
+        for (unsigned lane = 0; lane < question->limits[i].lanes; lane++)
+            add_number(call, question->left_us[i][lane]);
+    }
+}
+
+static enum cluster_answer converse(struct cluster *cluster, const struct question *question,
+                                    int64_t deadline_ms, struct cluster_reply *reply_r)
+{
+    static _Thread_local struct call call; /* much for a stack */
+    bool kept = server_is_connected(&cluster->server);
+
+    for (;;) {
+        if (!kept && !connect_any(cluster, deadline_ms))
+            return CLUSTER_AWAY;
+        compose(cluster, &call, question);
+        int64_t sent_us = clock_monotonic_us();
+        struct redisReply *reply = evaluate(cluster, &call, deadline_ms);
+        int64_t now_us = clock_monotonic_us();
+        if (reply == NULL && kept && clock_monotonic_ms() < deadline_ms) {
+            kept = false; /* the server may have ended it long ago; a slot that it gave nevertheless is lost,
+                             no more */
+            continue;
+        }
+        if (reply == NULL)
+            return away(cluster, cluster->server.error);
+        cluster->delay_us = now_us - sent_us;
+        enum cluster_answer answer = read_answer(reply, question->limits, question->count,
+                                                 strcmp(question->operation, "peek") == 0, reply_r);
+        if (answer == CLUSTER_AWAY) {
+            /* a replica now, full (OOM), busy with another's script, not allowed (NOPERM) …: another server
+             * may do better */
+            snprintf(cluster->why, sizeof cluster->why, "%.200s: %.100s", cluster->server.name,
+                     reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+            server_close(&cluster->server);
+            cluster->current = (cluster->current + 1) % cluster->config->server_count;
+        } else {
+            note_clock(cluster->shared, reply_r->now_us, sent_us, now_us);
+        }
+        server_reply_free(&cluster->server, reply);
+        return answer;
+    }
+}
+
+static enum cluster_answer ask(struct cluster *cluster, const struct question *question, int64_t deadline_ms,
+                               struct cluster_reply *reply_r)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t latest_ms = now_ms + CLUSTER_PATIENCE_MS;
+    int64_t since_ms = atomic_load(&cluster->shared->away_ms);
+
+    if (circuit_ask(cluster->shared, now_ms) == CIRCUIT_OPEN) {
+        if (*cluster->why == '\0')
+            away(cluster, "its servers do not answer");
+        return CLUSTER_AWAY;
+    }
+    enum cluster_answer answer =
+        converse(cluster, question, deadline_ms < latest_ms ? deadline_ms : latest_ms, reply_r);
+    if (answer == CLUSTER_AWAY) {
+        circuit_failed(cluster->shared, clock_monotonic_ms());
+        if (since_ms == 0)
+            log_line(LOG_WARNING, "cluster %s is away: %s", cluster->config->name, cluster->why);
+        return answer;
+    }
+    if (since_ms != 0)
+        log_line(LOG_NOTICE, "cluster %s is back after %" PRId64 " ms, at %s", cluster->config->name,
+                 clock_monotonic_ms() - since_ms, cluster->server.name);
+    circuit_works(cluster->shared);
+    return answer;
+}
+
+/* --- the operations ---------------------------------------------------------------------------------------
+ */
+
+enum cluster_answer cluster_take(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
+                                 int64_t deadline_ms, struct cluster_reply *reply_r)
+{
+    struct question question = {.operation = "take", .limits = limits, .count = count};
+    enum cluster_answer answer = ask(cluster, &question, deadline_ms, reply_r);
+
+    if (answer == CLUSTER_GRANTED)
+        atomic_fetch_add(&cluster->shared->taken, 1);
+    return answer;
+}
+
+enum cluster_answer cluster_give_back(struct cluster *cluster, const struct cluster_limit *limits,
+                                      size_t count, const struct cluster_slot *slots, int64_t deadline_ms)
+{
+    struct question question = {.operation = "give-back", .limits = limits, .count = count, .slots = slots};
+    struct cluster_reply reply;
+
+    return ask(cluster, &question, deadline_ms, &reply);
+}
+
+enum cluster_answer cluster_bring(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
+                                  const int64_t (*left_us)[CLUSTER_LANES_MAX], int64_t deadline_ms,
+                                  struct cluster_reply *reply_r)
+{
+    struct question question = {.operation = "bring", .limits = limits, .count = count, .left_us = left_us};
+
+    return ask(cluster, &question, deadline_ms, reply_r);
+}
+
+void cluster_bringing(struct cluster *cluster)
+{
+    atomic_store(&cluster->shared->epoch, 0);
+}
+
+bool cluster_epoch_is(const struct cluster *cluster, int64_t epoch)
+{
+    return atomic_load(&cluster->shared->epoch) == epoch;
+}
+
+void cluster_brought(struct cluster *cluster, int64_t epoch)
+{
+    atomic_store(&cluster->shared->epoch, epoch);
+}
+
+enum cluster_answer cluster_peek(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
+                                 int64_t deadline_ms, struct cluster_reply *reply_r)
+{
+    struct question question = {.operation = "peek", .limits = limits, .count = count};
+
+    return ask(cluster, &question, deadline_ms, reply_r);
+}
+
+enum cluster_answer cluster_reset(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
+                                  int64_t deadline_ms)
+{
+    struct question question = {.operation = "reset", .limits = limits, .count = count};
+    struct cluster_reply reply;
+
+    return ask(cluster, &question, deadline_ms, &reply);
+}

@@ -1,0 +1,151 @@
+-- limits.lua: the lanes of policy/rate_limit.h on the server: one call, one decision, all limits or none. See cluster/limits.h.
+--
+-- Times are microseconds: Lua's numbers are doubles, exact up to 2^53, which microseconds since 1970 pass in the year 2255.
+--
+-- KEYS[1]  the state of the whole cluster: {offset, last, epoch, run id, open at}
+-- KEYS[2…] one for each limit: the word of each lane, the time at which it is free again
+-- ARGV     operation, run id of this server, epoch of the caller, caller's estimate of our time (0: none), tolerance,
+--          then of each limit: lanes, pace, window, and what the operation needs
+--
+-- Answers: {"granted", now, epoch, lane, before, lane, before, …}   {"refused", now, epoch, which limit, time of its next slot}
+--          {"epoch", now, epoch, microseconds until slots are given out again}   {"done", now, epoch, …}
+
+local COLLECT = 1500000 -- for so long a new epoch hears what the hosts know before it gives anything out
+local DAY_MS = 86400000 -- keys outlive their use by so much: a step of the clock that nobody notices must not make them expire
+local operation, run, epoch = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local estimate, tolerance = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- The clock. It never goes back, and does not run ahead of the hosts' own clocks: a step of the server's clock, either way, moves the
+-- offset and not our time. A step ahead may have made keys expire, though: a new epoch then, as if the server were new.
+local raw = redis.call('TIME')
+raw = raw[1] * 1000000 + raw[2]
+local state = redis.call('GET', KEYS[1])
+state = state and cmsgpack.unpack(state) or {0, 0, 0, '', 0}
+local now = raw + state[1]
+local stepped = estimate > 0 and now > estimate + tolerance
+if stepped then
+    now = estimate
+end
+if now < state[2] then
+    now = state[2]
+end
+state[1], state[2] = now - raw, now
+
+-- The epoch. Another server, the same after a restart, or one that has lost everything: what the hosts know comes first.
+if state[4] ~= run or stepped then
+    state[3], state[4], state[5] = math.max(state[3] + 1, math.floor(now / 1000)), run, now + COLLECT
+end
+redis.call('SET', KEYS[1], cmsgpack.pack(state))
+
+local function interval(i, lane)
+    return tonumber(ARGV[6 + (i - 1) * 3 + (lane == 1 and 1 or 2)])
+end
+
+local function store(i, words)
+    redis.call('SET', KEYS[1 + i], cmsgpack.pack(words), 'PX', math.ceil(interval(i, 2) / 1000) + DAY_MS)
+end
+
+-- The lanes of limit number i. A word later than anybody could have made it, by damage or under another configuration, becomes
+-- the latest possible one, and is put down so, that it passes one day.
+local function load(i)
+    local words = redis.call('GET', KEYS[1 + i])
+    local tamed = false
+    words = words and cmsgpack.unpack(words) or {}
+    for lane = 1, math.max(#words, tonumber(ARGV[6 + (i - 1) * 3])) do
+        words[lane] = words[lane] or 0
+        if words[lane] > now + interval(i, lane) then
+            words[lane] = now + interval(i, lane)
+            tamed = true
+        end
+    end
+    if tamed then
+        store(i, words)
+    end
+    return words
+end
+
+local limits = #KEYS - 1
+local rest = 6 + limits * 3
+
+if operation == 'take' then
+    if epoch ~= state[3] or now < state[5] then
+        return {'epoch', now, state[3], math.max(state[5] - now, 0)}
+    end
+    local taken, which, latest = {'granted', now, state[3]}, 0, 0
+    local all = {}
+    for i = 1, limits do
+        local words, free, next = load(i), nil, nil
+        for lane = 1, tonumber(ARGV[6 + (i - 1) * 3]) do
+            if words[lane] <= now then
+                free = lane
+                break
+            end
+            next = math.min(next or words[lane], words[lane])
+        end
+        if free then
+            taken[#taken + 1], taken[#taken + 2] = free, words[free]
+            words[free] = now + interval(i, free)
+            all[i] = words
+        elseif next > latest then
+            which, latest = i, next
+        end
+    end
+    if which > 0 then
+        return {'refused', now, state[3], which, latest}
+    end
+    for i = 1, limits do
+        store(i, all[i])
+    end
+    return taken
+end
+
+-- Of each limit: lane, before, after. The TPSP was never reached.
+if operation == 'give-back' then
+    for i = 1, limits do
+        local words = load(i)
+        local lane = tonumber(ARGV[rest + (i - 1) * 3])
+        if words[lane] == tonumber(ARGV[rest + (i - 1) * 3 + 2]) then
+            words[lane] = tonumber(ARGV[rest + (i - 1) * 3 + 1])
+            store(i, words)
+        end
+    end
+    return {'done', now, state[3]}
+end
+
+-- Of each limit: how many words, and how long each lane is still taken, as a host knows it.
+if operation == 'bring' then
+    local at = rest
+    for i = 1, limits do
+        local words = load(i)
+        for lane = 1, tonumber(ARGV[at]) do
+            local until_us = now + math.min(tonumber(ARGV[at + lane]), interval(i, lane))
+            words[lane] = math.max(words[lane] or 0, until_us)
+        end
+        at = at + 1 + tonumber(ARGV[at])
+        store(i, words)
+    end
+    return {'done', now, state[3], math.max(state[5] - now, 0)}
+end
+
+-- Of each limit: how many would pass now, and when the next one would.
+if operation == 'peek' then
+    local answer = {'done', now, state[3]}
+    for i = 1, limits do
+        local words, available, next = load(i), 0, nil
+        for lane = 1, tonumber(ARGV[6 + (i - 1) * 3]) do
+            available = available + (words[lane] <= now and 1 or 0)
+            next = math.min(next or words[lane], words[lane])
+        end
+        answer[#answer + 1], answer[#answer + 2] = available, math.max(next, now)
+    end
+    return answer
+end
+
+if operation == 'reset' then
+    for i = 1, limits do
+        redis.call('DEL', KEYS[1 + i])
+    end
+    return {'done', now, state[3]}
+end
+
+return redis.error_reply('ERR unknown operation')

@@ -1,0 +1,322 @@
+#include "policy/admission.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define US_NS INT64_C(1000)
+#define MS_NS INT64_C(1000000)
+
+_Static_assert(sizeof(struct cluster_shared) <= sizeof((struct rate_entry *)0)->words,
+               "what the processes share about a cluster lies in one entry of the table");
+_Static_assert(CLUSTER_LANES_MAX == RATE_BURST_MAX, "a lane here is a lane there");
+
+/* --- what the processes of this host share -------------------------------------------------------- */
+
+struct cluster_shared *admission_shared(const struct admission_gate *gate, struct outcome *error_r)
+{
+    struct rate_key key;
+
+    if (!rate_table_ready(gate->table, rate_table_now(gate->table), error_r))
+        return NULL;
+    rate_key_set(&key, gate->config->cluster.name, "cluster", 0);
+    struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
+    return entry != NULL ? (struct cluster_shared *)(void *)entry->words : NULL;
+}
+
+/* --- what this host was given, in its own lanes ---------------------------------------------------- */
+
+static void name_limit(const char *tpsp, const struct rate_limit *limit, struct cluster_limit *limit_r)
+{
+    snprintf(limit_r->key, sizeof limit_r->key, "%.100s %.40s %" PRId64, tpsp, limit->kind,
+             limit->rate.window_ms);
+    limit_r->lanes = limit->lanes;
+    limit_r->pace_us = (limit->pace_ns + US_NS - 1) / US_NS;
+    limit_r->window_us = limit->key.window_ns / US_NS;
+}
+
+static void note_key(const char *tpsp, const struct rate_limit *limit, struct rate_key *key_r)
+{
+    char kind[RATE_LABEL_SIZE];
+
+    snprintf(kind, sizeof kind, "cluster %s", limit->kind);
+    rate_key_set(key_r, tpsp, kind, limit->key.window_ns);
+}
+
+static void raise_word(_Atomic int64_t *word, int64_t value)
+{
+    int64_t before = atomic_load(word);
+
+    while (before < value && !atomic_compare_exchange_weak(word, &before, value))
+        ;
+}
+
+/* False when it cannot be noted; it then does not count. */
+static bool note_slots(const struct admission_gate *gate, const struct rate_set *set,
+                       const struct cluster_reply *reply, int64_t now_ns, struct outcome *error_r)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const struct cluster_slot *slot = &reply->slots[i];
+        struct rate_key key;
+        note_key(set->tpsp, &set->limits[i], &key);
+        struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
+        if (entry == NULL)
+            return false;
+        raise_word(&entry->words[slot->lane], now_ns + (slot->after_us - reply->now_us) * US_NS);
+    }
+    return true;
+}
+
+/* --- a new epoch: bring what is known ------------------------------------------------------------- */
+
+struct brought {
+    const struct admission_gate *gate;
+    int64_t deadline_ms;
+    struct cluster_limit limits[CLUSTER_LIMITS_MAX];
+    int64_t left_us[CLUSTER_LIMITS_MAX][CLUSTER_LANES_MAX];
+    size_t count;
+    struct cluster_reply reply;
+};
+
+static bool bring_some(struct brought *brought)
+{
+    const struct admission_gate *gate = brought->gate;
+
+    enum cluster_answer answer = cluster_bring(gate->cluster, brought->limits, brought->count,
+                                               (const int64_t(*)[CLUSTER_LANES_MAX])brought->left_us,
+                                               brought->deadline_ms, &brought->reply);
+    brought->count = 0;
+    return answer == CLUSTER_DONE;
+}
+
+static bool bring_limit(struct brought *brought, const char *tpsp, const struct rate_limit *limit)
+{
+    const struct admission_gate *gate = brought->gate;
+    int64_t now = rate_table_now(gate->table);
+    bool known = false;
+    struct rate_key key;
+
+    note_key(tpsp, limit, &key);
+    const struct rate_entry *entry = rate_table_find(gate->table, &key);
+    if (entry == NULL)
+        return true;
+    for (unsigned lane = 0; lane < CLUSTER_LANES_MAX; lane++) {
+        int64_t left = atomic_load(&entry->words[lane]) - now;
+        brought->left_us[brought->count][lane] = left > 0 ? left / US_NS + 1 : 0;
+        known |= left > 0;
+    }
+    if (!known)
+        return true;
+    struct cluster_limit *into = &brought->limits[brought->count++];
+    name_limit(tpsp, limit, into);
+    into->lanes = CLUSTER_LANES_MAX; /* also those of a burst that was greater before */
+    return brought->count < CLUSTER_LIMITS_MAX || bring_some(brought);
+}
+
+/* Of every TPSP every limit: a delivery's own are found among those of its mailbox provider. */
+static bool bring_all(const struct admission_gate *gate, int64_t deadline_ms, int64_t *wait_us_r)
+{
+    static _Thread_local struct brought brought;
+    struct outcome error;
+    struct rate_set set;
+
+    brought.gate = gate;
+    brought.deadline_ms = deadline_ms;
+    brought.count = 0;
+    cluster_bringing(gate->cluster);
+    for (size_t i = 0; i < gate->config->tpsp_count; i++)
+        for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
+            if (!rate_set_init(&set, &gate->config->tpsps[i], (enum provider_category)provider,
+                               gate->config->rate_burst, &error))
+                return false;
+            /* those that hold for every provider come with the first */
+            for (size_t k = 0; k < set.count; k++)
+                if ((provider == 0 || set.limits[k].provider != NULL) &&
+                    !bring_limit(&brought, set.tpsp, &set.limits[k]))
+                    return false;
+        }
+    if (!bring_some(&brought))
+        return false;
+    *wait_us_r = brought.reply.wait_us;
+    cluster_brought(gate->cluster, brought.reply.epoch);
+    return true;
+}
+
+bool admission_tend(const struct admission_gate *gate)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS, wait_us;
+    static const struct cluster_limit none;
+    struct cluster_reply reply;
+    struct outcome error;
+    struct cluster_shared *shared = admission_shared(gate, &error);
+
+    if (shared == NULL)
+        return false;
+    cluster_attach(gate->cluster, shared);
+    if (cluster_peek(gate->cluster, &none, 0, deadline_ms, &reply) != CLUSTER_DONE)
+        return false;
+    return cluster_epoch_is(gate->cluster, reply.epoch) ||
+           bring_all(gate, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &wait_us);
+}
+
+/* --- taking ------------------------------------------------------------------------------------------ */
+
+static void explain_gathering(const struct admission_gate *gate, int64_t wait_us, struct outcome *why_r)
+{
+    outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                "cluster %s has a new server, which hears first what the hosts know; slots again in %.1f s",
+                gate->config->cluster.name, (double)wait_us / 1000000);
+}
+
+static enum rate_answer away(const struct admission_gate *gate, struct rate_set *set,
+                             struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
+{
+    const struct config_cluster *cluster = &gate->config->cluster;
+    const struct rate_limit *limit;
+
+    if (cluster->when_away == WHEN_AWAY_HOLD || !rate_set_share(set, cluster->share_ppm)) {
+        outcome_set(
+            why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+            "cluster %s is away, and with it the limits of TPSP %s: %s; mail is held until it is back "
+            "(cluster: when-away)",
+            cluster->name, set->tpsp, cluster_why_away(gate->cluster));
+        *next_r = ADMISSION_NEVER;
+        return RATE_REFUSED;
+    }
+    enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);
+    if (answer == RATE_REFUSED)
+        rate_limit_explain(set->tpsp, limit, *next_r - rate_table_now(gate->table), why_r);
+    return answer;
+}
+
+static enum rate_answer take_from_cluster(const struct admission_gate *gate, struct rate_set *set,
+                                          struct admission *admission_r, int64_t *next_r,
+                                          struct outcome *why_r)
+{
+    struct cluster_shared *shared = admission_shared(gate, why_r);
+    struct cluster_reply reply;
+
+    if (shared == NULL)
+        return RATE_TROUBLE;
+    cluster_attach(gate->cluster, shared);
+    admission_r->count = set->count;
+    for (size_t i = 0; i < set->count; i++)
+        name_limit(set->tpsp, &set->limits[i], &admission_r->limits[i]);
+
+    for (int tries = 0; tries < 3; tries++) { /* again when an epoch began meanwhile */
+        int64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS;
+        switch (cluster_take(gate->cluster, admission_r->limits, set->count, deadline_ms, &reply)) {
+        case CLUSTER_GRANTED:
+            if (!note_slots(gate, set, &reply, rate_table_now(gate->table), why_r))
+                return RATE_TROUBLE;
+            if (!cluster_epoch_is(gate->cluster, reply.epoch))
+                continue;
+            memcpy(admission_r->slots, reply.slots, set->count * sizeof reply.slots[0]);
+            admission_r->by_cluster = true;
+            return RATE_GRANTED;
+        case CLUSTER_REFUSED:
+            *next_r = rate_table_now(gate->table) + reply.wait_us * US_NS;
+            rate_limit_explain(set->tpsp, &set->limits[reply.limit], reply.wait_us * US_NS, why_r);
+            return RATE_REFUSED;
+        case CLUSTER_EPOCH:
+            if (!cluster_epoch_is(gate->cluster, reply.epoch) &&
+                !bring_all(gate, deadline_ms, &reply.wait_us))
+                return away(gate, set, admission_r, next_r, why_r);
+            if (reply.wait_us <= 0)
+                continue;
+            *next_r = rate_table_now(gate->table) + reply.wait_us * US_NS;
+            explain_gathering(gate, reply.wait_us, why_r);
+            return RATE_REFUSED;
+        default:
+            return away(gate, set, admission_r, next_r, why_r);
+        }
+    }
+    *next_r = rate_table_now(gate->table) + 100 * MS_NS;
+    explain_gathering(gate, 100000, why_r);
+    return RATE_REFUSED;
+}
+
+enum rate_answer admission_take(const struct admission_gate *gate, struct rate_set *set,
+                                struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
+{
+    const struct rate_limit *limit;
+
+    admission_r->by_cluster = false;
+    admission_r->grant.count = 0;
+    if (gate->cluster != NULL && set->count > 0)
+        return take_from_cluster(gate, set, admission_r, next_r, why_r);
+    enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);
+    if (answer == RATE_REFUSED)
+        rate_limit_explain(set->tpsp, limit, *next_r - rate_table_now(gate->table), why_r);
+    return answer;
+}
+
+/* The note of it stays: that this host believes the lane taken for longer than it was costs nothing but a
+ * slot after a failover. */
+void admission_give_back(const struct admission_gate *gate, struct admission *admission)
+{
+    struct outcome error;
+
+    if (!admission->by_cluster) {
+        rate_limit_give_back(gate->table, &admission->grant);
+        return;
+    }
+    admission->by_cluster = false;
+    struct cluster_shared *shared = admission_shared(gate, &error);
+    if (shared == NULL)
+        return;
+    cluster_attach(gate->cluster, shared);
+    cluster_give_back(gate->cluster, admission->limits, admission->count, admission->slots,
+                      clock_monotonic_ms() + CLUSTER_PATIENCE_MS);
+}
+
+/* --- for people -------------------------------------------------------------------------------------- */
+
+unsigned admission_peek(const struct admission_gate *gate, struct rate_set *set, size_t index,
+                        int64_t *next_r)
+{
+    struct cluster_shared *shared;
+    struct cluster_limit limit;
+    struct cluster_reply reply;
+    struct outcome error;
+
+    if (gate->cluster == NULL || (shared = admission_shared(gate, &error)) == NULL)
+        return rate_limit_peek(gate->table, &set->limits[index], next_r);
+    cluster_attach(gate->cluster, shared);
+    name_limit(set->tpsp, &set->limits[index], &limit);
+    if (cluster_peek(gate->cluster, &limit, 1, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &reply) !=
+        CLUSTER_DONE) {
+        *next_r = ADMISSION_NEVER;
+        return 0;
+    }
+    *next_r = rate_table_now(gate->table) + reply.peeked[0].wait_us * US_NS;
+    return reply.peeked[0].available;
+}
+
+bool admission_reset(const struct admission_gate *gate, struct rate_set *set, struct outcome *error_r)
+{
+    struct cluster_limit limits[RATE_SET_MAX];
+    struct cluster_shared *shared;
+
+    for (size_t i = 0; i < set->count; i++) {
+        struct rate_limit noted = set->limits[i];
+        rate_limit_reset(gate->table, &set->limits[i]);
+        note_key(set->tpsp, &set->limits[i], &noted.key);
+        rate_limit_reset(gate->table, &noted);
+        name_limit(set->tpsp, &set->limits[i], &limits[i]);
+    }
+    if (gate->cluster == NULL || set->count == 0)
+        return true;
+    shared = admission_shared(gate, error_r);
+    if (shared == NULL)
+        return false;
+    cluster_attach(gate->cluster, shared);
+    if (cluster_reset(gate->cluster, limits, set->count, clock_monotonic_ms() + CLUSTER_PATIENCE_MS) ==
+        CLUSTER_DONE)
+        return true;
+    outcome_local(error_r, "4.3.0", "cluster %s is away, its limits stay as they are: %s",
+                  gate->config->cluster.name, cluster_why_away(gate->cluster));
+    return false;
+}

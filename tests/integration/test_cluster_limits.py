@@ -1,0 +1,206 @@
+"""Several hosts, one limit: a real Valkey or Redis server, and hosts that are state directories of their own."""
+import json
+import subprocess
+import threading
+
+import pytest
+
+from sendpost import build_directory
+from support import remove, scratch, wait_for
+from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
+
+LIMIT = 10
+
+
+class Host:
+    """One machine of the cluster: a state directory, a configuration, and processes that ask for slots."""
+
+    def __init__(self, servers, tpsps=("primary",), extra="", limit=f"{LIMIT}/s"):
+        self.directory = scratch("sphost-")
+        (self.directory / "state").mkdir(mode=0o750)
+        self.config = self.directory / "config.yaml"
+        lines = "".join(f"  - {{name: {name}, host: 127.0.0.1, port: 2525, security: none, max-rate-per-hour: 0, rates: [{limit}]}}\n"
+                        for name in tpsps)
+        self.config.write_text(f"account-id: 1\nsubaccount-id: 2\nstate-dir: {self.directory}/state\nendpoint: none\nrate-burst: 3\n"
+                               f"tpsps:\n{lines}"
+                               f"cluster: {{servers: [{', '.join(json.dumps(s) for s in servers)}], tls: false{extra}}}\n")
+        self.config.chmod(0o640)
+        self.admissions, self.process, self.sum = [], None, None
+
+    def ask(self, seconds, *options, tpsp="primary"):
+        self.process = subprocess.Popen([build_directory() / "tests/integration/cluster_probe", "--seconds", str(seconds), *options,
+                                         self.config, tpsp], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.errors = []
+        self.readers = [threading.Thread(target=self.read), threading.Thread(target=lambda: self.errors.extend(self.process.stderr))]
+        for reader in self.readers:
+            reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            if line.startswith("granted"):
+                _, before, after = line.split()
+                self.admissions.append((int(before), int(after)))
+            else:
+                self.sum = json.loads(line)
+
+    def finish(self):
+        for reader in self.readers:
+            reader.join()
+        assert self.process.wait() == 0, self.errors
+        return self.sum
+
+    def asked(self, seconds, *options, tpsp="primary"):
+        self.ask(seconds, *options, tpsp=tpsp)
+        return self.finish()
+
+
+@pytest.fixture
+def make_host():
+    made = []
+
+    def make(servers, **options):
+        made.append(Host(servers, **options))
+        return made[-1]
+
+    yield make
+    for host in made:
+        remove(host.directory)
+
+
+def most_in_a_window(hosts, window_s=1):
+    """Admissions that lie in one window for certain: each happened between its two times."""
+    every = sorted((after, before) for host in hosts for before, after in host.admissions)
+    most = 0
+    for begin in sorted(before for _, before in every):
+        most = max(most, sum(1 for after, before in every if before >= begin and after < begin + window_s * 1000000))
+    return most
+
+
+def run_all(hosts, seconds, *trouble):
+    """All hosts ask; trouble is a list of functions, each called when another part of the admissions has been seen."""
+    for host in hosts:
+        host.ask(seconds, "--processes", "2", "--pause-us", "5000")
+    for each in trouble:
+        seen = sum(len(host.admissions) for host in hosts)
+        wait_for(lambda seen=seen: sum(len(host.admissions) for host in hosts) >= seen + LIMIT
+                 or all(host.process.poll() is not None for host in hosts), "admissions")
+        each()
+    sums = [host.finish() for host in hosts]
+    assert all(each["trouble"] == 0 for each in sums), sums
+    return sums
+
+
+def test_three_hosts_together_keep_one_limit(make_host):
+    with ValkeyServer() as server:
+        hosts = [make_host([server.address]) for _ in range(3)]
+        sums = run_all(hosts, 4)
+        assert most_in_a_window(hosts) <= LIMIT
+        assert sum(each["granted"] for each in sums) > LIMIT  # and there is more than one window's worth
+        assert not any(each["away"] for each in sums)
+
+
+def test_a_server_that_comes_back_empty_hears_first_what_the_hosts_know(make_host):
+    with ValkeyServer() as server:
+        hosts = [make_host([server.address]) for _ in range(3)]
+        run_all(hosts, 6, server.restart_empty)
+        assert server.keys() > 0  # it was used again
+        assert most_in_a_window(hosts) <= LIMIT
+
+
+def test_a_replica_that_lacks_the_last_writes_takes_over(make_host):
+    with ValkeyServer() as first, ValkeyServer() as second:
+        second.command("REPLICAOF", "127.0.0.1", first.port)
+        wait_for(lambda: "master_link_status:up" in second.command("INFO"), "replication")
+        hosts = [make_host([first.address, second.address]) for _ in range(3)]
+
+        def fail_over():
+            second.process.send_signal(19)  # SIGSTOP: it misses what comes now
+            seen = len(hosts[0].admissions)
+            wait_for(lambda: len(hosts[0].admissions) > seen, "an admission that the replica does not know")
+            first.kill()
+            second.process.send_signal(18)
+            second.command("REPLICAOF", "NO", "ONE")
+
+        run_all(hosts, 7, fail_over)
+        assert most_in_a_window(hosts) <= LIMIT
+        assert second.keys() > 0
+
+
+def test_a_host_that_is_cut_off_holds_its_mail_and_comes_back(make_host):
+    with ValkeyServer() as server:
+        proxy = CuttableProxy(server.port)
+        alone, *others = [make_host([proxy.address])] + [make_host([server.address]) for _ in range(2)]
+        sums = run_all([alone, *others], 6, lambda: proxy.set_cut(True), lambda: proxy.set_cut(False))
+        assert most_in_a_window([alone, *others]) <= LIMIT
+        assert sums[0]["away"] > 0 and not any(each["away"] for each in sums[1:])
+        assert any("is away" in line for line in alone.errors) and any("is back" in line for line in alone.errors)
+        proxy.close()
+
+
+def test_with_share_a_host_that_is_cut_off_adds_its_share_and_no_more(make_host):
+    with ValkeyServer() as server:
+        proxy = CuttableProxy(server.port)
+        proxy.set_cut(True)
+        alone = make_host([proxy.address], extra=", when-away: share, share: 50%")
+        other = make_host([server.address])
+        run_all([alone, other], 4)
+        assert 0 < most_in_a_window([alone]) <= LIMIT // 2
+        assert most_in_a_window([alone, other]) <= LIMIT + LIMIT // 2
+        proxy.close()
+
+
+def test_a_server_that_stalls_costs_one_process_its_patience_and_the_others_nothing(make_host):
+    with ValkeyServer() as server:
+        host = make_host([server.address])
+        host.asked(2)
+        server.process.send_signal(19)
+        done = host.asked(2, "--processes", "2", "--pause-us", "1000")
+        server.process.send_signal(18)
+        assert done["granted"] == 0 and done["away"] > 10
+        assert done["p50_us"] < 100000  # most do not wait at all: the patience is 200 ms
+
+
+def test_a_clock_that_steps_gives_nothing_out_early(make_host):
+    with ValkeyServer(clock=True) as server:
+        hosts = [make_host([server.address]) for _ in range(2)]
+        run_all(hosts, 6, lambda: server.step_clock("3600"), lambda: server.step_clock("-7200"), lambda: server.step_clock("10"))
+        assert most_in_a_window(hosts) <= LIMIT
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru"], "maxmemory-policy noeviction"),
+    (["--cluster-enabled", "yes"], "sharded cluster mode"),
+    (["--requirepass", "secret"], "NOAUTH"),
+])
+def test_a_server_that_is_not_fit_is_passed_over_with_its_reason(make_host, options, words):
+    with ValkeyServer(*options) as unfit:
+        host = make_host([unfit.address])
+        assert host.asked(1, "--pause-us", "10000")["granted"] == 0
+        assert any(words in line for line in host.errors), host.errors
+        with ValkeyServer() as fit:
+            both = make_host([unfit.address, fit.address])
+            # a new epoch first: everybody has the time to bring what he knows
+            assert both.asked(3, "--pause-us", "10000")["granted"] > 0
+
+
+def test_a_full_server_is_away(make_host):
+    with ValkeyServer() as server:
+        host = make_host([server.address])
+        host.asked(2)
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        assert host.asked(1, "--pause-us", "10000")["granted"] == 0
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        assert host.asked(3, "--pause-us", "10000")["granted"] > 0
+
+
+def test_a_login_is_used_and_a_wrong_one_is_told_without_the_password(make_host):
+    with ValkeyServer() as server:
+        server.command("ACL", "SETUSER", "sender", "on", ">parole", "~{fleet}:*", "+eval", "+evalsha", "+info", "+get", "+set", "+del", "+time")
+        good = make_host([server.address], extra=", username: sender, password: parole, name: fleet")
+        assert good.asked(3)["granted"] > 0
+        bad = make_host([server.address], extra=", username: sender, password: worse-than-wrong, name: fleet")
+        assert bad.asked(1)["granted"] == 0
+        assert any("Auth rejected" in line for line in bad.errors)
+        assert not any("worse-than-wrong" in line for line in bad.errors)
