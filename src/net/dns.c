@@ -24,8 +24,13 @@
 #define ROUNDS 3
 #define ROUND_SHARES (2 * (1 + 2 + 4))
 
+/* c-ares 1.28 (Debian 13 has 1.34) has other words for what it deprecates. */
+#define ARES_HAS_RECORDS (ARES_VERSION >= 0x011c00)
+
 struct dns_resolver {
-    ares_channel channel; /* NULL until the first lookup, and again after trouble */
+    ares_channel channel;   /* NULL until the first lookup, and again after trouble */
+    struct pollfd *sockets; /* what the channel waits for */
+    nfds_t socket_count;
     const char *const *servers;
     size_t server_count;
     int timeout_ms;
@@ -37,7 +42,7 @@ struct lookup {
     struct dns_resolver *resolver;
     bool done;
     int status;
-    unsigned char *packet; /* of ares_query(); a copy */
+    unsigned char *packet; /* of send_query(); a copy */
     size_t packet_length;
     struct ares_addrinfo *addresses; /* of ares_getaddrinfo() */
 };
@@ -64,6 +69,9 @@ static void channel_close(struct dns_resolver *resolver)
     if (resolver->channel != NULL)
         ares_destroy(resolver->channel);
     resolver->channel = NULL;
+    free(resolver->sockets);
+    resolver->sockets = NULL;
+    resolver->socket_count = 0;
 }
 
 void dns_close(struct dns_resolver *resolver)
@@ -104,6 +112,25 @@ static bool channel_set_servers(struct dns_resolver *resolver)
     return status == ARES_SUCCESS;
 }
 
+/* What c-ares wants to know of a socket from now on; nothing: it closes it. */
+static void note_socket(void *context, ares_socket_t socket, int readable, int writable)
+{
+    struct dns_resolver *resolver = context;
+    nfds_t i = 0;
+
+    while (i < resolver->socket_count && resolver->sockets[i].fd != socket)
+        i++;
+    if (!readable && !writable) {
+        if (i < resolver->socket_count)
+            resolver->sockets[i] = resolver->sockets[--resolver->socket_count];
+        return;
+    }
+    if (i == resolver->socket_count)
+        resolver->sockets = xrealloc(resolver->sockets, ++resolver->socket_count * sizeof *resolver->sockets);
+    resolver->sockets[i] =
+        (struct pollfd){.fd = socket, .events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0))};
+}
+
 static bool channel_open(struct dns_resolver *resolver)
 {
     char lookups[] = "fb"; /* hosts file, then DNS */
@@ -111,14 +138,20 @@ static bool channel_open(struct dns_resolver *resolver)
     struct ares_options options = {.flags = ARES_FLAG_NOALIASES,
                                    .timeout = round_ms > 10 ? round_ms : 10,
                                    .tries = ROUNDS,
-                                   .lookups = lookups};
+                                   .lookups = lookups,
+                                   .sock_state_cb = note_socket,
+                                   .sock_state_cb_data = resolver};
+    int wanted =
+        ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
     int status;
 
     if (resolver->channel != NULL)
         return true;
     pthread_once(&library_once, library_init);
-    status = ares_init_options(&resolver->channel, &options,
-                               ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS);
+#if ARES_HAS_RECORDS
+    wanted |= ARES_OPT_QUERY_CACHE; /* none: qcache_max_ttl is 0. What is kept is kept in the store */
+#endif
+    status = ares_init_options(&resolver->channel, &options, wanted);
     if (status != ARES_SUCCESS) {
         resolver->channel = NULL;
         set_reason(resolver, "c-ares cannot start: %s", ares_strerror(status));
@@ -132,24 +165,18 @@ static bool channel_open(struct dns_resolver *resolver)
 }
 
 /* Let c-ares work on its sockets for at most wait_ms, or as long as it wants to sleep. */
-static void channel_work(ares_channel channel, int wait_ms)
+static void channel_work(struct dns_resolver *resolver, int wait_ms)
 {
-    ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-    struct pollfd polled[ARES_GETSOCK_MAXNUM];
-    nfds_t count = 0;
-    unsigned wanted = (unsigned)ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
+    ares_channel channel = resolver->channel;
+    nfds_t count = resolver->socket_count;
+    AUTO_FREE struct pollfd *polled = xcalloc(count + 1, sizeof *polled);
     struct timeval limit = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000}, chosen;
     struct timeval *sleep = ares_timeout(channel, &limit, &chosen);
-    int ready;
 
-    for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        /* as ARES_GETSOCK_READABLE() and _WRITABLE() do, which shift a signed 1 by 31 */
-        bool readable = wanted >> i & 1u, writable = wanted >> (i + ARES_GETSOCK_MAXNUM) & 1u;
-        if (readable || writable)
-            polled[count++] = (struct pollfd){
-                .fd = sockets[i], .events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0))};
-    }
-    ready = poll(polled, count, (int)(sleep->tv_sec * 1000 + (sleep->tv_usec + 999) / 1000));
+    /* a copy: what is processed opens and closes others */
+    if (count > 0)
+        memcpy(polled, resolver->sockets, count * sizeof *polled);
+    int ready = poll(polled, count, (int)(sleep->tv_sec * 1000 + (sleep->tv_usec + 999) / 1000));
     for (nfds_t i = 0; ready > 0 && i < count; i++)
         if (polled[i].revents != 0)
             ares_process_fd(channel, polled[i].revents & ~POLLOUT ? polled[i].fd : ARES_SOCKET_BAD,
@@ -166,7 +193,7 @@ static bool lookup_wait(struct lookup *lookup, int64_t deadline_ms)
     if (deadline_ms > start_ms + resolver->timeout_ms)
         deadline_ms = start_ms + resolver->timeout_ms;
     while (!lookup->done && now_ms < deadline_ms) {
-        channel_work(resolver->channel, (int)(deadline_ms - now_ms));
+        channel_work(resolver, (int)(deadline_ms - now_ms));
         now_ms = clock_monotonic_ms();
     }
     if (!lookup->done) {
@@ -309,19 +336,48 @@ void dns_addresses_free(struct dns_address *addresses)
 
 /* --- CNAME and MX ------------------------------------------------------------------------------ */
 
-static void record_callback(void *context, int status, int timeouts, unsigned char *packet, int length)
+static void note_answer(struct lookup *lookup, int status, const unsigned char *packet, size_t length)
 {
-    struct lookup *lookup = context;
-
-    (void)timeouts;
     lookup->done = true;
     lookup->status = status;
     if (packet != NULL && length > 0) {
-        lookup->packet = xmalloc((size_t)length);
-        memcpy(lookup->packet, packet, (size_t)length);
-        lookup->packet_length = (size_t)length;
+        lookup->packet = xmalloc(length);
+        memcpy(lookup->packet, packet, length);
+        lookup->packet_length = length;
     }
 }
+
+#if ARES_HAS_RECORDS
+static void record_callback(void *context, ares_status_t status, size_t timeouts,
+                            const ares_dns_record_t *record)
+{
+    unsigned char *packet = NULL;
+    size_t length = 0;
+
+    (void)timeouts;
+    if (record != NULL && ares_dns_write(record, &packet, &length) != ARES_SUCCESS)
+        length = 0;
+    note_answer(context, (int)status, packet, length);
+    ares_free_string(packet);
+}
+
+static void send_query(struct lookup *lookup, const char *name, int type)
+{
+    ares_query_dnsrec(lookup->resolver->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)type,
+                      record_callback, lookup, NULL);
+}
+#else
+static void record_callback(void *context, int status, int timeouts, unsigned char *packet, int length)
+{
+    (void)timeouts;
+    note_answer(context, status, packet, length > 0 ? (size_t)length : 0);
+}
+
+static void send_query(struct lookup *lookup, const char *name, int type)
+{
+    ares_query(lookup->resolver->channel, name, ns_c_in, type, record_callback, lookup);
+}
+#endif
 
 /* Ask for the records of one type; the answer is the caller's to free when DNS_OK is returned. */
 static enum dns_result query(struct dns_resolver *resolver, const char *name, int type, int64_t deadline_ms,
@@ -334,7 +390,7 @@ static enum dns_result query(struct dns_resolver *resolver, const char *name, in
     resolver->reason[0] = '\0';
     if (!channel_open(resolver))
         return DNS_TROUBLE;
-    ares_query(resolver->channel, name, ns_c_in, type, record_callback, &lookup);
+    send_query(&lookup, name, type);
     if (lookup.status == ARES_EBADNAME) { /* never sent */
         set_reason(resolver, "not a domain name");
         return DNS_NOT_FOUND;

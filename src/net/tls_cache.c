@@ -67,6 +67,16 @@ void tls_cache_forget(const char *directory, const char *key)
         unlink(path);
 }
 
+/* OpenSSL 3.4 (Debian 13 has 3.5) deprecates the one whose time ends in 2038 on some machines. */
+static int64_t session_time(const SSL_SESSION *session)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30400000L
+    return SSL_SESSION_get_time_ex(session);
+#else
+    return SSL_SESSION_get_time(session);
+#endif
+}
+
 static SSL_SESSION *parse(const char *data, size_t length, int64_t *verified_s_r)
 {
     const unsigned char *der;
@@ -125,7 +135,7 @@ struct tls_cached tls_cache_load(const char *directory, const char *key)
     }
     if (cached.session != NULL &&
         (cached.verified_s > now || now - cached.verified_s > TLS_CACHE_VERIFIED_MAX_S ||
-         (int64_t)SSL_SESSION_get_time(cached.session) + SSL_SESSION_get_timeout(cached.session) < now)) {
+         session_time(cached.session) + SSL_SESSION_get_timeout(cached.session) < now)) {
         SSL_SESSION_free(cached.session);
         cached.session = NULL;
     }
