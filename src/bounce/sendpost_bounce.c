@@ -76,7 +76,7 @@ int main(int argc, char **argv)
         .config_path = SYSCONFDIR "/config.yaml", .sender = "", .pool = "", .queue_id = "", .uuid = ""};
     int option;
 
-    front_occupy_descriptors();
+    front_settle_descriptors();
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":f:q:nc:vhV", options, NULL)) != -1) {
         switch (option) {

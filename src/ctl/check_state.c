@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,25 +15,41 @@
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "supervisor/idle.h"
 
 #define MEGABYTE ((uint64_t)1 << 20)
 
-static const char *user_name(uid_t uid)
+struct user_name {
+    char text[64];
+};
+
+static struct user_name user_name(uid_t uid)
 {
     const struct passwd *entry = getpwuid(uid);
+    struct user_name name;
 
-    return entry != NULL ? entry->pw_name : "nobody that is known";
+    if (entry != NULL)
+        snprintf(name.text, sizeof name.text, "%s", entry->pw_name);
+    else
+        snprintf(name.text, sizeof name.text, "user id %ld", (long)uid);
+    return name;
 }
 
-static const char *delivery_user(const struct check *check)
+static struct user_name delivery_user(const struct check *check)
 {
-    return check->user != NULL ? check->user : user_name(geteuid());
+    struct user_name name;
+
+    if (check->user == NULL)
+        return user_name(geteuid());
+    snprintf(name.text, sizeof name.text, "%s", check->user);
+    return name;
 }
 
 /* Returns whether what is in it can be looked at. */
 static bool look_directory(struct check *check, const char *directory)
 {
-    const char *user = delivery_user(check);
+    const struct user_name name = delivery_user(check);
+    const char *user = name.text;
     AUTO_FREE char *create = xasprintf("install -d -o %s -g %s -m 0750 %s", user, user, directory);
     AUTO_FREE char *chown_it = xasprintf("chown -R %s: %s", user, directory);
     AUTO_FREE char *chmod_it = xasprintf("chmod 0750 %s", directory);
@@ -45,7 +62,7 @@ static bool look_directory(struct check *check, const char *directory)
         check_say(check, CHECK_FAILURE, create, "%s is no directory", directory);
     else if (status.st_uid != geteuid())
         check_say(check, CHECK_FAILURE, chown_it, "%s belongs to %s, but deliveries run as %s", directory,
-                  user_name(status.st_uid), user);
+                  user_name(status.st_uid).text, user);
     else if ((status.st_mode & 07) != 0)
         check_say(check, CHECK_FAILURE, chmod_it, "%s is open to others (mode %04o)", directory,
                   (unsigned)status.st_mode & 07777);
@@ -70,11 +87,11 @@ static bool look_file(struct check *check, const char *path)
     if (lstat(path, &status) != 0)
         return true; /* gone meanwhile */
     if (S_ISDIR(status.st_mode)) {
-        AUTO_FREE char *chown_it = xasprintf("chown -R %s: %s", delivery_user(check), path);
+        AUTO_FREE char *chown_it = xasprintf("chown -R %s: %s", delivery_user(check).text, path);
         if (status.st_uid == geteuid() && access(path, R_OK | W_OK | X_OK) == 0)
             return true;
         check_say(check, CHECK_WARNING, chown_it, "%s belongs to %s and is of no use to deliveries", path,
-                  user_name(status.st_uid));
+                  user_name(status.st_uid).text);
         return true;
     }
     AUTO_CLOSE int file = state_dir_open(path, O_RDWR, &error);
@@ -148,6 +165,35 @@ static void look_space(struct check *check, const char *directory)
                   "only %llu inodes are free for the state directory", (unsigned long long)status.f_favail);
 }
 
+/* Without it mail flows all the same. */
+static void look_place(struct check *check)
+{
+    char path[PATH_MAX];
+    const struct user_name name = delivery_user(check);
+    const char *user = name.text;
+
+    idle_place_path(IDLE_PLACES, geteuid(), path, sizeof path);
+    AUTO_FREE char *make_it = xasprintf("install -d -m 0700 -o %s %s, and in a file of tmpfiles.d: d %s 0700 "
+                                        "%s - -",
+                                        user, path, path, user);
+    AUTO_FREE char *mend_it = xasprintf("chown %s: %s; chmod 0700 %s", user, path, path);
+    AUTO_CLOSE int place = idle_place_open(IDLE_PLACES, false);
+    int reason = errno;
+
+    if (place >= 0)
+        check_say(check, CHECK_OK, NULL, "deliverers wait for the next message in %s", path);
+    else if (reason == ENOENT && access(IDLE_PLACES, W_OK) == 0)
+        check_say(check, CHECK_OK, NULL, "the first deliverer will make %s", path);
+    else if (reason == ENOENT)
+        check_say(check, CHECK_WARNING, make_it,
+                  "%s is not there and %s may not make it: each delivery starts a process of its own", path,
+                  user);
+    else
+        check_say(check, CHECK_WARNING, mend_it,
+                  "%s is not the directory of %s alone: each delivery starts a process of its own", path,
+                  user);
+}
+
 static void look_state(struct check *check)
 {
     const char *directory = check->config->state_dir;
@@ -157,6 +203,9 @@ static void look_state(struct check *check)
     if (look_files(check, directory))
         look_store(check, directory);
     look_space(check, directory);
+    check->subject = "idle deliverers";
+    look_place(check);
+    check->subject = "state";
 }
 
 /* Whoever is root stays root there, and what root makes nobody else can use. */

@@ -206,7 +206,9 @@ static bool wait_for_next(struct deliverer *deliverer)
         return false;
     store_rest(deliverer->context.store);
     signal(SIGTERM, SIG_DFL); /* nothing is under way */
-    bool found = idle_await(deliverer->key, until_ms, fit, deliverer, &visit) && take(&visit);
+    AUTO_CLOSE int place = idle_place_open(IDLE_PLACES, true);
+    bool found =
+        place >= 0 && idle_await(place, deliverer->key, until_ms, fit, deliverer, &visit) && take(&visit);
     signal(SIGTERM, SIG_IGN);
     return found;
 }

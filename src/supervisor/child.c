@@ -65,8 +65,14 @@ static bool adopt(struct child_process *process, const struct supervision *wish,
 
     if (wish->config_path == NULL || wish->child_stdout >= 0 || !idle_key(path, wish->config_path, &key))
         return false;
-    process->channel = idle_call(key, STDIN_FILENO, output, &process->pid);
-    process->adopted = process->channel >= 0;
+    int place = idle_place_open(IDLE_PLACES, false);
+    if (place < 0)
+        return false;
+    struct idle_deliverer deliverer;
+    process->adopted = idle_call(place, key, STDIN_FILENO, output, &deliverer);
+    close(place);
+    process->channel = deliverer.channel;
+    process->process = deliverer.process;
     return process->adopted;
 }
 

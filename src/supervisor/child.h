@@ -15,6 +15,7 @@ struct child_process {
     pid_t pid;
     /* it is not our own child: the kernel tells us nothing of its end but that the channel closes */
     bool adopted;
+    int process; /* of an adopted one: pidfd_open(2) */
     int channel;
     int output;
 };

@@ -1,20 +1,39 @@
 #include "supervisor/front.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
-void front_occupy_descriptors(void)
+/* One by one, for a kernel before 5.9. */
+static void close_listed(void)
+{
+    DIR *stream = opendir("/proc/self/fd");
+    const struct dirent *entry;
+
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        int descriptor = atoi(entry->d_name);
+        if (descriptor > STDERR_FILENO && descriptor != dirfd(stream))
+            close(descriptor);
+    }
+    if (stream != NULL)
+        closedir(stream);
+}
+
+void front_settle_descriptors(void)
 {
     int descriptor;
 
+    if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0) != 0)
+        close_listed();
     do
         descriptor = open("/dev/null", O_RDWR);
     while (descriptor >= 0 && descriptor <= STDERR_FILENO);

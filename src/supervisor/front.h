@@ -9,8 +9,9 @@
 #include "supervisor/request.h"
 #include "supervisor/supervise.h"
 
-/* Descriptors 0 to 2 are taken by something, or what we open next would be mistaken for them. */
-void front_occupy_descriptors(void);
+/* Descriptors 0 to 2 are taken by something, or what we open next would be mistaken for them; all others that
+ * came with us are closed, or a process that stays idle would hold on to them. */
+void front_settle_descriptors(void);
 
 /* An option that both programs have, into the request; false when it is none of them. */
 bool front_option(int option, char *argument, struct delivery_request *request) __attribute__((nonnull(3)));

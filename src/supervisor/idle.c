@@ -1,13 +1,17 @@
 #include "supervisor/idle.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stddef.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -51,13 +55,61 @@ bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r
     return true;
 }
 
-static socklen_t address_of(uint64_t key, unsigned slot, struct sockaddr_un *address_r)
+/* --- the place -------------------------------------------------------------------------------- */
+
+void idle_place_path(const char *places, uid_t user, char *path_r, size_t size)
+{
+    snprintf(path_r, size, "%s/%lu", places, (unsigned long)user);
+}
+
+int idle_place_open(const char *places, bool make)
+{
+    char path[PATH_MAX];
+    struct stat status;
+
+    idle_place_path(places, geteuid(), path, sizeof path);
+    int place = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0 && errno == ENOENT && make) {
+        mkdir(places, 0755);
+        mkdir(path, 0700);
+        place = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    if (place < 0 ||
+        (fstat(place, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & 077) == 0))
+        return place;
+    close(place);
+    errno = EPERM;
+    return -1;
+}
+
+/* Through the descriptor: the path may be longer than an address holds, and it stays the directory that was
+ * looked at. */
+static bool address_of(int place, const char *name, struct sockaddr_un *address_r)
 {
     memset(address_r, 0, sizeof *address_r);
     address_r->sun_family = AF_UNIX;
-    int length = snprintf(address_r->sun_path + 1, sizeof address_r->sun_path - 1,
-                          "postfix-sendpost/%016llx/%u", (unsigned long long)key, slot);
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+    int length =
+        snprintf(address_r->sun_path, sizeof address_r->sun_path, "/proc/self/fd/%d/%s", place, name);
+    return length > 0 && (size_t)length < sizeof address_r->sun_path;
+}
+
+#define NAME_SIZE 48 /* KEY-PID */
+
+static void name_of(uint64_t key, pid_t process, char name_r[NAME_SIZE])
+{
+    snprintf(name_r, NAME_SIZE, "%016llx-%ld", (unsigned long long)key, (long)process);
+}
+
+/* The deliverers that are there, the latest first as a rule. A stream of its own: a directory has one place
+ * in it for all who share a descriptor. */
+static DIR *list(int place)
+{
+    int again = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = again >= 0 ? fdopendir(again) : NULL;
+
+    if (stream == NULL && again >= 0)
+        close(again);
+    return stream;
 }
 
 /* --- both sides ------------------------------------------------------------------------------ */
@@ -137,64 +189,132 @@ static bool receive_descriptors(int channel, struct idle_visit *visit_r)
 
 /* --- the supervisor's side ------------------------------------------------------------------- */
 
-/* 1: it is ours. 0: not to be had. -1: it is there, and says nothing. */
-static int invite(int channel, pid_t *pid_r)
-{
-    char word;
+enum answer { ANSWER_NO, ANSWER_READY, ANSWER_SILENT };
 
-    if (!peer_is_ours(channel, pid_r))
-        return 0;
-    if (!readable_in_time(channel))
-        return -1;
-    return recv(channel, &word, 1, MSG_DONTWAIT) == 1 && word == READY;
+/* It spoke after its process was opened, and lives: so that is its process, and no later one of its number.
+ */
+static bool still_there(int channel)
+{
+    struct pollfd state = {.fd = channel};
+
+    return poll(&state, 1, 0) == 0;
 }
 
-int idle_call(uint64_t key, int input, int output, pid_t *pid_r)
+static enum answer invite(struct idle_deliverer *deliverer)
 {
-    int channel = -1, silent = 0;
+    char word;
+    pid_t pid;
 
-    for (unsigned slot = 0; slot < IDLE_SLOTS && silent < SILENT_MAX; slot++) {
-        struct sockaddr_un address;
-        socklen_t length = address_of(key, slot, &address);
+    if (!peer_is_ours(deliverer->channel, &pid) ||
+        (deliverer->process = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
+        return ANSWER_NO;
+    if (!readable_in_time(deliverer->channel))
+        return ANSWER_SILENT;
+    return recv(deliverer->channel, &word, 1, MSG_DONTWAIT) == 1 && word == READY &&
+                   still_there(deliverer->channel)
+               ? ANSWER_READY
+               : ANSWER_NO;
+}
 
-        if (channel < 0)
-            channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (channel < 0)
-            return -1;
-        if (connect(channel, (struct sockaddr *)&address, length) != 0)
-            continue; /* nobody, or somebody whom others are calling; the socket is as it was */
-        int answer = invite(channel, pid_r);
-        if (answer > 0 && send_descriptors(channel, input, output)) {
-            fcntl(channel, F_SETFL, 0); /* only to connect it must not wait */
-            return channel;
-        }
-        if (answer > 0)
-            /* it died in this moment, as the machine's memory may be all used: no time for experiments */
-            break;
-        silent += answer < 0;
-        close(channel);
-        channel = -1;
+static void close_both(struct idle_deliverer *deliverer)
+{
+    if (deliverer->channel >= 0)
+        close(deliverer->channel);
+    if (deliverer->process >= 0)
+        close(deliverer->process);
+    *deliverer = (struct idle_deliverer){-1, -1};
+}
+
+static bool connect_to(int place, const char *name, struct idle_deliverer *deliverer)
+{
+    struct sockaddr_un address;
+
+    if (deliverer->channel < 0)
+        deliverer->channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (deliverer->channel < 0 || !address_of(place, name, &address))
+        return false;
+    if (connect(deliverer->channel, (struct sockaddr *)&address, sizeof address) == 0)
+        return true;
+    if (errno == ECONNREFUSED)
+        unlinkat(place, name, 0);
+    return false; /* nobody, or somebody whom others are calling; the socket is as it was */
+}
+
+/* Ask one after the other; true with one that is ready. */
+static bool ask_around(DIR *stream, int place, uint64_t key, struct idle_deliverer *deliverer)
+{
+    const struct dirent *entry;
+    char prefix[NAME_SIZE];
+    int silent = 0, length = snprintf(prefix, sizeof prefix, "%016llx-", (unsigned long long)key);
+
+    while (silent < SILENT_MAX && (entry = readdir(stream)) != NULL) {
+        if (strncmp(entry->d_name, prefix, (size_t)length) != 0 ||
+            !connect_to(place, entry->d_name, deliverer))
+            continue;
+        enum answer answer = invite(deliverer);
+        if (answer == ANSWER_READY)
+            return true;
+        silent += answer == ANSWER_SILENT;
+        close_both(deliverer);
     }
-    if (channel >= 0)
-        close(channel);
-    return -1;
+    return false;
+}
+
+bool idle_call(int place, uint64_t key, int input, int output, struct idle_deliverer *deliverer_r)
+{
+    DIR *stream = list(place);
+
+    *deliverer_r = (struct idle_deliverer){-1, -1};
+    if (stream == NULL)
+        return false;
+    bool found = ask_around(stream, place, key, deliverer_r);
+    closedir(stream);
+    /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */
+    if (found && send_descriptors(deliverer_r->channel, input, output)) {
+        fcntl(deliverer_r->channel, F_SETFL, 0); /* only to connect it must not wait */
+        return true;
+    }
+    close_both(deliverer_r);
+    return false;
 }
 
 /* --- the deliverer's side -------------------------------------------------------------------- */
 
-static int listen_somewhere(uint64_t key)
+/* How many there are. What one that died left behind is removed. */
+static unsigned count_others(int place)
 {
+    DIR *stream = list(place);
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        const char *dash = strchr(entry->d_name, '-');
+        long process = dash != NULL ? strtol(dash + 1, NULL, 10) : 0;
+        if (process <= 0)
+            continue;
+        if (kill((pid_t)process, 0) != 0 && errno == ESRCH)
+            unlinkat(place, entry->d_name, 0);
+        else
+            count++;
+    }
+    if (stream != NULL)
+        closedir(stream);
+    return count;
+}
+
+static int listen_at(int place, const char *name)
+{
+    struct sockaddr_un address;
+    char before[NAME_SIZE];
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    for (unsigned slot = 0; listener >= 0 && slot < IDLE_SLOTS; slot++) {
-        struct sockaddr_un address;
-        socklen_t length = address_of(key, slot, &address);
-
-        if (bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 0) == 0)
-            return listener;
-        if (errno != EADDRINUSE)
-            break;
-    }
+    snprintf(before, sizeof before, "new-%ld", (long)getpid());
+    unlinkat(place, before, 0); /* of one that had our number and died */
+    if (listener >= 0 && address_of(place, before, &address) &&
+        bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 0) == 0 &&
+        renameat(place, before, place, name) == 0)
+        return listener;
+    unlinkat(place, before, 0);
     if (listener >= 0)
         close(listener);
     return -1;
@@ -224,14 +344,20 @@ static bool receive_visit(int channel, struct idle_visit *visit_r)
            receive_descriptors(channel, visit_r);
 }
 
-bool idle_await(uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
+bool idle_await(int place, uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
                 struct idle_visit *visit_r)
 {
+    char name[NAME_SIZE];
+
+    name_of(key, getpid(), name);
+    if (count_others(place) >= IDLE_MAX)
+        return false;
     for (;;) {
-        int listener = listen_somewhere(key);
+        int listener = listen_at(place, name);
         if (listener < 0)
             return false;
         int channel = accept_until(listener, deadline_ms);
+        unlinkat(place, name, 0);
         close(listener); /* others who are calling hear of it at once, and look elsewhere */
         if (channel < 0)
             return false;

@@ -2,12 +2,16 @@
  * idle: how a supervisor finds a deliverer that has finished its delivery and stays a moment for the next
  * one. Needs the C library alone.
  *
- * An idle deliverer listens on one of IDLE_SLOTS abstract local sockets (unix(7)) whose names are made of
- * everything that two deliveries must have in common to be served by one process: user, mount namespace,
- * environment, program file and configuration file, each as it is now. So a changed configuration, or an
- * upgraded package, finds nobody, and the deliverers of before end by themselves. An abstract name belongs to
- * whoever comes first and has no permissions: both sides ask the kernel for the user at the other end, and
- * whatever is wrong, the supervisor starts a deliverer of its own.
+ * The meeting place is a directory of the user, IDLE_PLACES/UID, mode 0700: whoever may make it does, and
+ * where it is not, or is not this user's alone, every delivery starts a process. It is not named in the
+ * configuration, which a supervisor cannot read. An idle deliverer listens there on a local socket (unix(7))
+ * named after a key and its process id. The key is made of everything that two deliveries must have in common
+ * to be served by one process: user, mount namespace, environment, program file and configuration file, each
+ * as it is now. So a changed configuration, or an upgraded package, finds nobody, and the deliverers of
+ * before end by themselves. Besides, both sides ask the kernel for the user at the other end.
+ *
+ * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
+ * caller was left by a process that died, and the caller removes it.
  *
  * The deliverer speaks first: READY, when it has taken the connection, stopped listening, and found itself
  * fit. Only then does the supervisor send the descriptors and the request. Before that nothing has begun and
@@ -18,20 +22,34 @@
 #define SENDPOST_SUPERVISOR_IDLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define IDLE_SLOTS 64 /* so many deliverers may be idle at a time */
+#define IDLE_PLACES RUNSTATEDIR "/postfix-sendpost"
+#define IDLE_MAX 64 /* about so many deliverers may be idle at a time */
+
+/* The meeting place of a user, by its name. */
+void idle_place_path(const char *places, uid_t user, char *path_r, size_t size) __attribute__((nonnull));
+
+/* The descriptor of this user's meeting place; -1 with errno, EPERM where it is not this user's alone. make:
+ * if it is not there, try to make it first. */
+int idle_place_open(const char *places, bool make) __attribute__((nonnull));
 
 /* False when one of the files cannot be seen. */
 bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r) __attribute__((nonnull));
 
+struct idle_deliverer {
+    int channel; /* to it */
+    int process; /* pidfd_open(2): to end it, and never another of the same number */
+};
+
 /*
- * The supervisor's side: the channel to an idle deliverer, which has been given input (the message) and
- * output (for what it prints); *pid_r is its process id. The request frame is to be sent next. -1: there is
- * none.
+ * The supervisor's side: an idle deliverer, which has been given input (the message) and output (for what it
+ * prints). The request frame is to be sent next. False when there is none.
  */
-int idle_call(uint64_t key, int input, int output, pid_t *pid_r) __attribute__((nonnull));
+bool idle_call(int place, uint64_t key, int input, int output, struct idle_deliverer *deliverer_r)
+    __attribute__((nonnull));
 
 struct idle_visit {
     int channel, input, output;
@@ -39,9 +57,9 @@ struct idle_visit {
 
 /*
  * The deliverer's side: wait for a supervisor until deadline_ms (clock_monotonic_ms()). fit is asked when one
- * has come; false ends the wait. False when nobody came, all slots are taken, or it is not fit any more.
+ * has come; false ends the wait. False when nobody came, IDLE_MAX are there, or it is not fit any more.
  */
-bool idle_await(uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
-                struct idle_visit *visit_r) __attribute__((nonnull(3, 5)));
+bool idle_await(int place, uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
+                struct idle_visit *visit_r) __attribute__((nonnull(4, 6)));
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,9 +147,12 @@ static enum answer read_answer(struct child *child, struct delivery_result *resu
 
 static void end_child(struct child *child)
 {
-    kill(child->process.pid, SIGKILL);
-    if (!child->process.adopted)
+    if (child->process.adopted) {
+        syscall(SYS_pidfd_send_signal, child->process.process, SIGKILL, NULL, 0);
+    } else {
+        kill(child->process.pid, SIGKILL); /* our own child: its number is its own until we wait for it */
         waitpid(child->process.pid, NULL, 0);
+    }
     drain_output(child);
 }
 

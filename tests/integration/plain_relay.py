@@ -8,6 +8,6 @@ def entry(server, name="primary", **settings):
             "max-rate-per-hour": 0, **{key.replace("_", "-"): value for key, value in settings.items()}}
 
 
-def send(site, recipient="user@example.com", *options, message=MESSAGE):
-    done = site.run("-f", "sender@example.com", *options, "--", recipient, message=message)
+def send(site, recipient="user@example.com", *options, message=MESSAGE, **how):
+    done = site.run("-f", "sender@example.com", *options, "--", recipient, message=message, **how)
     return done.returncode, done.stdout.decode()

@@ -26,6 +26,18 @@ def replace_once(text, old, new):
     return text.replace(old, new)
 
 
+def make_variable(name):
+    """What configure made of a directory, from the Makefile of the build."""
+    text = (build_directory() / "Makefile").read_text()
+    value = re.search(rf"^{name} = (.*)$", text, re.MULTILINE)[1]
+    return re.sub(r"\$[{(](\w+)[})]", lambda match: make_variable(match[1]), value)
+
+
+def meeting_place(uid):
+    """Where the idle deliverers of a user wait."""
+    return Path(make_variable("runstatedir")) / "postfix-sendpost" / str(uid)
+
+
 class Sendpost:
     def __init__(self, state_dir=None):
         self.top = scratch("sp-")
@@ -40,6 +52,10 @@ class Sendpost:
         self.sanitizers = {f"{name}_OPTIONS": f"log_path={self.top}/sanitizer" for name in ("ASAN", "UBSAN")}
         self.environment = {}  # of what run() starts, besides
         self.give(self.top, 0o755)
+        if os.geteuid() == 0:  # as tmpfiles.d has it, and a deliverer that may
+            place = meeting_place(self.uid)
+            place.mkdir(parents=True, exist_ok=True)
+            self.give(place, 0o700)
         self.renew()
 
     def renew(self):
@@ -157,13 +173,10 @@ class Sendpost:
                 and arguments[0] != b"pipe"]
 
     def idle(self):
-        """Deliverers that wait for a next delivery: process id and the name of the socket they listen on."""
-        waiting = []
-        for line in Path("/proc/net/unix").read_text().splitlines():
-            fields = line.split()
-            if len(fields) == 8 and fields[7].startswith("@postfix-sendpost/") and fields[3] == "00010000":  # it listens
-                waiting += [(pid, fields[7]) for pid in self.leftovers() if f"socket:[{fields[6]}]" in open_files(pid)]
-        return waiting
+        """Deliverers that wait for a next delivery: process id and the path of the socket they listen on."""
+        named = {int(path.name.rsplit("-", 1)[1]): path for path in meeting_place(self.uid).glob("*-*")
+                 if not path.name.startswith("new-")}
+        return [(pid, named[pid]) for pid in self.leftovers() if pid in named]
 
     def wait_idle(self, count=1):
         return wait_for(lambda: len(found := self.idle()) == count and found, lambda: f"{count} idle deliverers, not {self.idle()}")

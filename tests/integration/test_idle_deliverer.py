@@ -1,6 +1,8 @@
 """Deliverers that stay for a moment after a delivery: what they save, when they must not be used, and that whatever happens to
 them costs no message."""
+import fcntl
 import os
+import pwd
 import re
 import signal
 import socket
@@ -12,7 +14,7 @@ import pytest
 
 from plain_relay import MESSAGE, entry, send
 from scripted_tpsp import ScriptedTpsp, hang_up, reset, stall
-from sendpost import SECRET_KEY, Sendpost, build_directory
+from sendpost import SECRET_KEY, Sendpost, build_directory, meeting_place
 from support import alive, open_files, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming the user of the transport needs root")
@@ -387,61 +389,77 @@ def as_stranger(script, *arguments):
                             stdout=subprocess.PIPE, text=True)
 
 
-def test_another_users_socket_with_the_right_name_gets_nothing(site):
-    squat = """
-import socket, sys
-sockets = []
-for slot in range(64):
-    one = socket.socket(socket.AF_UNIX)
-    one.bind("\\0" + sys.argv[1] + "/" + str(slot))
-    one.listen(5)
-    sockets.append(one)
-print("ready", flush=True)
-import select
-while True:
-    for one in select.select(sockets, [], [])[0]:
-        client, _ = one.accept()
-        try:
-            client.send(b"R")
-            print(client.recv(100), flush=True)
-        except OSError as error:
-            print(error, flush=True)
+def test_another_user_can_neither_call_nor_take_a_name(site):
+    attempts = """
+import os, socket, sys
+for attempt in (lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]), lambda: socket.socket(socket.AF_UNIX).bind(sys.argv[1] + "0"),
+                lambda: os.unlink(sys.argv[1]), lambda: os.listdir(os.path.dirname(sys.argv[1]))):
+    try:
+        attempt()
+        print("done")
+    except PermissionError:
+        print("denied")
 """
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, name),) = site.wait_idle()
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not site.idle(), "the end of the idle deliverer")
-        stranger = as_stranger(squat, name[1:].rsplit("/", 1)[0])
-        try:
-            assert stranger.stdout.readline() == "ready\n"
-            send_well(site)
-        finally:
-            stranger.kill()
-        said = stranger.stdout.read().splitlines()
-        assert said and not any("b'H" in line for line in said), said
-        assert len(server.messages) == 2
-
-
-def test_another_user_who_calls_gets_nothing(site):
-    call = """
-import socket, sys
-one = socket.socket(socket.AF_UNIX)
-one.connect("\\0" + sys.argv[1])
-try:
-    print(one.recv(10))
-except OSError as error:
-    print("reset")
-"""
-    with ScriptedTpsp() as server:
-        site.configure([entry(server)])
-        send_well(site)
-        ((pid, name),) = site.wait_idle()
-        assert as_stranger(call, name[1:]).stdout.read() in ("b''\n", "reset\n")
-        site.wait_idle()
+        ((pid, path),) = site.wait_idle()
+        assert as_stranger(attempts, path).communicate()[0].split() == ["denied"] * 4
         send_well(site)
         assert deliverers(site) == [str(pid)] * 2
+
+
+def other_user(site):
+    """The same installation for a user who has no meeting place, and may not make one."""
+    account = pwd.getpwnam("daemon")
+    site.uid, site.gid = account.pw_uid, account.pw_gid
+    for path in (site.top, *site.top.rglob("*")):
+        os.chown(path, site.uid, site.gid)
+    return meeting_place(site.uid)
+
+
+def check(site):
+    return subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(site.config), "check", "--offline", "--no-postfix"],
+                          capture_output=True, text=True, check=False, env=site.env()).stdout
+
+
+@pytest.mark.parametrize("place", ["missing", "somebody else's", "open to others", "a link"])
+def test_without_a_meeting_place_of_ours_each_delivery_starts_a_process(site, place):
+    with ScriptedTpsp() as server:
+        path = other_user(site)
+        site.configure([entry(server)])
+        try:
+            if place == "a link":
+                path.symlink_to(meeting_place(65534))
+            elif place != "missing":
+                path.mkdir(mode=0o700)
+                os.chown(path, 65533 if place == "somebody else's" else site.uid, site.gid)
+                path.chmod(0o770 if place == "open to others" else 0o700)
+            for number in range(2):
+                send_well(site, f"user{number}@example.com")
+            assert len(set(deliverers(site))) == 2 and len(server.messages) == 2
+            assert f"{path}" in (found := check(site)) and "each delivery starts a process of its own" in found, found
+        finally:
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                path.rmdir()
+
+
+def test_an_idle_deliverer_holds_nothing_that_came_with_the_supervisor(site, tmp_path):
+    """As the lock of a cron job that sends a message and ends."""
+    lock = tmp_path / "lock"
+    with ScriptedTpsp() as server, lock.open("w") as held:
+        site.configure([entry(server)])
+        site.wait_settled()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        os.set_inheritable(held.fileno(), True)
+        assert send(site, pass_fds=(held.fileno(),))[0] == 0
+        ((pid, _),) = site.wait_idle()
+        assert str(lock) not in open_files(pid)
+        held.close()
+        with lock.open("w") as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_nonsense_from_our_own_user_does_no_harm(site):
@@ -449,11 +467,11 @@ def test_nonsense_from_our_own_user_does_no_harm(site):
         site.configure([entry(server)])
         for nonsense in (b"", b"H", b"X" * 1000):
             send_well(site)
-            ((_, name),) = site.wait_idle()
+            ((_, path),) = site.wait_idle()
             caller = socket.socket(socket.AF_UNIX)
             os.seteuid(site.uid)
             try:
-                caller.connect("\0" + name[1:])
+                caller.connect(str(path))
             finally:
                 os.seteuid(0)
             assert caller.recv(1) == b"R"

@@ -196,6 +196,7 @@ COMMANDS = {
     "useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sendpost": Run(),
     "install -d -m 0750 -o root -g sendpost /etc/postfix-sendpost": Run(),
     "install -d -m 0750 -o sendpost -g sendpost /var/lib/postfix-sendpost": Run(),
+    "install -d -m 0755 -o sendpost -g sendpost /run/postfix-sendpost": Run(),
     "install -m 0640 -o root -g sendpost /dev/null /etc/postfix-sendpost/event-api-key": Run(),
     "install -m 0640 -o root -g sendpost /dev/null /etc/postfix-sendpost/primary.password": Run(),
     "editor /etc/postfix-sendpost/event-api-key": Run(),

@@ -1,5 +1,7 @@
 #include "supervisor/idle.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 static char directory[] = "/tmp/sendpost-test-XXXXXX";
 static char config[sizeof directory + 16];
 static uint64_t key;
+static int place;
 
 static void write_config(const char *text)
 {
@@ -33,11 +36,18 @@ static void set_up(void)
     snprintf(config, sizeof config, "%s/config.yaml", directory);
     write_config("one");
     ck_assert(idle_key("/proc/self/exe", config, &key));
+    place = idle_place_open(directory, true);
+    ck_assert_int_ge(place, 0);
 }
 
 static void tear_down(void)
 {
+    char path[96];
+
+    close(place);
     unlink(config);
+    idle_place_path(directory, geteuid(), path, sizeof path);
+    ck_assert_msg(rmdir(path) == 0, "something was left in %s", path);
     rmdir(directory);
 }
 
@@ -60,7 +70,7 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
         struct idle_visit visit;
         char byte = '\0';
 
-        if (!idle_await(key, clock_monotonic_ms() + idle_ms, fit, NULL, &visit))
+        if (!idle_await(place, key, clock_monotonic_ms() + idle_ms, fit, NULL, &visit))
             _exit(1);
         bool ok = read(visit.input, &byte, 1) == 1 && write(visit.output, &byte, 1) == 1 &&
                   send(visit.channel, &word, 1, MSG_NOSIGNAL) == 1;
@@ -79,15 +89,40 @@ static int status_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
+/* What the kernel says of a pidfd. */
+static pid_t pid_of(int process)
+{
+    char path[64], line[128];
+    long pid = -1;
+
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", process);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        sscanf(line, "Pid: %ld", &pid);
+    if (file != NULL)
+        fclose(file);
+    return (pid_t)pid;
+}
+
+static bool nobody_answers(void)
+{
+    struct idle_deliverer found;
+
+    return !idle_call(place, key, STDIN_FILENO, STDOUT_FILENO, &found) && found.channel == -1 &&
+           found.process == -1;
+}
+
 /* Calls until somebody is there: the child needs a moment to listen. */
 static int call(int input, int output, pid_t *pid_r)
 {
     int64_t until_ms = clock_monotonic_ms() + 20000;
-    int channel = -1;
+    struct idle_deliverer found = {-1, -1};
 
-    while (channel < 0 && clock_monotonic_ms() < until_ms)
-        channel = idle_call(key, input, output, pid_r);
-    return channel;
+    while (!idle_call(place, key, input, output, &found) && clock_monotonic_ms() < until_ms)
+        ck_assert_int_eq(found.channel, -1);
+    *pid_r = pid_of(found.process);
+    close(found.process);
+    return found.channel;
 }
 
 START_TEST(a_visitor_hands_over_input_and_output)
@@ -117,9 +152,7 @@ END_TEST
 
 START_TEST(nobody_there_is_said_at_once)
 {
-    pid_t pid;
-
-    ck_assert_int_eq(idle_call(key, STDIN_FILENO, STDOUT_FILENO, &pid), -1);
+    ck_assert(nobody_answers());
 }
 END_TEST
 
@@ -131,11 +164,11 @@ END_TEST
 
 START_TEST(one_that_is_not_fit_takes_nothing)
 {
-    pid_t child = start_deliverer(never, 20000, 'w'), pid;
+    pid_t child = start_deliverer(never, 20000, 'w');
     int status = 0;
 
     while (waitpid(child, &status, WNOHANG) == 0)
-        ck_assert_int_eq(idle_call(key, STDIN_FILENO, STDOUT_FILENO, &pid), -1);
+        ck_assert(nobody_answers());
     ck_assert_int_eq(WEXITSTATUS(status), 1);
 }
 END_TEST
@@ -164,6 +197,75 @@ START_TEST(each_visitor_has_a_deliverer_of_its_own)
         ck_assert_int_eq(status_of(children[i]), 0);
     close(nothing);
     close(zero);
+}
+END_TEST
+
+static unsigned sockets_there(void)
+{
+    char path[96];
+    unsigned count = 0;
+
+    idle_place_path(directory, geteuid(), path, sizeof path);
+    DIR *stream = opendir(path);
+    ck_assert_ptr_nonnull(stream);
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(stream);
+    return count;
+}
+
+START_TEST(what_a_dead_deliverer_left_is_removed)
+{
+    pid_t child = start_deliverer(always, 20000, 'w');
+
+    while (sockets_there() != 1)
+        usleep(1000);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    ck_assert(nobody_answers());
+    while (sockets_there() != 0) /* killed before it had its name */
+        ck_assert_int_eq(status_of(start_deliverer(always, 20, 'w')), 1);
+}
+END_TEST
+
+START_TEST(no_more_stay_than_there_is_room_for)
+{
+    char name[32];
+
+    for (int i = 0; i < IDLE_MAX; i++) {
+        snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
+        close(openat(place, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    }
+    ck_assert_int_eq(status_of(start_deliverer(always, 20000, 'w')), 1);
+    for (int i = 0; i < IDLE_MAX; i++) {
+        snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
+        unlinkat(place, name, 0);
+    }
+}
+END_TEST
+
+START_TEST(a_place_that_is_not_this_users_alone_is_none)
+{
+    char path[96];
+
+    idle_place_path(directory, geteuid(), path, sizeof path);
+    ck_assert_int_eq(chmod(path, 0710), 0);
+    ck_assert_int_eq(idle_place_open(directory, true), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(chmod(path, 0700), 0);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path, 65534, 65534), 0);
+        ck_assert_int_eq(idle_place_open(directory, true), -1);
+        ck_assert_int_eq(errno, EPERM);
+        ck_assert_int_eq(chown(path, 0, 0), 0);
+    }
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(idle_place_open(directory, false), -1);
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert_int_eq(symlink("/tmp", path), 0);
+    ck_assert_int_eq(idle_place_open(directory, true), -1);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
 }
 END_TEST
 
@@ -203,6 +305,9 @@ UNIT_SUITE(idle_suite)
     tcase_add_test(cases, nobody_comes_is_said_in_time);
     tcase_add_test(cases, one_that_is_not_fit_takes_nothing);
     tcase_add_test(cases, each_visitor_has_a_deliverer_of_its_own);
+    tcase_add_test(cases, what_a_dead_deliverer_left_is_removed);
+    tcase_add_test(cases, no_more_stay_than_there_is_room_for);
+    tcase_add_test(cases, a_place_that_is_not_this_users_alone_is_none);
     tcase_add_test(cases, whatever_changes_finds_nobody);
     suite_add_tcase(suite, cases);
     return suite;
