@@ -13,6 +13,7 @@ struct event_reporter {
     struct event_asker asker;
     struct event_pause endpoint_pause;
     struct event_pause key_pause;
+    int batches;        /* more than 1: the API is quick (event_report.c) */
     bool claimed;       /* a pause has ended, and it is this process that asks */
     int64_t swept_ms;   /* clock_monotonic_ms() */
     int64_t sweep_from; /* event_store_sweep() */

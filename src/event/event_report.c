@@ -20,6 +20,11 @@
  * than it adds. */
 #define SWEEP_ODDS 200
 #define SWEEP_ONE_MS 5
+/* While the API is quick, so many batches are recorded in one go: to record one, it has to be waited for the
+ * store. */
+#define BATCHES 10
+#define QUICK_MS 50
+#define EVENTS_MAX 10000
 #define SWEEP_MANY_MS 1000 /* once a minute: more rows than a minute brings */
 
 enum event_state event_report_state(const struct config *config, const struct event *event)
@@ -245,24 +250,43 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
     return EVENT_REPORT_DONE;
 }
 
-static enum progress report_batch(struct event_reporter *reporter, struct event *events, int count,
-                                  const char *key, int64_t deadline_ms, struct event_report_counts *counts,
-                                  struct outcome *error_r)
+/* The answer to a batch that was not accepted. */
+static enum progress batch_not_accepted(struct event_reporter *reporter, enum answer_kind kind,
+                                        struct event *events, int count, const char *key, int64_t deadline_ms,
+                                        struct event_report_counts *counts, struct outcome *error_r)
 {
-    if (count == 1)
-        return report_one_at_a_time(reporter, events, count, key, deadline_ms, counts, error_r);
-    for (int i = 0; i < count; i++)
-        event_ask_choose_word(&reporter->asker, &events[i]);
-    enum answer_kind kind = event_ask(&reporter->asker, events, count, key, deadline_ms);
     if (kind == ANSWER_REFUSED || kind == ANSWER_FAILING)
         return report_one_at_a_time(reporter, events, count, key, deadline_ms, counts, error_r);
-    if (kind == ANSWER_ACCEPTED) {
-        counts->reported += (uint64_t)count;
-        return event_record_batch_accepted(reporter, events, count, error_r) ? PROGRESS_MADE
-                                                                             : PROGRESS_TROUBLE;
-    }
     counts->kept += (uint64_t)count;
     return event_record_released(reporter, kind, error_r) ? progress_after(kind) : PROGRESS_TROUBLE;
+}
+
+/* Batches of up to limit events, one after the other; what was accepted is recorded in one go. */
+static enum progress report_batches(struct event_reporter *reporter, struct event *events, int count,
+                                    int limit, const char *key, int64_t deadline_ms,
+                                    struct event_report_counts *counts, struct outcome *error_r)
+{
+    int64_t begun_ms = clock_monotonic_ms();
+    enum answer_kind kind = ANSWER_ACCEPTED;
+    int accepted = 0, size = 0, asked = 0;
+
+    if (count == 1)
+        return report_one_at_a_time(reporter, events, count, key, deadline_ms, counts, error_r);
+    for (; kind == ANSWER_ACCEPTED && accepted < count; asked++) {
+        size = count - accepted < limit ? count - accepted : limit;
+        for (int i = 0; i < size; i++)
+            event_ask_choose_word(&reporter->asker, &events[accepted + i]);
+        kind = event_ask(&reporter->asker, events + accepted, size, key, deadline_ms);
+        accepted += kind == ANSWER_ACCEPTED ? size : 0;
+    }
+    reporter->batches =
+        kind == ANSWER_ACCEPTED && clock_monotonic_ms() - begun_ms < QUICK_MS * asked ? BATCHES : 1;
+    counts->reported += (uint64_t)accepted;
+    if (accepted > 0 && !event_record_batch_accepted(reporter, events, accepted, error_r))
+        return PROGRESS_TROUBLE;
+    return kind == ANSWER_ACCEPTED ? PROGRESS_MADE
+                                   : batch_not_accepted(reporter, kind, events + accepted, size, key,
+                                                        deadline_ms, counts, error_r);
 }
 
 /* An API that failed on a full batch may manage a smaller one. */
@@ -290,9 +314,10 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
         event_record_may_ask(reporter, now_ms); /* says why */
         return event_pause_holds(&reporter->endpoint_pause, now_ms) ? PROGRESS_STOP : PROGRESS_KEY;
     }
-    int limit = batch_limit(reporter);
-    AUTO_FREE struct event *events = xmalloc((size_t)limit * sizeof *events);
-    int count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, limit, events, error_r);
+    int limit = batch_limit(reporter),
+        most = limit * (reporter->batches > 1 && limit > 1 && limit < EVENTS_MAX / BATCHES ? BATCHES : 1);
+    AUTO_FREE struct event *events = xmalloc((size_t)most * sizeof *events);
+    int count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, most, events, error_r);
     if (count <= 0)
         return count == 0 ? PROGRESS_NONE : PROGRESS_TROUBLE;
     if (!heed) {
@@ -301,7 +326,7 @@ static enum progress report_tpsp(struct event_reporter *reporter, const char *tp
         counts->kept += (uint64_t)count;
         return PROGRESS_STOP;
     }
-    return report_batch(reporter, events, count, key, deadline_ms, counts, error_r);
+    return report_batches(reporter, events, count, limit, key, deadline_ms, counts, error_r);
 }
 
 /* One process at a time, for the time of a batch: nothing is reported twice, and a message's events stay in

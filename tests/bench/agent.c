@@ -6,7 +6,8 @@
  *
  * --lines N        lines of the log (200,000); the figures that count are those of 5,000,000
  * --open N         messages that stay in the queue to the end, at the top of the log (lines / 50)
- * --post PROGRAM   sendpost-agent: also end to end, with an event API on loopback
+ * --post PROGRAM   sendpost-agent: also end to end, with an event API on loopback: once, then as the daemon
+ * that finds all of the log unread, then as one that is started anew with --open messages in its memory
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -306,8 +308,28 @@ static void measure_ingest(void)
 
 /* --- end to end ----------------------------------------------------------------------------------- */
 
-/* A stand-in that does nothing but count bytes, so that the agent is what is measured: one connection at a
- * time. */
+/* What the stand-in for the API has seen; shared with its process. */
+struct seen {
+    volatile unsigned long events;
+    volatile double first; /* when; 0: nothing yet */
+};
+
+static struct seen *seen;
+
+static void count_events(const char *body, size_t length)
+{
+    static const char key[] = "\"event_id\"";
+    const char *end = body + length;
+
+    if (seen->first == 0)
+        seen->first = now();
+    while ((body = memmem(body, (size_t)(end - body), key, sizeof key - 1)) != NULL) {
+        seen->events++;
+        body += sizeof key - 1;
+    }
+}
+
+/* A stand-in that does nothing but count, so that the agent is what is measured: one connection at a time. */
 static void serve(int connection)
 {
     static const char answer[] = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
@@ -321,10 +343,12 @@ static void serve(int connection)
         const char *end = strstr(buffer, "\r\n\r\n"), *size = strcasestr(buffer, "\r\nContent-Length: ");
         if (end == NULL || size == NULL)
             continue;
-        size_t left = strtoul(size + 18, NULL, 10) - (filled - (size_t)(end + 4 - buffer));
-        while (left > 0 &&
-               (length = read(connection, buffer, left < sizeof buffer ? left : sizeof buffer)) > 0)
-            left -= (size_t)length;
+        size_t body = (size_t)(end + 4 - buffer), whole = body + strtoul(size + 18, NULL, 10);
+        if (whole >= sizeof buffer)
+            break;
+        while (filled < whole && (length = read(connection, buffer + filled, whole - filled)) > 0)
+            filled += (size_t)length;
+        count_events(buffer + body, filled - body);
         filled = 0;
         if (length <= 0 || write(connection, answer, sizeof answer - 1) < 0)
             break;
@@ -389,6 +413,59 @@ static void measure_end_to_end(const char *program, int batch_size)
     printf("  exit status %d, %.0f events a second\n", WEXITSTATUS(status), (double)notes / seconds);
 }
 
+/* A daemon, ended when the API has so many events. */
+static void run_daemon(const char *program, const char *config_path, unsigned long events)
+{
+    double patience = now() + 120;
+    pid_t agent = fork();
+
+    if (agent == 0) {
+        execl(program, program, "-c", config_path, "--from-start", (char *)NULL);
+        _exit(127);
+    }
+    while (seen->events < events && now() < patience && waitpid(agent, NULL, WNOHANG) == 0)
+        usleep(1000);
+    kill(agent, SIGTERM);
+    waitpid(agent, NULL, 0);
+}
+
+static void measure_daemon(const char *program, unsigned long open_messages, int batch_size)
+{
+    AUTO_FREE char *config_path = xasprintf("%s/config-daemon-%d.yaml", directory, batch_size);
+    AUTO_FREE char *state = xasprintf("%s/state-daemon-%d", directory, batch_size);
+    char what[64];
+    int port;
+
+    *seen = (struct seen){0};
+    pid_t api = start_api(&port);
+    mkdir(state, 0750);
+    write_config(config_path, state, port, batch_size);
+    double begun = now();
+    run_daemon(program, config_path, notes);
+    double seconds = now() - begun;
+    snprintf(what, sizeof what, "by the daemon, batches of %d", batch_size);
+    say(what, seconds);
+    printf("  %lu events, %.0f a second, the first after %.2f s\n", seen->events,
+           (double)seen->events / seconds, seen->first - begun);
+
+    off_t length = (off_t)bytes;
+    FILE *file = fopen(log_path, "a");
+    if (file == NULL)
+        return;
+    for (unsigned long i = 1; i <= 1000; i++)
+        delivery(file, open_messages > 0 ? 1 + i % open_messages : i);
+    fclose(file);
+    *seen = (struct seen){0};
+    begun = now();
+    run_daemon(program, config_path, 1);
+    printf("started anew with %lu messages open: first event after %.2f s\n", open_messages,
+           seen->first - begun);
+    if (truncate(log_path, length) != 0)
+        exit(EXIT_FAILURE);
+    kill(api, SIGKILL);
+    waitpid(api, NULL, 0);
+}
+
 static void clean_up(void)
 {
     pid_t child = fork();
@@ -426,10 +503,13 @@ int main(int argc, char **argv)
             return EXIT_FAILURE;
         }
     }
-    if (mkdtemp(directory) == NULL)
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (seen == MAP_FAILED || mkdtemp(directory) == NULL)
         return EXIT_FAILURE;
     log_path = xasprintf("%s/mail.log", directory);
-    write_log(lines, open_given ? open_messages : lines / 50);
+    if (!open_given)
+        open_messages = lines / 50;
+    write_log(lines, open_messages);
     struct stat status;
     if (stat(log_path, &status) != 0)
         return EXIT_FAILURE;
@@ -446,6 +526,8 @@ int main(int argc, char **argv)
     if (program != NULL) {
         measure_end_to_end(program, 100);
         measure_end_to_end(program, 1000);
+        measure_daemon(program, open_messages, 100);
+        measure_daemon(program, open_messages, 1000);
     }
     if (!keep)
         clean_up();

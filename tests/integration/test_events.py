@@ -614,3 +614,28 @@ def test_flush_ignores_a_pause_and_speaks_json(api, account):
     done = account.flush("--json")
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"reported": 1, "rejected": 0, "pending": 0, "error": ""}
+
+
+def test_what_a_quick_api_took_of_many_batches_is_recorded_when_the_next_one_fails(api, account):
+    """After a first quick answer many batches are asked for and recorded together."""
+    account.write(batch_size=10)
+    account.add(60)
+    api.script(Answer(), Answer(), Answer(), Answer(status=503))
+    assert account.pending()["result"] == "kept"
+    assert account.states() == {"reported": 30, "pending": 30}
+    reported = api.ids()
+    assert len(reported) == len(set(reported)) == 30
+    assert [len(request.events) for request in api.requests] == [10, 10, 10, 10]
+    account.flush()
+    assert account.states() == {"reported": 60} and sorted(api.ids()) == sorted(set(api.ids())) and len(api.ids()) == 60
+
+
+def test_a_bad_event_among_many_batches_is_the_only_one_rejected(api, account):
+    account.write(batch_size=10)
+    account.add(40)
+    account.add(1, first=41, kind=DROPPED)
+    account.add(20, first=42)
+    api.on_type["dropped"] = api.on_type["bounced"] = Answer(status=400)
+    account.flush()
+    assert account.states() == {"reported": 60, "rejected": 1}
+    assert len(api.ids()) == len(set(api.ids())) == 60
