@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/board.h"
+#include "agent/cluster_keeper.h"
 #include "agent/http_server.h"
 #include "agent/ingest.h"
 #include "agent/reporter.h"
@@ -38,6 +39,7 @@ struct agent {
     struct ingest *ingest;
     struct reporter *reporter;
     struct http_server *http;
+    struct cluster_keeper *cluster;
     struct board board;
     struct stall stall;
     int signals; /* signalfd(2) */
@@ -130,12 +132,14 @@ static void note_recovery(struct agent *agent)
 static void bring_down(struct agent *agent)
 {
     http_server_stop(agent->http);
+    cluster_keeper_stop(agent->cluster);
     reporter_stop(agent->reporter);
     ingest_close(agent->ingest);
     classify_close(agent->rules);
     store_close(agent->store);
     config_free(agent->config);
     agent->http = NULL;
+    agent->cluster = NULL;
     agent->reporter = NULL;
     agent->ingest = NULL;
     agent->rules = NULL;
@@ -160,6 +164,11 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
     agent->reporter = reporter_start(config, &agent->board, error_r);
     if (agent->reporter == NULL)
         return false;
+    if (config->cluster.server_count > 0) {
+        agent->cluster = cluster_keeper_start(config, &agent->board, error_r);
+        if (agent->cluster == NULL)
+            return false;
+    }
     if (config->listen != NULL)
         agent->http = http_server_start(config, &agent->board, error_r);
     return config->listen == NULL || agent->http != NULL;

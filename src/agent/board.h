@@ -39,6 +39,29 @@ struct board_held {
 
 #define BOARD_HELD_MAX 16
 
+/* A host of the cluster that was heard of within the last minute; this one is among them. */
+struct board_host {
+    char id[40], name[64];
+    int64_t heard_ms; /* by its own clock */
+    int64_t taken;    /* deliveries that it was granted, since it booted */
+    bool other_key;   /* its UUID key is not ours: bounces of its mail are not believed here */
+};
+
+#define BOARD_HOSTS_MAX 64
+
+struct board_cluster {
+    bool configured;
+    char server[120], version[40];
+    int64_t delay_us;      /* of the last call */
+    int64_t away_since_ms; /* 0: there */
+    char why[BOARD_TEXT_SIZE];
+    int64_t taken;
+    int64_t list_complete_ms; /* when the suppression list was last the same as the server's; 0: never */
+    uint64_t changes_sent, changes_taken;
+    struct board_host hosts[BOARD_HOSTS_MAX];
+    size_t host_count;
+};
+
 struct board_facts {
     int64_t started_ms; /* clock_realtime_ms() */
     char log_path[BOARD_TEXT_SIZE];
@@ -59,6 +82,7 @@ struct board_facts {
 
     struct board_held held[BOARD_HELD_MAX];
     size_t held_count;
+    struct board_cluster cluster;
 };
 
 struct board {

@@ -158,6 +158,35 @@ static void write_held(FILE *out, const struct board_facts *facts)
                 (double)facts->held[i].since_ms / 1000);
 }
 
+static void write_cluster(FILE *out, const struct board_cluster *cluster)
+{
+    if (!cluster->configured)
+        return;
+    number(out, "cluster_up", "gauge", "Whether the server of the cluster answers.",
+           cluster->away_since_ms == 0);
+    head(out, "cluster_away_since_timestamp_seconds", "gauge", "Since when it does not; 0: it does.");
+    fprintf(out, "sendpost_agent_cluster_away_since_timestamp_seconds %.3f\n",
+            (double)cluster->away_since_ms / 1000);
+    head(out, "cluster_delay_seconds", "gauge", "Round trip of the last question to it.");
+    fprintf(out, "sendpost_agent_cluster_delay_seconds %.6f\n", (double)cluster->delay_us / 1000000);
+    number(out, "cluster_granted_total", "counter", "Deliveries of this host that it let pass.",
+           (uint64_t)cluster->taken);
+    number(out, "cluster_hosts", "gauge", "Hosts that were heard of within a minute.", cluster->host_count);
+    head(out, "cluster_suppression_timestamp_seconds", "gauge",
+         "When the suppression list was last the others'.");
+    fprintf(out, "sendpost_agent_cluster_suppression_timestamp_seconds %.3f\n",
+            (double)cluster->list_complete_ms / 1000);
+    number(out, "cluster_suppression_sent_total", "counter", "Changes of the list that others were told.",
+           cluster->changes_sent);
+    number(out, "cluster_suppression_taken_total", "counter", "Changes of the list that others made.",
+           cluster->changes_taken);
+    uint64_t other_keys = 0;
+    for (size_t i = 0; i < cluster->host_count; i++)
+        other_keys += cluster->hosts[i].other_key;
+    number(out, "cluster_hosts_with_other_uuid_key", "gauge",
+           "Hosts whose mail's bounces are not believed here.", other_keys);
+}
+
 char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
 {
     char *text = NULL;
@@ -177,6 +206,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
                  facts->ingest.events[cs]);
     write_reports(out, facts);
     write_held(out, facts);
+    write_cluster(out, &facts->cluster);
     write_rates(out, config);
     fclose(out);
     return text != NULL ? text : xstrdup("");
@@ -220,9 +250,47 @@ static struct json_object *held_list(const struct board_facts *facts)
     return list;
 }
 
+static struct json_object *cluster_object(const struct board_cluster *cluster)
+{
+    struct json_object *object = json_object_new_object(), *hosts = json_object_new_array();
+
+    json_object_object_add(object, "server", json_object_new_string(cluster->server));
+    json_object_object_add(object, "version", json_object_new_string(cluster->version));
+    json_object_object_add(object, "delay_us", json_object_new_int64(cluster->delay_us));
+    add_time(object, "away_since", cluster->away_since_ms);
+    json_object_object_add(object, "why",
+                           *cluster->why != '\0' ? json_object_new_string(cluster->why) : NULL);
+    json_object_object_add(object, "granted", json_object_new_int64(cluster->taken));
+    add_time(object, "suppression_complete_at", cluster->list_complete_ms);
+    for (size_t i = 0; i < cluster->host_count; i++) {
+        struct json_object *host = json_object_new_object();
+        json_object_object_add(host, "name", json_object_new_string(cluster->hosts[i].name));
+        add_time(host, "heard_at", cluster->hosts[i].heard_ms);
+        json_object_object_add(host, "granted", json_object_new_int64(cluster->hosts[i].taken));
+        json_object_object_add(host, "same_uuid_key", json_object_new_boolean(!cluster->hosts[i].other_key));
+        json_object_array_add(hosts, host);
+    }
+    json_object_object_add(object, "hosts", hosts);
+    return object;
+}
+
+static const char *cluster_trouble(const struct board_cluster *cluster)
+{
+    if (cluster->away_since_ms > 0)
+        return cluster->why;
+    for (size_t i = 0; i < cluster->host_count; i++)
+        if (cluster->hosts[i].other_key)
+            return "the hosts of the cluster have different UUID keys, so that bounces are not believed: "
+                   "copy "
+                   "the file of uuid-key-file from one host to all";
+    return NULL;
+}
+
 /* The first thing that is wrong, with its remedy; NULL: nothing. */
 static const char *trouble(const struct board_facts *facts)
 {
+    if (cluster_trouble(&facts->cluster) != NULL)
+        return cluster_trouble(&facts->cluster);
     if (facts->held_count > 0)
         return facts->held[0].text;
     if (facts->log_error[0] != '\0')
@@ -252,6 +320,8 @@ char *metrics_health(const struct board_facts *facts, bool *healthy_r)
     json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
     json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
     json_object_object_add(object, "held", held_list(facts));
+    if (facts->cluster.configured)
+        json_object_object_add(object, "cluster", cluster_object(&facts->cluster));
     json_object_object_add(object, "uncorrelated_lines",
                            json_object_new_int64((int64_t)counts->uncorrelated));
     json_object_object_add(object, "parse_errors", json_object_new_int64((int64_t)counts->broken));

@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -204,4 +205,17 @@ bool uuid_proof_verify(const struct uuid_keys *keys, const char *uuid, const cha
         return false;
     uuid_bytes(bytes, uuid);
     return uuid_proof_verify_bytes(keys, bytes, recipient, strlen(recipient));
+}
+
+void uuid_keys_fingerprint(const struct uuid_keys *keys, char fingerprint_r[UUID_FINGERPRINT_SIZE])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+
+    snprintf(fingerprint_r, UUID_FINGERPRINT_SIZE, "none");
+    if (keys->count == 0 ||
+        EVP_Digest(keys->keys, keys->count * UUID_KEY_SIZE, digest, &length, EVP_sha256(), NULL) != 1)
+        return;
+    for (int i = 0; i < 8; i++)
+        snprintf(fingerprint_r + 2 * i, 3, "%02x", digest[i]);
 }

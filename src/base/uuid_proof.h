@@ -37,6 +37,11 @@ struct uuid_keys { /* secret */
 bool uuid_keys_parse(struct uuid_keys *keys_r, const char *text, size_t length, const char **why_r,
                      size_t *line_r) __attribute__((nonnull));
 
+/* What tells key files apart without telling the keys: sixteen digits of a hash, "none" without keys. */
+#define UUID_FINGERPRINT_SIZE 17
+void uuid_keys_fingerprint(const struct uuid_keys *keys, char fingerprint_r[UUID_FINGERPRINT_SIZE])
+    __attribute__((nonnull));
+
 /*
  * The UUID of a message for one recipient under the nth key. The count strings tell the message from others,
  * as in uuid_derived(). With nth == keys->count it is uuid_derived() of them: no proof.

@@ -45,7 +45,8 @@ struct cluster *cluster_open(const struct config_cluster *config, struct dns_res
     cluster->config = config;
     cluster->peer = (struct server_peer){.cluster = config, .resolver = resolver, .tls = tls};
     server_init(&cluster->server, library);
-    if (EVP_Digest(cluster_script, strlen(cluster_script), digest, &length, EVP_sha1(), NULL) != 1)
+    if (EVP_Digest(cluster_limits_script, strlen(cluster_limits_script), digest, &length, EVP_sha1(), NULL) !=
+        1)
         length = 0; /* the server then does not know the script, and is sent it each time */
     for (unsigned i = 0; i < length && i < 20; i++)
         snprintf(&cluster->sha1[2 * i], 3, "%02x", digest[i]);
@@ -192,7 +193,7 @@ static struct redisReply *evaluate(struct cluster *cluster, struct call *call, i
         return reply;
     server_reply_free(&cluster->server, reply);
     call->words[0] = "EVAL";
-    call->words[1] = cluster_script;
+    call->words[1] = cluster_limits_script;
     return server_command(&cluster->server, call->count, call->words, NULL, deadline_ms);
 }
 
@@ -306,8 +307,8 @@ static enum cluster_answer converse(struct cluster *cluster, const struct questi
         struct redisReply *reply = evaluate(cluster, &call, deadline_ms);
         int64_t now_us = clock_monotonic_us();
         if (reply == NULL && kept && clock_monotonic_ms() < deadline_ms) {
-            kept = false; /* the server may have ended it long ago; a slot that it gave nevertheless is lost,
-                             no more */
+            /* the server may have ended it long ago; a slot that it gave nevertheless is lost, no more */
+            kept = false;
             continue;
         }
         if (reply == NULL)
@@ -419,4 +420,44 @@ enum cluster_answer cluster_reset(struct cluster *cluster, const struct cluster_
     struct cluster_reply reply;
 
     return ask(cluster, &question, deadline_ms, &reply);
+}
+
+/* --- everything else -------------------------------------------------------------------------------------
+ */
+
+struct redisReply *cluster_command(struct cluster *cluster, int count, const char *const *words,
+                                   int64_t deadline_ms)
+{
+    bool kept = server_is_connected(&cluster->server);
+
+    for (;;) {
+        if (!kept && !connect_any(cluster, deadline_ms))
+            return NULL;
+        struct redisReply *reply = server_command(&cluster->server, count, words, NULL, deadline_ms);
+        if (reply != NULL && !is_error(reply, "READONLY") && !is_error(reply, "LOADING"))
+            return reply;
+        if (reply != NULL) { /* it is a replica now */
+            snprintf(cluster->why, sizeof cluster->why, "%.200s: %.100s", cluster->server.name, reply->str);
+            server_reply_free(&cluster->server, reply);
+            server_close(&cluster->server);
+            cluster->current = (cluster->current + 1) % cluster->config->server_count;
+        } else {
+            away(cluster, cluster->server.error);
+        }
+        if (!kept || clock_monotonic_ms() >= deadline_ms)
+            return NULL;
+        kept = false;
+    }
+}
+
+void cluster_reply_free(const struct cluster *cluster, struct redisReply *reply)
+{
+    server_reply_free(&cluster->server, reply);
+}
+
+const char *cluster_run_id(struct cluster *cluster, int64_t deadline_ms)
+{
+    if (!server_is_connected(&cluster->server) && !connect_any(cluster, deadline_ms))
+        return NULL;
+    return cluster->server.run_id;
 }

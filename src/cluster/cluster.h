@@ -40,8 +40,8 @@
 
 /* What the processes of a host share. All zero: nothing known, circuit closed. */
 struct cluster_shared {
-    _Atomic int64_t
-        circuit; /* 0: closed; else the time of the next probe in ms << 16, and failures in a row */
+    /* 0: closed; else the time of the next probe in ms << 16, and failures in a row */
+    _Atomic int64_t circuit;
     _Atomic int64_t away_ms;     /* clock_monotonic_ms() since when it is away; 0: it is not */
     _Atomic int64_t clock_us;    /* server's time less ours */
     _Atomic int64_t measured_ms; /* clock_monotonic_ms() of that; 0: never */
@@ -121,6 +121,19 @@ enum cluster_answer cluster_peek(struct cluster *cluster, const struct cluster_l
                                  int64_t deadline_ms, struct cluster_reply *reply_r) __attribute__((nonnull));
 enum cluster_answer cluster_reset(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
                                   int64_t deadline_ms) __attribute__((nonnull));
+
+/*
+ * Any other command, for work that no delivery waits for: the circuit is neither asked nor touched. The reply
+ * is to be freed; NULL: away. An error that the server answers is a reply.
+ */
+struct redisReply;
+struct redisReply *cluster_command(struct cluster *cluster, int count, const char *const *words,
+                                   int64_t deadline_ms) __attribute__((nonnull));
+/* reply NULL is fine. */
+void cluster_reply_free(const struct cluster *cluster, struct redisReply *reply) __attribute__((nonnull(1)));
+
+/* Which server it is: another word after each start of it. Connects where that is needed; NULL: away. */
+const char *cluster_run_id(struct cluster *cluster, int64_t deadline_ms) __attribute__((nonnull));
 
 /* In words, of the last call that ended in CLUSTER_AWAY. */
 const char *cluster_why_away(const struct cluster *cluster) __attribute__((nonnull, returns_nonnull));

@@ -92,6 +92,27 @@ CREATE TABLE suppression (
     since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- policy/suppression_journal.h: the last change of each address, for those who share the list: a removal is remembered here
+CREATE TABLE suppression_change (
+    -- never used again, so that who has seen one knows what he has not seen
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    address TEXT NOT NULL UNIQUE,
+    reason INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    -- who made it; empty: this host
+    origin TEXT NOT NULL DEFAULT ''
+);
+CREATE TRIGGER suppression_added AFTER INSERT ON suppression BEGIN
+    INSERT OR REPLACE INTO suppression_change (address, reason, since_ms, removed, changed_ms)
+    VALUES (new.address, new.reason, new.since_ms, 0, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER));
+END;
+CREATE TRIGGER suppression_removed AFTER DELETE ON suppression BEGIN
+    INSERT OR REPLACE INTO suppression_change (address, reason, since_ms, removed, changed_ms)
+    VALUES (old.address, old.reason, old.since_ms, 1, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER));
+END;
+
 -- policy/dns_cache.h: a fixed number of slots
 CREATE TABLE dns_cache (
     slot INTEGER PRIMARY KEY,

@@ -1,0 +1,147 @@
+"""What the agents of several hosts share through a real Valkey or Redis server: the suppression list, and how they are."""
+import json
+import secrets
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from agent_runner import Agent
+from sendpost import build_directory
+from support import wait_for
+from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
+CTL = build_directory() / "sendpostctl"
+KEY, OTHER_KEY = secrets.token_hex(32), secrets.token_hex(32)
+
+
+class Member(Agent):
+    """A host of the cluster: agent, store and configuration of its own."""
+
+    def __init__(self, *servers, uuid_key=KEY, **settings):
+        super().__init__()
+        key = self.top / "uuid-key"
+        key.write_text(uuid_key + "\n")
+        key.chmod(0o600)
+        self.log_path.write_text("")
+        self.configure(cluster={"servers": list(servers), "tls": False}, uuid_key_file=str(key), **settings)
+
+    def ctl(self, *arguments, text=None):
+        return subprocess.run([CTL, "-c", self.config, *arguments], input=text, capture_output=True, text=True, check=False)
+
+    def suppresses(self, address):
+        return self.ctl("suppress", "check", address).returncode == 1
+
+    def health(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+
+    def count(self):
+        return sum(1 for line in self.ctl("suppress", "export", "/dev/stdout").stdout.splitlines() if "@" in line)
+
+
+@pytest.fixture
+def server():
+    with ValkeyServer() as started:
+        yield started
+
+
+@pytest.fixture
+def members(server):
+    made = [Member(server.address).start() for _ in range(3)]
+    yield made
+    for each in made:
+        each.__exit__()
+
+
+def everywhere(members, address, suppressed):
+    wait_for(lambda: all(each.suppresses(address) == suppressed for each in members), f"{address} on every host: {suppressed}")
+
+
+def test_what_one_host_adds_or_removes_all_know(members):
+    assert members[0].ctl("suppress", "add", "Bob@Example.com", "--reason", "unsubscribe").returncode == 0
+    everywhere(members, "Bob@example.com", True)
+    assert members[2].ctl("suppress", "del", "Bob@Example.com").returncode == 0
+    everywhere(members, "Bob@example.com", False)
+    assert members[1].ctl("suppress", "add", "bad.example").returncode == 0
+    everywhere(members, "anybody@bad.example", True)
+
+
+def test_an_import_on_one_host_is_on_the_others(members):
+    lines = "".join(f"user{number}@example.net\n" for number in range(3000))
+    path = members[0].top / "list"
+    path.write_text(lines)
+    assert members[0].ctl("suppress", "import", str(path)).returncode == 0
+    wait_for(lambda: all(each.count() == 3000 for each in members), lambda: [each.count() for each in members])
+
+
+def test_changes_made_while_the_server_is_away_are_told_later(server, members):
+    members[0].ctl("suppress", "add", "before@example.com")
+    everywhere(members, "before@example.com", True)
+    server.kill()
+    members[0].ctl("suppress", "add", "new@example.com")
+    members[1].ctl("suppress", "del", "before@example.com")
+    server.start()  # and it has lost everything
+    everywhere(members, "new@example.com", True)
+    everywhere(members, "before@example.com", False)
+
+
+def test_a_host_that_is_new_copies_the_whole_list(server, members):
+    for number in range(5):
+        members[number % 3].ctl("suppress", "add", f"old{number}@example.com")
+    members[0].ctl("suppress", "add", "gone@example.com")
+    everywhere(members, "gone@example.com", True)
+    members[0].ctl("suppress", "del", "gone@example.com")
+    everywhere(members, "gone@example.com", False)
+    with Member(server.address) as new:
+        new.ctl("suppress", "add", "mine@example.com")
+        new.start()
+        everywhere([new, *members], "mine@example.com", True)
+        everywhere([new], "old4@example.com", True)
+        wait_for(lambda: new.count() == 6, lambda: new.count())
+        assert not new.suppresses("gone@example.com")
+
+
+def test_of_two_changes_made_apart_the_later_one_counts(server):
+    proxy = CuttableProxy(server.port)
+    with Member(server.address) as here, Member(proxy.address) as there:
+        here.start()
+        there.start()
+        here.ctl("suppress", "add", "a@example.com")
+        here.ctl("suppress", "add", "b@example.com")
+        everywhere([here, there], "b@example.com", True)
+        proxy.set_cut(True)
+        there.ctl("suppress", "del", "a@example.com")
+        here.ctl("suppress", "add", "a@example.com", "--reason", "manual")  # later: it stays
+        here.ctl("suppress", "add", "b@example.com", "--reason", "manual")
+        there.ctl("suppress", "del", "b@example.com")  # later: it goes
+        proxy.set_cut(False)
+        everywhere([here, there], "b@example.com", False)
+        everywhere([here, there], "a@example.com", True)
+    proxy.close()
+
+
+def test_health_tells_of_the_cluster_and_of_who_is_in_it(server, members):
+    wait_for(lambda: all(len(each.health()["cluster"]["hosts"]) == 3 for each in members), "all hosts to hear of all")
+    told = members[0].health()
+    assert told["status"] == "ok" and told["cluster"]["server"] == server.address
+    assert all(host["same_uuid_key"] for host in told["cluster"]["hosts"])
+    server.kill()
+    wait_for(lambda: members[0].health()["status"] == "trouble", "the outage in /health")
+    told = members[0].health()
+    assert server.address in told["last_error"] and told["cluster"]["away_since"]
+    server.start()
+    wait_for(lambda: members[0].health()["status"] == "ok", "the recovery in /health")
+
+
+def test_a_host_with_another_uuid_key_is_loud(server, members):
+    with Member(server.address, uuid_key=OTHER_KEY) as stranger:
+        stranger.start()
+        wait_for(lambda: "UUID key" in (members[0].health()["last_error"] or ""), "the difference in /health")
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{members[0].port}/metrics", timeout=10).read().decode()
+        assert "sendpost_agent_cluster_hosts_with_other_uuid_key 1" in metrics
