@@ -46,11 +46,16 @@ void board_note_stalled(struct board *board, bool stalled)
 
 static enum board_post post_kind(int status)
 {
-    if (status >= 200 && status < 300)
+    switch (event_answer_of(status)) {
+    case EVENT_ANSWER_ACCEPTED:
         return BOARD_POST_ACCEPTED;
-    if (status == 400 || status == 413 || status == 422)
+    case EVENT_ANSWER_REFUSED:
         return BOARD_POST_REFUSED;
-    return status == 401 || status == 403 ? BOARD_POST_KEY : BOARD_POST_FAILED;
+    case EVENT_ANSWER_KEY_REFUSED:
+        return BOARD_POST_KEY;
+    default:
+        return BOARD_POST_FAILED;
+    }
 }
 
 void board_note_post(struct board *board, int status, int64_t elapsed_ms)

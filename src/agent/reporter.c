@@ -54,6 +54,13 @@ static void note_held(void *context, const struct config_tpsp *tpsp, const struc
              standing->mend[0] != '\0' ? "; see " : "", standing->mend);
 }
 
+static struct event_reporter *open_api(const struct config *config, struct store *store, struct board *board)
+{
+    return event_reporter_open(config, store,
+                               &(struct event_reporter_options){
+                                   .compress = event_gzip, .observe = on_post, .observe_context = board});
+}
+
 static void note(const struct config *config, struct board *board, struct store *store,
                  const struct event_report_counts *counts, const char *error)
 {
@@ -153,9 +160,7 @@ struct reporter *reporter_start(const struct config *config, struct board *board
         free(reporter);
         return NULL;
     }
-    reporter->api = event_reporter_open(config, reporter->store);
-    event_reporter_compress(reporter->api, event_gzip);
-    event_reporter_observe(reporter->api, on_post, board);
+    reporter->api = open_api(config, reporter->store, board);
     pthread_mutex_init(&reporter->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -202,12 +207,10 @@ void reporter_stop(struct reporter *reporter)
 bool reporter_flush(const struct config *config, struct store *store, struct board *board,
                     struct outcome *error_r)
 {
-    struct event_reporter *api = event_reporter_open(config, store);
+    struct event_reporter *api = open_api(config, store, board);
     struct event_report_counts counts = {0};
     int64_t pending = -1;
 
-    event_reporter_compress(api, event_gzip);
-    event_reporter_observe(api, on_post, board);
     enum event_report_result result =
         event_report_pending(api, true, clock_monotonic_ms() + FLUSH_MS, &counts, error_r);
     if (result == EVENT_REPORT_KEPT)

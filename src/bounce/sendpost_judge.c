@@ -150,11 +150,12 @@ static void log_event(const struct judging *judging, const struct event *event,
 static void report_events(const struct judging *judging, const struct event *events, size_t count)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
-    struct event_reporter *reporter = event_reporter_open(judging->config, judging->store);
+    struct event_reporter *reporter = event_reporter_open(
+        judging->config, judging->store,
+        &(struct event_reporter_options){.trace = judging->request->verbose ? stderr : NULL});
     enum event_report_result result = EVENT_REPORT_DONE;
     struct outcome error;
 
-    event_reporter_trace(reporter, judging->request->verbose ? stderr : NULL);
     for (size_t i = 0; i < count && result == EVENT_REPORT_DONE; i++)
         if (event_report_state(judging->config, &events[i]) == EVENT_PENDING)
             result = event_report_one(reporter, &events[i], deadline_ms, &error);

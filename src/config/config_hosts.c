@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/url.h"
 #include "base/xalloc.h"
 #include "config/config_values.h"
 
@@ -134,11 +135,10 @@ CONFIG_READER(config_read_domain)
     return true;
 }
 
-static bool is_loopback(const char *host, size_t length)
+static bool is_loopback(const char *host)
 {
-    return (length == 9 && strncasecmp(host, "localhost", 9) == 0) ||
-           (length == 5 && strncmp(host, "[::1]", 5) == 0) ||
-           (length > 4 && strncmp(host, "127.", 4) == 0 && is_address(AF_INET, host, length));
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           (strncmp(host, "127.", 4) == 0 && is_address(AF_INET, host, strlen(host)));
 }
 
 /*
@@ -154,29 +154,27 @@ CONFIG_READER(config_read_endpoint)
         return false;
     if (strcmp(text, "none") == 0)
         return true;
-    bool https = strncasecmp(text, "https://", 8) == 0;
-    if (!https && strncasecmp(text, "http://", 7) != 0)
+    struct url url;
+    switch (url_parse(text, &url)) {
+    case URL_OK:
+        break;
+    case URL_SCHEME:
         return config_fail(reader, place, node, "must be an https:// URL, or the word none");
-    const char *host = text + (https ? 8 : 7);
-    size_t length = strcspn(host, "/?#");
-    if (memchr(host, '@', length) != NULL)
+    case URL_USER:
         return config_fail(reader, place, node,
                            "must not hold a user name or password; the key goes into api-key-file");
-    if (strchr(text, ' ') != NULL || strchr(text, '#') != NULL || !is_ascii(text))
+    case URL_CHARACTERS:
         return config_fail(reader, place, node,
                            "is no URL: spaces, # and bytes above 127 must be %%-encoded");
-    const char *colon = memchr(host, ':', length), *bracket = memchr(host, ']', length);
-    if (bracket != NULL)
-        colon = memchr(bracket, ':', length - (size_t)(bracket - host));
-    size_t name_length = colon != NULL ? (size_t)(colon - host) : length;
-    bool named = host[0] == '['
-                     ? bracket == host + name_length - 1 && is_address(AF_INET6, host + 1, name_length - 2)
-                     : is_name(host, name_length) || is_address(AF_INET, host, name_length);
-    AUTO_FREE char *port = colon == NULL ? NULL : xstrndup(colon + 1, length - name_length - 1);
-    if (!named || (port != NULL && !is_port(port)))
+    case URL_PLACE:
+        *url.host = '\0';
+    }
+    size_t length = strlen(url.host);
+    if (!is_name(url.host, length) && !is_address(AF_INET, url.host, length) &&
+        !is_address(AF_INET6, url.host, length))
         return config_fail(reader, place, node,
                            "has no valid host name or port; the form is https://HOST[:PORT]/PATH");
-    if (!https && !is_loopback(host, name_length))
+    if (!url.tls && !is_loopback(url.host))
         return config_fail(
             reader, place, node,
             "would send the key unencrypted; write https:// (http:// is for loopback hosts only)");

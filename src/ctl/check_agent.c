@@ -80,7 +80,7 @@ void check_agent(struct check *check)
         check_say(check, CHECK_OK, NULL, "serves no HTTP (listen: none), so it cannot be asked");
         return;
     }
-    struct json_object *health = agent_health(listen, &why);
+    struct json_object *health = agent_health(check->config, &why);
     const char *word = agent_health_text(health, "status");
     if (health == NULL)
         check_say(

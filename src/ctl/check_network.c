@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/url.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
-#include "event/event_client.h"
+#include "event/event_report.h"
 #include "net/dns.h"
 
 static void look_name(struct check *check, struct dns_resolver *resolver, const char *what, const char *host,
@@ -33,16 +34,6 @@ static void look_name(struct check *check, struct dns_resolver *resolver, const 
     free(addresses);
 }
 
-/* The host of an endpoint that config_load() has accepted: https://HOST[:PORT]/PATH. */
-static char *endpoint_host(const char *endpoint)
-{
-    const char *host = strstr(endpoint, "://") + 3;
-
-    if (*host == '[')
-        return xstrndup(host + 1, strcspn(host + 1, "]"));
-    return xstrndup(host, strcspn(host, ":/?"));
-}
-
 static void look_names(struct check *check)
 {
     const struct config *config = check->config;
@@ -54,56 +45,59 @@ static void look_names(struct check *check)
         look_name(check, resolver, what, config->tpsps[i].host, config->tpsps[i].port);
     }
     if (config->endpoint != NULL) {
-        AUTO_FREE char *host = endpoint_host(config->endpoint);
-        look_name(check, resolver, "event endpoint", host, 443);
+        struct url url;
+        url_parse(config->endpoint, &url); /* config_load() has accepted it */
+        look_name(check, resolver, "event endpoint", url.host, url.port);
     }
     dns_close(resolver);
 }
 
 /* --- the event API --------------------------------------------------------------------------- */
 
-/*
- * A batch without events is the one request that changes nothing anywhere; an API that looks at the key
- * before the body answers for the key.
- */
-static void look_key(struct check *check, struct event_client *client, const char *whose, const char *key)
+static void look_key(struct check *check, struct event_reporter *reporter, const char *whose, const char *key)
 {
-    static const char empty[] = "{\"events\":[]}";
     const char *endpoint = check->config->endpoint;
-    struct event_answer answer;
+    enum event_answer answer = event_reporter_probe(reporter, key);
+    const char *words = event_reporter_last_error(reporter);
 
-    event_client_post(client, key, empty, strlen(empty), check->config->report.timeout_ms, &answer);
-    if (answer.status == 0)
-        check_say(check, CHECK_FAILURE,
-                  "look at name, firewall and certificate; mail goes out meanwhile, and events are kept",
-                  "%s cannot be reached: %s", endpoint, answer.text);
-    else if (answer.status == 401 || answer.status == 403)
+    switch (answer) {
+    case EVENT_ANSWER_ACCEPTED:
+    case EVENT_ANSWER_REFUSED:
+        check_say(check, CHECK_OK, NULL, "the API answers, and does not refuse the key of %s", whose);
+        break;
+    case EVENT_ANSWER_KEY_REFUSED:
         check_say(check, CHECK_FAILURE,
                   "create an event API key in SendPost, and put it into the file of api-key-file",
-                  "the key of %s is refused: %s", whose, answer.text);
-    else if (answer.status == 404 || answer.status == 405 || answer.status / 100 == 3)
-        check_say(check, CHECK_FAILURE, "correct the endpoint", "%s takes no events: %s", endpoint,
-                  answer.text);
-    else if (answer.status == 408 || answer.status == 429 || answer.status / 100 == 5)
-        check_say(check, CHECK_WARNING, "try again later; mail goes out meanwhile, and events are kept",
-                  "the API is in trouble: %s", answer.text);
-    else
-        check_say(check, CHECK_OK, NULL, "the API answers, and does not refuse the key of %s", whose);
+                  "the key of %s is refused: %s", whose, words);
+        break;
+    case EVENT_ANSWER_MISCONFIGURED:
+        check_say(check, CHECK_FAILURE, "correct the endpoint", "%s takes no events: %s", endpoint, words);
+        break;
+    default:
+        if (strncmp(words, "HTTP", 4) == 0)
+            check_say(check, CHECK_WARNING, "try again later; mail goes out meanwhile, and events are kept",
+                      "the API is in trouble: %s", words);
+        else
+            check_say(check, CHECK_FAILURE,
+                      "look at name, firewall and certificate; mail goes out meanwhile, and events are kept",
+                      "%s cannot be reached: %s", endpoint, words);
+    }
 }
 
 static void look_api(struct check *check)
 {
     const struct config *config = check->config;
-    struct event_client *client = event_client_open(config);
+    struct event_reporter *reporter =
+        event_reporter_open(config, NULL, &(struct event_reporter_options){.trace = NULL});
 
     if (config->api_key != NULL)
-        look_key(check, client, "the account", config->api_key);
+        look_key(check, reporter, "the account", config->api_key);
     for (size_t i = 0; i < config->tpsp_count; i++)
         if (config->tpsps[i].api_key != NULL) {
             AUTO_FREE char *whose = xasprintf("tpsp %s", config->tpsps[i].name);
-            look_key(check, client, whose, config->tpsps[i].api_key);
+            look_key(check, reporter, whose, config->tpsps[i].api_key);
         }
-    event_client_close(client);
+    event_reporter_close(reporter);
 }
 
 void check_network(struct check *check)

@@ -120,9 +120,9 @@ static enum ctl_status flush(struct ctl *ctl)
 
     if (store == NULL)
         return CTL_NOT_WELL;
-    struct event_reporter *reporter = event_reporter_open(ctl->config, store);
-    event_reporter_compress(reporter, event_gzip);
-    event_reporter_trace(reporter, ctl->verbose ? stderr : NULL);
+    struct event_reporter *reporter = event_reporter_open(
+        ctl->config, store,
+        &(struct event_reporter_options){.trace = ctl->verbose ? stderr : NULL, .compress = event_gzip});
     enum event_report_result result =
         event_report_pending(reporter, true, clock_monotonic_ms() + FLUSH_TIME_MS, &counts, &error);
     AUTO_FREE char *why = xstrdup(event_reporter_last_error(reporter));

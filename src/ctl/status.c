@@ -373,7 +373,7 @@ static enum ctl_status run(struct ctl *ctl)
     if (!read_store(status) || !read_breakers(status))
         return CTL_NOT_WELL;
     if (config->listen != NULL) {
-        status->agent = agent_health(config->listen, &status->agent_error);
+        status->agent = agent_health(config, &status->agent_error);
         status->ok = status->ok && status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
     }
     status->ok = status->ok && status->rejected == 0;

@@ -83,6 +83,7 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         .accepted = delivery_record_accepted,
         .accepted_context = delivery,
     };
+    event_reporter_prepare(context->reporter, tpsp->name); /* while the TPSP is being waited for */
     relay_send(context->relay, &request, &delivery->relay);
     delivery->asked = true;
     delivery->outcome = delivery->relay.outcome;

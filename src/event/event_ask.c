@@ -10,6 +10,9 @@
 #define BODY_BEGIN "{\"events\":["
 #define BODY_END "]}"
 #define USUAL_SIZE 768 /* of one event */
+#define KEY_HEADER "X-SP-Event-ApiKey"
+#define COMPRESS_FROM 65536 /* bytes; below, it costs more time than it saves */
+#define ANSWER_MAX 65536    /* a longer body is not worth the connection it comes on */
 
 /* How long "this endpoint refuses the word dropped" is believed before the word is tried again. */
 #define DROPPED_MEMORY_MS (7 * 86400000LL)
@@ -26,44 +29,63 @@ const char *event_ask_key(const struct event_asker *asker, const char *tpsp)
 
 /* --- asking ------------------------------------------------------------------------------------- */
 
-static enum answer_kind kind_of(int status)
+struct http_client *event_ask_client(struct event_asker *asker)
 {
-    if (status >= 200 && status <= 299)
-        return ANSWER_ACCEPTED;
-    switch (status) {
-    case 400:
-    case 413:
-    case 422:
-        return ANSWER_REFUSED;
-    case 401:
-    case 403:
-        return ANSWER_KEY_REFUSED;
-    case 0:
-    case 408:
-    case 429:
-    case 503:
-        return ANSWER_BUSY;
-    default:
-        return status >= 500 ? ANSWER_FAILING : ANSWER_MISCONFIGURED;
-    }
+    if (asker->client == NULL)
+        asker->client = http_client_open(asker->config, &asker->config->report.tls, asker->options.trace);
+    return asker->client;
 }
 
-enum answer_kind event_ask(struct event_asker *asker, const struct event *events, int count, const char *key,
-                           int64_t deadline_ms)
+static void post(struct event_asker *asker, const char *key, const char *coding, const char *body,
+                 size_t length, int64_t timeout_ms)
 {
-    int64_t left_ms = deadline_ms - clock_monotonic_ms();
-    int64_t timeout_ms = asker->config->report.timeout_ms;
+    AUTO_FREE char *key_line = key != NULL ? xasprintf(KEY_HEADER ": %s", key) : NULL;
+    const char *headers[] = {"Accept: application/json", "Content-Type: application/json", NULL, NULL, NULL};
+    size_t count = 2;
 
-    if (left_ms <= 0) {
-        snprintf(asker->last_error, sizeof asker->last_error, "no time was left to ask the event API");
-        return ANSWER_NOT_ASKED;
-    }
-    if (asker->client == NULL) {
-        asker->client = event_client_open(asker->config);
-        event_client_trace(asker->client, asker->trace);
-        event_client_compress(asker->client, asker->compress);
-    }
-    struct event_text body = {.room = USUAL_SIZE * (size_t)count};
+    if (key_line != NULL)
+        headers[count++] = key_line;
+    if (coding != NULL)
+        headers[count++] = coding;
+    asker->answer = http_client_send(event_ask_client(asker), &(struct http_request){
+                                                                  .method = "POST",
+                                                                  .url = asker->config->endpoint,
+                                                                  .headers = headers,
+                                                                  .body = body,
+                                                                  .length = length,
+                                                                  .secrets = (const char *[]){key, NULL},
+                                                                  .answer_max = ANSWER_MAX,
+                                                                  .timeout_ms = timeout_ms,
+                                                              });
+    if (asker->answer->status != 0)
+        asker->takes_gzip = asker->answer->takes_gzip;
+    if (key_line != NULL)
+        explicit_bzero(key_line, strlen(key_line));
+}
+
+/*
+ * Large requests are compressed once the endpoint has said in an answer that it takes gzip (RFC 9110 section
+ * 12.5.3). Without its word nothing is: a server that passes on what it does not understand would lose the
+ * events. False: the body has to be posted as it is.
+ */
+static bool post_compressed(struct event_asker *asker, const char *key, const struct event_text *body,
+                            int64_t timeout_ms)
+{
+    size_t packed_length;
+
+    if (asker->options.compress == NULL || !asker->takes_gzip || body->length < COMPRESS_FROM)
+        return false;
+    AUTO_FREE char *packed = asker->options.compress(body->bytes, body->length, &packed_length);
+    if (packed == NULL)
+        return false;
+    post(asker, key, "Content-Encoding: gzip", packed, packed_length, timeout_ms);
+    return asker->answer->status != 415; /* else it has changed its mind */
+}
+
+static struct event_text batch_of(const struct event *events, int count)
+{
+    struct event_text body = {.room = USUAL_SIZE * (size_t)(count > 0 ? count : 1)};
+
     body.bytes = xmalloc(body.room);
     event_text_add(&body, BODY_BEGIN, sizeof BODY_BEGIN - 1);
     for (int i = 0; i < count; i++) {
@@ -71,19 +93,33 @@ enum answer_kind event_ask(struct event_asker *asker, const struct event *events
         event_add_json(&body, &events[i], NULL);
     }
     event_text_add(&body, BODY_END, sizeof BODY_END - 1);
-    int64_t begun_ms = clock_monotonic_ms();
-    event_client_post(asker->client, key, body.bytes, body.length,
-                      left_ms < timeout_ms ? left_ms : timeout_ms, &asker->answer);
-    free(body.bytes);
-    if (asker->observe != NULL)
-        asker->observe(asker->observe_context, asker->answer.status, clock_monotonic_ms() - begun_ms);
+    return body;
+}
 
-    enum answer_kind kind = kind_of(asker->answer.status);
-    if (kind == ANSWER_ACCEPTED)
+enum event_answer event_ask(struct event_asker *asker, const struct event *events, int count, const char *key,
+                            int64_t deadline_ms)
+{
+    int64_t begun_ms = clock_monotonic_ms(), until_ms = begun_ms + asker->config->report.timeout_ms;
+
+    if (deadline_ms <= begun_ms) {
+        snprintf(asker->last_error, sizeof asker->last_error, "no time was left to ask the event API");
+        return EVENT_ANSWER_NOT_ASKED;
+    }
+    until_ms = deadline_ms < until_ms ? deadline_ms : until_ms;
+    struct event_text body = batch_of(events, count);
+    if (!post_compressed(asker, key, &body, until_ms - begun_ms))
+        post(asker, key, NULL, body.bytes, body.length, until_ms - clock_monotonic_ms());
+    free(body.bytes);
+    if (asker->options.observe != NULL)
+        asker->options.observe(asker->options.observe_context, asker->answer->status,
+                               clock_monotonic_ms() - begun_ms);
+
+    enum event_answer kind = event_answer_of(asker->answer->status);
+    if (kind == EVENT_ANSWER_ACCEPTED)
         *asker->last_error = '\0';
     else
-        snprintf(asker->last_error, sizeof asker->last_error, "%s%s", asker->answer.text,
-                 kind == ANSWER_KEY_REFUSED ? ": the key is refused" : "");
+        snprintf(asker->last_error, sizeof asker->last_error, "%s%s", asker->answer->text,
+                 kind == EVENT_ANSWER_KEY_REFUSED ? ": the key is refused" : "");
     return kind;
 }
 
@@ -119,19 +155,19 @@ bool event_ask_remember_word(struct event_asker *asker, const struct event *even
     return store_put(asker->store, name, event->dropped_as_bounced ? now : NULL, error_r);
 }
 
-enum answer_kind event_ask_alone(struct event_asker *asker, struct event *event, const char *key,
-                                 int64_t deadline_ms, bool *learnt_r)
+enum event_answer event_ask_alone(struct event_asker *asker, struct event *event, const char *key,
+                                  int64_t deadline_ms, bool *learnt_r)
 {
     *learnt_r = false;
     event_ask_choose_word(asker, event);
-    enum answer_kind kind = event_ask(asker, event, 1, key, deadline_ms);
-    if (kind != ANSWER_REFUSED || event->cs != CS_DROPPED ||
+    enum event_answer kind = event_ask(asker, event, 1, key, deadline_ms);
+    if (kind != EVENT_ANSWER_REFUSED || event->cs != CS_DROPPED ||
         asker->config->report.dropped_as != DROPPED_AS_AUTO)
         return kind;
     event->dropped_as_bounced = !event->dropped_as_bounced;
     kind = event_ask(asker, event, 1, key, deadline_ms);
-    *learnt_r = kind == ANSWER_ACCEPTED;
-    if (kind != ANSWER_ACCEPTED)
+    *learnt_r = kind == EVENT_ANSWER_ACCEPTED;
+    if (kind != EVENT_ANSWER_ACCEPTED)
         event->dropped_as_bounced = false;
     return kind;
 }

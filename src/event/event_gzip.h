@@ -1,6 +1,6 @@
 /*
  * event_gzip: a body in the gzip format (RFC 1952), for those who send events in batches. Nobody else links
- * zlib: hand the function to event_client_compress() or event_reporter_compress().
+ * zlib: hand the function to event_reporter_open().
  */
 #ifndef SENDPOST_EVENT_EVENT_GZIP_H
 #define SENDPOST_EVENT_EVENT_GZIP_H

@@ -22,8 +22,8 @@ static void bind_row(sqlite3_stmt *statement, const struct event *event)
 }
 
 /* The file may have been replaced since the number was read: hence the id is compared as well. */
-bool event_store_settle(struct store *store, const struct event *event, enum event_state state,
-                        struct outcome *error_r)
+bool event_outbox_settle(struct store *store, const struct event *event, enum event_state state,
+                         struct outcome *error_r)
 {
     sqlite3_stmt *settle =
         store_statement(store,
@@ -36,9 +36,9 @@ bool event_store_settle(struct store *store, const struct event *event, enum eve
     bind_row(settle, event);
     sqlite3_bind_int(settle, 4, (int)state);
     sqlite3_bind_int(settle, 5, event->dropped_as_bounced);
-    bool well = store_run(store, settle, error_r);
+    bool ok = store_run(store, settle, error_r);
     sqlite3_clear_bindings(settle);
-    return well;
+    return ok;
 }
 
 bool event_outbox_keep(struct store *store, const struct event *event, int64_t now_ms, int64_t put_off_ms,
@@ -55,9 +55,9 @@ bool event_outbox_keep(struct store *store, const struct event *event, int64_t n
     bind_row(keep, event);
     sqlite3_bind_int64(keep, 4, now_ms);
     sqlite3_bind_int64(keep, 5, put_off_ms);
-    bool well = store_run(store, keep, error_r);
+    bool ok = store_run(store, keep, error_r);
     sqlite3_clear_bindings(keep);
-    return well;
+    return ok;
 }
 
 int event_outbox_tries(struct store *store, const struct event *event)
@@ -121,7 +121,8 @@ static const char oldest[] =
 /* as SQL is read: */
 /* clang-format off */
 #define ROWS_OF_MESSAGE(columns, first, last) \
-    "(SELECT " columns " FROM events WHERE identity BETWEEN " first " AND " last " LIMIT " STRING(ROWS_MAX) ")"
+    "(SELECT " columns " FROM events WHERE identity BETWEEN " first " AND " last                \
+    " LIMIT " STRING(ROWS_MAX) ")"
 #define ROWS_OF_NEW(columns) ROWS_OF_MESSAGE(columns, "new.identity >> 32 << 32", "new.identity | 4294967295")
 
 static const char newest[] =

@@ -9,6 +9,11 @@
 
 #include "event/event_store.h"
 
+/* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending
+ * stays. */
+bool event_outbox_settle(struct store *store, const struct event *event, enum event_state state,
+                         struct outcome *error_r) __attribute__((nonnull));
+
 /* It stays pending, in its place in the order: its writer is no longer at it. put_off_ms > 0: it was tried
  * alone, and is not given out for so long. */
 bool event_outbox_keep(struct store *store, const struct event *event, int64_t now_ms, int64_t put_off_ms,

@@ -5,11 +5,17 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/uuid.h"
 #include "base/xalloc.h"
 
+#define SECOND_MS 1000LL
+#define MINUTE_MS (60 * SECOND_MS)
 #define CLOCK_SLACK_MS 1000 /* by which a well-kept clock may go back */
 
-void event_pause_read(struct event_pause *pause, struct store *store, int64_t now_ms)
+/* Fill known, until_ms, failures and why from the store. */
+static void read_pause(struct event_pause *pause, struct store *store, int64_t now_ms)
 {
     AUTO_FREE char *value = store_get(store, pause->name);
     long long until = 0, since = 0;
@@ -38,13 +44,15 @@ static bool write_pause(struct event_pause *pause, struct store *store, int64_t 
     return store_put(store, pause->name, value, error_r);
 }
 
-bool event_pause_claim(struct event_pause *pause, struct store *store, int64_t now_ms, int64_t lease_ms)
+/* The pause has ended: be the one who asks, for at most lease_ms. False when another is, or with the store in
+ * trouble. */
+static bool claim(struct event_pause *pause, struct store *store, int64_t now_ms, int64_t lease_ms)
 {
     struct outcome ignored;
 
     if (!store_begin(store, STORE_NORMAL, &ignored))
         return false;
-    event_pause_read(pause, store, now_ms);
+    read_pause(pause, store, now_ms);
     bool mine = !event_pause_holds(pause, now_ms);
     if (mine && pause->known) {
         pause->until_ms = now_ms + lease_ms;
@@ -67,10 +75,12 @@ static int64_t with_jitter(int64_t length)
     return length * 3 / 4 + (int64_t)(random % (uint64_t)(length / 2 + 1));
 }
 
-bool event_pause_extend(struct event_pause *pause, struct store *store, int64_t now_ms, bool claimed,
-                        int64_t wish_ms, const char *why, bool *begun_r, struct outcome *error_r)
+/* Begin or lengthen, inside a transaction. claimed: this process asked when nobody else might. wish_ms:
+ * Retry-After, 0 for none. *begun_r: whether this made a difference, and so is worth a line in the log. */
+static bool extend(struct event_pause *pause, struct store *store, int64_t now_ms, bool claimed,
+                   int64_t wish_ms, const char *why, bool *begun_r, struct outcome *error_r)
 {
-    event_pause_read(pause, store, now_ms);
+    read_pause(pause, store, now_ms);
     *begun_r = claimed || !event_pause_holds(pause, now_ms);
     if (*begun_r) {
         int64_t length = pause->first_ms;
@@ -81,13 +91,90 @@ bool event_pause_extend(struct event_pause *pause, struct store *store, int64_t 
     }
     if (wish_ms > 0 && (*begun_r || pause->until_ms < now_ms + wish_ms))
         pause->until_ms = now_ms + wish_ms;
-    snprintf(pause->why, sizeof pause->why, "%s", why);
+    snprintf(pause->why, sizeof pause->why, "%.*s", (int)sizeof pause->why - 1, why);
     return write_pause(pause, store, now_ms, error_r);
 }
 
-bool event_pause_end(struct event_pause *pause, struct store *store, struct outcome *error_r)
+static bool end(struct event_pause *pause, struct store *store, struct outcome *error_r)
 {
     pause->known = false;
     pause->failures = 0;
     return store_put(store, pause->name, NULL, error_r);
+}
+
+/* --- both ------------------------------------------------------------------------------------------ */
+
+/* The key's pause goes by a fingerprint of the key: a corrected key is tried at once. */
+void event_pauses_read(struct event_pauses *pauses, struct store *store, const char *fingerprint,
+                       const char *key, int64_t now_ms)
+{
+    char of_key[UUID_SIZE];
+
+    event_pauses_free(pauses);
+    uuid_derived(of_key, (const char *[]){"api-key", key}, 2);
+    pauses->endpoint = (struct event_pause){.first_ms = SECOND_MS, .most_ms = MINUTE_MS};
+    pauses->key = (struct event_pause){.first_ms = 10 * SECOND_MS, .most_ms = 5 * MINUTE_MS};
+    pauses->endpoint.name = xasprintf("report.pause.%s", fingerprint);
+    pauses->key.name = xasprintf("report.pause.%s.%.8s", fingerprint, of_key);
+    read_pause(&pauses->endpoint, store, now_ms);
+    read_pause(&pauses->key, store, now_ms);
+}
+
+bool event_pauses_allow(struct event_pauses *pauses, struct store *store, int64_t now_ms, int64_t lease_ms,
+                        char *why, size_t size)
+{
+    struct event_pause *each[] = {&pauses->endpoint, &pauses->key};
+
+    pauses->claimed = false;
+    for (size_t i = 0; i < 2; i++) {
+        if (!each[i]->known)
+            continue;
+        if (event_pause_holds(each[i], now_ms) || !claim(each[i], store, now_ms, lease_ms)) {
+            snprintf(why, size, "%s; not asked again for %lld s", each[i]->why,
+                     (long long)((each[i]->until_ms - now_ms + 999) / 1000));
+            return false;
+        }
+        pauses->claimed = true;
+    }
+    return true;
+}
+
+bool event_pauses_update(struct event_pauses *pauses, struct store *store, enum event_answer kind,
+                         const struct http_answer *answer, const char *endpoint, struct outcome *error_r)
+{
+    int64_t now_ms = clock_realtime_ms();
+    bool judged = kind == EVENT_ANSWER_ACCEPTED || kind == EVENT_ANSWER_REFUSED, begun = false;
+
+    if (kind == EVENT_ANSWER_NOT_ASKED)
+        return true;
+    if ((judged || kind == EVENT_ANSWER_KEY_REFUSED) && pauses->endpoint.known &&
+        !end(&pauses->endpoint, store, error_r))
+        return false;
+    if (judged)
+        return !pauses->key.known || end(&pauses->key, store, error_r);
+
+    struct event_pause *pause = kind == EVENT_ANSWER_KEY_REFUSED ? &pauses->key : &pauses->endpoint;
+    if (kind == EVENT_ANSWER_MISCONFIGURED) {
+        pause->first_ms = 10 * SECOND_MS;
+        pause->most_ms = 5 * MINUTE_MS;
+    }
+    if (!extend(pause, store, now_ms, pauses->claimed, answer->retry_after_ms, answer->text, &begun, error_r))
+        return false;
+    if (begun)
+        log_line(kind == EVENT_ANSWER_KEY_REFUSED || kind == EVENT_ANSWER_MISCONFIGURED ? LOG_ERR
+                                                                                        : LOG_WARNING,
+                 "event API %s: %s%s; events are kept, next try in %lld s", endpoint, answer->text,
+                 kind == EVENT_ANSWER_KEY_REFUSED     ? ": the key is refused, correct api-key-file"
+                 : kind == EVENT_ANSWER_MISCONFIGURED ? ": this is no event API, correct endpoint"
+                                                      : "",
+                 (long long)((pause->until_ms - now_ms + 999) / 1000));
+    pauses->claimed = false;
+    return true;
+}
+
+void event_pauses_free(struct event_pauses *pauses)
+{
+    free(pauses->endpoint.name);
+    free(pauses->key.name);
+    *pauses = (struct event_pauses){0};
 }

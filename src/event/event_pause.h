@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "event/event_answer.h"
+#include "net/http_answer.h"
 #include "store/store.h"
 
 struct event_pause {
@@ -28,26 +30,28 @@ struct event_pause {
     char why[200];
 };
 
-/* Fill known, until_ms, failures and why from the store. */
-void event_pause_read(struct event_pause *pause, struct store *store, int64_t now_ms)
-    __attribute__((nonnull));
-
 bool event_pause_holds(const struct event_pause *pause, int64_t now_ms) __attribute__((nonnull));
 
-/* The pause has ended: be the one who asks, for at most lease_ms. False when another is, or with the store in
- * trouble. */
-bool event_pause_claim(struct event_pause *pause, struct store *store, int64_t now_ms, int64_t lease_ms)
-    __attribute__((nonnull));
+/* What decides whether a request may be made now. Begins as {0}. */
+struct event_pauses {
+    struct event_pause endpoint, key;
+    bool claimed; /* a pause has ended, and it is this process that asks */
+};
 
-/*
- * Begin or lengthen, inside a transaction. claimed: this process asked when nobody else might. wish_ms:
- * Retry-After, 0 for none. *begun_r: whether this made a difference, and so is worth a line in the log.
- */
-bool event_pause_extend(struct event_pause *pause, struct store *store, int64_t now_ms, bool claimed,
-                        int64_t wish_ms, const char *why, bool *begun_r, struct outcome *error_r)
-    __attribute__((nonnull));
+/* Of the endpoint, by its fingerprint, and of this key (NULL: none), from the store. */
+void event_pauses_read(struct event_pauses *pauses, struct store *store, const char *fingerprint,
+                       const char *key, int64_t now_ms) __attribute__((nonnull(1, 2, 3)));
 
-bool event_pause_end(struct event_pause *pause, struct store *store, struct outcome *error_r)
-    __attribute__((nonnull));
+/* Whether the API may be asked now; who may after a pause, is the only one for lease_ms. False: why says it
+ * in words. */
+bool event_pauses_allow(struct event_pauses *pauses, struct store *store, int64_t now_ms, int64_t lease_ms,
+                        char *why, size_t size) __attribute__((nonnull));
+
+/* After an answer, inside a transaction. endpoint: for the log. */
+bool event_pauses_update(struct event_pauses *pauses, struct store *store, enum event_answer kind,
+                         const struct http_answer *answer, const char *endpoint, struct outcome *error_r)
+    __attribute__((nonnull(1, 2, 5, 6)));
+
+void event_pauses_free(struct event_pauses *pauses) __attribute__((nonnull));
 
 #endif

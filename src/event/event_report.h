@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "event/event.h"
+#include "event/event_answer.h"
 #include "event/event_store.h"
 #include "store/store.h"
 
@@ -24,24 +25,34 @@ enum event_state event_report_state(const struct config *config, const struct ev
  */
 int64_t event_report_due_ms(const struct config *config, int64_t now_ms) __attribute__((nonnull));
 
-/* Keeps its HTTP connection for as long as it lives. Belongs to one thread, like the store it works on. Both
- * outlive it. */
-struct event_reporter *event_reporter_open(const struct config *config, struct store *store)
-    __attribute__((nonnull, returns_nonnull));
+/* What a reporter may be told, each NULL where it does not matter. */
+struct event_reporter_options {
+    FILE *trace; /* the HTTP dialogue goes there, keys masked */
+    /* Compress large requests with this function (event_gzip.h), where the endpoint takes that. */
+    char *(*compress)(const char *body, size_t length, size_t *packed_length_r);
+    /* Be told of each answer of the API: its HTTP status (0: none came) and how long it took. */
+    void (*observe)(void *context, int status, int64_t elapsed_ms);
+    void *observe_context;
+};
+
+/* Keeps its HTTP connection for as long as it lives. Belongs to one thread, like the store it works on
+ * (NULL: for event_reporter_probe() alone). Both outlive it. */
+struct event_reporter *event_reporter_open(const struct config *config, struct store *store,
+                                           const struct event_reporter_options *options)
+    __attribute__((nonnull(1, 3), returns_nonnull));
 void event_reporter_close(struct event_reporter *reporter); /* NULL is fine */
 
-/* The HTTP dialogue on this stream, keys masked. */
-void event_reporter_trace(struct event_reporter *reporter, FILE *trace) __attribute__((nonnull(1)));
+/* An event of this TPSP will probably follow: load what is needed to report it meanwhile, in a thread of its
+ * own. Not while the API is known to be down. */
+void event_reporter_prepare(struct event_reporter *reporter, const char *tpsp) __attribute__((nonnull));
 
-/* See event_client_compress(). Before the first report. */
-void event_reporter_compress(struct event_reporter *reporter,
-                             char *(*compress)(const char *body, size_t length, size_t *packed_length_r))
-    __attribute__((nonnull));
-
-/* Be told of each answer of the API: its HTTP status (0: none came) and how long it took. */
-void event_reporter_observe(struct event_reporter *reporter,
-                            void (*observe)(void *context, int status, int64_t elapsed_ms), void *context)
-    __attribute__((nonnull));
+/*
+ * Whether the endpoint takes this key (NULL: none), by a batch without events: the one request that changes
+ * nothing anywhere. An API that looks at the key before the body answers for the key.
+ * event_reporter_last_error() has its words.
+ */
+enum event_answer event_reporter_probe(struct event_reporter *reporter, const char *key)
+    __attribute__((nonnull(1)));
 
 enum event_report_result {
     EVENT_REPORT_DONE,    /* every event is reported, rejected or local */

@@ -57,9 +57,9 @@ static bool insert_event(struct store *store, const struct event *event, enum ev
     sqlite3_bind_int(insert, 17, (int)state);
     sqlite3_bind_int64(insert, 18, due_ms);
     sqlite3_bind_int64(insert, 19, event_row_identity(event));
-    bool well = store_run(store, insert, error_r);
+    bool ok = store_run(store, insert, error_r);
     sqlite3_clear_bindings(insert);
-    return well;
+    return ok;
 }
 
 bool event_store_add(struct store *store, const struct event *event, enum event_state state, int64_t due_ms,
@@ -70,12 +70,12 @@ bool event_store_add(struct store *store, const struct event *event, enum event_
     if (own && !store_begin(store, STORE_NORMAL, error_r))
         return false;
     int found = find_event(store, event, error_r);
-    bool well = found == 1 || (found == 0 && insert_event(store, event, state, due_ms, error_r));
-    if (own && well)
+    bool ok = found == 1 || (found == 0 && insert_event(store, event, state, due_ms, error_r));
+    if (own && ok)
         return store_commit(store, error_r);
     if (own)
         store_rollback(store);
-    return well;
+    return ok;
 }
 
 /* Each of the two ways to report an acceptance has one id for all time (event_identify()). */

@@ -52,11 +52,6 @@ bool event_store_sent(struct store *store, const char *message_id,
                       bool (*see)(void *context, const struct event *event), void *context,
                       struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
-/* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending
- * stays. */
-bool event_store_settle(struct store *store, const struct event *event, enum event_state state,
-                        struct outcome *error_r) __attribute__((nonnull));
-
 /* --- history ------------------------------------------------------------------------------------ */
 
 bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)

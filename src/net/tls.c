@@ -27,11 +27,12 @@ struct tls_contexts {
 };
 
 /* What a connection remembers; the app data of its SSL object. */
-struct memory {
-    SSL_SESSION *fresh;    /* the last session that the server gave us */
-    int64_t verified_s;    /* of the resumed session */
-    int64_t written_s;     /* of its file */
-    char bad_subject[256]; /* of the certificate that was not accepted */
+struct tls_memory {
+    SSL_SESSION *fresh;                /* the last session that the server gave us */
+    int64_t verified_s;                /* of the resumed session */
+    int64_t written_s;                 /* of its file */
+    char bad_subject[256];             /* of the certificate that was not accepted */
+    struct tls_attachment *attachment; /* NULL: the connection is made here */
 };
 
 struct tls_contexts *tls_contexts_new(const char *state_dir)
@@ -59,10 +60,15 @@ void tls_contexts_free(struct tls_contexts *contexts)
     free(contexts);
 }
 
-static void memory_free(struct memory *memory)
+static void memory_free(struct tls_memory *memory)
 {
-    if (memory != NULL)
-        SSL_SESSION_free(memory->fresh);
+    if (memory == NULL)
+        return;
+    if (memory->attachment != NULL && memory->attachment->memory == memory) {
+        memory->attachment->ssl = NULL;
+        memory->attachment->memory = NULL;
+    }
+    SSL_SESSION_free(memory->fresh);
     free(memory);
 }
 
@@ -73,22 +79,23 @@ static void free_app_data(void *parent, void *pointer, CRYPTO_EX_DATA *data, int
     memory_free(pointer);
 }
 
-static int memory_index;
-static CRYPTO_ONCE memory_once = CRYPTO_ONCE_STATIC_INIT;
+static int memory_index, attachment_index;
+static CRYPTO_ONCE indexes_once = CRYPTO_ONCE_STATIC_INIT;
 
-static void make_memory_index(void)
+static void make_indexes(void)
 {
     memory_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_app_data);
+    attachment_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
-static struct memory *memory_of(const SSL *ssl)
+static struct tls_memory *memory_of(const SSL *ssl)
 {
     return SSL_get_ex_data(ssl, memory_index);
 }
 
 static int session_arrived(SSL *ssl, SSL_SESSION *session)
 {
-    struct memory *memory = memory_of(ssl);
+    struct tls_memory *memory = memory_of(ssl);
 
     if (memory == NULL)
         return 0;
@@ -97,15 +104,28 @@ static int session_arrived(SSL *ssl, SSL_SESSION *session)
     return 1; /* the reference is ours now */
 }
 
+static void explain_certificate(const struct tls_peer *peer, long verification, const char *subject,
+                                char *error, size_t error_size)
+{
+    snprintf(error, error_size, "the certificate was not accepted: %s%s%s; check host and tls-ca-%s (%s)",
+             X509_verify_cert_error_string(verification), *subject != '\0' ? ", subject " : "", subject,
+             peer->settings->ca_file != NULL ? "file" : "path",
+             peer->settings->ca_file != NULL ? peer->settings->ca_file : peer->settings->ca_path);
+}
+
 static int certificate_seen(int ok, X509_STORE_CTX *store)
 {
     X509 *certificate = X509_STORE_CTX_get_current_cert(store);
 
     if (!ok && certificate != NULL) {
         SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-        struct memory *memory = memory_of(ssl);
+        struct tls_memory *memory = memory_of(ssl);
         X509_NAME_oneline(X509_get_subject_name(certificate), memory->bad_subject,
                           sizeof memory->bad_subject);
+        if (memory->attachment != NULL) /* the library will have freed its SSL object before we are asked */
+            explain_certificate(&memory->attachment->peer, X509_STORE_CTX_get_error(store),
+                                memory->bad_subject, memory->attachment->error,
+                                sizeof memory->attachment->error);
     }
     return ok;
 }
@@ -122,15 +142,8 @@ static const char *openssl_reason(unsigned long code)
     return reason != NULL ? reason : "unknown reason";
 }
 
-static SSL_CTX *make_context(const struct config_tls *settings, char *error, size_t error_size)
+static bool set_up_context(SSL_CTX *ctx, const struct config_tls *settings, char *error, size_t error_size)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-
-    if (ctx == NULL) {
-        snprintf(error, error_size, "OpenSSL cannot make a context: %s",
-                 openssl_reason(ERR_peek_last_error()));
-        return NULL;
-    }
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
@@ -145,9 +158,22 @@ static SSL_CTX *make_context(const struct config_tls *settings, char *error, siz
             snprintf(error, error_size, "cannot read CA certificates from %s: check tls-ca-%s",
                      settings->ca_file != NULL ? settings->ca_file : settings->ca_path,
                      settings->ca_file != NULL ? "file" : "path");
-            SSL_CTX_free(ctx);
-            return NULL;
+            return false;
         }
+    }
+    return true;
+}
+
+static SSL_CTX *make_context(const struct config_tls *settings, char *error, size_t error_size)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (ctx == NULL) {
+        snprintf(error, error_size, "OpenSSL cannot make a context: %s",
+                 openssl_reason(ERR_peek_last_error()));
+    } else if (!set_up_context(ctx, settings, error, error_size)) {
+        SSL_CTX_free(ctx);
+        ctx = NULL;
     }
     return ctx;
 }
@@ -194,7 +220,7 @@ static bool certificate_good(X509 *certificate, const char *host)
 }
 
 /* A resumed session is not verified by OpenSSL: look at what it carries before it is offered. */
-static void offer_session(const struct tls_contexts *contexts, SSL *ssl, struct memory *memory,
+static void offer_session(const struct tls_contexts *contexts, SSL *ssl, struct tls_memory *memory,
                           const struct tls_peer *peer)
 {
     char key[TLS_CACHE_KEY_SIZE];
@@ -218,43 +244,45 @@ static void offer_session(const struct tls_contexts *contexts, SSL *ssl, struct 
     SSL_SESSION_free(cached.session);
 }
 
-static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const struct tls_peer *peer)
+/* Before the handshake: whose certificate is expected, and the session to resume. */
+static bool prepare(const struct tls_contexts *contexts, SSL *ssl, const struct tls_peer *peer)
 {
-    SSL *ssl = SSL_new(ctx);
-    struct memory *memory;
+    struct tls_memory *memory = xcalloc(1, sizeof *memory);
 
-    if (ssl == NULL)
-        return NULL;
-    memory = xcalloc(1, sizeof *memory);
     SSL_set_ex_data(ssl, memory_index, memory);
     if (is_address(peer->host)) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer->host);
     } else {
         SSL_set_tlsext_host_name(ssl, peer->host);
         SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        if (SSL_set1_host(ssl, peer->host) != 1) {
-            SSL_free(ssl);
-            return NULL;
-        }
+        if (SSL_set1_host(ssl, peer->host) != 1)
+            return false;
     }
     offer_session(contexts, ssl, memory, peer);
+    return true;
+}
+
+static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const struct tls_peer *peer)
+{
+    SSL *ssl = SSL_new(ctx);
+
+    if (ssl != NULL && !prepare(contexts, ssl, peer)) {
+        SSL_free(ssl);
+        ssl = NULL;
+    }
     return ssl;
 }
 
 static void explain_failure(const struct transport *transport, const struct tls_peer *peer, int ssl_error,
                             int saved_errno, char *error, size_t error_size)
 {
-    const struct memory *memory = memory_of(transport->ssl);
+    const struct tls_memory *memory = memory_of(transport->ssl);
     long verification = SSL_get_verify_result(transport->ssl);
     unsigned long code = ERR_peek_last_error();
     char buffer[96];
 
     if (peer->settings->verify && verification != X509_V_OK)
-        snprintf(error, error_size, "the certificate was not accepted: %s%s%s; check host and tls-ca-%s (%s)",
-                 X509_verify_cert_error_string(verification),
-                 memory->bad_subject[0] != '\0' ? ", subject " : "", memory->bad_subject,
-                 peer->settings->ca_file != NULL ? "file" : "path",
-                 peer->settings->ca_file != NULL ? peer->settings->ca_file : peer->settings->ca_path);
+        explain_certificate(peer, verification, memory->bad_subject, error, error_size);
     else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
         snprintf(error, error_size, "the server does not speak TLS here; check port and security");
     else if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
@@ -272,7 +300,7 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
 
     if (ctx == NULL)
         return false;
-    CRYPTO_THREAD_run_once(&memory_once, make_memory_index);
+    CRYPTO_THREAD_run_once(&indexes_once, make_indexes);
     transport->ssl = make_ssl(contexts, ctx, peer);
     if (transport->ssl == NULL || SSL_set_fd(transport->ssl, transport->descriptor) != 1) {
         snprintf(error, error_size, "OpenSSL cannot set up the connection: %s",
@@ -300,9 +328,9 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
     }
 }
 
-void tls_keep_session(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer)
+void tls_keep_session(struct tls_contexts *contexts, const SSL *ssl, const struct tls_peer *peer)
 {
-    struct memory *memory = transport->ssl != NULL ? memory_of(transport->ssl) : NULL;
+    struct tls_memory *memory = ssl != NULL ? memory_of(ssl) : NULL;
     char key[TLS_CACHE_KEY_SIZE];
     bool resumed;
     int64_t now = time(NULL);
@@ -310,69 +338,46 @@ void tls_keep_session(struct tls_contexts *contexts, struct transport *transport
     if (contexts->directory == NULL || memory == NULL || memory->fresh == NULL ||
         SSL_SESSION_is_resumable(memory->fresh) != 1)
         return;
-    resumed = SSL_session_reused(transport->ssl) == 1;
+    resumed = SSL_session_reused(ssl) == 1;
     if (resumed && now - memory->written_s < REWRITE_AFTER_S)
         return;
-    if (peer->settings->verify && (SSL_get_verify_result(transport->ssl) != X509_V_OK ||
-                                   SSL_get0_peer_certificate(transport->ssl) == NULL))
+    if (peer->settings->verify &&
+        (SSL_get_verify_result(ssl) != X509_V_OK || SSL_get0_peer_certificate(ssl) == NULL))
         return;
     tls_cache_key(key, peer);
     tls_cache_store(contexts->directory, key, memory->fresh, resumed ? memory->verified_s : now);
     ERR_clear_error();
 }
 
-void tls_summary(const struct transport *transport, char *text, size_t size)
+/* --- connections that a library makes ------------------------------------------------------------------- */
+
+/* Its SSL object is not to be had before its handshake begins. */
+static void handshake_seen(const SSL *ssl, int where, int result)
 {
-    text[0] = '\0';
-    if (transport->ssl != NULL)
-        snprintf(text, size, "%s %s%s", SSL_get_version(transport->ssl), SSL_get_cipher_name(transport->ssl),
-                 SSL_session_reused(transport->ssl) ? " resumed" : "");
+    struct tls_attachment *attachment = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), attachment_index);
+    SSL *theirs = (SSL *)(uintptr_t)ssl;
+
+    (void)result;
+    if ((where & SSL_CB_HANDSHAKE_START) == 0 || attachment == NULL || memory_of(ssl) != NULL ||
+        !prepare(attachment->contexts, theirs, &attachment->peer))
+        return;
+    attachment->ssl = theirs;
+    attachment->memory = memory_of(ssl);
+    attachment->memory->attachment = attachment;
 }
 
-static void print_names(FILE *out, X509 *certificate)
+bool tls_attach(struct tls_attachment *attachment, SSL_CTX *ctx)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    X509_STORE *nobody = X509_STORE_new();
 
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        char address[INET6_ADDRSTRLEN];
-
-        if (name->type == GEN_DNS) {
-            fprintf(out, "%s %.*s", i == 0 ? ", for" : "", ASN1_STRING_length(name->d.dNSName),
-                    (const char *)ASN1_STRING_get0_data(name->d.dNSName));
-        } else if (name->type == GEN_IPADD) {
-            int length = ASN1_STRING_length(name->d.iPAddress);
-            if ((length == 4 || length == 16) &&
-                inet_ntop(length == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), address,
-                          sizeof address) != NULL)
-                fprintf(out, "%s %s", i == 0 ? ", for" : "", address);
-        }
-    }
-    GENERAL_NAMES_free(names);
-}
-
-void tls_detail(const struct transport *transport, char *text, size_t size)
-{
-    X509 *certificate = transport->ssl != NULL ? SSL_get0_peer_certificate(transport->ssl) : NULL;
-    char name[256];
-    int days = 0, seconds = 0;
-    FILE *out;
-
-    tls_summary(transport, text, size);
-    if (certificate == NULL || size == 0)
-        return;
-    out = fmemopen(text, size, "a");
-    if (out == NULL)
-        return;
-    X509_NAME_oneline(X509_get_subject_name(certificate), name, sizeof name);
-    fprintf(out, "; certificate %s", name);
-    X509_NAME_oneline(X509_get_issuer_name(certificate), name, sizeof name);
-    fprintf(out, ", issued by %s", name);
-    print_names(out, certificate);
-    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1)
-        fprintf(out, ", %d days left", days);
-    if (SSL_get_verify_mode(transport->ssl) == SSL_VERIFY_NONE)
-        fputs(", not verified (tls-verify: false)", out);
-    fclose(out);
-    text[size - 1] = '\0';
+    CRYPTO_THREAD_run_once(&indexes_once, make_indexes);
+    attachment->error[0] = '\0';
+    if (nobody == NULL)
+        return false;
+    SSL_CTX_set_cert_store(ctx, nobody);          /* whatever the library trusts by itself */
+    SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET); /* TLS 1.2 resumes by tickets, too */
+    SSL_CTX_set_keylog_callback(ctx, NULL);       /* nor does it write keys where the environment says */
+    SSL_CTX_set_info_callback(ctx, handshake_seen);
+    return SSL_CTX_set_ex_data(ctx, attachment_index, attachment) == 1 &&
+           set_up_context(ctx, attachment->peer.settings, attachment->error, sizeof attachment->error);
 }

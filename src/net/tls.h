@@ -32,13 +32,29 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
                int64_t deadline_ms, char *error, size_t error_size) __attribute__((nonnull));
 
 /* Keep what the server gave us to resume the session later. Failure to do so is no failure. */
-void tls_keep_session(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer)
-    __attribute__((nonnull));
+void tls_keep_session(struct tls_contexts *contexts, const SSL *ssl, const struct tls_peer *peer)
+    __attribute__((nonnull(1, 3)));
 
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed" */
-void tls_summary(const struct transport *transport, char *text, size_t size) __attribute__((nonnull));
+void tls_summary(const SSL *ssl, char *text, size_t size) __attribute__((nonnull(2)));
 
 /* The summary and the certificate: subject, issuer, names, days left. */
-void tls_detail(const struct transport *transport, char *text, size_t size) __attribute__((nonnull));
+void tls_detail(const SSL *ssl, char *text, size_t size) __attribute__((nonnull(2)));
+
+/*
+ * The connections of a library that makes its own contexts and SSL objects (libcurl, through
+ * CURLOPT_SSL_CTX_FUNCTION): verified, resumed and remembered as ours are. The attachment outlives them all.
+ */
+struct tls_memory;
+struct tls_attachment {
+    const struct tls_contexts *contexts;
+    struct tls_peer peer;
+    char error[384];           /* what was wrong with context or certificate; "": nothing that we saw */
+    SSL *ssl;                  /* of the connection that was made last; NULL: it is closed */
+    struct tls_memory *memory; /* ours */
+};
+
+/* contexts and peer are filled in. False: attachment->error says why. */
+bool tls_attach(struct tls_attachment *attachment, SSL_CTX *ctx) __attribute__((nonnull));
 
 #endif

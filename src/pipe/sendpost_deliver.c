@@ -69,7 +69,8 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
             return false;
     }
     context->relay = relay_open(config->state_dir, context->resolver);
-    context->reporter = event_reporter_open(config, context->store);
+    context->reporter = event_reporter_open(config, context->store,
+                                            &(struct event_reporter_options){.trace = context->trace});
     return true;
 }
 
@@ -80,6 +81,9 @@ static struct delivery_result run(struct deliverer *deliverer, const struct deli
     const struct config *config = context->config;
     struct delivery_result result;
     struct outcome error;
+
+    /* who wants to see the dialogue has a process of his own: see begin() */
+    context->trace = request->verbose ? stderr : NULL;
     struct message *message = message_read(STDIN_FILENO, request->dry_run ? DRY_RUN_SPOOL : config->state_dir,
                                            config->validation.max_message_size, &error);
 
@@ -96,8 +100,6 @@ static struct delivery_result run(struct deliverer *deliverer, const struct deli
     } else if (!open_context(context, &error)) {
         result = result_from_error(&error);
     } else {
-        context->trace = request->verbose ? stderr : NULL;
-        event_reporter_trace(context->reporter, context->trace);
         relay_keep_connections(context->relay, deliverer->may_stay ? deliverer->idle_ms : 0);
         result = deliver(context, request, message);
     }

@@ -1,21 +1,17 @@
 /*
- * libcurl as an engine: for what libESMTP cannot say or would alter. It is loaded when a message needs it:
- * linked, it and its thirty libraries would take more time at the start of every delivery than all the rest
- * together.
+ * libcurl as an engine: for what libESMTP cannot say or would alter. It is loaded when a message needs it
+ * (net/curl.h).
  *
  * It is attached to the local stream by the same shim: CURLOPT_OPENSOCKETFUNCTION would do, but 7.88 connects
  * the socket although CURL_SOCKOPT_ALREADY_CONNECTED says that it is.
  */
 #include "relay/engine.h"
 
-#include <curl/curl.h>
-#include <dlfcn.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "net/curl.h"
 #include "relay/local_connect.h"
 
 /* Ours are the deadlines that count. */
@@ -25,50 +21,6 @@ struct source {
     const struct relay_message *message;
     uint64_t offset;
 };
-
-/* What we use of it; NULL where it could not be loaded. */
-static struct {
-    __typeof__(&curl_global_init) global_init;
-    __typeof__(&curl_easy_init) easy_init;
-    __typeof__(&curl_easy_setopt) easy_setopt;
-    __typeof__(&curl_easy_perform) easy_perform;
-    __typeof__(&curl_easy_cleanup) easy_cleanup;
-    __typeof__(&curl_easy_strerror) easy_strerror;
-    __typeof__(&curl_slist_append) slist_append;
-    __typeof__(&curl_slist_free_all) slist_free_all;
-} lib;
-static char load_error[160];
-
-static void *symbol(void *library, const char *name, bool *ok)
-{
-    void *address = dlsym(library, name);
-
-    *ok = *ok && address != NULL;
-    return address;
-}
-
-static void load_curl(void)
-{
-    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    bool ok = library != NULL;
-
-    if (ok) {
-        lib.global_init = symbol(library, "curl_global_init", &ok);
-        lib.easy_init = symbol(library, "curl_easy_init", &ok);
-        lib.easy_setopt = symbol(library, "curl_easy_setopt", &ok);
-        lib.easy_perform = symbol(library, "curl_easy_perform", &ok);
-        lib.easy_cleanup = symbol(library, "curl_easy_cleanup", &ok);
-        lib.easy_strerror = symbol(library, "curl_easy_strerror", &ok);
-        lib.slist_append = symbol(library, "curl_slist_append", &ok);
-        lib.slist_free_all = symbol(library, "curl_slist_free_all", &ok);
-    }
-    if (!ok || lib.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        const char *why = dlerror();
-        snprintf(load_error, sizeof load_error, "cannot load libcurl, install it: %.120s",
-                 why ? why : "it does not start");
-        lib.easy_init = NULL;
-    }
-}
 
 static size_t read_message(char *buffer, size_t size, size_t count, void *argument)
 {
@@ -88,7 +40,7 @@ static size_t discard(char *data, size_t size, size_t count, void *argument)
     return size * count;
 }
 
-static void set_login(CURL *curl, const struct engine_job *job)
+static void set_login(const struct curl_library *lib, CURL *curl, const struct engine_job *job)
 {
     const struct config_tpsp *tpsp = job->request->tpsp;
     char options[32];
@@ -96,64 +48,65 @@ static void set_login(CURL *curl, const struct engine_job *job)
     if (job->mechanism == NULL)
         return;
     snprintf(options, sizeof options, "AUTH=%s", job->mechanism);
-    lib.easy_setopt(curl, CURLOPT_LOGIN_OPTIONS, options);
-    lib.easy_setopt(curl, CURLOPT_USERNAME, tpsp->username);
+    lib->easy_setopt(curl, CURLOPT_LOGIN_OPTIONS, options);
+    lib->easy_setopt(curl, CURLOPT_USERNAME, tpsp->username);
     if (strcmp(job->mechanism, "XOAUTH2") == 0)
-        lib.easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, tpsp->oauth_token);
+        lib->easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, tpsp->oauth_token);
     else
-        lib.easy_setopt(curl, CURLOPT_PASSWORD, tpsp->password != NULL ? tpsp->password : "");
-    lib.easy_setopt(curl, CURLOPT_SASL_IR, 1L);
+        lib->easy_setopt(curl, CURLOPT_PASSWORD, tpsp->password != NULL ? tpsp->password : "");
+    lib->easy_setopt(curl, CURLOPT_SASL_IR, 1L);
 }
 
-static struct curl_slist *set_up(CURL *curl, const struct engine_job *job, struct source *source)
+static struct curl_slist *set_up(const struct curl_library *lib, CURL *curl, const struct engine_job *job,
+                                 struct source *source)
 {
     const struct relay_request *request = job->request;
-    struct curl_slist *recipients = lib.slist_append(NULL, request->recipient);
+    struct curl_slist *recipients = lib->slist_append(NULL, request->recipient);
 
-    lib.easy_setopt(curl, CURLOPT_URL, "smtp://127.0.0.1/wire");
-    lib.easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
-    lib.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    lib.easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
-    lib.easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
-    lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, NEVER_S);
+    lib->easy_setopt(curl, CURLOPT_URL, "smtp://127.0.0.1/wire");
+    lib->easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
+    lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    lib->easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+    lib->easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+    lib->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, NEVER_S);
 #if LIBCURL_VERSION_NUM >= 0x075400
-    lib.easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, NEVER_S);
+    lib->easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, NEVER_S);
 #else
-    lib.easy_setopt(curl, CURLOPT_FTP_RESPONSE_TIMEOUT, NEVER_S);
+    lib->easy_setopt(curl, CURLOPT_FTP_RESPONSE_TIMEOUT, NEVER_S);
 #endif
-    lib.easy_setopt(curl, CURLOPT_MAIL_FROM, request->sender);
-    lib.easy_setopt(curl, CURLOPT_MAIL_RCPT, recipients);
-    lib.easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-    lib.easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->message->size);
-    lib.easy_setopt(curl, CURLOPT_READFUNCTION, read_message);
-    lib.easy_setopt(curl, CURLOPT_READDATA, source);
-    lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
-    set_login(curl, job);
+    lib->easy_setopt(curl, CURLOPT_MAIL_FROM, request->sender);
+    lib->easy_setopt(curl, CURLOPT_MAIL_RCPT, recipients);
+    lib->easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    lib->easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->message->size);
+    lib->easy_setopt(curl, CURLOPT_READFUNCTION, read_message);
+    lib->easy_setopt(curl, CURLOPT_READDATA, source);
+    lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
+    set_login(lib, curl, job);
     return recipients;
 }
 
 static void run(struct engine_job *job)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct source source = {.message = job->request->message};
     struct curl_slist *recipients;
+    const struct curl_library *lib;
+    const char *why;
     CURLcode result;
     CURL *curl;
 
-    pthread_once(&once, load_curl);
-    curl = lib.easy_init != NULL ? lib.easy_init() : NULL;
+    lib = curl_library(&why);
+    curl = lib != NULL ? lib->easy_init() : NULL;
     if (curl == NULL) {
-        snprintf(job->says, sizeof job->says, "%s",
-                 *load_error != '\0' ? load_error : "libcurl is out of memory");
+        snprintf(job->says, sizeof job->says, "%s", lib == NULL ? why : "libcurl is out of memory");
     } else {
-        recipients = set_up(curl, job, &source);
+        recipients = set_up(lib, curl, job, &source);
         local_connect_begin(job->stream);
-        result = lib.easy_perform(curl);
+        result = lib->easy_perform(curl);
         local_connect_end();
         job->accepted = result == CURLE_OK;
-        snprintf(job->says, sizeof job->says, "%s", lib.easy_strerror(result));
-        lib.easy_cleanup(curl);
-        lib.slist_free_all(recipients);
+        snprintf(job->says, sizeof job->says, "%s", lib->easy_strerror(result));
+        lib->easy_cleanup(curl);
+        lib->slist_free_all(recipients);
     }
     close(job->stream);
 }

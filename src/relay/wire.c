@@ -255,7 +255,7 @@ void wire_close(struct wire *wire)
     if (wire->transport.descriptor >= 0 && wire->usable)
         quit(wire);
     if (wire->transport.ssl != NULL)
-        tls_keep_session(wire->tls, &wire->transport, &wire->tls_peer);
+        tls_keep_session(wire->tls, wire->transport.ssl, &wire->tls_peer);
     transport_close(&wire->transport);
     wire->usable = false;
 }

@@ -34,11 +34,11 @@ static bool start_tls(struct wire *wire)
         outcome_local(&wire->outcome, "4.7.5", "TLS handshake failed with %s: %s", wire->peer, error);
         return wire_stage_failed(wire);
     }
-    tls_summary(&wire->transport, wire->tls_text, sizeof wire->tls_text);
+    tls_summary(wire->transport.ssl, wire->tls_text, sizeof wire->tls_text);
     if (wire->request->trace != NULL)
         fprintf(wire->request->trace, "*: %s\n", wire->tls_text);
     if (wire->request->observe != NULL) {
-        tls_detail(&wire->transport, detail, sizeof detail);
+        tls_detail(wire->transport.ssl, detail, sizeof detail);
         wire_stage_done(wire, 0, detail);
     }
     return true;

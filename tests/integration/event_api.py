@@ -168,7 +168,7 @@ class EventApi:
         self.listener.listen(256)
         self.port = self.listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}{PATH}"
-        self.connections = 0
+        self.connections, self.resumed = 0, []  # of the TLS handshakes that succeeded: whether they resumed a session
         self.open_streams = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -242,6 +242,7 @@ class EventApi:
         try:
             if self.tls is not None:
                 stream = self.tls.wrap_socket(stream, server_side=True)
+                self.resumed.append(stream.session_reused)
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.open_streams.add(stream)
             connection = Connection(stream, number)

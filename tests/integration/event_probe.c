@@ -67,9 +67,9 @@ static void add(const struct event *event, int64_t due_ms)
 
 static void report_one_by_one(int kind, const char *tpsp, int first, int count, int64_t time_ms, bool trace)
 {
-    struct event_reporter *reporter = event_reporter_open(config, store);
+    struct event_reporter *reporter =
+        event_reporter_open(config, store, &(struct event_reporter_options){.trace = trace ? stderr : NULL});
 
-    event_reporter_trace(reporter, trace ? stderr : NULL);
     for (int i = first; i < first + count; i++) {
         struct event event = make_event(kind, tpsp, i, clock_realtime_ms());
         int64_t start = clock_monotonic_ms();
@@ -82,7 +82,8 @@ static void report_one_by_one(int kind, const char *tpsp, int first, int count, 
 
 static void report_pending(int64_t time_ms)
 {
-    struct event_reporter *reporter = event_reporter_open(config, store);
+    struct event_reporter *reporter =
+        event_reporter_open(config, store, &(struct event_reporter_options){.trace = NULL});
     struct event_report_counts counts = {0};
     int64_t start = clock_monotonic_ms();
 

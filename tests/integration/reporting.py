@@ -23,7 +23,7 @@ class Reporting:
     def write(self, **settings):
         self.settings.update(settings)
         top = {name.replace("_", "-"): value for name, value in self.settings.items()
-               if name in ("batch_size", "events_retention")}
+               if name in ("batch_size", "events_retention", "dns")}
         report = {"timeout": "2s", **({"tls-ca-path": str(self.ca.hashed)} if self.ca else {})}
         report.update({name.replace("_", "-"): value for name, value in self.settings.items()
                        if name in ("timeout", "dropped_as", "accepted_as", "deferred", "tls_ca_path")})

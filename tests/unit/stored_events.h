@@ -7,7 +7,7 @@
 #include "event/event_store.h"
 #include "temporary_store.h"
 
-static struct event make(int number, enum event_cs cs, const char *tpsp)
+__attribute__((unused)) static struct event make(int number, enum event_cs cs, const char *tpsp)
 {
     struct event event = {
         .cs = cs, .source = EVENT_SOURCE_PIPE, .timestamp_ms = 1000 + number, .attempt = number};
@@ -21,14 +21,15 @@ static struct event make(int number, enum event_cs cs, const char *tpsp)
     return event;
 }
 
-static void add(int number, enum event_cs cs, enum event_state state, const char *tpsp, int64_t due_ms)
+__attribute__((unused)) static void add(int number, enum event_cs cs, enum event_state state,
+                                        const char *tpsp, int64_t due_ms)
 {
     struct event event = make(number, cs, tpsp);
 
     ck_assert_msg(event_store_add(store, &event, state, due_ms, &error), "%s", error.text);
 }
 
-static int64_t count(enum event_state state)
+__attribute__((unused)) static int64_t count(enum event_state state)
 {
     int64_t number = -1;
 

@@ -123,7 +123,7 @@ START_TEST(a_message_is_not_overtaken_by_its_own_newer_events)
     for (int i = 0; i < 6; i++)
         ck_assert_int_eq(batch[14 + i].attempt, expected[i]);
     for (int i = 0; i < 20; i++)
-        ck_assert(event_store_settle(store, &batch[i], EVENT_REPORTED, &error));
+        ck_assert(event_outbox_settle(store, &batch[i], EVENT_REPORTED, &error));
     ck_assert_int_eq(read_batch(1000, 20), 20);
     ck_assert_int_eq(batch[19].attempt, 103);
 }
@@ -157,7 +157,7 @@ START_TEST(what_was_put_off_holds_up_its_message_but_not_for_ever)
         for (int i = 0; i < 3; i++) {
             event_outbox_hasten(store, 1000, &error);
             ck_assert_int_gt(read_batch(1000, 10), 0);
-            ck_assert(event_store_settle(store, &batch[0], EVENT_REPORTED, &error));
+            ck_assert(event_outbox_settle(store, &batch[0], EVENT_REPORTED, &error));
         }
     }
 }
@@ -176,7 +176,7 @@ START_TEST(each_event_of_a_backlog_comes_once_and_in_its_messages_order)
             int message = batch[i].attempt * 7 % 31;
             ck_assert_int_lt(last[message], batch[i].attempt);
             last[message] = batch[i].attempt;
-            ck_assert(event_store_settle(store, &batch[i], EVENT_REPORTED, &error));
+            ck_assert(event_outbox_settle(store, &batch[i], EVENT_REPORTED, &error));
         }
     ck_assert_int_eq(seen, 400);
 }
@@ -188,7 +188,7 @@ START_TEST(a_row_of_another_file_with_the_same_number_is_left_alone)
 
     add(2, CS_DELIVERED, EVENT_PENDING, "p", 0);
     event.row = 1;
-    ck_assert(event_store_settle(store, &event, EVENT_REPORTED, &error));
+    ck_assert(event_outbox_settle(store, &event, EVENT_REPORTED, &error));
     ck_assert_int_eq(count(EVENT_PENDING), 1);
 }
 END_TEST

@@ -60,8 +60,8 @@ START_TEST(what_is_settled_stays_settled)
 
     add(1, CS_DROPPED, EVENT_PENDING, "p", 0);
     event.dropped_as_bounced = true;
-    ck_assert(event_store_settle(store, &event, EVENT_REPORTED, &error));
-    ck_assert(event_store_settle(store, &event, EVENT_REJECTED, &error));
+    ck_assert(event_outbox_settle(store, &event, EVENT_REPORTED, &error));
+    ck_assert(event_outbox_settle(store, &event, EVENT_REJECTED, &error));
     ck_assert(event_outbox_keep(store, &event, 1, 0, &error));
     ck_assert_int_eq(count(EVENT_REPORTED), 1);
     ck_assert_int_eq(count(EVENT_REJECTED), 0);
@@ -226,7 +226,7 @@ START_TEST(pending_events_outlive_a_corrupt_file)
                !event_store_count(store, EVENT_PENDING, &number, &error);
     for (int i = 1; i <= 2000 && !met; i++) {
         struct event event = make(i, CS_DELIVERED, "p");
-        met = !event_store_settle(store, &event, EVENT_PENDING, &error);
+        met = !event_outbox_settle(store, &event, EVENT_PENDING, &error);
     }
     ck_assert(met);
     ck_assert(store_begin(store, STORE_NORMAL, &error));
