@@ -29,6 +29,8 @@
 #define TROUBLE_MAX_MS 30000
 #define WARNING_MS (60 * 60 * 1000LL) /* at most one correlation warning in this time */
 #define PROGRESS_MS 200
+#define LISTEN_AGAIN_MS 5000
+#define ROTATION_MS 5000 /* a log that is rotated is away for a moment */
 
 /* What one reading of the configuration has brought up. */
 struct agent {
@@ -49,6 +51,10 @@ struct agent {
     int64_t warned_ms, progress_ms;
     int64_t trouble_ms; /* how long to wait after the next failure */
     char trouble[BOARD_TEXT_SIZE];
+
+    int64_t listen_due_ms; /* when the port is tried again */
+    char listen_trouble[BOARD_TEXT_SIZE];
+    int64_t missing_since_ms; /* the log; 0: it is there */
 };
 
 /* --- telling -------------------------------------------------------------------------------------- */
@@ -91,12 +97,26 @@ static void show_progress(struct agent *agent, const struct ingest_status *statu
     fflush(stderr);
 }
 
+/* One that was never there is missed at once, one that was read until it is surely not being rotated. */
+static void miss_log(struct agent *agent, bool being_read)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (*agent->config->log_path != '/' || access(agent->config->log_path, F_OK) == 0 || errno != ENOENT)
+        agent->missing_since_ms = 0;
+    else if (agent->missing_since_ms == 0)
+        agent->missing_since_ms = now_ms;
+    board_note_missing(&agent->board, agent->missing_since_ms > 0 &&
+                                          (!being_read || now_ms > agent->missing_since_ms + ROTATION_MS));
+}
+
 static void tell(struct agent *agent, bool at_end)
 {
     struct ingest_status status;
 
     ingest_status(agent->ingest, &status);
     board_note_ingest(&agent->board, &status);
+    miss_log(agent, status.path != NULL);
     warn_of_correlation(agent, &status);
     show_progress(agent, &status, at_end);
     uint64_t events = events_of(&status);
@@ -147,6 +167,24 @@ static void bring_down(struct agent *agent)
     agent->config = NULL;
 }
 
+/* A port that somebody else has is no reason not to report. */
+static void listen_if_due(struct agent *agent)
+{
+    struct outcome error;
+
+    if (agent->config->listen == NULL || agent->http != NULL || clock_monotonic_ms() < agent->listen_due_ms)
+        return;
+    agent->http = http_server_start(agent->config, &agent->board, &error);
+    agent->listen_due_ms = clock_monotonic_ms() + LISTEN_AGAIN_MS;
+    if (agent->http == NULL && strcmp(agent->listen_trouble, error.text) != 0)
+        log_line(LOG_ERR, "%s; all else goes on, and the port is tried again every %d s", error.text,
+                 LISTEN_AGAIN_MS / 1000);
+    else if (agent->http != NULL && agent->listen_trouble[0] != '\0')
+        log_line(LOG_INFO, "listening on %s now", agent->config->listen);
+    snprintf(agent->listen_trouble, sizeof agent->listen_trouble, "%.*s",
+             (int)sizeof agent->listen_trouble - 1, agent->http == NULL ? error.text : "");
+}
+
 static bool bring_up(struct agent *agent, struct config *config, struct outcome *error_r)
 {
     agent->config = config;
@@ -169,9 +207,10 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
         if (agent->cluster == NULL)
             return false;
     }
-    if (config->listen != NULL)
-        agent->http = http_server_start(config, &agent->board, error_r);
-    return config->listen == NULL || agent->http != NULL;
+    agent->listen_due_ms = 0;
+    agent->listen_trouble[0] = '\0';
+    listen_if_due(agent);
+    return true;
 }
 
 /* A configuration that cannot be used leaves the one at work in place. */
@@ -268,6 +307,7 @@ static int run_until_told(struct agent *agent)
             return EX_TEMPFAIL;
         enum ingest_result result = step(agent);
         service_manager_alive();
+        listen_if_due(agent);
         http_server_tick(agent->http);
         tell(agent, false);
         if (result == INGEST_TROUBLE) {

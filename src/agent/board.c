@@ -37,6 +37,13 @@ void board_note_log_error(struct board *board, const char *text)
     pthread_mutex_unlock(&board->lock);
 }
 
+void board_note_missing(struct board *board, bool missing)
+{
+    pthread_mutex_lock(&board->lock);
+    board->facts.log_missing = missing;
+    pthread_mutex_unlock(&board->lock);
+}
+
 void board_note_stalled(struct board *board, bool stalled)
 {
     pthread_mutex_lock(&board->lock);

@@ -69,6 +69,8 @@ struct board_facts {
     bool log_open;
     char log_error[BOARD_TEXT_SIZE]; /* "": the log is being read */
     bool log_stalled;                /* Postfix works, and the log does not grow */
+    bool log_missing;                /* there is no file of that name */
+    unsigned corrupt_stores;         /* moved aside, and not removed yet */
 
     struct event_report_counts reported; /* since the start */
     int64_t pending, rejected;           /* in the store */
@@ -96,6 +98,7 @@ void board_read(struct board *board, struct board_facts *facts_r) __attribute__(
 void board_note_ingest(struct board *board, const struct ingest_status *status) __attribute__((nonnull));
 /* "" clears */
 void board_note_log_error(struct board *board, const char *text) __attribute__((nonnull));
+void board_note_missing(struct board *board, bool missing) __attribute__((nonnull));
 void board_note_stalled(struct board *board, bool stalled) __attribute__((nonnull));
 void board_note_post(struct board *board, int status, int64_t elapsed_ms) __attribute__((nonnull));
 

@@ -80,6 +80,8 @@ static void write_reports(FILE *out, const struct board_facts *facts)
     number(out, "pending_events", "gauge", "Events waiting to be reported.", (uint64_t)facts->pending);
     number(out, "rejected_events", "gauge", "Events that the API has refused for good.",
            (uint64_t)facts->rejected);
+    number(out, "corrupt_stores_aside", "gauge", "Corrupt stores that were moved aside and not removed yet.",
+           facts->corrupt_stores);
     number(out, "reported_events_total", "counter", "Events that the API has taken.",
            facts->reported.reported);
     head(out, "bounces_without_event_total", "counter",
@@ -295,6 +297,10 @@ static const char *trouble(const struct board_facts *facts)
         return facts->held[0].text;
     if (facts->log_error[0] != '\0')
         return facts->log_error;
+    if (facts->log_missing)
+        return "the file of log-path is not there: name Postfix's log as log-path (postconf maillog_file), "
+               "or "
+               "log-path: journal";
     if (facts->log_stalled)
         return "the log does not grow although Postfix works: check log-path, and that syslog or journald "
                "gets "

@@ -61,8 +61,10 @@ static struct event_reporter *open_api(const struct config *config, struct store
                                    .compress = event_gzip, .observe = on_post, .observe_context = board});
 }
 
+/* trouble: with the store, NULL for none. last_error: of the API. */
 static void note(const struct config *config, struct board *board, struct store *store,
-                 const struct event_report_counts *counts, const char *error)
+                 const struct event_report_counts *counts, const struct outcome *trouble,
+                 const char *last_error)
 {
     uint64_t no_bounces = store_get_number(store, "bounce.ignored"),
              nobodys_bounces = store_get_number(store, "bounce.unattributed"),
@@ -70,6 +72,7 @@ static void note(const struct config *config, struct board *board, struct store 
     int64_t pending = 0, rejected = 0;
     struct held_list held = {.count = 0};
     struct outcome failure;
+    unsigned corrupt_stores = store_leftovers(config->state_dir).count;
 
     standing_each_held(store, config, note_held, &held, &failure);
     event_store_count(store, EVENT_PENDING, &pending, &failure);
@@ -77,6 +80,7 @@ static void note(const struct config *config, struct board *board, struct store 
     pthread_mutex_lock(&board->lock);
     board->facts.pending = pending;
     board->facts.rejected = rejected;
+    board->facts.corrupt_stores = corrupt_stores;
     memcpy(board->facts.held, held.items, held.count * sizeof held.items[0]);
     board->facts.held_count = held.count;
     board->facts.no_bounces = no_bounces;
@@ -84,7 +88,11 @@ static void note(const struct config *config, struct board *board, struct store 
     board->facts.unbelieved_bounces = unbelieved_bounces;
     board->facts.reported.reported += counts->reported;
     board->facts.reported.rejected += counts->rejected;
-    snprintf(board->facts.report_error, sizeof board->facts.report_error, "%s", error);
+    /* what kept events back, or had one refused, is over when none is left: nobody would ask again */
+    snprintf(board->facts.report_error, sizeof board->facts.report_error, "%.*s", BOARD_TEXT_SIZE - 1,
+             trouble != NULL ? trouble->text
+             : pending > 0   ? last_error
+                             : "");
     pthread_mutex_unlock(&board->lock);
 }
 
@@ -100,7 +108,7 @@ static enum event_report_result one_round(struct reporter *reporter, bool *more_
     if (result == EVENT_REPORT_TROUBLE)
         log_line(LOG_ERR, "events cannot be reported now: %s", error.text);
     note(reporter->config, reporter->board, reporter->store, &counts,
-         result == EVENT_REPORT_TROUBLE ? error.text : event_reporter_last_error(reporter->api));
+         result == EVENT_REPORT_TROUBLE ? &error : NULL, event_reporter_last_error(reporter->api));
     *more_r = result != EVENT_REPORT_TROUBLE && counts.unfinished;
     return result;
 }
@@ -215,7 +223,7 @@ bool reporter_flush(const struct config *config, struct store *store, struct boa
         event_report_pending(api, true, clock_monotonic_ms() + FLUSH_MS, &counts, error_r);
     if (result == EVENT_REPORT_KEPT)
         outcome_local(error_r, "4.3.0", "%s", event_reporter_last_error(api));
-    note(config, board, store, &counts, event_reporter_last_error(api));
+    note(config, board, store, &counts, NULL, event_reporter_last_error(api));
     event_reporter_close(api);
     return result == EVENT_REPORT_DONE && event_store_count(store, EVENT_PENDING, &pending, error_r) &&
            pending == 0;

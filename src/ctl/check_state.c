@@ -165,6 +165,25 @@ static void look_space(struct check *check, const char *directory)
                   "only %llu inodes are free for the state directory", (unsigned long long)status.f_favail);
 }
 
+/* What became of a store that broke. */
+static void look_leftovers(struct check *check, const char *directory)
+{
+    struct store_leftovers found = store_leftovers(directory);
+    AUTO_FREE char *remedy =
+        xasprintf("check the disk; 'sqlite3 %s/%s .recover' shows what can still be read; then rm %s/%s*",
+                  directory, found.latest, directory, found.latest);
+
+    if (found.unfinished)
+        check_say(check, CHECK_FAILURE, "the log says why; mail is deferred until it is done",
+                  "the store was corrupt, and what could be read of it is not brought over yet");
+    else if (found.count > 0)
+        check_say(check, CHECK_WARNING, remedy,
+                  "the store was corrupt: %u file%s lie%s aside in %s, the latest %s; events that were "
+                  "pending in their unreadable parts are not reported",
+                  found.count, found.count == 1 ? "" : "s", found.count == 1 ? "s" : "", directory,
+                  found.latest);
+}
+
 /* Without it mail flows all the same. */
 static void look_place(struct check *check)
 {
@@ -202,6 +221,7 @@ static void look_state(struct check *check)
         return;
     if (look_files(check, directory))
         look_store(check, directory);
+    look_leftovers(check, directory);
     look_space(check, directory);
     check->subject = "idle deliverers";
     look_place(check);

@@ -137,6 +137,58 @@ static enum ctl_status flush(struct ctl *ctl)
                                  : "another process is reporting them, or they came just now; try again");
 }
 
+/* --- retry ------------------------------------------------------------------------------------------ */
+
+/* message_id: NULL for all. */
+static enum ctl_status retry(struct ctl *ctl, const char *message_id)
+{
+    struct store *store = ctl_store(ctl);
+    struct outcome error;
+
+    if (store == NULL)
+        return CTL_NOT_WELL;
+    int64_t count = event_store_retry_rejected(store, message_id, clock_realtime_ms(), &error);
+    if (count < 0)
+        return ctl_fail(ctl, "%s", error.text);
+    if (ctl->json) {
+        struct json_object *object = json_object_new_object();
+        json_object_object_add(object, "retried", json_object_new_int64(count));
+        ctl_print_json(object);
+    }
+    if (count == 0 && message_id != NULL)
+        return ctl_fail(ctl,
+                        "no event of message %s was rejected; \"sendpostctl events --state rejected\" lists "
+                        "those that were",
+                        message_id);
+    if (!ctl->json)
+        printf("%" PRId64 " rejected events are pending again; the agent, or \"sendpostctl events flush\", "
+               "reports them\n",
+               count);
+    return CTL_WELL;
+}
+
+/* A message UUID in our own form into copy_r, or the words why it is none. */
+static enum ctl_status take_uuid(const struct ctl *ctl, const char *text, char copy_r[UUID_SIZE])
+{
+    if (!uuid_valid(text, strlen(text)))
+        return ctl_usage(ctl, "\"%s\" is no message UUID: it is the uuid= of the log lines", text);
+    uuid_copy(copy_r, text);
+    return CTL_WELL;
+}
+
+static enum ctl_status run_retry(struct ctl *ctl)
+{
+    bool all = ctl_option(ctl, "all") != NULL;
+    char message_id[UUID_SIZE];
+
+    if (ctl->operand_count > 2 || (ctl->operand_count == 2) == all)
+        return ctl_usage(ctl, "retry takes one message UUID, or --all");
+    if (all)
+        return retry(ctl, NULL);
+    enum ctl_status status = take_uuid(ctl, ctl->operands[1], message_id);
+    return status == CTL_WELL ? retry(ctl, message_id) : status;
+}
+
 /* ------------------------------------------------------------------------------------------------------ */
 
 static const struct ctl_option options[] = {
@@ -144,6 +196,7 @@ static const struct ctl_option options[] = {
     {"since", 0, "DURATION", "what happened in the last 90s, 5m, 1h, 7d"},
     {"message-id", 'm', "UUID", "of one message"},
     {"recipient", 'r', "ADDRESS", "of one recipient"},
+    {"all", 0, NULL, "retry: every rejected event"},
     {.name = NULL},
 };
 
@@ -158,8 +211,12 @@ static enum ctl_status run(struct ctl *ctl)
     if (ctl->operand_count == 1 && strcmp(ctl->operands[0], "flush") == 0)
         return filtered ? ctl_usage(ctl, "flush reports every pending event and takes no filter")
                         : flush(ctl);
+    if (ctl->operand_count > 0 && strcmp(ctl->operands[0], "retry") == 0)
+        return filtered ? ctl_usage(ctl, "retry takes no filter") : run_retry(ctl);
     if (ctl->operand_count > 0)
-        return ctl_usage(ctl, "\"%s\" is not known here: say flush or nothing", ctl->operands[0]);
+        return ctl_usage(ctl, "\"%s\" is not known here: say flush, retry or nothing", ctl->operands[0]);
+    if (ctl_option(ctl, "all") != NULL)
+        return ctl_usage(ctl, "--all goes with retry");
     filter.by_state = state != NULL;
     if (state != NULL && !event_state_by_name(state, &filter.state))
         return ctl_usage(ctl, "there is no state \"%s\": pending, reported, rejected, local", state);
@@ -170,10 +227,8 @@ static enum ctl_status run(struct ctl *ctl)
         filter.since_ms = clock_realtime_ms() - ago_ms;
     }
     if (filter.message_id != NULL) {
-        if (!uuid_valid(filter.message_id, strlen(filter.message_id)))
-            return ctl_usage(ctl, "\"%s\" is no message UUID: it is the uuid= of the log lines",
-                             filter.message_id);
-        uuid_copy(message_id, filter.message_id);
+        if (take_uuid(ctl, filter.message_id, message_id) != CTL_WELL)
+            return CTL_USAGE;
         filter.message_id = message_id;
     }
     return list(ctl, &filter);
@@ -181,11 +236,13 @@ static enum ctl_status run(struct ctl *ctl)
 
 const struct ctl_command ctl_events = {
     .name = "events",
-    .synopsis = "[flush] [--state STATE] [--since DURATION] [--message-id UUID] [--recipient ADDRESS]",
+    .synopsis = "[flush | retry UUID | retry --all] [--state STATE] [--since DURATION] [--message-id UUID] "
+                "[--recipient ADDRESS]",
     .summary = "Show what became of messages, or report what is still pending",
     .examples = "  sendpostctl events --since 1h --recipient user@example.com\n"
                 "  sendpostctl events --state rejected --json\n"
-                "  sendpostctl events flush -v\n",
+                "  sendpostctl events flush -v\n"
+                "  sendpostctl events retry --all\n",
     .options = options,
     .run = run,
 };

@@ -38,6 +38,7 @@ struct status {
         int64_t messages;
     } * held; /* room for one of each TPSP */
     size_t held_count;
+    struct store_leftovers leftovers;
     struct json_object *agent; /* what it says; NULL: it does not answer */
     char *agent_error;
     bool ok;
@@ -102,6 +103,8 @@ static bool read_store(struct status *status)
         return false;
     }
     status->error_count = (size_t)failures;
+    status->leftovers = store_leftovers(status->config->state_dir);
+    status->ok = status->ok && status->leftovers.count == 0 && !status->leftovers.unfinished;
     status->no_bounces = store_get_number(store, "bounce.ignored");
     status->nobodys_bounces = store_get_number(store, "bounce.unattributed");
     status->unbelieved_bounces = store_get_number(store, "bounce.unbelieved");
@@ -275,6 +278,19 @@ static struct json_object *held_json(const struct status *status)
     return list;
 }
 
+static void print_leftovers(const struct status *status)
+{
+    const struct store_leftovers *leftovers = &status->leftovers;
+    AUTO_FREE char *text =
+        leftovers->unfinished
+            ? xstrdup("was corrupt, and what could be read of it is not brought over yet")
+            : xasprintf("was corrupt: %u file%s aside, the latest %s; sendpostctl check tells more",
+                        leftovers->count, leftovers->count == 1 ? "" : "s", leftovers->latest);
+
+    if (leftovers->count > 0 || leftovers->unfinished)
+        print_line("Store", false, text);
+}
+
 static void print_text(const struct status *status)
 {
     char next[32], line[160];
@@ -294,6 +310,7 @@ static void print_text(const struct status *status)
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
     print_line("Events", status->rejected == 0, line);
+    print_leftovers(status);
     if (status->no_bounces + status->nobodys_bounces + status->unbelieved_bounces > 0) {
         snprintf(line, sizeof line,
                  "without an event: %" PRIu64 " of no message of ours, %" PRIu64 " not believed, %" PRIu64
@@ -337,6 +354,8 @@ static void print_json(const struct status *status)
     json_object_object_add(json, "ok", json_object_new_boolean(status->ok));
     json_object_object_add(json, "version", json_object_new_string(PACKAGE_VERSION));
     json_object_object_add(json, "tpsps", tpsps_json(status));
+    json_object_object_add(json, "corrupt_stores_aside", json_object_new_int64(status->leftovers.count));
+    json_object_object_add(json, "salvage_unfinished", json_object_new_boolean(status->leftovers.unfinished));
     json_object_object_add(json, "waiting_messages", json_object_new_int64(status->waiting));
     json_object_object_add(json, "held", held_json(status));
     json_object_object_add(json, "pending_events", json_object_new_int64(status->pending));

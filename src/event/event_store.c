@@ -173,6 +173,33 @@ bool event_store_sent(struct store *store, const char *message_id,
     return row >= 0;
 }
 
+int64_t event_store_retry_rejected(struct store *store, const char *message_id, int64_t now_ms,
+                                   struct outcome *error_r)
+{
+    if (!store_begin(store, STORE_DURABLE, error_r))
+        return -1;
+    sqlite3_stmt *update =
+        store_statement(store,
+                        "UPDATE events SET state = 0, due_ms = ?1, put_off_ms = 0, tries = 0"
+                        " WHERE state = 2 AND (?2 IS NULL OR message_id = ?2)",
+                        error_r);
+    if (update == NULL) {
+        store_rollback(store);
+        return -1;
+    }
+    sqlite3_bind_int64(update, 1, now_ms);
+    if (message_id != NULL)
+        sqlite3_bind_text(update, 2, message_id, -1, SQLITE_STATIC);
+    bool ok = store_run(store, update, error_r);
+    int64_t count = sqlite3_changes(store_handle(store));
+    sqlite3_clear_bindings(update);
+    if (!ok) {
+        store_rollback(store);
+        return -1;
+    }
+    return store_commit(store, error_r) ? count : -1;
+}
+
 /* --- history ------------------------------------------------------------------------------------ */
 
 bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)

@@ -52,6 +52,11 @@ bool event_store_sent(struct store *store, const char *message_id,
                       bool (*see)(void *context, const struct event *event), void *context,
                       struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
+/* Rejected events are pending again, due at now_ms (clock_realtime_ms()): those of one message, or all where
+ * message_id is NULL. Their number; -1 with *error_r set. */
+int64_t event_store_retry_rejected(struct store *store, const char *message_id, int64_t now_ms,
+                                   struct outcome *error_r) __attribute__((nonnull(1, 4)));
+
 /* --- history ------------------------------------------------------------------------------------ */
 
 bool event_store_count(struct store *store, enum event_state state, int64_t *count_r, struct outcome *error_r)

@@ -82,6 +82,14 @@ void store_error(struct store *store, const char *verb, struct outcome *error_r)
 int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)
     __attribute__((nonnull));
 
+/* Corrupt files that were moved aside and nobody has removed yet: sendpostctl and the agent tell of them. */
+struct store_leftovers {
+    unsigned count;
+    char latest[64]; /* name of the latest, in the state directory */
+    bool unfinished; /* what it holds is not all brought over yet */
+};
+struct store_leftovers store_leftovers(const char *state_dir) __attribute__((nonnull));
+
 sqlite3 *store_handle(struct store *store) __attribute__((nonnull, returns_nonnull));
 
 /* The small table of single values: remembered refusals and the like. store_get() returns NULL when there is

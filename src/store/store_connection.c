@@ -107,21 +107,20 @@ bool store_execute(struct store *store, const char *sql, const char *verb, struc
     return false;
 }
 
-/* -1 with *error_r set on failure. The first read of all: it opens WAL and shared memory, and meets a file
- * that is no database. */
-static int read_version(struct store *store, struct outcome *error_r)
+/* The first read of all: it opens WAL and shared memory, and meets a file that is no database. */
+static bool read_version(struct store *store, int *version_r, struct outcome *error_r)
 {
     sqlite3_stmt *statement = NULL;
-    int version = -1;
+    bool read = sqlite3_prepare_v2(store->current->database, "PRAGMA user_version", -1, &statement, NULL) ==
+                    SQLITE_OK &&
+                sqlite3_step(statement) == SQLITE_ROW;
 
-    if (sqlite3_prepare_v2(store->current->database, "PRAGMA user_version", -1, &statement, NULL) ==
-            SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW)
-        version = sqlite3_column_int(statement, 0);
+    if (read)
+        *version_r = sqlite3_column_int(statement, 0);
     else
         store_error(store, "read", error_r);
     sqlite3_finalize(statement);
-    return version;
+    return read;
 }
 
 /* One of many processes that find an empty file fills it; the others wait and find nothing left to do.
@@ -146,11 +145,11 @@ static bool create_tables(struct store *store, struct outcome *error_r)
     }
     if (!store_execute(store, "BEGIN IMMEDIATE", "begin the schema", error_r))
         return false;
-    int version = read_version(store, error_r);
+    int version;
     AUTO_FREE char *mark = xasprintf("PRAGMA user_version=%d", SCHEMA_VERSION);
-    bool done =
-        version > 0 || (version == 0 && store_execute(store, store_schema, "create the tables", error_r) &&
-                        store_execute(store, mark, "create the tables", error_r));
+    bool done = read_version(store, &version, error_r) &&
+                (version != 0 || (store_execute(store, store_schema, "create the tables", error_r) &&
+                                  store_execute(store, mark, "create the tables", error_r)));
     done = done && store_execute(store, "COMMIT", "create the tables", error_r);
     if (!done)
         store_rollback(store);
@@ -159,13 +158,13 @@ static bool create_tables(struct store *store, struct outcome *error_r)
 
 static bool check_schema(struct store *store, struct outcome *error_r)
 {
-    int version = read_version(store, error_r);
+    int version;
 
-    if (version == 0 && create_tables(store, error_r))
-        version = read_version(store, error_r);
-    else if (version == 0)
+    if (!read_version(store, &version, error_r))
         return false;
-    if (version > 0 && version != SCHEMA_VERSION)
+    if (version == 0 && (!create_tables(store, error_r) || !read_version(store, &version, error_r)))
+        return false;
+    if (version != SCHEMA_VERSION)
         outcome_local(
             error_r, "4.3.0",
             "%s has schema version %d, this program knows version %d: install the postfix-sendpost that "
@@ -250,53 +249,73 @@ void store_disconnect(struct store *store)
         store->current = connection_free(store->current);
 }
 
-static bool create_if_missing(struct store *store, struct outcome *error_r)
+/* What somebody began and did not finish comes first. */
+static bool prepare_file(struct store *store, struct outcome *error_r)
 {
+    AUTO_FREE char *unfinished = store_file_to_salvage(store->path);
     struct stat status;
 
-    if (lstat(store->path, &status) == 0)
+    if (unfinished == NULL && lstat(store->path, &status) == 0)
         return true;
     AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
-    return lock >= 0 && store_file_create(store->path, error_r);
+    return lock >= 0 && store_file_settle(store->path, error_r) && store_file_create(store->path, error_r);
 }
 
-/* What was found corrupt and moved aside, by us, gives what it still has to its successor. */
-static void take_over(struct store *store, const char *aside)
-{
-    int rows = store_salvage(store->current->database, aside);
+enum salvaged { SALVAGED, SALVAGE_AGAIN, SALVAGE_FAILED };
 
-    log_line(LOG_ERR,
-             "%s was corrupt: it is moved to %s and a new one begun, with %d rows that could be read of it. "
-             "Events that "
-             "were pending in the unreadable part are not reported ('sqlite3 %s .recover' may show them). "
-             "Check the disk",
-             store->path, aside, rows, aside);
+/*
+ * Nobody works on the new file before it has what can be read of the old: what was accepted, say, which would
+ * be sent again. One does it, under the lock, and the others wait; if he dies the next one goes on.
+ */
+static enum salvaged salvage(struct store *store, struct outcome *error_r)
+{
+    AUTO_FREE char *seen = store_file_to_salvage(store->path), *aside = NULL;
+    struct store_salvage_result result;
+
+    if (seen == NULL)
+        return SALVAGED;
+    AUTO_CLOSE int lock = store_file_lock(store->path, clock_monotonic_ms() + STORE_BUSY_WAIT_MS, error_r);
+    if (lock < 0)
+        return SALVAGE_FAILED;
+    if (has_moved(store))
+        return SALVAGE_AGAIN;
+    aside = store_file_to_salvage(store->path);
+    if (aside == NULL)
+        return SALVAGED;
+    if (!store_salvage(store->current->database, aside, &result)) {
+        store_error(store, "bring over what could be read of a corrupt store", error_r);
+        return SALVAGE_FAILED;
+    }
+    if (!store_file_forget_salvage(store->path, error_r))
+        return SALVAGE_FAILED;
+    log_line(
+        LOG_ERR,
+        "%s was corrupt: it is moved to %s and a new one begun, with %d rows that could be read of it%s. "
+        "Events that were pending in the unreadable part are not reported ('sqlite3 %s .recover' may "
+        "show them). Check the disk; sendpostctl check reminds of the file until it is removed",
+        store->path, aside, result.rows, result.complete ? "" : " in time, and not all were", aside);
+    return SALVAGED;
 }
 
 bool store_connect(struct store *store, struct outcome *error_r)
 {
-    AUTO_FREE char *aside = NULL;
-
-    if (store->suspect && !store_file_move_aside(store->path, &aside, error_r))
+    if (store->suspect && !store_file_move_aside(store->path, error_r))
         return false;
     for (int attempt = 1; attempt <= OPEN_ATTEMPTS; attempt++) {
-        if (!create_if_missing(store, error_r) || !may_open(store, error_r))
+        enum salvaged salvaged = SALVAGE_FAILED;
+        if (!prepare_file(store, error_r) || !may_open(store, error_r))
             return false;
         bool ok = open_connection(store, error_r);
         bool replaced = store->current->database != NULL && (has_moved(store) || vanished(store));
-        if (ok && !replaced) {
-            if (aside != NULL)
-                take_over(store, aside);
+        if (ok && !replaced)
+            salvaged = salvage(store, error_r);
+        if (salvaged == SALVAGED)
             return true;
-        }
         bool suspect = store->suspect;
         store_disconnect(store);
-        if (replaced)
+        if (replaced || salvaged == SALVAGE_AGAIN)
             continue;
-        if (!suspect)
-            return false;
-        cleanup_free(&aside);
-        if (!store_file_move_aside(store->path, &aside, error_r))
+        if (!suspect || attempt == OPEN_ATTEMPTS || !store_file_move_aside(store->path, error_r))
             return false;
     }
     outcome_local(error_r, "4.3.0", "%s is replaced again and again while it is opened: see who does that",

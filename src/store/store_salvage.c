@@ -1,27 +1,29 @@
 #include "store/store_salvage.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
 
-#define TIME_MS 20000
+#define TIME_MS 120000
 #define TABLES_MAX 64
+#define BATCH_ROWS 20000
 /* an accepted delivery is asked for as long as Postfix may still try it */
-#define RECENT_MS (2 * 86400000LL)
+#define RECENT_MS (5 * 86400000LL)
 
 struct salvage {
     sqlite3 *from, *into;
     int64_t deadline_ms;
-    int copied;
+    bool failed; /* the new file cannot be written */
+    int batch;   /* rows since the last commit */
+    struct store_salvage_result result;
 };
 
 /* No index is used to read: one may be what is corrupt. */
 static char *select_rows(const char *table, const char *order)
 {
     AUTO_FREE char *wanted = strcmp(table, "events") == 0
-                                 ? xasprintf("WHERE +state = 0 OR +timestamp_ms > %lld",
+                                 ? xasprintf("WHERE +state IN (0, 2) OR +timestamp_ms > %lld",
                                              (long long)(clock_realtime_ms() - RECENT_MS))
                                  : xstrdup("");
 
@@ -55,6 +57,28 @@ static sqlite3_stmt *prepare_insert(sqlite3 *into, sqlite3_stmt *rows, const cha
     return sqlite3_prepare_v2(into, sql, -1, &insert, NULL) == SQLITE_OK ? insert : NULL;
 }
 
+/* A batch at a time: whoever goes on after a death finds again what is committed, and gets further. */
+static bool commit_batch(struct salvage *salvage)
+{
+    salvage->batch = 0;
+    return sqlite3_exec(salvage->into, "COMMIT; BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* A row that this file does not take is left out; false when it takes none. */
+static bool insert_row(struct salvage *salvage, sqlite3_stmt *insert, sqlite3_stmt *rows)
+{
+    for (int i = 0; i < sqlite3_column_count(rows); i++)
+        /* one that is not copied has no mark */
+        sqlite3_bind_value(insert, i + 1, sqlite3_column_value(rows, i));
+    int result = sqlite3_step(insert);
+    if (result == SQLITE_DONE)
+        salvage->result.rows += sqlite3_changes(salvage->into);
+    sqlite3_reset(insert);
+    if (result != SQLITE_DONE && (result & 0xff) != SQLITE_CONSTRAINT && (result & 0xff) != SQLITE_MISMATCH)
+        return false;
+    return ++salvage->batch < BATCH_ROWS || commit_batch(salvage);
+}
+
 /* Returns whether the table was read to its end. */
 static bool copy_rows(struct salvage *salvage, const char *table, const char *order)
 {
@@ -64,14 +88,12 @@ static bool copy_rows(struct salvage *salvage, const char *table, const char *or
 
     if (sqlite3_prepare_v2(salvage->from, sql, -1, &rows, NULL) == SQLITE_OK)
         insert = prepare_insert(salvage->into, rows, table);
-    while (insert != NULL && clock_monotonic_ms() < salvage->deadline_ms &&
-           (result = sqlite3_step(rows)) == SQLITE_ROW) {
-        for (int i = 0; i < sqlite3_column_count(rows); i++)
-            /* one that is not copied has no mark */
-            sqlite3_bind_value(insert, i + 1, sqlite3_column_value(rows, i));
-        if (sqlite3_step(insert) == SQLITE_DONE)
-            salvage->copied += sqlite3_changes(salvage->into);
-        sqlite3_reset(insert);
+    while (insert != NULL && !salvage->failed && (result = sqlite3_step(rows)) == SQLITE_ROW) {
+        salvage->failed = !insert_row(salvage, insert, rows);
+        if (clock_monotonic_ms() > salvage->deadline_ms) { /* pages that point at each other have no end */
+            salvage->result.complete = false;
+            break;
+        }
     }
     sqlite3_finalize(rows);
     sqlite3_finalize(insert);
@@ -91,6 +113,10 @@ static void copy_tables(struct salvage *salvage)
             tables[count++] = xstrdup((const char *)sqlite3_column_text(names, 0));
     sqlite3_finalize(names);
     for (size_t i = 0; i < count; i++) {
+        if (salvage->failed || !salvage->result.complete) {
+            cleanup_free(&tables[i]);
+            continue;
+        }
         /* from the other end as well, to get at what is behind the damage; a table without rowid has its key
          * first */
         if (!copy_rows(salvage, tables[i], ""))
@@ -100,31 +126,40 @@ static void copy_tables(struct salvage *salvage)
     }
 }
 
-/* A row that is read twice is added once: for that the events have an index for as long as this takes. */
+/* A row that is read twice, by the one before us, say, is added once: for that the events have an index for
+ * as long as this takes. */
 static bool copy_all(struct salvage *salvage)
 {
-    if (sqlite3_exec(salvage->into, "BEGIN IMMEDIATE; CREATE UNIQUE INDEX salvaged ON events (event_id)",
+    if (sqlite3_exec(salvage->into,
+                     "PRAGMA synchronous=FULL; BEGIN IMMEDIATE;"
+                     "CREATE UNIQUE INDEX IF NOT EXISTS salvaged ON events (event_id)",
                      NULL, NULL, NULL) != SQLITE_OK)
         return false;
-    copy_tables(salvage);
-    return sqlite3_exec(salvage->into, "DROP INDEX salvaged; COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    if (salvage->from != NULL)
+        copy_tables(salvage);
+    return !salvage->failed &&
+           sqlite3_exec(salvage->into, "DROP INDEX salvaged; COMMIT; PRAGMA synchronous=NORMAL", NULL, NULL,
+                        NULL) == SQLITE_OK;
 }
 
-int store_salvage(sqlite3 *into, const char *path)
+bool store_salvage(sqlite3 *into, const char *path, struct store_salvage_result *result_r)
 {
-    struct salvage salvage = {.into = into, .deadline_ms = clock_monotonic_ms() + TIME_MS};
+    struct salvage salvage = {
+        .into = into, .deadline_ms = clock_monotonic_ms() + TIME_MS, .result.complete = true};
+    int on = 1;
 
     if (sqlite3_open_v2(path, &salvage.from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
         SQLITE_OK) {
-        int on = 1;
         sqlite3_file_control(salvage.from, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
         sqlite3_db_config(salvage.from, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         sqlite3_busy_timeout(salvage.from, 1000);
-        if (!copy_all(&salvage)) {
-            sqlite3_exec(into, "ROLLBACK", NULL, NULL, NULL);
-            salvage.copied = 0;
-        }
+    } else {
+        sqlite3_close(salvage.from); /* somebody took it away: there is nothing to bring over */
+        salvage.from = NULL;
+        salvage.result.complete = false;
     }
+    bool done = copy_all(&salvage);
     sqlite3_close(salvage.from);
-    return salvage.copied;
+    *result_r = salvage.result;
+    return done;
 }

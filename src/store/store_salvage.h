@@ -6,9 +6,19 @@
 #define SENDPOST_STORE_STORE_SALVAGE_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
-/* Copy rows of the database at path into the tables of the same name; rows that are there already win. Takes
- * at most 20 seconds. Returns how many were copied; whatever goes wrong only makes them fewer. */
-int store_salvage(sqlite3 *into, const char *path) __attribute__((nonnull));
+struct store_salvage_result {
+    int rows;      /* brought over, by this run */
+    bool complete; /* within the time, that is: rows that cannot be read are left out */
+};
+
+/*
+ * Copy rows of the database at path into the tables of the same name; rows that are there already win. Done
+ * again after it was broken off anywhere it goes on. Takes at most two minutes. False when into cannot be
+ * written, with SQLite's error on it: then it has to be done again.
+ */
+bool store_salvage(sqlite3 *into, const char *path, struct store_salvage_result *result_r)
+    __attribute__((nonnull));
 
 #endif

@@ -1,8 +1,10 @@
 """sendpost-agent with a disk that runs full, a clock that jumps, and an API that asks for a day's patience: no event is
 lost or stored twice, and it goes on by itself."""
+import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -12,7 +14,7 @@ import pytest
 from agent_runner import PROGRAM, Agent, LogWriter
 from event_api import Answer, EventApi
 from sendpost import build_directory
-from support import end_process, remove, scratch, wait_for
+from support import end_process, listens, remove, scratch, wait_for
 
 DAY = 86400
 
@@ -157,3 +159,80 @@ def test_a_stopped_reporter_does_not_stop_the_others_for_good(agent, api):
         end_process(other.pid)
     assert set(api.ids()) == {event[5] for event in agent.events()}
     assert len(agent.events()) == len(writer.expected)
+
+
+# --- what is over, and what is not ----------------------------------------------------------------------------------------
+
+
+def test_health_recovers_when_what_was_refused_is_all_there_was(agent, api):
+    api.default = Answer(400)
+    writer = LogWriter(agent.log_path)
+    writer.write(2)
+    agent.start("--from-start")
+    wait_for(lambda: agent.health()["rejected_events"] == len(writer.expected), agent.health)
+    wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
+    assert agent.health()["last_error"] is None
+
+
+def ctl(agent, *words):
+    return subprocess.run([build_directory() / "sendpostctl", "-c", agent.config, *words], capture_output=True, text=True,
+                          check=False, timeout=60)
+
+
+def test_rejected_events_go_out_when_they_are_put_back(agent, api):
+    api.default = Answer(400)
+    writer = LogWriter(agent.log_path)
+    writer.write(7)
+    agent.start("--from-start")
+    wait_for(lambda: agent.health()["rejected_events"] == len(writer.expected), agent.health)
+    api.default = Answer(200)
+    one = next(iter(writer.expected))[0]
+    its = [event for event in writer.expected if event[0] == one]
+    done = ctl(agent, "events", "retry", one.upper(), "--json")
+    assert done.returncode == 0 and json.loads(done.stdout) == {"retried": len(its)}, (done.stdout, done.stderr)
+    wait_for(lambda: agent.health()["rejected_events"] == len(writer.expected) - len(its), agent.health)
+    done = ctl(agent, "events", "retry", "--all")
+    assert done.returncode == 0 and done.stdout.startswith(f"{len(writer.expected) - len(its)} rejected events are pending again")
+    wait_for(lambda: agent.query("SELECT count(*) FROM events WHERE state = 1") == [(len(writer.expected),)], agent.health)
+    assert agent.health()["rejected_events"] == 0 and set(api.ids()) == {event[5] for event in agent.events()}
+    assert ctl(agent, "events", "retry", "--all").stdout.startswith("0 rejected")
+    assert ctl(agent, "events", "retry", one).returncode == 1
+    for wrong in (["events", "retry"], ["events", "retry", "x"], ["events", "retry", one, "--all"], ["events", "--all"],
+                  ["events", "retry", "--all", "--state", "rejected"]):
+        assert ctl(agent, *wrong).returncode == 64, wrong
+
+
+def test_a_port_that_is_taken_is_waited_for_and_all_else_goes_on(agent, api):
+    with socket.create_server(("127.0.0.1", agent.port)):
+        writer = LogWriter(agent.log_path)
+        writer.write(3)
+        agent.process = subprocess.Popen([PROGRAM, "-c", agent.config, "--from-start"], env=agent.environment(), stderr=subprocess.PIPE)
+        wait_for(lambda: len(set(api.ids())) == len(writer.expected), "the events")
+        assert f"cannot listen on 127.0.0.1:{agent.port}: Address already in use" in agent.log()
+    wait_for(lambda: listens(agent.port), "the agent to listen")
+    wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
+    assert agent.log().count("cannot listen") == 1 and f"listening on 127.0.0.1:{agent.port} now" in agent.log()
+
+
+def test_a_log_that_is_not_there_is_no_health(agent):
+    agent.start()
+    wait_for(lambda: agent.get("/health")[0] == 503, agent.health)
+    assert "is not there: name Postfix's log as log-path" in agent.health()["last_error"]
+    agent.log_path.write_text("")
+    wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
+    agent.log_path.unlink()
+    wait_for(lambda: agent.get("/health")[0] == 503, agent.health)
+
+
+def test_a_store_that_was_corrupt_is_told_of_until_its_file_is_removed(agent, api):
+    (agent.state / "state.db").write_bytes(b"this is no database" * 1000)
+    agent.log_path.write_text("")
+    agent.start()
+    wait_for(lambda: agent.metric("corrupt_stores_aside") == 1, "the metric")
+    (aside,) = agent.state.glob("state.db.corrupt-*")
+    status = ctl(agent, "status")
+    assert status.returncode == 1 and f"was corrupt: 1 file aside, the latest {aside.name}" in status.stdout
+    checked = ctl(agent, "check", "--offline", "--no-postfix").stdout
+    assert f"the latest {aside.name}" in checked and f"then rm {aside}*" in checked
+    aside.unlink()
+    assert ctl(agent, "status").returncode == 0

@@ -238,6 +238,7 @@ COMMANDS = {
     "sendpostctl events --state rejected --json": Run("[]"),
     "sendpostctl events flush": Run(),
     "sendpostctl events flush -v": Run(),
+    "sendpostctl events retry --all": Run("0 rejected events are pending again"),
     "sendpostctl rates": Run("100"),
     "sendpostctl rates --json | jq '.[].limits[] | select(.free == 0)'": Run(),
     "sendpostctl rates reset primary": Run(),
