@@ -217,7 +217,7 @@ static bool is_among(const struct event *events, int count, int64_t row)
 }
 
 int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
-                      struct event *events_r, struct outcome *error_r)
+                      struct event *events_r, int *fresh_r, struct outcome *error_r)
 {
     int share = limit < 4 ? limit / 2 : limit / 4, fresh = 0;
     int due = share > 0 ? count_due(store, tpsp, now_ms, limit, error_r) : 0;
@@ -234,6 +234,8 @@ int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int
     /* both are in the same order, one forwards and one backwards */
     while (fresh > 0 && is_among(events_r, count, fresh_ones[fresh - 1].row))
         fresh--;
+    if (fresh_r != NULL)
+        *fresh_r = fresh;
     while (fresh > 0)
         events_r[count++] = fresh_ones[--fresh];
     return count;

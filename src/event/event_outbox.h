@@ -29,8 +29,8 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
 
 /*
  * Up to limit pending events of one TPSP that were due at now_ms, the oldest, in order. When there are more,
- * a quarter of them are instead the newest of those due at fresh_ms, so that what happens now does not wait
- * behind a backlog.
+ * a quarter of them are instead the newest of those due at fresh_ms, so that what happens
+ * now does not wait behind a backlog: *fresh_r (if asked for) of them, at the end.
  *
  * A message's events stay in order: a new one is not among them while an older one of its message is pending,
  * and one that was put off holds up its message, though not for ever (EVENT_OUTBOX_TRIES). -1 with *error_r
@@ -38,7 +38,8 @@ int event_outbox_next_tpsp(struct store *store, const char *after, char **tpsp_r
  */
 #define EVENT_OUTBOX_TRIES 8
 int event_outbox_read(struct store *store, const char *tpsp, int64_t now_ms, int64_t fresh_ms, int limit,
-                      struct event *events_r, struct outcome *error_r) __attribute__((nonnull));
+                      struct event *events_r, int *fresh_r, struct outcome *error_r)
+    __attribute__((nonnull(1, 2, 6, 8)));
 
 /*
  * Up to limit pending events of the same message and recipient as this one, which is the newest: what has to

@@ -1,5 +1,6 @@
 /* event_report's other half: what is pending leaves in batches. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -8,7 +9,7 @@
 
 /* While the API is quick, so many batches are recorded in one go: to record one, it has to be waited for the
  * store. */
-#define BATCHES 10
+#define BATCHES 2
 #define QUICK_MS 50
 #define EVENTS_MAX 10000
 
@@ -63,6 +64,16 @@ static int batch_limit(const struct event_reporter *reporter)
     return size > 0 ? (int)size : 1;
 }
 
+/* The last ones to the front. */
+static void rotate(struct event *events, int count, int last)
+{
+    AUTO_FREE struct event *moved = xmalloc(((size_t)last + 1) * sizeof *moved);
+
+    memcpy(moved, events + count - last, (size_t)last * sizeof *moved);
+    memmove(events + last, events, (size_t)(count - last) * sizeof *events);
+    memcpy(events, moved, (size_t)last * sizeof *moved);
+}
+
 /* heed: respect pauses. */
 static enum event_progress report_tpsp(struct event_reporter *reporter, const char *tpsp, bool heed,
                                        int64_t due_ms, int64_t deadline_ms,
@@ -82,7 +93,10 @@ static enum event_progress report_tpsp(struct event_reporter *reporter, const ch
     int limit = batch_limit(reporter),
         most = limit * (reporter->batches > 1 && limit > 1 && limit < EVENTS_MAX / BATCHES ? BATCHES : 1);
     AUTO_FREE struct event *events = xmalloc((size_t)most * sizeof *events);
-    int count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, most, events, error_r);
+    int fresh, count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, most, events, &fresh, error_r);
+    if (count >
+        limit) /* what happens now goes in the first batch; older events of its messages there are none */
+        rotate(events, count, fresh);
     if (count <= 0)
         return count == 0 ? EVENT_PROGRESS_NONE : EVENT_PROGRESS_TROUBLE;
     if (!heed) {

@@ -12,7 +12,7 @@ static struct event batch[1000];
 /* How many there are in the batch; which they are is then in batch. */
 static int read_batch(int64_t now_ms, int limit)
 {
-    int number = event_outbox_read(store, "p", now_ms, now_ms, limit, batch, &error);
+    int number = event_outbox_read(store, "p", now_ms, now_ms, limit, batch, NULL, &error);
 
     ck_assert_msg(number >= 0, "%s", error.text);
     return number;
@@ -29,7 +29,7 @@ START_TEST(what_is_due_is_read_in_its_order)
     ck_assert_int_eq(batch[2].attempt, 5);
     ck_assert_int_eq(batch[3].attempt, 1);
     ck_assert_int_eq(batch[4].attempt, 2);
-    ck_assert_int_eq(event_outbox_read(store, "other", 9000, 9000, 10, batch, &error), 0);
+    ck_assert_int_eq(event_outbox_read(store, "other", 9000, 9000, 10, batch, NULL, &error), 0);
 }
 END_TEST
 
@@ -89,7 +89,7 @@ START_TEST(the_newest_do_not_wait_behind_a_backlog)
 {
     for (int i = 1; i <= 1000; i++)
         add(i, CS_DELIVERED, EVENT_PENDING, "p", i);
-    ck_assert_int_eq(event_outbox_read(store, "p", 500, 1000, 20, batch, &error), 20);
+    ck_assert_int_eq(event_outbox_read(store, "p", 500, 1000, 20, batch, NULL, &error), 20);
     for (int i = 0; i < 15; i++)
         ck_assert_int_eq(batch[i].attempt, i + 1);
     for (int i = 15; i < 20; i++)
@@ -150,7 +150,7 @@ START_TEST(what_was_put_off_holds_up_its_message_but_not_for_ever)
         ck_assert_int_gt(read_batch(1000, limit), 0);
         for (int tries = 1; tries <= EVENT_OUTBOX_TRIES; tries++) {
             ck_assert(event_outbox_keep(store, &batch[0], 1000, 50, &error));
-            int number = event_outbox_read(store, "p", 1000, 1000, limit, batch + 1, &error);
+            int number = event_outbox_read(store, "p", 1000, 1000, limit, batch + 1, NULL, &error);
             ck_assert_int_eq(number, tries < EVENT_OUTBOX_TRIES ? 1 : 2);
             ck_assert_int_eq(batch[number].attempt, limit + 3);
         }
