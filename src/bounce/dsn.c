@@ -6,16 +6,19 @@
 #include <strings.h>
 
 #include "base/xalloc.h"
+#include "bounce/failure.h"
 #include "bounce/fields.h"
 #include "bounce/mime.h"
 #include "bounce/notice.h"
+#include "bounce/notice_text.h"
 #include "classify/classify_rules.h"
 
 #define UUID_HEADER "X-Sendpost-Message-UUID"
+#define SUBJECT_SIZE 512 /* bytes of a returned message's Subject that are known again */
 
 struct dsn_reader {
     const struct classify_rules *rules;
-    struct classify_rules *notices;
+    struct classify_rules *notices, *boilerplate;
 };
 
 /* What is being read. */
@@ -36,70 +39,21 @@ struct dsn_reader *dsn_open(const struct classify_rules *rules, struct outcome *
     mime_init();
     reader->rules = rules;
     reader->notices = classify_compile("built-in notices", data_notices, data_notices_count, error_r);
-    if (reader->notices != NULL)
+    reader->boilerplate =
+        classify_compile("built-in boilerplate", data_boilerplate, data_boilerplate_count, error_r);
+    if (reader->notices != NULL && reader->boilerplate != NULL)
         return reader;
-    free(reader);
+    dsn_close(reader);
     return NULL;
 }
 
 void dsn_close(struct dsn_reader *reader)
 {
-    if (reader != NULL)
-        classify_close(reader->notices);
+    if (reader == NULL)
+        return;
+    classify_close(reader->notices);
+    classify_close(reader->boilerplate);
     free(reader);
-}
-
-/* --- judging one recipient ------------------------------------------------------------------------------ */
-
-/* Whether words decided, rather than a code alone or nothing. */
-static bool by_words(const struct classify_result *result)
-{
-    size_t length = strlen(result->rule);
-
-    return length > 0 && result->rule[length - 1] != '}';
-}
-
-/* Judge words, with the stage at which they were said where only the notice around shows it. */
-static void classify_staged(const struct reading *reading, const struct classify_result *so_far,
-                            const char *words, bool after_data, struct classify_result *result_r)
-{
-    AUTO_FREE char *text = xasprintf("%s%s", words, after_data ? " (in reply to end of DATA command)" : "");
-
-    classify_text(reading->reader->rules, so_far->smtp_code, so_far->status, text, strlen(text), result_r);
-}
-
-/*
- * The remote end's words decide; where they say nothing, those in the notice around; then codes; and where
- * all that says nothing, any words of the notice.
- */
-static void judge(const struct reading *reading, struct dsn_recipient *recipient, const char *diagnostic,
-                  const char *about)
-{
-    bool after_data = notice_after_data(about);
-    struct classify_result result = {0}, other;
-    char words[EVENT_DESCRIPTION_SIZE];
-
-    notice_words(about, words, sizeof words);
-    snprintf(recipient->text, sizeof recipient->text, "%.*s", (int)sizeof recipient->text - 1,
-             *diagnostic ? diagnostic : words);
-    memcpy(result.status, recipient->status, sizeof result.status);
-    classify_staged(reading, &result, recipient->text, after_data, &other);
-    result = other;
-    if (!by_words(&result)) {
-        classify_staged(reading, &result, words, after_data, &other);
-        if (by_words(&other))
-            result = other;
-    }
-    if (*result.rule == '\0') {
-        classify_staged(reading, &result, about, after_data, &other);
-        if (by_words(&other))
-            result = other;
-    }
-    recipient->hard = result.hard && !recipient->delayed;
-    recipient->smtp_code = result.smtp_code;
-    memcpy(recipient->status, result.status, sizeof recipient->status);
-    recipient->reason = result.reason;
-    recipient->rule = result.rule;
 }
 
 static struct dsn_recipient *add_recipient(struct dsn *report, const char *address)
@@ -148,7 +102,7 @@ static void take_fields(struct reading *reading, const struct fields_recipient *
         memcpy(recipient->status, fields[i].status, sizeof recipient->status);
         about = count == 1 ? xstrdup(reading->prose)
                            : notice_about(reading->prose, strlen(reading->prose), fields[i].address);
-        judge(reading, recipient, fields[i].diagnostic, about);
+        failure_judge(reading->reader->rules, recipient, fields[i].diagnostic, about);
     }
     if (reading->report->count == 0)
         reading->report->why_none = "a confirmation of delivery";
@@ -163,18 +117,31 @@ static bool has_null_sender(const struct reading *reading)
                                       : *reading->sender == '\0';
 }
 
+static bool names_a_mail_system(const char *from)
+{
+    static const char *const names[] = {
+        "mailer-daemon",      "mailerdaemon", "mail-daemon", "maildaemon",    "mdaemon",       "postmaster",
+        "postmast",           "daemon",       "no-reply",    "noreply",       "mail delivery", "maildelivery",
+        "mail-delivery",      "mailer",       "mail system", "mailsystem",    "mail-system",   "mail server",
+        "mailserver",         "mail router",  "sysadmin",    "administrator", "mail gateway",  "bounce",
+        "microsoft exchange", "smtp server"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcasestr(from, names[i]) != NULL)
+            return true;
+    return false;
+}
+
 /* A mail system wrote it, not a person or a person's mail program. */
 static bool from_a_mail_system(const struct reading *reading)
 {
-    static const char *const names[] = {"mailer-daemon", "postmaster",        "daemon", "no-reply",
-                                        "noreply",       "mail delivery",     "mailer", "mail system",
-                                        "sysadmin",      "mail administrator"};
+    const struct mime_report *mime = &reading->mime;
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcasestr(reading->mime.from, names[i]) != NULL)
-            return true;
-    return *reading->mime.failed_recipients != '\0' ||
-           (has_null_sender(reading) && strcasestr(reading->mime.auto_submitted, "auto-replied") == NULL);
+    if (mime->is_report || names_a_mail_system(mime->from) || names_a_mail_system(mime->return_path) ||
+        *mime->failed_recipients != '\0')
+        return true;
+    return (has_null_sender(reading) || *mime->from == '\0') &&
+           strcasestr(mime->auto_submitted, "auto-replied") == NULL;
 }
 
 static void take_failed_recipients(struct reading *reading, bool delay)
@@ -195,7 +162,7 @@ static void take_failed_recipients(struct reading *reading, bool delay)
         struct dsn_recipient *recipient = add_recipient(reading->report, address);
         if (recipient != NULL) {
             recipient->delayed = delay;
-            judge(reading, recipient, "", about);
+            failure_judge(reading->reader->rules, recipient, "", about);
         }
     }
 }
@@ -218,7 +185,7 @@ static void take_prose(struct reading *reading, bool delay)
         if (recipient == NULL)
             continue;
         recipient->delayed = delay;
-        judge(reading, recipient, "", found[i].text);
+        failure_judge(reading->reader->rules, recipient, "", found[i].text);
     }
     notice_free(found, count);
 }
@@ -234,7 +201,7 @@ static void take_returned(struct reading *reading, bool delay)
         address[0] = '\0';
     recipient = add_recipient(reading->report, address);
     recipient->delayed = delay;
-    judge(reading, recipient, "", reading->prose);
+    failure_judge(reading->reader->rules, recipient, "", reading->prose);
 }
 
 static void read_prose(struct reading *reading)
@@ -242,12 +209,14 @@ static void read_prose(struct reading *reading)
     enum notice_kind subject = reading->subject_kind, prose = reading->prose_kind;
     bool delay = subject == NOTICE_DELAY || prose == NOTICE_DELAY;
 
-    if (subject == NOTICE_AUTO_REPLY || (!delay && prose == NOTICE_AUTO_REPLY)) {
+    if (subject == NOTICE_CHALLENGE || prose == NOTICE_CHALLENGE) {
+        reading->report->why_none = "a challenge or a question to the sender";
+    } else if (subject == NOTICE_AUTO_REPLY || (!delay && prose == NOTICE_AUTO_REPLY)) {
         reading->report->why_none = "an auto-reply";
     } else if (subject == NOTICE_CONFIRMATION ||
                (prose == NOTICE_CONFIRMATION && subject != NOTICE_FAILURE)) {
         reading->report->why_none = "a confirmation of delivery";
-    } else if (!delay && subject != NOTICE_FAILURE && prose != NOTICE_FAILURE &&
+    } else if (!delay && subject != NOTICE_FAILURE && prose != NOTICE_FAILURE && !reading->mime.is_report &&
                *reading->mime.failed_recipients == '\0') {
         reading->report->why_none = "no report of a failure";
     } else if (!from_a_mail_system(reading) && subject != NOTICE_FAILURE) {
@@ -265,13 +234,19 @@ static void read_prose(struct reading *reading)
 
 static void split_notice(struct reading *reading)
 {
-    size_t length = notice_length(reading->reader->notices, reading->mime.notice);
+    const struct dsn_reader *reader = reading->reader;
+    size_t length = notice_length(reader->notices, reading->mime.notice);
+    char subject[SUBJECT_SIZE] = "";
 
-    reading->prose = xstrndup(reading->mime.notice, length);
     reading->returned =
         xstrdup(*reading->mime.returned ? reading->mime.returned : reading->mime.notice + length);
-    reading->subject_kind = notice_kind(reading->reader->notices, reading->mime.subject);
-    reading->prose_kind = notice_kind(reading->reader->notices, reading->prose);
+    mime_field(reading->returned, "Subject", subject, sizeof subject);
+    AUTO_FREE char *quoted = notice_text_quoted_subject(reading->mime.notice, length);
+    reading->prose = notice_text_own(reader->boilerplate, reading->mime.notice, length, subject);
+    AUTO_FREE char *own =
+        notice_text_subject(reader->notices, reading->mime.subject, *subject ? subject : quoted);
+    reading->subject_kind = notice_kind(reader->notices, own);
+    reading->prose_kind = notice_kind(reader->notices, reading->prose);
 }
 
 static void read_message_id(struct reading *reading)

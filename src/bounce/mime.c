@@ -268,6 +268,7 @@ void mime_read(struct mime_report *report_r, const char *bytes, size_t length)
     message = g_mime_parser_construct_message(parser, NULL);
     if (message != NULL) {
         read_headers(report_r, message);
+        report_r->is_report = is_report(g_mime_message_get_mime_part(message));
         walk_part(&walk, g_mime_message_get_mime_part(message), 0);
         g_object_unref(message);
     } else {

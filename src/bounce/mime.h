@@ -27,6 +27,7 @@ struct mime_report {
     char *subject, *from, *to, *return_path, *failed_recipients, *auto_submitted;
     int64_t date_ms; /* 0: none */
 
+    bool is_report;      /* multipart/report of type delivery-status, RFC 3464 */
     bool is_feedback;    /* an abuse report, RFC 5965 */
     bool is_disposition; /* a read receipt, RFC 8098 */
 };

@@ -26,10 +26,9 @@ enum notice_kind notice_kind(const struct classify_rules *rules, const char *tex
     static const struct {
         const char *section;
         enum notice_kind kind;
-    } kinds[] = {{"delay", NOTICE_DELAY},
-                 {"confirmation", NOTICE_CONFIRMATION},
-                 {"failure", NOTICE_FAILURE},
-                 {"auto-reply", NOTICE_AUTO_REPLY}};
+    } kinds[] = {{"challenge", NOTICE_CHALLENGE}, {"listed", NOTICE_FAILURE},
+                 {"delay", NOTICE_DELAY},         {"confirmation", NOTICE_CONFIRMATION},
+                 {"failure", NOTICE_FAILURE},     {"auto-reply", NOTICE_AUTO_REPLY}};
     const char *section = section_of(rules, text, strlen(text));
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -38,11 +37,31 @@ enum notice_kind notice_kind(const struct classify_rules *rules, const char *tex
     return NOTICE_OTHER;
 }
 
+/* The line without its marks of quotation ("> ", "| "); *quoted_r: whether it had any. */
+static struct notice_line unquoted(const struct notice_line *line, bool *quoted_r)
+{
+    struct notice_line inner = *line;
+
+    *quoted_r = false;
+    while (inner.length > 0 && (*inner.text == '>' || *inner.text == '|')) {
+        *quoted_r = true;
+        inner.text++;
+        inner.length--;
+        if (inner.length > 0 && *inner.text == ' ') {
+            inner.text++;
+            inner.length--;
+        }
+    }
+    return inner;
+}
+
 /* "Name: value" from the first column, the name being one that a message header has. */
 static bool is_header_field(const struct notice_line *line, bool *telling_r)
 {
-    static const char *const telling[] = {"received",       "return-path", "message-id", "mime-version",
-                                          "dkim-signature", "from",        "date",       "subject"};
+    static const char *const telling[] = {
+        "received", "return-path", "message-id", "mime-version", "dkim-signature", "from",   "date",
+        "subject",  "von",         "betreff",    "de",           "objet",          "da",     "oggetto",
+        "asunto",   "van",         "onderwerp",  "od",           "temat",          "assunto"};
     size_t name = 0;
 
     while (name < line->length && (isalnum((unsigned char)line->text[name]) || line->text[name] == '-'))
@@ -73,6 +92,12 @@ static bool is_ruled(const struct notice_line *line)
     return false;
 }
 
+/* Whether nothing has been said yet. */
+static bool is_forwarded(const struct classify_rules *rules, const char *text, size_t length)
+{
+    return strcmp(section_of(rules, text, length), "failure") != 0;
+}
+
 size_t notice_length(const struct classify_rules *rules, const char *text)
 {
     const char *at = text, *end = text + strlen(text), *run_begin = text;
@@ -81,16 +106,21 @@ size_t notice_length(const struct classify_rules *rules, const char *text)
     struct notice_line line;
 
     while (notice_next_line(&at, end, &line)) {
-        bool folded = line.length > 0 && (line.text[0] == ' ' || line.text[0] == '\t');
+        bool quoted;
+        struct notice_line inner = unquoted(&line, &quoted);
+        bool folded = inner.length > 0 && (inner.text[0] == ' ' || inner.text[0] == '\t');
 
-        if (run > 0 && folded && !notice_line_is_blank(&line))
+        if (run > 0 && folded && !notice_line_is_blank(&inner))
             continue;
         if (run == 0) {
             run_begin = line.text;
             telling = false;
         }
-        if (is_header_field(&line, &telling)) {
-            if (++run >= HEADER_RUN && telling)
+        if (is_header_field(&inner, &telling)) {
+            if (++run < HEADER_RUN || !telling)
+                continue;
+            /* a report that somebody forwarded begins with its own header */
+            if (!quoted || !is_forwarded(rules, text, (size_t)(run_begin - text)))
                 return (size_t)(run_begin - text);
             continue;
         }

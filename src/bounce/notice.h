@@ -17,7 +17,14 @@
 
 #define NOTICE_RECIPIENTS_MAX 100
 
-enum notice_kind { NOTICE_OTHER, NOTICE_DELAY, NOTICE_CONFIRMATION, NOTICE_FAILURE, NOTICE_AUTO_REPLY };
+enum notice_kind {
+    NOTICE_OTHER,
+    NOTICE_DELAY,
+    NOTICE_CONFIRMATION,
+    NOTICE_FAILURE,
+    NOTICE_AUTO_REPLY,
+    NOTICE_CHALLENGE, /* a person, or a program in his place, wants the sender to confirm something */
+};
 
 /* rules: data/notices. text may be "". */
 enum notice_kind notice_kind(const struct classify_rules *rules, const char *text) __attribute__((nonnull));

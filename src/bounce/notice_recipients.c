@@ -9,6 +9,7 @@
 
 #include "base/xalloc.h"
 #include "bounce/notice_line.h"
+#include "bounce/notice_text.h"
 
 /* --- addresses -------------------------------------------------------------------------------------- */
 
@@ -30,6 +31,24 @@ static bool is_local(char c)
     return isalnum((unsigned char)c) || (c != '\0' && strchr("!#$%&'*+/=?^_`{|}~.-", c) != NULL);
 }
 
+/*
+ * Where an address begins that is the value of an attribute of an X.400 address: "dda:SMTP=a@b",
+ * "DD.RFC-822=a@b" (RFC 2156 section 4.3). 0: it is none.
+ */
+static size_t behind_attribute(const char *text, size_t begin, size_t at)
+{
+    static const char *const names[] = {"smtp=", "rfc-822=", "rfc822=", "rfc-822:", "email=", "internet="};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t name = strlen(names[i]);
+
+        for (size_t from = begin; from + name < at; from++)
+            if (strncasecmp(text + from, names[i], name) == 0)
+                return from + name;
+    }
+    return 0;
+}
+
 /* The address around the '@' at offset at; *begin_r and *end_r bound it. */
 static bool address_around(const struct notice_line *line, size_t at, size_t *begin_r, size_t *end_r,
                            char address_r[ADDRESS_SIZE])
@@ -39,6 +58,9 @@ static bool address_around(const struct notice_line *line, size_t at, size_t *be
 
     while (begin > 0 && is_local(line->text[begin - 1]))
         begin--;
+    size_t attribute = behind_attribute(line->text, begin, at);
+    if (attribute > 0)
+        begin = attribute;
     while (begin < at && strchr("'`*-.=/|?&", line->text[begin]) != NULL)
         begin++;
     while (end < line->length &&
@@ -86,6 +108,11 @@ static enum strength strength_of(const struct notice_line *line, size_t begin)
     bool words = false;
     char word[16];
 
+    if (begin > 0 && line->text[begin - 1] == '=' && behind_attribute(line->text, 0, begin + 1) == begin)
+        return STRENGTH_START; /* an X.400 address, all of it */
+    if (line->length - begin > 8 && strncasecmp(line->text + begin, "imceaex-", 8) == 0)
+        return STRENGTH_NONE; /* Exchange's own address, in which there is no Internet address */
+
     while (before > 0 && strchr(" \t<\"'(:[*>=-;", line->text[before - 1]) != NULL)
         before--;
     word_before(line, before, word);
@@ -109,6 +136,65 @@ static bool is_among(const char *address, const char *const addresses[], size_t 
     return false;
 }
 
+/* "(a)" for the '@' that a PrintableString lacks (X.400). The rewritten line is in buffer. */
+static void restore_at_signs(struct notice_line *line, char buffer[NOTICE_LINE_MAX])
+{
+    size_t length = 0;
+
+    if (memmem(line->text, line->length, "(a)", 3) == NULL ||
+        !(notice_has(line->text, line->length, "smtp=") || notice_has(line->text, line->length, "822=")))
+        return;
+    for (size_t i = 0; i < line->length; i++) {
+        bool sign = i + 2 < line->length && memcmp(line->text + i, "(a)", 3) == 0;
+
+        buffer[length++] = sign ? '@' : line->text[i];
+        i += sign ? 2 : 0;
+    }
+    *line = (struct notice_line){buffer, length};
+}
+
+/* "To: a@b" where a Subject field stands near: what the message that came back was addressed to, which a list
+ * or an alias may have made another address of. */
+static bool is_quoted_to(const struct notice_line *line, const char *text, const char *end)
+{
+    static const char *const names[] = {
+        "To",      "Cc",   "An",   "A",      "À",    "Para",     "Aan", "Do", "Til", "Till", "Vastaanottaja",
+        "Címzett", "Kime", "Кому", "收件人", "宛先", "받는 사람"};
+    struct notice_line near, behind;
+    const char *at = line->text + line->length + (line->text + line->length < end);
+    size_t begin = 0;
+    bool field = false;
+
+    while (begin < line->length && strchr(" \t>|*", line->text[begin]) != NULL)
+        begin++;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !field; i++) {
+        size_t name = strlen(names[i]);
+
+        field = line->length - begin > name && strncasecmp(line->text + begin, names[i], name) == 0 &&
+                (line->text[begin + name] == ':' || line->text[begin + name] == ' ' ||
+                 memcmp(line->text + begin + name, "\xef", 1) == 0);
+    }
+    if (!field)
+        return false;
+    for (int lines = 0; lines < 3 && notice_next_line(&at, end, &near); lines++)
+        if (notice_text_is_subject(&near))
+            return true;
+    /* or in one of the three lines before */
+    for (const char *from = line->text; from > text;) {
+        const char *start = from - 1;
+
+        while (start > text && start[-1] != '\n')
+            start--;
+        behind = (struct notice_line){start, (size_t)(from - 1 - start)};
+        if (notice_text_is_subject(&behind))
+            return true;
+        if (notice_line_is_blank(&behind))
+            return false;
+        from = start;
+    }
+    return false;
+}
+
 /* Every address once, with the strongest of its mentions. */
 static size_t find_mentions(struct mention *mentions, const char *text, size_t length,
                             const char *const not_these[], size_t others)
@@ -116,18 +202,23 @@ static size_t find_mentions(struct mention *mentions, const char *text, size_t l
     const char *at = text;
     size_t count = 0;
     struct notice_line line;
+    char restored[NOTICE_LINE_MAX];
 
     while (notice_next_line(&at, text + length, &line)) {
-        size_t begin, end;
+        size_t begin, end, offset = (size_t)(line.text - text);
+        bool quoted_to = is_quoted_to(&line, text, text + length);
 
+        restore_at_signs(&line, restored);
         for (size_t i = 0; i < line.length; i++) {
-            struct mention mention = {.line = (size_t)(line.text - text)};
+            struct mention mention = {.line = offset};
             size_t same = 0;
 
             if (line.text[i] != '@' || !address_around(&line, i, &begin, &end, mention.address))
                 continue;
             i = end - 1;
             mention.strength = strength_of(&line, begin);
+            if (quoted_to && mention.strength > STRENGTH_WEAK)
+                mention.strength = STRENGTH_WEAK;
             if (mention.strength == STRENGTH_NONE || is_among(mention.address, not_these, others))
                 continue;
             while (same < count && strcasecmp(mentions[same].address, mention.address) != 0)

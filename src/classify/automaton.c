@@ -9,16 +9,31 @@
 #define STATES_MAX 65535u
 
 /*
- * States are rows of a table, 0 the root. outputs form lists through "next": first the words that end in a
- * state, then those of its longest proper suffix that is a state too. 0 ends a list: output i is word i - 1.
+ * States are rows of a table with a column for each ASCII byte that words have, 0 the root: one step a byte.
+ * Bytes of other scripts are rare in texts and many in words, and would make the table five times as large
+ * and too big for the cache: steps over them are kept as a list a state, and where there is
+ * none the state's longest proper suffix is asked.
+ *
+ * outputs form lists through "next": first the words that end in a state, then those of its longest proper
+ * suffix that is a state too. 0 ends a list: output i is word i - 1.
  */
 struct automaton {
-    uint8_t column[256]; /* of each byte; 0 for those that no word has */
+    uint8_t column[128]; /* of each byte; 0 for those that no word has */
     size_t width;
     uint32_t state_count, state_room;
-    uint16_t *step;   /* [state][column] */
-    uint32_t *output; /* [state] first of its list */
-    uint32_t *next;   /* [output] */
+    uint16_t *step;         /* [state][column] */
+    uint16_t *suffix;       /* [state] */
+    uint32_t *output;       /* [state] first of its list */
+    uint32_t *next;         /* [output] */
+    uint32_t *first_high;   /* [state] first of its steps over bytes from 0x80 on; 0: none */
+    struct high_step *high; /* [0] is none */
+    uint32_t high_count, high_room;
+};
+
+struct high_step {
+    uint32_t next; /* of the same state; 0: the last */
+    uint16_t state;
+    uint8_t byte;
 };
 
 static void assign_columns(struct automaton *automaton, const struct automaton_word *words, size_t count)
@@ -26,11 +41,10 @@ static void assign_columns(struct automaton *automaton, const struct automaton_w
     automaton->width = 1;
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < words[i].length; j++) {
-            uint8_t *column = &automaton->column[(unsigned char)words[i].text[j]];
+            unsigned char byte = (unsigned char)words[i].text[j];
 
-            /* 255 columns and the one for the rest are more than UTF-8 text can use */
-            if (*column == 0 && automaton->width < 256)
-                *column = (uint8_t)automaton->width++;
+            if (byte < 0x80 && automaton->column[byte] == 0)
+                automaton->column[byte] = (uint8_t)automaton->width++;
         }
 }
 
@@ -41,11 +55,42 @@ static uint32_t new_state(struct automaton *automaton)
         automaton->step =
             xrealloc(automaton->step, automaton->state_room * automaton->width * sizeof *automaton->step);
         automaton->output = xrealloc(automaton->output, automaton->state_room * sizeof *automaton->output);
+        automaton->first_high =
+            xrealloc(automaton->first_high, automaton->state_room * sizeof *automaton->first_high);
     }
     memset(automaton->step + automaton->state_count * automaton->width, 0,
            automaton->width * sizeof *automaton->step);
     automaton->output[automaton->state_count] = 0;
+    automaton->first_high[automaton->state_count] = 0;
     return automaton->state_count++;
+}
+
+/* The state behind the byte in the tree; 0: there is none. */
+static uint16_t high_child(const struct automaton *automaton, uint32_t state, unsigned char byte)
+{
+    for (uint32_t at = automaton->first_high[state]; at != 0; at = automaton->high[at].next)
+        if (automaton->high[at].byte == byte)
+            return automaton->high[at].state;
+    return 0;
+}
+
+static void add_high_child(struct automaton *automaton, uint32_t state, unsigned char byte, uint16_t child)
+{
+    if (automaton->high_count >= automaton->high_room) {
+        automaton->high_room = automaton->high_room ? automaton->high_room * 2 : 1024;
+        automaton->high = xrealloc(automaton->high, automaton->high_room * sizeof *automaton->high);
+    }
+    if (automaton->high_count == 0)
+        automaton->high[automaton->high_count++] = (struct high_step){.next = 0};
+    automaton->high[automaton->high_count] =
+        (struct high_step){.next = automaton->first_high[state], .state = child, .byte = byte};
+    automaton->first_high[state] = automaton->high_count++;
+}
+
+static uint16_t child_of(const struct automaton *automaton, uint32_t state, unsigned char byte)
+{
+    return byte < 0x80 ? automaton->step[state * automaton->width + automaton->column[byte]]
+                       : high_child(automaton, state, byte);
 }
 
 /* The tree of all words. */
@@ -54,15 +99,19 @@ static bool add_word(struct automaton *automaton, const struct automaton_word *w
     uint32_t state = 0;
 
     for (size_t i = 0; i < word->length; i++) {
-        size_t at = state * automaton->width + automaton->column[(unsigned char)word->text[i]];
+        unsigned char byte = (unsigned char)word->text[i];
+        uint16_t child = child_of(automaton, state, byte);
 
-        if (automaton->step[at] == 0) {
+        if (child == 0) {
             if (automaton->state_count >= STATES_MAX)
                 return false;
-            uint32_t fresh = new_state(automaton);
-            automaton->step[at] = (uint16_t)fresh;
+            child = (uint16_t)new_state(automaton);
+            if (byte < 0x80)
+                automaton->step[state * automaton->width + automaton->column[byte]] = child;
+            else
+                add_high_child(automaton, state, byte, child);
         }
-        state = automaton->step[at];
+        state = child;
     }
     automaton->next[index + 1] = automaton->output[state];
     automaton->output[state] = (uint32_t)index + 1;
@@ -78,11 +127,23 @@ static void append_outputs(struct automaton *automaton, uint32_t state, uint32_t
     *end = automaton->output[suffix];
 }
 
+/* From a state over a byte of another script. */
+static uint32_t step_high(const struct automaton *automaton, uint32_t state, unsigned char byte)
+{
+    for (;;) {
+        uint16_t child = high_child(automaton, state, byte);
+
+        if (child != 0 || state == 0)
+            return child;
+        state = automaton->suffix[state];
+    }
+}
+
 /* Breadth first, so that the row of a state's suffix is complete when the state's own is filled in. */
 static void link_suffixes(struct automaton *automaton)
 {
     AUTO_FREE uint16_t *queue = xcalloc(automaton->state_count, sizeof *queue);
-    AUTO_FREE uint16_t *suffix = xcalloc(automaton->state_count, sizeof *suffix);
+    uint16_t *suffix = automaton->suffix = xcalloc(automaton->state_count, sizeof *suffix);
     size_t width = automaton->width, head = 0, tail = 0;
 
     queue[tail++] = 0;
@@ -91,6 +152,14 @@ static void link_suffixes(struct automaton *automaton)
         uint16_t *row = automaton->step + state * width;
         const uint16_t *fallback = automaton->step + suffix[state] * width;
 
+        for (uint32_t at = automaton->first_high[state]; at != 0; at = automaton->high[at].next) {
+            uint16_t child = automaton->high[at].state;
+
+            if (state != 0)
+                suffix[child] = (uint16_t)step_high(automaton, suffix[state], automaton->high[at].byte);
+            append_outputs(automaton, child, suffix[child]);
+            queue[tail++] = child;
+        }
         for (size_t column = 0; column < width; column++) {
             uint16_t child = row[column];
 
@@ -127,8 +196,11 @@ void automaton_free(struct automaton *automaton)
     if (automaton == NULL)
         return;
     free(automaton->step);
+    free(automaton->suffix);
     free(automaton->output);
     free(automaton->next);
+    free(automaton->first_high);
+    free(automaton->high);
     free(automaton);
 }
 
@@ -141,7 +213,10 @@ size_t automaton_next(const struct automaton *automaton, struct automaton_pass *
     uint32_t state = pass->state, found = pass->output;
 
     while (found == 0 && at < length) {
-        state = step[state * width + automaton->column[(unsigned char)text[at++]]];
+        unsigned char byte = (unsigned char)text[at++];
+
+        state =
+            byte < 0x80 ? step[state * width + automaton->column[byte]] : step_high(automaton, state, byte);
         found = output[state];
     }
     pass->at = at;

@@ -71,11 +71,13 @@ bool classify_rules_finish(struct classify_rules *rules, struct outcome *error_r
 struct classify_rules *classify_compile(const char *name, const char *const lines[], size_t count,
                                         struct outcome *error_r) __attribute__((nonnull));
 
-/* data/classify, data/notices and data/filters, compiled in: a string a line. */
+/* data/classify and its like, compiled in: a string a line. */
 extern const char *const data_classify[];
 extern const size_t data_classify_count;
 extern const char *const data_notices[];
 extern const size_t data_notices_count;
+extern const char *const data_boilerplate[];
+extern const size_t data_boilerplate_count;
 extern const char *const data_filters[];
 extern const size_t data_filters_count;
 
