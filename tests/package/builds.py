@@ -2,6 +2,8 @@
 
 The second .deb is made elsewhere, under another umask and time zone: it must be the same to the byte. The second .rpm has
 a higher release, and the .deb of a higher version is the first one with another number: they are what is upgraded to.
+
+SENDPOST_SYSTEM names a directory with another Debian (tools/deps debian13): then they are built in there.
 """
 import os
 import re
@@ -12,6 +14,8 @@ from pathlib import Path
 from support import TOP, run
 
 BUILD = Path(os.environ.get("SENDPOST_BUILD", TOP / "build"))
+SYSTEM = os.environ.get("SENDPOST_SYSTEM")
+INSIDE = [TOP / "tests/package/inside", SYSTEM] if SYSTEM else []
 NAME = "postfix-sendpost"
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("MAKE") and key != "MFLAGS"}
 
@@ -24,7 +28,7 @@ class Started:
     def __init__(self, log, *command, directory, **options):
         self.log = log
         with log.open("w") as out:
-            self.process = subprocess.Popen([str(word) for word in command], cwd=directory, stdout=out,
+            self.process = subprocess.Popen([str(word) for word in [*INSIDE, *command]], cwd=directory, stdout=out,
                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options)
 
     def finish(self):
@@ -47,7 +51,7 @@ class Builds:
                                         for top in (BUILD / "package-rpm", directory / "rpm"))
 
     def make(self):
-        run("make", "-s", "-C", BUILD, "dist", env=CLEAN)
+        run(*INSIDE, "make", "-s", "-C", BUILD, "dist", env=CLEAN)
         work = [self.deb_elsewhere(), self.higher_rpm(), self.by_make()]
         try:
             for each in work:

@@ -5,14 +5,14 @@ import subprocess
 
 import pytest
 
-from builds import version
+from builds import INSIDE, version
 from conftest import configure
 from formats import Deb
 from support import TOP, run
 
 
 def test_lintian_finds_neither_error_nor_warning(builds):
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(builds.changes)],
+    done = subprocess.run([*INSIDE, "lintian", "--allow-root", "--fail-on", "error,warning", str(builds.changes)],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout == "", done.stdout + done.stderr
 

@@ -15,8 +15,9 @@ def files_of(listing):
 
 
 def test_holds_what_the_deb_holds(builds):
-    deb = files_of("\n".join(line.split()[5][1:] for line in run("dpkg-deb", "-c", builds.deb).stdout.splitlines()))
-    rpm = {name.replace("/usr/lib/systemd/system", "/lib/systemd/system")
+    deb = {name.replace("/usr/lib/systemd", "/lib/systemd")
+           for name in files_of("\n".join(line.split()[5][1:] for line in run("dpkg-deb", "-c", builds.deb).stdout.splitlines()))}
+    rpm = {name.replace("/usr/lib/systemd", "/lib/systemd")
            .replace("/zsh/site-functions", "/zsh/vendor-completions")
            for name in files_of(run("rpm", "-qlp", builds.rpm_file).stdout)}
     rpm = {name + ".gz" if "/share/man/" in name and not name.endswith(".gz") else name for name in rpm}

@@ -33,8 +33,9 @@ transport_retry_time = 1s
 
 
 def base(packages):
-    """A tarball of a minimal system with these packages."""
-    suite = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text()).group(1)
+    """A tarball of a minimal system with these packages, of the Debian in which the packages are built."""
+    system = os.environ.get("SENDPOST_SYSTEM", "/")
+    suite = re.search(r"VERSION_CODENAME=(\w+)", Path(system, "etc/os-release").read_text()).group(1)
     key = hashlib.sha256(" ".join([suite, *sorted(packages)]).encode()).hexdigest()[:12]
     tarball = CACHE / f"{suite}-{key}.tar"
     if not tarball.exists() or tarball.stat().st_mtime < time.time() - AGE_MAX:
