@@ -43,8 +43,8 @@ struct correlation_entry {
     uint32_t seen_s;   /* when it was last heard of, by the log's time; of a free slot: the next free one */
     uint16_t instance; /* high byte: the machine; low byte: the instance */
     uint8_t flags;
-    uint8_t source; /* enum correlation_source; SOURCE_NONE: uuid holds a hash of the client's address, or
-                       nothing */
+    /* enum correlation_source; SOURCE_NONE: uuid holds a hash of the client's address, or nothing */
+    uint8_t source;
 };
 
 struct correlation;

@@ -56,9 +56,10 @@ static void check_identity(struct message *message)
 {
     const struct config config = {.account_id = 1, .subaccount_id = 2};
     const struct config_tpsp tpsp = {.id = 3};
+    const struct uuid_keys none = {0};
     char uuid[UUID_SIZE];
 
-    identity_uuid(uuid, message, "", "4bX", "user@example.com");
+    identity_uuid(uuid, message, "", "4bX", "user@example.com", &none);
     must(uuid_valid(uuid, strlen(uuid)));
     identity_mark(message, uuid, &config, &tpsp);
     identity_mark(message, uuid, &config, &tpsp);
