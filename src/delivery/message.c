@@ -231,7 +231,20 @@ static void put_line_end(struct reader *reader)
         header_line_done(reader);
 }
 
-/* LF and CRLF become CRLF; a CR before anything else is an ordinary byte, as it is to smtp(8). */
+/* A CR that ends no line is for some servers the end of one all the same, and what follows could be commands
+ * (SMTP smuggling): it becomes a space, as cleanup_replace_stray_cr_lf of postconf(5) has it. */
+static void put_without_cr(struct reader *reader, const char *bytes, size_t length)
+{
+    const char *end = bytes + length, *cr;
+
+    for (; (cr = memchr(bytes, '\r', (size_t)(end - bytes))) != NULL; bytes = cr + 1) {
+        put(reader, bytes, (size_t)(cr - bytes));
+        put(reader, " ", 1);
+    }
+    put(reader, bytes, (size_t)(end - bytes));
+}
+
+/* LF and CRLF become CRLF. */
 static void read_bytes(struct reader *reader, const char *bytes, size_t length)
 {
     const char *end = bytes + length;
@@ -242,10 +255,10 @@ static void read_bytes(struct reader *reader, const char *bytes, size_t length)
         const char *newline = memchr(bytes, '\n', (size_t)(end - bytes));
         const char *line_end = newline == NULL ? end : newline;
         if (reader->pending_cr && line_end > bytes)
-            put(reader, "\r", 1);
+            put(reader, " ", 1);
         if (line_end > bytes) {
             reader->pending_cr = line_end[-1] == '\r';
-            put(reader, bytes, (size_t)(line_end - bytes) - reader->pending_cr);
+            put_without_cr(reader, bytes, (size_t)(line_end - bytes) - reader->pending_cr);
         }
         if (newline == NULL)
             return;
@@ -260,7 +273,7 @@ static void read_end(struct reader *reader)
     struct buffer *header = &reader->message->header;
 
     if (reader->pending_cr)
-        put(reader, "\r", 1);
+        put(reader, " ", 1);
     if (!reader->in_body && header->length > reader->line_start) { /* the header's last line has no end */
         put_line_end(reader);
     } else if (reader->in_body) {

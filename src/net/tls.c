@@ -202,6 +202,10 @@ static SSL_CTX *context_for(struct tls_contexts *contexts, const struct config_t
     return ctx;
 }
 
+/* RFC 9525 section 6.3: the names of a certificate are its subjectAltName, and CN is none; "*" is a whole
+ * label. */
+#define NAME_CHECK (X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
+
 static bool is_address(const char *host)
 {
     unsigned char buffer[sizeof(struct in6_addr)];
@@ -214,9 +218,8 @@ static bool certificate_good(X509 *certificate, const char *host)
     if (certificate == NULL || X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0 ||
         X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
         return false;
-    return is_address(host)
-               ? X509_check_ip_asc(certificate, host, 0) == 1
-               : X509_check_host(certificate, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+    return is_address(host) ? X509_check_ip_asc(certificate, host, 0) == 1
+                            : X509_check_host(certificate, host, 0, NAME_CHECK, NULL) == 1;
 }
 
 /* A resumed session is not verified by OpenSSL: look at what it carries before it is offered. */
@@ -254,7 +257,7 @@ static bool prepare(const struct tls_contexts *contexts, SSL *ssl, const struct 
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer->host);
     } else {
         SSL_set_tlsext_host_name(ssl, peer->host);
-        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        SSL_set_hostflags(ssl, NAME_CHECK);
         if (SSL_set1_host(ssl, peer->host) != 1)
             return false;
     }

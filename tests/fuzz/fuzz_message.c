@@ -42,7 +42,7 @@ static char *expected(const char *data, size_t size, size_t *length_r)
     for (size_t i = 0; i < size; i++) {
         if (data[i] == '\n' && (i == 0 || data[i - 1] != '\r'))
             bytes[length++] = '\r';
-        bytes[length++] = data[i];
+        bytes[length++] = data[i] == '\r' && (i + 1 == size || data[i + 1] != '\n') ? ' ' : data[i];
     }
     if (size > 0 && data[size - 1] != '\n') {
         bytes[length++] = '\r';

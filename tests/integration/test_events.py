@@ -371,14 +371,15 @@ def other_ca():
     remove(directory)
 
 
-@pytest.mark.parametrize("what", ["wrong-ca", "wrong-name", "expired", "self-signed-name-only", "plain"])
+@pytest.mark.parametrize("what", ["wrong-ca", "wrong-name", "expired", "self-signed-name-only", "name-in-subject-alone", "plain"])
 def test_a_server_that_cannot_prove_itself_gets_nothing(ca, other_ca, what):
     certificate = {"wrong-name": lambda: ca.issue("elsewhere.example", alternatives=()),
                    "expired": lambda: ca.issue("localhost", expired=True),
                    "self-signed-name-only": lambda: other_ca.issue("localhost"),
+                   "name-in-subject-alone": lambda: other_ca.issue("localhost", only_cn=True),
                    "wrong-ca": lambda: ca.issue("localhost")}.get(what, lambda: None)()
     with EventApi(key=KEY, certificate=certificate, tls=what != "plain") as api:
-        with Reporting(api.url.replace("http:", "https:"), other_ca if what == "wrong-ca" else ca) as account:
+        with Reporting(api.url.replace("http:", "https:"), other_ca if what in ("wrong-ca", "name-in-subject-alone") else ca) as account:
             result = account.one()
             assert result["result"] == "kept"
             assert account.states() == {"pending": 1}

@@ -143,6 +143,17 @@ def test_hostile_messages_arrive_with_every_byte_they_had(pipe, arrives):
         assert rest == wanted
 
 
+def test_no_carriage_return_reaches_the_wire_but_at_the_end_of_a_line(pipe):
+    """A server that takes it for a line end would read commands of a stranger."""
+    smuggled = b"From: a@example.org\nSubject: \rX-Header: \r\n\nbody\r.\rMAIL FROM:<b@example.net>\r\r\nend\r"
+    with ScriptedTpsp() as server:
+        pipe.configure([scripted(server)])
+        assert pipe.run(*ENVELOPE, message=smuggled).returncode == 0
+        (got,) = server.messages
+        assert got.endswith(b"Subject:  X-Header: \r\n\r\nbody . MAIL FROM:<b@example.net> \r\nend \r\n"), got
+        assert not re.search(rb"\r(?!\n)", got)
+
+
 def test_identity_headers_that_came_in_are_replaced_and_a_good_uuid_is_kept(pipe):
     given = "01234567-89ab-4def-8123-456789abcdef"
     with ScriptedTpsp() as server:

@@ -74,6 +74,15 @@ def test_a_certificate_for_somebody_else_defers(relay, ca, trusted, mode, host, 
         assert relay(server, host=host, no_verify=True)["class"] == "delivered"
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_name_in_the_subject_alone_is_no_name(relay, tmp_path, mode):
+    ca = CertificateAuthority(tmp_path / "old")
+    chain, key = ca.issue("localhost", only_cn=True)
+    with ScriptedTpsp(mode, chain=chain, key=key) as server:
+        result = relay(server, host="localhost", tls_ca_path=ca.hashed)
+        assert (result["class"], result["cause"]) == ("deferred", "ours") and "hostname mismatch" in result["text"], result
+
+
 @pytest.mark.parametrize("how", ["another CA", "no CA", "expired", "missing directory", "CA file"])
 def test_what_the_configured_ca_does_not_vouch_for_defers(relay, ca, certificate, tmp_path, how):
     options = {"another CA": {"tls_ca_path": CertificateAuthority(tmp_path / "other", "Other CA").hashed},

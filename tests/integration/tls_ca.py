@@ -19,11 +19,12 @@ class CertificateAuthority:
         (self.hashed / "ca.pem").write_bytes(self.certificate.read_bytes())
         run("openssl", "rehash", self.hashed)
 
-    def issue(self, name, alternatives=("DNS:localhost", "IP:127.0.0.1", "IP:::1"), expired=False):
-        """(certificate with the CA's behind it, key) as paths; valid for name as DNS name and for the alternatives."""
+    def issue(self, name, alternatives=("DNS:localhost", "IP:127.0.0.1", "IP:::1"), expired=False, only_cn=False):
+        """(certificate with the CA's behind it, key) as paths; valid for name as DNS name and for the alternatives. only_cn: as
+        they were made long ago, with the name in the subject alone."""
         key, request, certificate = (self.directory / f"{name}.{end}" for end in ("key", "csr", "pem"))
         extensions = self.directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=" + ",".join([f"DNS:{name}", *alternatives]) + "\n")
+        extensions.write_text("basicConstraints=CA:FALSE\n" if only_cn else "subjectAltName=" + ",".join([f"DNS:{name}", *alternatives]) + "\n")
         run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         run("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
