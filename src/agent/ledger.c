@@ -53,7 +53,7 @@ static void describe(struct event *event_r, const struct track_note *note, const
     event_r->row = 0;
     event_r->message_id[0] = event_r->event_id[0] = '\0';
     event_r->cs = kind_of(note, &reply, rules);
-    event_r->dropped_as_bounced = false;
+    event_r->other_word = false;
     event_r->source = EVENT_SOURCE_AGENT;
     event_r->timestamp_ms = note->time_ms;
     copy(event_r->recipient, sizeof event_r->recipient, note->line->to);

@@ -26,6 +26,7 @@ enum config_security { SECURITY_NONE, SECURITY_STARTTLS, SECURITY_TLS };
 enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_XOAUTH2 };
 enum config_engine { ENGINE_AUTO, ENGINE_LIBESMTP, ENGINE_LIBCURL };
 enum config_accepted_as { ACCEPTED_AS_DELIVERED, ACCEPTED_AS_SENT, ACCEPTED_AS_NONE };
+enum config_deferred { DEFERRED_AUTO, DEFERRED_TRUE, DEFERRED_FALSE };
 enum config_dropped_as { DROPPED_AS_AUTO, DROPPED_AS_DROPPED, DROPPED_AS_BOUNCED };
 enum config_strategy { STRATEGY_FAILOVER, STRATEGY_ROUND_ROBIN, STRATEGY_WEIGHTED };
 enum config_verify { VERIFY_OFF, VERIFY_STATIC, VERIFY_DNS };
@@ -125,7 +126,7 @@ struct config {
     struct {
         enum config_accepted_as accepted_as;
         enum config_dropped_as dropped_as;
-        bool deferred;
+        enum config_deferred deferred;
         /* the agent reports repeated deferrals of a recipient this far apart at least */
         int64_t deferred_interval_ms;
         int64_t timeout_ms;

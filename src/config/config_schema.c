@@ -1,6 +1,7 @@
 #include "config/config_schema.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/xalloc.h"
 
@@ -124,6 +125,21 @@ static CONFIG_READER(read_schedule)
     return true;
 }
 
+static CONFIG_READER(read_deferred)
+{
+    const char *text = config_yaml_text(reader, place, node);
+    bool deferred = false;
+
+    if (text == NULL)
+        return false;
+    if (strcasecmp(text, "auto") != 0 && !config_read_bool(reader, place, node, key, &deferred))
+        return false;
+    *(enum config_deferred *)field = strcasecmp(text, "auto") == 0 ? DEFERRED_AUTO
+                                     : deferred                    ? DEFERRED_TRUE
+                                                                   : DEFERRED_FALSE;
+    return true;
+}
+
 /* --- the tables ------------------------------------------------------------------------------ */
 
 static const char *const accepted_as[] = {"delivered", "sent", "none", NULL};
@@ -140,7 +156,7 @@ static const char *const provider_lookup[] = {"domain", "mx", NULL};
 static const struct config_key report_keys[] = {
     {"accepted-as", WORD(report.accepted_as, accepted_as), .default_text = "delivered"},
     {"dropped-as", WORD(report.dropped_as, dropped_as), .default_text = "auto"},
-    {"deferred", .read = config_read_bool, FIELD(report.deferred), .default_text = "true"},
+    {"deferred", .read = read_deferred, FIELD(report.deferred), .default_text = "auto"},
     {"deferred-interval", DURATION(report.deferred_interval_ms, 0, 7 * DAY), .default_text = "0s"},
     {"timeout", DURATION(report.timeout_ms, SECOND, 10 * MINUTE), .default_text = "10s"},
     {"tls-ca-path", .read = config_read_directory, FIELD(report.tls.ca_path)},

@@ -11,6 +11,8 @@
 #include "policy/provider.h"
 #include "policy/provider_rules.h"
 
+#define SENDPOST_RATE_MAX 100000 /* messages an hour, of a provider as it is entered there */
+
 static void look_file(struct check *check)
 {
     struct outcome error;
@@ -109,6 +111,10 @@ static void tell_tpsp(struct check *check, const struct config_tpsp *tpsp)
     if (tpsp->id == 0)
         check_say(check, CHECK_WARNING, "give the number that SendPost shows for it as id",
                   "tpsp %s: has no id; SendPost cannot tell which provider a message took", tpsp->name);
+    if (tpsp->global_rate.limit > SENDPOST_RATE_MAX)
+        check_say(check, CHECK_WARNING, "max-rate-per-hour: 100000, unless you know better",
+                  "tpsp %s: %u messages an hour are more than SendPost lets a provider be given", tpsp->name,
+                  (unsigned)tpsp->global_rate.limit);
 }
 
 static void tell_pool(struct check *check, const struct config_pool *pool)

@@ -13,13 +13,14 @@ static const struct {
     enum event_cs cs;
     const char *name;
     const char *type;
+    const char *other; /* for an endpoint that refuses the usual word; NULL: none */
 } kinds[] = {
-    {CS_SENT, "CSSent", "sent"},
-    {CS_DELIVERED, "CSDelivered", "delivered"},
-    {CS_DEFERRED, "CSDeferred", "deferred"},
-    {CS_DROPPED, "CSDropped", "dropped"},
-    {CS_HARD_BOUNCED, "CSHardBounced", "bounced"},
-    {CS_SOFT_BOUNCED, "CSSoftBounced", "soft_bounced"},
+    {CS_SENT, "CSSent", "sent", "delivered"},
+    {CS_DELIVERED, "CSDelivered", "delivered", NULL},
+    {CS_DEFERRED, "CSDeferred", "deferred", NULL},
+    {CS_DROPPED, "CSDropped", "dropped", "bounced"},
+    {CS_HARD_BOUNCED, "CSHardBounced", "bounced", NULL},
+    {CS_SOFT_BOUNCED, "CSSoftBounced", "soft_bounced", NULL},
 };
 
 const char *event_cs_name(enum event_cs cs)
@@ -32,11 +33,9 @@ const char *event_cs_name(enum event_cs cs)
 
 const char *event_type(const struct event *event)
 {
-    if (event->cs == CS_DROPPED && event->dropped_as_bounced)
-        return "bounced";
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].cs == event->cs)
-            return kinds[i].type;
+            return event->other_word && kinds[i].other != NULL ? kinds[i].other : kinds[i].type;
     return "unknown";
 }
 

@@ -37,7 +37,9 @@ struct event {
     char event_id[UUID_SIZE];
     char message_id[UUID_SIZE]; /* the SendPost message UUID */
     enum event_cs cs;
-    bool dropped_as_bounced; /* cs is CS_DROPPED and event_type says "bounced", see report.dropped-as */
+    /* event_type is the word for an endpoint that refuses the usual one: "bounced" of CS_DROPPED, "delivered"
+     * of CS_SENT */
+    bool other_word;
     enum event_source source;
     int64_t timestamp_ms; /* when it happened, clock_realtime_ms() */
     char recipient[ADDRESS_SIZE];

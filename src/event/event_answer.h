@@ -11,7 +11,8 @@ enum event_answer {
     EVENT_ANSWER_BUSY,          /* or none at all: nobody's event is taken now */
     EVENT_ANSWER_FAILING,       /* perhaps because of one event */
     EVENT_ANSWER_MISCONFIGURED, /* this is no event API */
-    EVENT_ANSWER_NOT_ASKED,     /* never of a status: a pause, or no time left */
+    EVENT_ANSWER_UNWANTED,  /* never of a status: the endpoint takes no such events, see report.deferred */
+    EVENT_ANSWER_NOT_ASKED, /* never of a status: a pause, or no time left */
 };
 
 /* status: 0 when there was no answer. */

@@ -14,8 +14,8 @@
 #define COMPRESS_FROM 65536 /* bytes; below, it costs more time than it saves */
 #define ANSWER_MAX 65536    /* a longer body is not worth the connection it comes on */
 
-/* How long "this endpoint refuses the word dropped" is believed before the word is tried again. */
-#define DROPPED_MEMORY_MS (7 * 86400000LL)
+/* How long "this endpoint refuses this word" is believed before the word is tried again. */
+#define REFUSAL_MEMORY_MS (7 * 86400000LL)
 
 const char *event_ask_key(const struct event_asker *asker, const char *tpsp)
 {
@@ -123,51 +123,84 @@ enum event_answer event_ask(struct event_asker *asker, const struct event *event
     return kind;
 }
 
-/* --- dropped, or bounced where the endpoint refuses that word -------------------------------------- */
+/* --- words that the endpoint refuses ---------------------------------------------------------------------
+ */
 
-static char *dropped_memory_name(const struct event_asker *asker)
+/* SendPost documents delivered, bounced, deferred and soft_bounced. What it made of the others is remembered.
+ */
+static char *memory_name(const struct event_asker *asker, enum event_cs cs)
 {
-    return xasprintf("report.dropped-refused.%s", asker->fingerprint);
+    return xasprintf("report.%s-refused.%s", event_type(&(struct event){.cs = cs}), asker->fingerprint);
+}
+
+static bool refused_lately(const struct event_asker *asker, enum event_cs cs)
+{
+    AUTO_FREE char *name = memory_name(asker, cs);
+    AUTO_FREE char *learnt = store_get(asker->store, name);
+    int64_t age_ms = learnt != NULL ? clock_realtime_ms() - strtoll(learnt, NULL, 10) : -1;
+
+    return age_ms >= 0 && age_ms < REFUSAL_MEMORY_MS;
+}
+
+/* Whether the choice between the words is the endpoint's. */
+static bool has_choice(const struct event_asker *asker, enum event_cs cs)
+{
+    return cs == CS_SENT || (cs == CS_DROPPED && asker->config->report.dropped_as == DROPPED_AS_AUTO);
 }
 
 void event_ask_choose_word(const struct event_asker *asker, struct event *event)
 {
-    enum config_dropped_as as = asker->config->report.dropped_as;
+    if (has_choice(asker, event->cs))
+        event->other_word = refused_lately(asker, event->cs);
+    else
+        event->other_word = event->cs == CS_DROPPED && asker->config->report.dropped_as == DROPPED_AS_BOUNCED;
+}
 
-    if (event->cs != CS_DROPPED)
-        return;
-    event->dropped_as_bounced = as == DROPPED_AS_BOUNCED;
-    if (as == DROPPED_AS_AUTO) {
-        AUTO_FREE char *name = dropped_memory_name(asker);
-        AUTO_FREE char *learnt = store_get(asker->store, name);
-        int64_t age_ms = learnt ? clock_realtime_ms() - strtoll(learnt, NULL, 10) : -1;
-        event->dropped_as_bounced = age_ms >= 0 && age_ms < DROPPED_MEMORY_MS;
-    }
+bool event_ask_wants(const struct event_asker *asker, enum event_cs cs)
+{
+    enum config_deferred deferred = asker->config->report.deferred;
+
+    return cs != CS_DEFERRED || deferred == DEFERRED_TRUE ||
+           (deferred == DEFERRED_AUTO && !refused_lately(asker, cs));
 }
 
 bool event_ask_remember_word(struct event_asker *asker, const struct event *event, struct outcome *error_r)
 {
-    AUTO_FREE char *name = dropped_memory_name(asker);
+    AUTO_FREE char *name = memory_name(asker, event->cs);
     AUTO_FREE char *now = xasprintf("%lld", (long long)clock_realtime_ms());
+    struct event usual = {.cs = event->cs}, other = {.cs = event->cs, .other_word = true};
 
-    log_line(LOG_INFO, "event API %s takes '%s' for a dropped message, and refused '%s'",
-             asker->config->endpoint, event_type(event), event->dropped_as_bounced ? "dropped" : "bounced");
-    return store_put(asker->store, name, event->dropped_as_bounced ? now : NULL, error_r);
+    if (event->cs == CS_DEFERRED)
+        log_line(LOG_INFO,
+                 "event API %s refuses 'deferred': such events stay here for a week (report.deferred)",
+                 asker->config->endpoint);
+    else
+        log_line(LOG_INFO, "event API %s takes '%s' for %s, and refused '%s'", asker->config->endpoint,
+                 event_type(event), event->cs == CS_DROPPED ? "a dropped message" : "a relayed message",
+                 event_type(event->other_word ? &usual : &other));
+    return store_put(asker->store, name, event->cs == CS_DEFERRED || event->other_word ? now : NULL, error_r);
 }
 
 enum event_answer event_ask_alone(struct event_asker *asker, struct event *event, const char *key,
                                   int64_t deadline_ms, bool *learnt_r)
 {
     *learnt_r = false;
+    if (!event_ask_wants(asker, event->cs))
+        return EVENT_ANSWER_UNWANTED;
     event_ask_choose_word(asker, event);
     enum event_answer kind = event_ask(asker, event, 1, key, deadline_ms);
-    if (kind != EVENT_ANSWER_REFUSED || event->cs != CS_DROPPED ||
-        asker->config->report.dropped_as != DROPPED_AS_AUTO)
+    if (kind != EVENT_ANSWER_REFUSED)
         return kind;
-    event->dropped_as_bounced = !event->dropped_as_bounced;
+    if (event->cs == CS_DEFERRED && asker->config->report.deferred == DEFERRED_AUTO) {
+        *learnt_r = true;
+        return EVENT_ANSWER_UNWANTED;
+    }
+    if (!has_choice(asker, event->cs))
+        return kind;
+    event->other_word = !event->other_word;
     kind = event_ask(asker, event, 1, key, deadline_ms);
     *learnt_r = kind == EVENT_ANSWER_ACCEPTED;
     if (kind != EVENT_ANSWER_ACCEPTED)
-        event->dropped_as_bounced = false;
+        event->other_word = false;
     return kind;
 }

@@ -32,7 +32,7 @@ const char *event_ask_key(const struct event_asker *asker, const char *tpsp) __a
 /* The connection to the API, as it will be needed. */
 struct http_client *event_ask_client(struct event_asker *asker) __attribute__((nonnull, returns_nonnull));
 
-/* Put the word for a dropped message into the event: see report.dropped-as. */
+/* Put the word for a dropped or a relayed message into the event: see report.dropped-as. */
 void event_ask_choose_word(const struct event_asker *asker, struct event *event) __attribute__((nonnull));
 
 /* Fills answer and last_error. Takes at most report.timeout, and ends by deadline_ms
@@ -40,8 +40,11 @@ void event_ask_choose_word(const struct event_asker *asker, struct event *event)
 enum event_answer event_ask(struct event_asker *asker, const struct event *events, int count, const char *key,
                             int64_t deadline_ms) __attribute__((nonnull(1)));
 
-/* One event alone, under dropped-as auto with the other word, too. The event is left with the word that
- * decided; *learnt_r: it was the other one. */
+/* Whether events of this kind are to be sent: see report.deferred. */
+bool event_ask_wants(const struct event_asker *asker, enum event_cs cs) __attribute__((nonnull));
+
+/* One event alone, where it has two words with the other one, too. The event is left with the word that
+ * decided; *learnt_r: something is to be remembered of it. */
 enum event_answer event_ask_alone(struct event_asker *asker, struct event *event, const char *key,
                                   int64_t deadline_ms, bool *learnt_r) __attribute__((nonnull(1, 2, 5)));
 

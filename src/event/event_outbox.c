@@ -25,17 +25,16 @@ static void bind_row(sqlite3_stmt *statement, const struct event *event)
 bool event_outbox_settle(struct store *store, const struct event *event, enum event_state state,
                          struct outcome *error_r)
 {
-    sqlite3_stmt *settle =
-        store_statement(store,
-                        "UPDATE events SET state = ?4, dropped_as_bounced = ?5 WHERE " ROW_OF_EVENT
-                        " AND event_id = ?3 AND state = 0",
-                        error_r);
+    sqlite3_stmt *settle = store_statement(store,
+                                           "UPDATE events SET state = ?4, other_word = ?5 WHERE " ROW_OF_EVENT
+                                           " AND event_id = ?3 AND state = 0",
+                                           error_r);
 
     if (settle == NULL)
         return false;
     bind_row(settle, event);
     sqlite3_bind_int(settle, 4, (int)state);
-    sqlite3_bind_int(settle, 5, event->dropped_as_bounced);
+    sqlite3_bind_int(settle, 5, event->other_word);
     bool ok = store_run(store, settle, error_r);
     sqlite3_clear_bindings(settle);
     return ok;

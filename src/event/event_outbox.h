@@ -9,7 +9,7 @@
 
 #include "event/event_store.h"
 
-/* What became of it: state and dropped_as_bounced of the row are set. A row that is no longer pending
+/* What became of it: state and other_word of the row are set. A row that is no longer pending
  * stays. */
 bool event_outbox_settle(struct store *store, const struct event *event, enum event_state state,
                          struct outcome *error_r) __attribute__((nonnull));

@@ -143,7 +143,9 @@ bool event_pauses_update(struct event_pauses *pauses, struct store *store, enum 
                          const struct http_answer *answer, const char *endpoint, struct outcome *error_r)
 {
     int64_t now_ms = clock_realtime_ms();
-    bool judged = kind == EVENT_ANSWER_ACCEPTED || kind == EVENT_ANSWER_REFUSED, begun = false;
+    bool judged =
+             kind == EVENT_ANSWER_ACCEPTED || kind == EVENT_ANSWER_REFUSED || kind == EVENT_ANSWER_UNWANTED,
+         begun = false;
 
     if (kind == EVENT_ANSWER_NOT_ASKED)
         return true;

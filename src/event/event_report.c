@@ -20,7 +20,7 @@ enum event_state event_report_state(const struct config *config, const struct ev
     bool accepted = event->source == EVENT_SOURCE_PIPE && (event->cs == CS_DELIVERED || event->cs == CS_SENT);
 
     if (config->endpoint == NULL || (accepted && config->report.accepted_as == ACCEPTED_AS_NONE) ||
-        (event->cs == CS_DEFERRED && !config->report.deferred))
+        (event->cs == CS_DEFERRED && config->report.deferred == DEFERRED_FALSE))
         return EVENT_LOCAL;
     return EVENT_PENDING;
 }
@@ -73,7 +73,10 @@ static bool record_settled(struct event_reporter *reporter, const struct event *
                            bool learnt, struct outcome *error_r)
 {
     struct store *store = reporter->asker.store;
-    enum event_state state = kind == EVENT_ANSWER_ACCEPTED ? EVENT_REPORTED : EVENT_REJECTED;
+    enum event_state state = kind == EVENT_ANSWER_ACCEPTED  ? EVENT_REPORTED
+                             : kind == EVENT_ANSWER_REFUSED ? EVENT_REJECTED
+                                                            : EVENT_LOCAL;
+    bool asked = kind != EVENT_ANSWER_UNWANTED || learnt;
 
     if (state == EVENT_REJECTED)
         log_line(
@@ -83,7 +86,7 @@ static bool record_settled(struct event_reporter *reporter, const struct event *
             reporter->asker.answer->text);
     if (store_begin(store, STORE_NORMAL, error_r) && event_outbox_settle(store, event, state, error_r) &&
         (!learnt || event_ask_remember_word(&reporter->asker, event, error_r)) &&
-        update_pauses(reporter, kind, error_r) && store_commit(store, error_r))
+        (!asked || update_pauses(reporter, kind, error_r)) && store_commit(store, error_r))
         return true;
     store_rollback(store);
     return false;
@@ -181,7 +184,7 @@ enum event_answer event_reporter_probe(struct event_reporter *reporter, const ch
 
 static bool is_settled(enum event_answer kind)
 {
-    return kind == EVENT_ANSWER_ACCEPTED || kind == EVENT_ANSWER_REFUSED;
+    return kind == EVENT_ANSWER_ACCEPTED || kind == EVENT_ANSWER_REFUSED || kind == EVENT_ANSWER_UNWANTED;
 }
 
 enum event_progress event_progress_after(enum event_answer kind)
@@ -202,7 +205,8 @@ enum event_progress event_report_one_at_a_time(struct event_reporter *reporter, 
             if (!record_settled(reporter, &events[i], kind, learnt, error_r))
                 return EVENT_PROGRESS_TROUBLE;
             failed_before = false;
-            *(kind == EVENT_ANSWER_ACCEPTED ? &counts->reported : &counts->rejected) += 1;
+            counts->reported += kind == EVENT_ANSWER_ACCEPTED;
+            counts->rejected += kind == EVENT_ANSWER_REFUSED;
             continue;
         }
         bool stop = kind != EVENT_ANSWER_FAILING || failed_before || count == 1;
@@ -232,7 +236,8 @@ static int read_older(struct event_reporter *reporter, const struct event *event
     int kept = 0;
 
     for (int i = 0; i < count; i++)
-        if (event_ask_key(&reporter->asker, events_r[i].tpsp) == key)
+        if (event_ask_key(&reporter->asker, events_r[i].tpsp) == key &&
+            event_ask_wants(&reporter->asker, events_r[i].cs))
             events_r[kept++] = events_r[i];
     return kept;
 }

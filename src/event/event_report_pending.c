@@ -54,6 +54,34 @@ static enum event_progress report_batches(struct event_reporter *reporter, struc
                                                               deadline_ms, counts, error_r);
 }
 
+/* What the endpoint does not want stays here: with it, the batch would be refused. */
+static bool leave_unwanted(struct event_reporter *reporter, struct event *events, int *count,
+                           struct outcome *error_r)
+{
+    struct store *store = reporter->asker.store;
+    bool wanted = event_ask_wants(&reporter->asker, CS_DEFERRED);
+    int left = 0;
+
+    if (wanted)
+        return true;
+    if (!store_begin(store, STORE_NORMAL, error_r))
+        return false;
+    for (int i = 0; i < *count; i++) {
+        if (events[i].cs != CS_DEFERRED) {
+            events[left++] = events[i];
+        } else if (!event_outbox_settle(store, &events[i], EVENT_LOCAL, error_r)) {
+            store_rollback(store);
+            return false;
+        }
+    }
+    if (left == *count) {
+        store_rollback(store);
+        return true;
+    }
+    *count = left;
+    return store_commit(store, error_r);
+}
+
 /* An API that failed on a full batch may manage a smaller one. */
 static int batch_limit(const struct event_reporter *reporter)
 {
@@ -99,6 +127,10 @@ static enum event_progress report_tpsp(struct event_reporter *reporter, const ch
         rotate(events, count, fresh);
     if (count <= 0)
         return count == 0 ? EVENT_PROGRESS_NONE : EVENT_PROGRESS_TROUBLE;
+    if (!leave_unwanted(reporter, events, &count, error_r))
+        return EVENT_PROGRESS_TROUBLE;
+    if (count == 0)
+        return EVENT_PROGRESS_MADE;
     if (!heed) {
         reporter->pauses.claimed = true;
     } else if (!event_report_may_ask(reporter, now_ms)) {

@@ -12,7 +12,7 @@ void event_row_bind(sqlite3_stmt *statement, const struct event *event)
     event_row_bind_text(statement, 1, event->event_id);
     event_row_bind_text(statement, 2, event->message_id);
     sqlite3_bind_int(statement, 3, (int)event->cs);
-    sqlite3_bind_int(statement, 4, event->dropped_as_bounced);
+    sqlite3_bind_int(statement, 4, event->other_word);
     sqlite3_bind_int(statement, 5, (int)event->source);
     sqlite3_bind_int64(statement, 6, event->timestamp_ms);
     event_row_bind_text(statement, 7, event->recipient);
@@ -43,7 +43,7 @@ void event_row_read(sqlite3_stmt *row, struct event *event_r)
     read_text(row, 0, event_r->event_id, sizeof event_r->event_id);
     read_text(row, 1, event_r->message_id, sizeof event_r->message_id);
     event_r->cs = (enum event_cs)sqlite3_column_int(row, 2);
-    event_r->dropped_as_bounced = sqlite3_column_int(row, 3) != 0;
+    event_r->other_word = sqlite3_column_int(row, 3) != 0;
     event_r->source = (enum event_source)sqlite3_column_int(row, 4);
     event_r->timestamp_ms = sqlite3_column_int64(row, 5);
     read_text(row, 6, event_r->recipient, sizeof event_r->recipient);

@@ -14,8 +14,8 @@
 #include "event/event.h"
 
 /* In the order of event_row_read() and event_row_bind(); parameters 1 to EVENT_ROW_COUNT. */
-#define EVENT_ROW_COLUMNS                                                                               \
-    "event_id, message_id, cs, dropped_as_bounced, source, timestamp_ms, recipient, sender, queue_id, " \
+#define EVENT_ROW_COLUMNS                                                                       \
+    "event_id, message_id, cs, other_word, source, timestamp_ms, recipient, sender, queue_id, " \
     "smtp_code, smtp_enhanced_code, smtp_description, tpsp, tpsp_id, provider, attempt"
 #define EVENT_ROW_COUNT 16
 

@@ -27,7 +27,7 @@ CREATE TABLE events (
     message_id TEXT NOT NULL,
     -- enum event_cs
     cs INTEGER NOT NULL,
-    dropped_as_bounced INTEGER NOT NULL DEFAULT 0,
+    other_word INTEGER NOT NULL DEFAULT 0,
     -- enum event_source
     source INTEGER NOT NULL,
     timestamp_ms INTEGER NOT NULL,

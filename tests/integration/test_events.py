@@ -110,6 +110,7 @@ def test_a_refused_batch_goes_one_at_a_time_and_the_bad_one_is_rejected(api, acc
     account.add(5)
     account.add(1, first=6, kind=DEFERRED)
     account.add(4, first=7)
+    account.write(deferred=True)
     api.on_type["deferred"] = Answer(status, b'{"error":"not this one"}')
     done = account.flush()
     assert (done.returncode, done.stdout) == (0, "9 reported, 1 rejected, 0 pending\n")
@@ -223,6 +224,25 @@ def test_one_tpsps_wrong_key_does_not_hold_up_another(api, ca):
         assert done.returncode == 1
         assert account.states() == {"pending": 5, "reported": 5}
         assert sum(request.answer.status == 401 for request in api.requests) == 1
+
+
+def test_an_endpoint_that_refuses_deferrals_gets_no_more_of_them(api, account):
+    api.on_type["deferred"] = Answer(406, b'{"error":"no such event"}')
+    assert account.one(1, count=3, kind=DEFERRED)[2]["result"] == "done"
+    account.add(3, first=4, kind=DEFERRED)
+    account.add(3, first=7)
+    assert account.pending()["result"] == "done"
+    assert account.states() == {"local": 6, "reported": 3}
+    assert len(api.requests) == 2
+    assert account.log().count("refuses 'deferred'") == 1
+
+
+def test_a_refused_sent_is_reported_as_delivered_from_then_on(api, account):
+    api.on_type["sent"] = Answer(406, b'{"error":"unknown event"}')
+    for number in range(1, 4):
+        assert account.one(number, kind=59)["result"] == "done"
+    assert [(event["event_type"], event["cs_event"]) for event in api.events] == [("delivered", "CSSent")] * 3
+    assert len(api.requests) == 4
 
 
 # --- the API is down -----------------------------------------------------------------------------------------------------
@@ -463,6 +483,7 @@ def test_a_refused_older_event_does_not_stop_the_new_one(api, account):
     account.one(1, kind=DEFERRED)
     account.end_pauses()
     api.default = Answer()
+    account.write(deferred=True)
     api.on_type["deferred"] = Answer(422)
     assert account.one(1)["result"] == "done"
     assert account.states() == {"reported": 1, "rejected": 1}

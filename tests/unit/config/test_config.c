@@ -503,7 +503,7 @@ START_TEST(the_defaults_are_those_of_the_manual)
     ck_assert_ptr_null(config->api_key);
     ck_assert_int_eq(config->report.accepted_as, ACCEPTED_AS_DELIVERED);
     ck_assert_int_eq(config->report.dropped_as, DROPPED_AS_AUTO);
-    ck_assert(config->report.deferred);
+    ck_assert_int_eq(config->report.deferred, DEFERRED_AUTO);
     ck_assert_int_eq(config->report.deferred_interval_ms, 0);
     ck_assert_int_eq(config->report.timeout_ms, 10000);
     ck_assert(config->report.tls.verify);
@@ -618,7 +618,7 @@ START_TEST(every_key_is_read)
     ck_assert_str_eq(config->api_key, "key");
     ck_assert_int_eq(config->report.accepted_as, ACCEPTED_AS_SENT);
     ck_assert_int_eq(config->report.dropped_as, DROPPED_AS_BOUNCED);
-    ck_assert(!config->report.deferred);
+    ck_assert_int_eq(config->report.deferred, DEFERRED_FALSE);
     ck_assert_int_eq(config->report.deferred_interval_ms, 3600000);
     ck_assert_int_eq(config->report.timeout_ms, 3000);
     ck_assert_ptr_null(config->report.tls.ca_path);

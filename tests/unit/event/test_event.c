@@ -84,7 +84,7 @@ START_TEST(every_kind_has_its_name_and_word)
         ck_assert_str_eq(event_type(&event), expected[i].type);
     }
     ck_assert_ptr_null(event_cs_name(65));
-    ck_assert_str_eq(event_type(&(struct event){.cs = CS_DROPPED, .dropped_as_bounced = true}), "bounced");
+    ck_assert_str_eq(event_type(&(struct event){.cs = CS_DROPPED, .other_word = true}), "bounced");
 }
 END_TEST
 
@@ -111,7 +111,7 @@ START_TEST(another_happening_has_another_id)
     event_identify(&other, "");
     ck_assert_str_ne(other.event_id, event.event_id);
     memcpy(event.event_id, other.event_id, UUID_SIZE);
-    other.dropped_as_bounced = true; /* another word for the same thing */
+    other.other_word = true; /* another word for the same thing */
     event_identify(&other, "");
     ck_assert_str_eq(other.event_id, event.event_id);
     event_identify(&other, "attempt 2");

@@ -152,7 +152,7 @@ START_TEST(the_other_word_is_tried_where_the_configuration_leaves_it_open)
     ck_assert_int_eq(event_ask_alone(&asker, &event, "k", soon(), &learnt), words[_i].answer);
     end_api();
     ck_assert_int_eq(api.requests, words[_i].requests);
-    ck_assert(learnt == words[_i].learnt && event.dropped_as_bounced == words[_i].as_bounced);
+    ck_assert(learnt == words[_i].learnt && event.other_word == words[_i].as_bounced);
 }
 END_TEST
 
@@ -161,17 +161,17 @@ START_TEST(a_word_that_was_learnt_is_chosen_for_a_week)
     struct event event = make(1, CS_DROPPED, "own"), other = make(2, CS_DELIVERED, "own");
     char name[] = "report.dropped-refused.0a0b0c0d", old[32];
 
-    event.dropped_as_bounced = true;
+    event.other_word = true;
     ck_assert(event_ask_remember_word(&asker, &event, &error));
-    event.dropped_as_bounced = false;
+    event.other_word = false;
     event_ask_choose_word(&asker, &event);
-    ck_assert(event.dropped_as_bounced);
+    ck_assert(event.other_word);
     event_ask_choose_word(&asker, &other);
-    ck_assert(!other.dropped_as_bounced);
+    ck_assert(!other.other_word);
     snprintf(old, sizeof old, "%lld", (long long)clock_realtime_ms() - 7 * 86400000LL - 1);
     ck_assert(store_put(store, name, old, &error));
     event_ask_choose_word(&asker, &event);
-    ck_assert(!event.dropped_as_bounced);
+    ck_assert(!event.other_word);
     ck_assert(event_ask_remember_word(&asker, &event, &error)); /* the usual word is taken again */
     ck_assert_ptr_null(store_get(store, name));
 }

@@ -27,7 +27,7 @@ static void open_store(void)
                              .endpoint = (char *)"http://127.0.0.1:9/",
                              .dns = {.timeout_ms = 5000},
                              .events_retention_ms = INT64_MAX / 2,
-                             .report = {.timeout_ms = 20000, .deferred = true}};
+                             .report = {.timeout_ms = 20000, .deferred = DEFERRED_AUTO}};
     observed = 0;
 }
 
@@ -53,19 +53,19 @@ static enum event_report_result report_all(struct event_report_counts *counts_r)
 static const struct {
     const char *endpoint;
     enum config_accepted_as accepted_as;
-    bool deferred;
+    enum config_deferred deferred;
     enum event_cs cs;
     enum event_source source;
     enum event_state state;
 } states[] = {
-    {"http://h/", ACCEPTED_AS_DELIVERED, true, CS_DELIVERED, EVENT_SOURCE_PIPE, EVENT_PENDING},
-    {NULL, ACCEPTED_AS_DELIVERED, true, CS_DELIVERED, EVENT_SOURCE_PIPE, EVENT_LOCAL},
-    {"http://h/", ACCEPTED_AS_NONE, true, CS_DELIVERED, EVENT_SOURCE_PIPE, EVENT_LOCAL},
-    {"http://h/", ACCEPTED_AS_NONE, true, CS_SENT, EVENT_SOURCE_PIPE, EVENT_LOCAL},
-    {"http://h/", ACCEPTED_AS_NONE, true, CS_DELIVERED, EVENT_SOURCE_AGENT, EVENT_PENDING},
-    {"http://h/", ACCEPTED_AS_NONE, true, CS_DROPPED, EVENT_SOURCE_PIPE, EVENT_PENDING},
-    {"http://h/", ACCEPTED_AS_SENT, true, CS_DEFERRED, EVENT_SOURCE_PIPE, EVENT_PENDING},
-    {"http://h/", ACCEPTED_AS_SENT, false, CS_DEFERRED, EVENT_SOURCE_AGENT, EVENT_LOCAL},
+    {"http://h/", ACCEPTED_AS_DELIVERED, DEFERRED_AUTO, CS_DELIVERED, EVENT_SOURCE_PIPE, EVENT_PENDING},
+    {NULL, ACCEPTED_AS_DELIVERED, DEFERRED_AUTO, CS_DELIVERED, EVENT_SOURCE_PIPE, EVENT_LOCAL},
+    {"http://h/", ACCEPTED_AS_NONE, DEFERRED_AUTO, CS_DELIVERED, EVENT_SOURCE_PIPE, EVENT_LOCAL},
+    {"http://h/", ACCEPTED_AS_NONE, DEFERRED_AUTO, CS_SENT, EVENT_SOURCE_PIPE, EVENT_LOCAL},
+    {"http://h/", ACCEPTED_AS_NONE, DEFERRED_AUTO, CS_DELIVERED, EVENT_SOURCE_AGENT, EVENT_PENDING},
+    {"http://h/", ACCEPTED_AS_NONE, DEFERRED_AUTO, CS_DROPPED, EVENT_SOURCE_PIPE, EVENT_PENDING},
+    {"http://h/", ACCEPTED_AS_SENT, DEFERRED_AUTO, CS_DEFERRED, EVENT_SOURCE_PIPE, EVENT_PENDING},
+    {"http://h/", ACCEPTED_AS_SENT, DEFERRED_FALSE, CS_DEFERRED, EVENT_SOURCE_AGENT, EVENT_LOCAL},
 };
 
 START_TEST(what_is_not_to_be_reported_is_local)
@@ -128,6 +128,65 @@ START_TEST(a_refused_batch_goes_one_at_a_time)
 }
 END_TEST
 
+START_TEST(an_endpoint_that_wants_no_deferrals_is_not_asked_again)
+{
+    struct event event = make(9, CS_DEFERRED, "t");
+    struct event_report_counts counts;
+
+    for (int i = 1; i <= 3; i++)
+        add(i, i == 2 ? CS_DELIVERED : CS_DEFERRED, EVENT_PENDING, "t", 0);
+    /* the batch; the first; the second alone; the third not at all */
+    begin((const int[]){400, 400, 202, 0});
+    ck_assert_int_eq(report_all(&counts), EVENT_REPORT_DONE);
+    ck_assert_uint_eq(counts.reported, 1);
+    ck_assert_uint_eq(counts.rejected, 0);
+    ck_assert_int_eq(count(EVENT_LOCAL), 2);
+    add(9, CS_DEFERRED, EVENT_PENDING, "t", 0);
+    ck_assert_int_eq(event_report_one(reporter, &event, clock_monotonic_ms() + 20000, &error),
+                     EVENT_REPORT_DONE);
+    add(10, CS_DEFERRED, EVENT_PENDING, "t", 0);
+    ck_assert_int_eq(report_all(&counts), EVENT_REPORT_DONE);
+    ck_assert_int_eq(count(EVENT_LOCAL), 4);
+    ck_assert_int_eq(observed, 3);
+    end();
+}
+END_TEST
+
+START_TEST(who_insists_on_deferrals_has_them_rejected)
+{
+    struct event event = make(1, CS_DEFERRED, "t");
+
+    config.report.deferred = DEFERRED_TRUE;
+    add(1, CS_DEFERRED, EVENT_PENDING, "t", 0);
+    begin((const int[]){422, 0});
+    ck_assert_int_eq(event_report_one(reporter, &event, clock_monotonic_ms() + 20000, &error),
+                     EVENT_REPORT_DONE);
+    ck_assert_int_eq(count(EVENT_REJECTED), 1);
+    end();
+}
+END_TEST
+
+START_TEST(a_refused_sent_becomes_delivered)
+{
+    struct event event = make(1, CS_SENT, "t");
+
+    add(1, CS_SENT, EVENT_PENDING, "t", 0);
+    begin((const int[]){406, 202, 202, 0});
+    ck_assert_int_eq(event_report_one(reporter, &event, clock_monotonic_ms() + 20000, &error),
+                     EVENT_REPORT_DONE);
+    ck_assert_int_eq(count(EVENT_REPORTED), 1);
+    ck_assert_int_eq(observed, 2);
+    add(2, CS_SENT, EVENT_PENDING, "t", 0);
+    event = make(2, CS_SENT, "t");
+    ck_assert_int_eq(event_report_one(reporter, &event, clock_monotonic_ms() + 20000, &error),
+                     EVENT_REPORT_DONE);
+    end();
+    ck_assert_int_eq(observed, 3);
+    ck_assert_ptr_nonnull(strstr(api.last_request, "\"event_type\":\"delivered\""));
+    ck_assert_ptr_nonnull(strstr(api.last_request, "\"cs_event\":\"CSSent\""));
+}
+END_TEST
+
 START_TEST(an_api_that_is_away_gets_everything_later)
 {
     struct event_report_counts counts;
@@ -186,6 +245,9 @@ UNIT_SUITE(event_report_suite)
     tcase_add_loop_test(tcase, one_event_ends_in_the_state_that_its_answer_says, 0,
                         sizeof single / sizeof single[0]);
     tcase_add_test(tcase, a_refused_batch_goes_one_at_a_time);
+    tcase_add_test(tcase, an_endpoint_that_wants_no_deferrals_is_not_asked_again);
+    tcase_add_test(tcase, who_insists_on_deferrals_has_them_rejected);
+    tcase_add_test(tcase, a_refused_sent_becomes_delivered);
     tcase_add_test(tcase, an_api_that_is_away_gets_everything_later);
     tcase_add_test(tcase, an_endpoint_taken_away_keeps_what_is_pending);
     tcase_add_test(tcase, a_key_is_asked_about_without_an_event);

@@ -59,7 +59,7 @@ START_TEST(what_is_settled_stays_settled)
     struct event event = make(1, CS_DROPPED, "p");
 
     add(1, CS_DROPPED, EVENT_PENDING, "p", 0);
-    event.dropped_as_bounced = true;
+    event.other_word = true;
     ck_assert(event_outbox_settle(store, &event, EVENT_REPORTED, &error));
     ck_assert(event_outbox_settle(store, &event, EVENT_REJECTED, &error));
     ck_assert(event_outbox_keep(store, &event, 1, 0, &error));
