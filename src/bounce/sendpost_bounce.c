@@ -72,8 +72,12 @@ static int run(const struct delivery_request *request)
 
 int main(int argc, char **argv)
 {
-    struct delivery_request request = {
-        .config_path = SYSCONFDIR "/config.yaml", .sender = "", .pool = "", .queue_id = "", .uuid = ""};
+    struct delivery_request request = {.config_path = SYSCONFDIR "/config.yaml",
+                                       .sender = "",
+                                       .pool = "",
+                                       .queue_id = "",
+                                       .uuid = "",
+                                       .size = ""};
     int option;
 
     front_settle_descriptors();

@@ -209,6 +209,10 @@ static bool judge(struct judging *judging, struct outcome *error_r)
     }
     if (!read_report(judging, error_r))
         return false;
+    if (!channel_is_awaited()) {
+        outcome_local(error_r, "4.3.0", "nobody waits for this bounce any more: it may be cut short");
+        return false;
+    }
     if (judging->request->dry_run) {
         print_recipients(judging);
         if (judging->report.why_none != NULL)
@@ -245,6 +249,7 @@ int main(void)
         snprintf(judging.result.text, sizeof judging.result.text, "%s %s", error.enhanced, error.text);
     }
     fflush(stdout);
+    channel_stop_looking();
     channel_send(&judging.result);
     dsn_clear(&judging.report);
     classify_close(judging.rules);

@@ -1,5 +1,6 @@
 #include "delivery/deliver.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,6 +66,35 @@ static bool identify(struct delivery *delivery)
     return delivery->claim >= 0 && !accepted_before(delivery);
 }
 
+/* --- whole ------------------------------------------------------------------------------------------- */
+
+bool deliver_is_whole(const struct message *message, const struct delivery_request *request,
+                      bool (*awaited)(void), struct outcome *error_r)
+{
+    uint64_t received = message_received_size(message), least = strtoull(request->size, NULL, 10);
+
+    if (!awaited())
+        outcome_local(
+            error_r, "4.3.0",
+            "nobody waits for this delivery any more: the message may be cut short, and is not sent");
+    else if (received < least)
+        outcome_local(error_r, "4.3.0",
+                      "the message is cut short: %ju bytes came of %ju or more, and nothing is sent",
+                      (uintmax_t)received, (uintmax_t)least);
+    else
+        return true;
+    return false;
+}
+
+static bool before_dot(void *context, struct outcome *outcome_r)
+{
+    struct delivery *delivery = context;
+
+    delivery->broken_off =
+        !deliver_is_whole(delivery->message, delivery->request, delivery->context->awaited, outcome_r);
+    return !delivery->broken_off;
+}
+
 /* --- relay ------------------------------------------------------------------------------------------ */
 
 static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
@@ -80,8 +110,9 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         .message = message_view(delivery->message),
         .deadline_ms = delivery_work_deadline(context),
         .trace = context->trace,
+        .before_dot = before_dot,
         .accepted = delivery_record_accepted,
-        .accepted_context = delivery,
+        .context = delivery,
     };
     event_reporter_prepare(context->reporter, tpsp->name); /* while the TPSP is being waited for */
     relay_send(context->relay, &request, &delivery->relay);
@@ -100,11 +131,16 @@ static void relay(struct delivery *delivery)
     pool_begin(&cursor, &gate, delivery->pool, delivery->provider.category, delivery_work_deadline(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
         relay_to(delivery, tpsp);
+        if (delivery->broken_off) {
+            pool_break_off(&cursor, delivery->relay.contacted);
+            break;
+        }
         pool_report(&cursor, &delivery->outcome, delivery->relay.contacted);
         delivery_note_standing(delivery);
     }
     pool_end(&cursor);
-    delivery_hold(delivery);
+    if (!delivery->broken_off)
+        delivery_hold(delivery);
 }
 
 /* --- report ----------------------------------------------------------------------------------------- */

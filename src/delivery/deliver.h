@@ -27,9 +27,19 @@ struct deliver_context {
     struct relay_session *relay;
     struct event_reporter *reporter;
     struct dns_resolver *resolver;
-    int64_t deadline_ms; /* clock_monotonic_ms() */
-    FILE *trace;         /* NULL: none */
+    int64_t deadline_ms;   /* clock_monotonic_ms() */
+    FILE *trace;           /* NULL: none */
+    bool (*awaited)(void); /* whether somebody waits for the result still */
 };
+
+/*
+ * Whether what was read to its end is a whole message, as far as that can be known: awaited() says that its
+ * writer has not died, and it is no smaller than the request says. False with *error_r set (4.3.0). Asked
+ * once the message is read, and again right before its final dot is sent: a death shows a moment after the
+ * end that it feigns, and much less than a session later. See doc/protocol.md.
+ */
+bool deliver_is_whole(const struct message *message, const struct delivery_request *request,
+                      bool (*awaited)(void), struct outcome *error_r) __attribute__((nonnull));
 
 /*
  * Deliver message as request asks. On return what became of it is on record (event row, log line); the result

@@ -27,7 +27,8 @@ struct delivery {
     const struct config_pool *pool;
     const struct config_tpsp *tpsp;
 
-    bool asked; /* relay holds what the TPSP was asked and said */
+    bool asked;      /* relay holds what the TPSP was asked and said */
+    bool broken_off; /* its dot was not sent, for a reason of ours that no TPSP has to do with */
     struct relay_result relay;
     struct outcome outcome;
 

@@ -92,14 +92,12 @@ static struct delivery_result run(struct deliverer *deliverer, const struct deli
     } else if (request->dry_run) {
         result = deliver_dry_run(context, request, message, stdout);
         fflush(stdout);
-    } else if (channel_is_closed()) {
-        /* What ended the supervisor may have ended the writer of the message first: who says that it is
-         * whole? */
-        outcome_local(&error, "4.3.0", "nobody waits for this delivery any more");
+    } else if (!deliver_is_whole(message, request, channel_is_awaited, &error)) {
         result = result_from_error(&error);
     } else if (!open_context(context, &error)) {
         result = result_from_error(&error);
     } else {
+        context->awaited = channel_is_awaited;
         relay_keep_connections(context->relay, deliverer->may_stay ? deliverer->idle_ms : 0);
         result = deliver(context, request, message);
     }
@@ -157,6 +155,7 @@ static void serve(struct deliverer *deliverer, const struct delivery_request *re
     }
     /* trouble of our own, 4.3.0 and 4.3.5, may be this process's: a new one starts afresh */
     deliverer->may_stay = deliverer->may_stay && strncmp(result.text, "4.3.", 4) != 0;
+    channel_stop_looking();
     channel_send(&result);
     alarm(0);
 }
@@ -171,16 +170,20 @@ static bool let_go(void)
 
     fflush(stderr);
     return nowhere >= 0 && dup2(nowhere, STDIN_FILENO) >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0 &&
-           dup2(nowhere, STDERR_FILENO) >= 0 && dup2(nowhere, REQUEST_DESCRIPTOR) >= 0;
+           dup2(nowhere, STDERR_FILENO) >= 0 && dup2(nowhere, REQUEST_DESCRIPTOR) >= 0 &&
+           dup2(nowhere, READER_DESCRIPTOR) >= 0;
 }
 
 static bool take(const struct idle_visit *visit)
 {
-    bool ok = dup2(visit->input, STDIN_FILENO) >= 0 && dup2(visit->output, STDOUT_FILENO) >= 0 &&
-              dup2(visit->output, STDERR_FILENO) >= 0 && dup2(visit->channel, REQUEST_DESCRIPTOR) >= 0;
+    const int *gifts = visit->gifts;
+    bool ok = dup2(gifts[IDLE_INPUT], STDIN_FILENO) >= 0 && dup2(gifts[IDLE_OUTPUT], STDOUT_FILENO) >= 0 &&
+              dup2(gifts[IDLE_OUTPUT], STDERR_FILENO) >= 0 &&
+              dup2(gifts[IDLE_READER], READER_DESCRIPTOR) >= 0 &&
+              dup2(visit->channel, REQUEST_DESCRIPTOR) >= 0;
 
-    close(visit->input);
-    close(visit->output);
+    for (size_t i = 0; i < IDLE_GIFTS; i++)
+        close(gifts[i]);
     close(visit->channel);
     return ok;
 }

@@ -22,6 +22,7 @@ static const char usage[] =
     "  -f, --sender SENDER      envelope sender; '' or '<>' is the null sender\n"
     "  -p, --pool POOL          pool of TPSPs to route by (Postfix: ${nexthop})\n"
     "  -q, --queue-id ID        queue id: makes a retry recognisable\n"
+    "  -s, --size BYTES         the message has so many bytes at least (Postfix: ${size})\n"
     "  -u, --uuid UUID          use this message UUID\n"
     "  -n, --dry-run            print envelope and message as they would be sent; contact nobody\n"
     "  -c, --config FILE        configuration (default " SYSCONFDIR "/config.yaml)\n"
@@ -32,11 +33,17 @@ static const char usage[] =
     "Exit status: 0 the TPSP has the message, 75 try again later, 69 dropped for good.\n";
 
 static const struct option options[] = {
-    {"sender", required_argument, NULL, 'f'},   {"pool", required_argument, NULL, 'p'},
-    {"queue-id", required_argument, NULL, 'q'}, {"uuid", required_argument, NULL, 'u'},
-    {"dry-run", no_argument, NULL, 'n'},        {"config", required_argument, NULL, 'c'},
-    {"verbose", no_argument, NULL, 'v'},        {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0},
+    {"sender", required_argument, NULL, 'f'},
+    {"pool", required_argument, NULL, 'p'},
+    {"queue-id", required_argument, NULL, 'q'},
+    {"uuid", required_argument, NULL, 'u'},
+    {"size", required_argument, NULL, 's'},
+    {"dry-run", no_argument, NULL, 'n'},
+    {"config", required_argument, NULL, 'c'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 static int finish_wrong(const char *what)
@@ -65,15 +72,18 @@ static int run(const struct delivery_request *request)
 int main(int argc, char **argv)
 {
     struct delivery_request request = {
-        .config_path = SYSCONFDIR "/config.yaml", .pool = "", .queue_id = "", .uuid = ""};
+        .config_path = SYSCONFDIR "/config.yaml", .pool = "", .queue_id = "", .uuid = "", .size = ""};
     int option;
 
     front_settle_descriptors();
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":f:p:q:u:nc:vhV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":f:p:q:s:u:nc:vhV", options, NULL)) != -1) {
         switch (option) {
         case 'p':
             request.pool = optarg;
+            break;
+        case 's':
+            request.size = optarg;
             break;
         case 'u':
             request.uuid = optarg;

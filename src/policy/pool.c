@@ -298,6 +298,16 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool
     cursor->tpsp = NULL;
 }
 
+void pool_break_off(struct pool_cursor *cursor, bool contacted)
+{
+    breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, BREAKER_UNKNOWN);
+    if (!contacted)
+        admission_give_back(&cursor->gate, &cursor->admission);
+    cursor->asked = true;
+    cursor->final = true;
+    cursor->tpsp = NULL;
+}
+
 void pool_end(struct pool_cursor *cursor)
 {
     if (cursor->tpsp != NULL) { /* never reported, hence never contacted */

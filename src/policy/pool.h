@@ -78,6 +78,10 @@ bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, st
 void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool contacted)
     __attribute__((nonnull));
 
+/* In place of pool_report(), when the delivery was broken off for a reason that says nothing of the TPSP:
+ * nobody else is asked. */
+void pool_break_off(struct pool_cursor *cursor, bool contacted) __attribute__((nonnull));
+
 void pool_end(struct pool_cursor *cursor) __attribute__((nonnull));
 
 /* The members in the order in which turn number turn tries them: indices into pool->members, member_count of

@@ -80,6 +80,10 @@ static enum conversation_next pass_content(struct conversation *conversation, st
 /* By itself: what came while the content waited for room is seen before it, and is no answer to it. */
 static bool pass_final_dot(struct wire *wire)
 {
+    const struct relay_request *request = wire->request;
+
+    if (request->before_dot != NULL && !request->before_dot(request->context, &wire->outcome))
+        return wire_stage_failed(wire);
     if (!pass(wire, final_dot, sizeof final_dot - 1))
         return false;
     transport_mark(&wire->transport);
@@ -136,7 +140,7 @@ static void take_final_reply(struct conversation *conversation)
     } else if (reply->code / 100 == 2) {
         outcome_from_reply(&wire->outcome, CAUSE_NONE, reply->code, reply->text, reply->text_length);
         if (wire->request->accepted != NULL)
-            wire->request->accepted(wire->request->accepted_context, &wire->outcome);
+            wire->request->accepted(wire->request->context, &wire->outcome);
         wire->usable = true;
         wire_stage_done(wire, reply->code, reply->text);
     } else if (reply->code >= 400) {

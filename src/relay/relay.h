@@ -68,10 +68,13 @@ struct relay_request {
     FILE *trace;         /* SMTP dialogue, secrets masked; NULL: none */
     void (*observe)(void *context, const struct relay_step *step); /* NULL: none */
     void *observe_context;
+    /* Called right before the final dot is sent: false, with *outcome_r set, when it must not be; then the
+     * connection is dropped and the server forgets the message. NULL: none. */
+    bool (*before_dot)(void *context, struct outcome *outcome_r);
     /* Called the moment the final 2xx was read, before anything else is sent or done, to put it on record;
      * NULL: none. */
     void (*accepted)(void *context, const struct outcome *outcome);
-    void *accepted_context;
+    void *context; /* of these two */
 };
 
 struct relay_result {

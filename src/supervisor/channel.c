@@ -34,11 +34,22 @@ bool channel_receive(struct delivery_request *request_r, char **payload_r)
     return transfer(false, *payload_r, payload) && request_decode(*payload_r, payload, request_r);
 }
 
-bool channel_is_closed(void)
+bool channel_is_awaited(void)
 {
-    struct pollfd channel = {.fd = REQUEST_DESCRIPTOR};
+    /* a pipe without reader: POLLERR; a socket or terminal without other end: POLLHUP */
+    struct pollfd ends[] = {{.fd = REQUEST_DESCRIPTOR}, {.fd = READER_DESCRIPTOR}};
+    int found;
 
-    return poll(&channel, 1, 0) > 0;
+    do
+        found = poll(ends, 2, 0);
+    while (found < 0 && errno == EINTR);
+    return found == 0; /* what cannot be asked is not known to be whole */
+}
+
+void channel_stop_looking(void)
+{
+    /* its number stays taken: nothing that comes later is mistaken for it */
+    dup2(STDERR_FILENO, READER_DESCRIPTOR);
 }
 
 void channel_send(const struct delivery_result *result)

@@ -10,8 +10,17 @@
 /* Strings of the request point into *payload_r, which the caller frees. False when there is no supervisor. */
 bool channel_receive(struct delivery_request *request_r, char **payload_r) __attribute__((nonnull));
 
-/* The supervisor is gone. */
-bool channel_is_closed(void);
+/*
+ * Somebody waits for the result: the supervisor, and the reader of its standard output, which is pipe(8). Its
+ * death closes both the message and that output, and the message then looks complete though it is cut short:
+ * so only what is awaited after its end was read is known to be whole. Where standard output is no pipe (a
+ * person's terminal or file) its reader cannot be missed. See doc/protocol.md.
+ */
+bool channel_is_awaited(void);
+
+/* Look no more, and give up the supervisor's output: pipe(8) waits until nobody has it any more. To be done
+ * before the result is sent. */
+void channel_stop_looking(void);
 
 void channel_send(const struct delivery_result *result) __attribute__((nonnull));
 

@@ -42,12 +42,20 @@ static int spawn(struct child_process *process, const struct supervision *wish, 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
         return errno;
     process->channel = channel[0];
+    /* out of the way of what is put in its place below */
+    int reader = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, READER_DESCRIPTOR + 1);
+    if (reader < 0) {
+        int error = errno;
+        close(channel[1]);
+        return error;
+    }
 
     posix_spawn_file_actions_init(&actions);
     int child_stdout = wish->child_stdout >= 0 ? wish->child_stdout : output[1];
     posix_spawn_file_actions_adddup2(&actions, child_stdout, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, output[1], STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, channel[1], REQUEST_DESCRIPTOR);
+    posix_spawn_file_actions_adddup2(&actions, reader, READER_DESCRIPTOR);
     posix_spawnattr_init(&attributes);
     sigemptyset(&signals);
     posix_spawnattr_setsigmask(&attributes, &signals);
@@ -56,6 +64,7 @@ static int spawn(struct child_process *process, const struct supervision *wish, 
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     close(channel[1]);
+    close(reader);
     return error;
 }
 
@@ -69,7 +78,7 @@ static bool adopt(struct child_process *process, const struct supervision *wish,
     if (place < 0)
         return false;
     struct idle_deliverer deliverer;
-    process->adopted = idle_call(place, key, STDIN_FILENO, output, &deliverer);
+    process->adopted = idle_call(place, key, (const int[]){STDIN_FILENO, output, STDOUT_FILENO}, &deliverer);
     close(place);
     process->channel = deliverer.channel;
     process->process = deliverer.process;

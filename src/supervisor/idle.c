@@ -141,14 +141,13 @@ static bool readable_in_time(int channel)
 }
 
 union ancillary {
-    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    char bytes[CMSG_SPACE(IDLE_GIFTS * sizeof(int))];
     struct cmsghdr align;
 };
 
-static bool send_descriptors(int channel, int input, int output)
+static bool send_descriptors(int channel, const int gifts[IDLE_GIFTS])
 {
     char word = HERE;
-    int descriptors[2] = {input, output};
     union ancillary ancillary = {0};
     struct iovec bytes = {.iov_base = &word, .iov_len = 1};
     struct msghdr message = {.msg_iov = &bytes,
@@ -159,15 +158,14 @@ static bool send_descriptors(int channel, int input, int output)
 
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof descriptors);
-    memcpy(CMSG_DATA(header), descriptors, sizeof descriptors);
+    header->cmsg_len = CMSG_LEN(IDLE_GIFTS * sizeof(int));
+    memcpy(CMSG_DATA(header), gifts, IDLE_GIFTS * sizeof(int));
     return sendmsg(channel, &message, MSG_NOSIGNAL) == 1;
 }
 
 static bool receive_descriptors(int channel, struct idle_visit *visit_r)
 {
     char word = '\0';
-    int descriptors[2];
     union ancillary ancillary;
     struct iovec bytes = {.iov_base = &word, .iov_len = 1};
     struct msghdr message = {.msg_iov = &bytes,
@@ -179,11 +177,11 @@ static bool receive_descriptors(int channel, struct idle_visit *visit_r)
         return false;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(sizeof descriptors))
+        header->cmsg_len != CMSG_LEN(sizeof visit_r->gifts))
         /* one of our own user that is no supervisor: what it sent is lost with this process soon enough */
         return false;
-    memcpy(descriptors, CMSG_DATA(header), sizeof descriptors);
-    *visit_r = (struct idle_visit){channel, descriptors[0], descriptors[1]};
+    visit_r->channel = channel;
+    memcpy(visit_r->gifts, CMSG_DATA(header), sizeof visit_r->gifts);
     return true;
 }
 
@@ -260,7 +258,7 @@ static bool ask_around(DIR *stream, int place, uint64_t key, struct idle_deliver
     return false;
 }
 
-bool idle_call(int place, uint64_t key, int input, int output, struct idle_deliverer *deliverer_r)
+bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
 {
     DIR *stream = list(place);
 
@@ -270,7 +268,7 @@ bool idle_call(int place, uint64_t key, int input, int output, struct idle_deliv
     bool found = ask_around(stream, place, key, deliverer_r);
     closedir(stream);
     /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */
-    if (found && send_descriptors(deliverer_r->channel, input, output)) {
+    if (found && send_descriptors(deliverer_r->channel, gifts)) {
         fcntl(deliverer_r->channel, F_SETFL, 0); /* only to connect it must not wait */
         return true;
     }

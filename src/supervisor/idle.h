@@ -39,20 +39,25 @@ int idle_place_open(const char *places, bool make) __attribute__((nonnull));
 /* False when one of the files cannot be seen. */
 bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r) __attribute__((nonnull));
 
+/* What a deliverer is given: the message, where to print, and the supervisor's standard output
+ * (READER_DESCRIPTOR). */
+enum idle_gift { IDLE_INPUT, IDLE_OUTPUT, IDLE_READER, IDLE_GIFTS };
+
 struct idle_deliverer {
     int channel; /* to it */
     int process; /* pidfd_open(2): to end it, and never another of the same number */
 };
 
 /*
- * The supervisor's side: an idle deliverer, which has been given input (the message) and output (for what it
- * prints). The request frame is to be sent next. False when there is none.
+ * The supervisor's side: an idle deliverer, which has been given these descriptors. The request frame is to
+ * be sent next. False when there is none.
  */
-bool idle_call(int place, uint64_t key, int input, int output, struct idle_deliverer *deliverer_r)
+bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
     __attribute__((nonnull));
 
 struct idle_visit {
-    int channel, input, output;
+    int channel;
+    int gifts[IDLE_GIFTS];
 };
 
 /*

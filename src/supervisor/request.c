@@ -60,6 +60,7 @@ size_t request_encode(const struct delivery_request *request, char **frame_r)
     frame_put(&frame, "pool", request->pool);
     frame_put(&frame, "queue-id", request->queue_id);
     frame_put(&frame, "uuid", request->uuid);
+    frame_put(&frame, "size", request->size);
     frame_put(&frame, "dry-run", request->dry_run ? "yes" : "");
     frame_put(&frame, "verbose", request->verbose ? "yes" : "");
     return frame_end(&frame, frame_r);
@@ -106,7 +107,8 @@ bool request_decode(const char *payload, size_t length, struct delivery_request 
     const char *name, *value;
     size_t at = 0;
 
-    *request_r = (struct delivery_request){.config_path = "", .pool = "", .queue_id = "", .uuid = ""};
+    *request_r =
+        (struct delivery_request){.config_path = "", .pool = "", .queue_id = "", .uuid = "", .size = ""};
     while (pair_next(payload, length, &at, &name, &value)) {
         if (strcmp(name, "config") == 0)
             request_r->config_path = value;
@@ -120,6 +122,8 @@ bool request_decode(const char *payload, size_t length, struct delivery_request 
             request_r->queue_id = value;
         else if (strcmp(name, "uuid") == 0)
             request_r->uuid = value;
+        else if (strcmp(name, "size") == 0)
+            request_r->size = value;
         else if (strcmp(name, "dry-run") == 0)
             request_r->dry_run = *value != '\0';
         else if (strcmp(name, "verbose") == 0)

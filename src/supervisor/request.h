@@ -14,6 +14,9 @@
 
 #define REQUEST_FRAME_MAX 65536
 #define REQUEST_DESCRIPTOR 3 /* where the deliverer finds its end of the channel */
+/* And where the supervisor's standard output, whose reader is pipe(8): written to by nobody, watched by
+ * channel_is_awaited(). */
+#define READER_DESCRIPTOR 4
 
 struct delivery_request {
     const char *config_path;
@@ -22,6 +25,7 @@ struct delivery_request {
     const char *pool;     /* "" when not given */
     const char *queue_id; /* "" when not given */
     const char *uuid;     /* "" when not given */
+    const char *size;     /* bytes that the message has at least; "" when not given */
     bool dry_run;
     bool verbose;
 };

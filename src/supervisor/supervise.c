@@ -1,15 +1,14 @@
 #include "supervisor/supervise.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,19 +17,13 @@
 #include "base/log.h"
 #include "supervisor/child.h"
 
-#define GRACE_MS 5000 /* the child ends itself at its deadline; this much later it is ended */
-/* a writer that dies takes its end of the pipe along; we hear of both within this time */
-#define TRUNCATION_MS 200
+#define GRACE_MS 5000         /* the child ends itself at its deadline; this much later it is ended */
 #define OUTPUT_LINES_MAX 1000 /* of the child, into the log */
 
 struct child {
     const struct supervision *supervision;
     struct child_process process; /* output is -1 when it closed it */
     int64_t start_ms, deadline_ms;
-
-    pid_t origin;      /* our parent at the start */
-    bool stdin_open;   /* the writer of the message has not closed yet; always false for a file */
-    int64_t closed_ms; /* when it did */
 
     char frame[4 + REQUEST_FRAME_MAX]; /* result frame as far as it is read */
     size_t frame_length;
@@ -39,14 +32,6 @@ struct child {
     char last_line[256]; /* says why the child died, as a rule */
     unsigned lines;
 };
-
-static volatile sig_atomic_t terminated;
-
-static void on_terminate(int signal_number)
-{
-    (void)signal_number;
-    terminated = 1;
-}
 
 static void result_defer(struct delivery_result *result_r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -194,32 +179,19 @@ static void describe_death(struct child *child, struct delivery_result *result_r
                      said);
 }
 
-/* Our parent is gone, and went so close to the end of its message that it may not have written all of it. */
-static bool message_cut_short(const struct child *child)
-{
-    if (!child->stdin_open && clock_monotonic_ms() - child->closed_ms > TRUNCATION_MS)
-        return false;
-    return terminated || getppid() != child->origin;
-}
-
 /* --- the loop ----------------------------------------------------------------------------------------- */
 
 /* Wait until something happened; false when the deadline is over. */
-static bool wait_for_child(const struct child *child, struct pollfd watched[3])
+static bool wait_for_child(const struct child *child, struct pollfd watched[2])
 {
     int64_t left_ms = child->deadline_ms - clock_monotonic_ms();
-    struct timespec timeout = {.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
-    sigset_t none;
 
     watched[0] = (struct pollfd){.fd = child->process.channel, .events = POLLIN};
     watched[1] = (struct pollfd){.fd = child->process.output, .events = POLLIN};
-    watched[2] = (struct pollfd){.fd = child->stdin_open ? STDIN_FILENO : -1}; /* POLLHUP alone */
     if (left_ms <= 0)
         return false;
-    sigemptyset(&none);
-    if (ppoll(watched, 3, &timeout, &none) < 0)
-        for (int i = 0; i < 3; i++)
-            watched[i].revents = 0;
+    if (poll(watched, 2, left_ms > INT_MAX ? INT_MAX : (int)left_ms) < 0)
+        watched[0].revents = watched[1].revents = 0;
     return true;
 }
 
@@ -227,7 +199,7 @@ static void watch_child(struct child *child, struct delivery_result *result_r)
 {
     const char *program = child->supervision->program;
     enum answer answer = ANSWER_NOT_YET;
-    struct pollfd watched[3];
+    struct pollfd watched[2];
 
     while (answer == ANSWER_NOT_YET) {
         if (!wait_for_child(child, watched)) {
@@ -235,17 +207,6 @@ static void watch_child(struct child *child, struct delivery_result *result_r)
             result_defer(result_r, "%s did not finish within its delivery-timeout and was ended", program);
             return;
         }
-        if (watched[2].revents != 0) {
-            child->stdin_open = false;
-            child->closed_ms = clock_monotonic_ms();
-        }
-        if ((terminated || watched[2].revents != 0) && message_cut_short(child)) {
-            end_child(child);
-            result_defer(result_r, "ended before the whole message was read");
-            return;
-        }
-        /* with the whole message in hand, finishing and recording it is the safe way to end */
-        terminated = 0;
         if (watched[1].revents != 0)
             read_output(child);
         if (watched[0].revents != 0)
@@ -261,25 +222,16 @@ static void watch_child(struct child *child, struct delivery_result *result_r)
     }
 }
 
-static void prepare_process(struct child *child)
+static void prepare_process(void)
 {
-    struct sigaction terminate = {.sa_handler = on_terminate};
     struct rlimit no_core = {0, 0};
-    sigset_t blocked;
-    struct stat input;
 
     signal(SIGPIPE, SIG_IGN); /* the child inherits this: libESMTP would die of it */
     signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would take the exit status away */
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigprocmask(SIG_BLOCK, &blocked, NULL); /* delivered inside ppoll() only */
-    sigaction(SIGTERM, &terminate, NULL);
+    /* With the whole message in hand, finishing and recording it is the safe way to end; and whether it is
+     * whole the child sees for itself (supervisor/channel.h). */
+    signal(SIGTERM, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core); /* a core file of the child would hold passwords */
-
-    child->origin = getppid();
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    child->stdin_open =
-        fstat(STDIN_FILENO, &input) == 0 && (S_ISFIFO(input.st_mode) || S_ISSOCK(input.st_mode));
 }
 
 void supervise(const struct supervision *supervision, struct delivery_result *result_r)
@@ -290,7 +242,7 @@ void supervise(const struct supervision *supervision, struct delivery_result *re
     child.supervision = supervision;
     child.start_ms = clock_monotonic_ms();
     child.deadline_ms = child.start_ms + (int64_t)supervision->deadline_s * 1000 + GRACE_MS;
-    prepare_process(&child);
+    prepare_process();
     int error = child_start(&child.process, supervision, path, sizeof path);
     if (error != 0) {
         result_defer(result_r, "cannot start %s: %s; install the package anew", path, strerror(error));

@@ -235,7 +235,7 @@ static bool send_once(struct probe *probe, struct relay_session *session, const 
                                     .observe = probe->observe ? observe : NULL,
                                     .observe_context = probe,
                                     .accepted = accepted,
-                                    .accepted_context = probe};
+                                    .context = probe};
     struct relay_result result;
 
     probe->steps = json_object_new_array();

@@ -97,7 +97,7 @@ def test_what_is_mended_goes_on_by_itself(installation):
         server.script["auth"] = "535 5.7.8 wrong"
         installation.configure([{**PLAIN, **LOGIN, "port": server.port}], retry=LADDER, listen="none")
         assert visit(installation).returncode == 75
-        del server.script["auth"]
+        server.script["auth"] = None
         assert visit(installation).returncode == 0
     status = ctl(installation, "status")
     assert status.returncode == 0 and "Held" not in status.stdout

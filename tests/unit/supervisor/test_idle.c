@@ -72,7 +72,8 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
 
         if (!idle_await(place, key, clock_monotonic_ms() + idle_ms, fit, NULL, &visit))
             _exit(1);
-        bool ok = read(visit.input, &byte, 1) == 1 && write(visit.output, &byte, 1) == 1 &&
+        bool ok = read(visit.gifts[IDLE_INPUT], &byte, 1) == 1 &&
+                  write(visit.gifts[IDLE_OUTPUT], &byte, 1) == 1 && visit.gifts[IDLE_READER] >= 0 &&
                   send(visit.channel, &word, 1, MSG_NOSIGNAL) == 1;
         _exit(ok ? 0 : 2);
     }
@@ -108,7 +109,7 @@ static bool nobody_answers(void)
 {
     struct idle_deliverer found;
 
-    return !idle_call(place, key, STDIN_FILENO, STDOUT_FILENO, &found) && found.channel == -1 &&
+    return !idle_call(place, key, (const int[]){0, 1, 1}, &found) && found.channel == -1 &&
            found.process == -1;
 }
 
@@ -118,7 +119,8 @@ static int call(int input, int output, pid_t *pid_r)
     int64_t until_ms = clock_monotonic_ms() + 20000;
     struct idle_deliverer found = {-1, -1};
 
-    while (!idle_call(place, key, input, output, &found) && clock_monotonic_ms() < until_ms)
+    while (!idle_call(place, key, (const int[]){input, output, STDOUT_FILENO}, &found) &&
+           clock_monotonic_ms() < until_ms)
         ck_assert_int_eq(found.channel, -1);
     *pid_r = pid_of(found.process);
     close(found.process);

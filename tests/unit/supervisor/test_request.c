@@ -14,6 +14,7 @@ START_TEST(a_request_survives_its_wire_form)
                                        .pool = "bulk",
                                        .queue_id = "4bXyz1",
                                        .uuid = "",
+                                       .size = "",
                                        .dry_run = true};
     struct delivery_request back;
     char *frame;
@@ -56,8 +57,13 @@ START_TEST(a_frame_that_is_too_large_is_not_made)
 
     memset(huge, 'x', REQUEST_FRAME_MAX);
     huge[REQUEST_FRAME_MAX] = '\0';
-    struct delivery_request request = {
-        .config_path = "", .sender = huge, .recipient = "", .pool = "", .queue_id = "", .uuid = ""};
+    struct delivery_request request = {.config_path = "",
+                                       .sender = huge,
+                                       .recipient = "",
+                                       .pool = "",
+                                       .queue_id = "",
+                                       .uuid = "",
+                                       .size = ""};
     ck_assert_uint_eq(request_encode(&request, &frame), 0);
     ck_assert_ptr_null(frame);
     free(huge);
