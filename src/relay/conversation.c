@@ -89,10 +89,13 @@ static enum conversation_next on_hello(struct conversation *conversation)
 
 /* --- the commands that go to the server -------------------------------------------------------- */
 
-enum conversation_next conversation_refused(struct wire *wire)
+enum conversation_next conversation_refused(struct conversation *conversation)
 {
+    struct wire *wire = conversation->wire;
+
     verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
     (void)wire_stage_failed(wire);
+    conversation_take_rest(conversation);
     return CONVERSATION_END;
 }
 
@@ -132,7 +135,7 @@ static enum conversation_next on_auth(struct conversation *conversation)
             return conversation_engine_trouble(conversation, "gave up the login");
     }
     if (reply->code != 235)
-        return conversation_refused(wire);
+        return conversation_refused(conversation);
     wire->authenticated = true;
     wire_stage_done(wire, reply->code, reply->text);
     conversation_tell_code(conversation, reply->code);
@@ -178,10 +181,15 @@ static enum conversation_next on_mail(struct conversation *conversation)
         conversation->length =
             end + (size_t)snprintf(line + end, sizeof conversation->line - end, "%s\r\n", body);
     }
-    if (!wire_command(wire, line, conversation->length, NULL))
+    if (conversation_may_run_ahead(conversation)) {
+        if (conversation_run_ahead(conversation) != CONVERSATION_GO_ON)
+            return CONVERSATION_END;
+    } else if ((wire->reset_due && !wire_reset(wire)) ||
+               !wire_command(wire, line, conversation->length, NULL)) {
         return CONVERSATION_END;
+    }
     if (wire->parser.reply.code / 100 != 2)
-        return conversation_refused(wire);
+        return conversation_refused(conversation);
     conversation->mail_accepted = true;
     wire_stage_done(wire, wire->parser.reply.code, wire->parser.reply.text);
     conversation_tell_code(conversation, 250);
@@ -196,10 +204,13 @@ static enum conversation_next on_rcpt(struct conversation *conversation)
     if (!conversation->mail_accepted || conversation->rcpt_accepted ||
         !line_is(conversation, "RCPT TO:", wire->request->recipient))
         return conversation_engine_trouble(conversation, "sent another RCPT command than it was asked to");
-    if (!wire_command(wire, conversation->line, conversation->length, NULL))
+    if (conversation->ahead && !conversation_rcpt_is_as_sent(conversation))
+        return conversation_engine_trouble(conversation, "sent another RCPT command than was foreseen");
+    if (conversation->ahead ? !wire_await_reply(wire)
+                            : !wire_command(wire, conversation->line, conversation->length, NULL))
         return CONVERSATION_END;
     if (wire->parser.reply.code / 100 != 2)
-        return conversation_refused(wire);
+        return conversation_refused(conversation);
     conversation->rcpt_accepted = true;
     wire_stage_done(wire, wire->parser.reply.code, wire->parser.reply.text);
     conversation_tell_code(conversation, 250);

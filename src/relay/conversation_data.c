@@ -145,7 +145,7 @@ static void take_final_reply(struct conversation *conversation)
         wire_stage_done(wire, reply->code, reply->text);
     } else if (reply->code >= 400) {
         wire->usable = true;
-        (void)conversation_refused(wire);
+        (void)conversation_refused(conversation);
     } else {
         verdict_in_doubt(&wire->outcome, "Garbled reply", wire->peer);
         (void)wire_stage_failed(wire);
@@ -163,13 +163,14 @@ enum conversation_next conversation_data(struct conversation *conversation)
     wire_stage_begin(wire, RELAY_DATA);
     if (!conversation->rcpt_accepted)
         return conversation_engine_trouble(conversation, "sent DATA before its time");
-    if (!wire_command(wire, "DATA\r\n", 6, NULL))
+    if (conversation->ahead ? !wire_await_reply(wire) : !wire_command(wire, "DATA\r\n", 6, NULL))
         return CONVERSATION_END;
     if (wire->parser.reply.code != 354)
-        return conversation_refused(wire);
+        return conversation_refused(conversation);
     if (conversation->local.in_start < conversation->local.in_end)
         return conversation_engine_trouble(conversation, "sent content before it was asked to");
     wire->usable = false; /* until the final reply */
+    wire->content_begun = true;
     conversation_tell_code(conversation, 354);
     content_start(&check, wire->request->message);
     next = pass_content(conversation, &check);

@@ -16,6 +16,8 @@ struct conversation {
     struct transport local; /* our end of the local stream */
     bool mail_accepted, rcpt_accepted;
     bool answered; /* the engine was told the final reply */
+    bool ahead;    /* RCPT and DATA are sent, too */
+    char rcpt_sent[512];
     size_t length;
     char line[WIRE_LINE_MAX + 1]; /* the engine's command with its CRLF, NUL-terminated */
 };
@@ -28,7 +30,21 @@ enum conversation_next conversation_engine_trouble(struct conversation *conversa
 void conversation_tell_code(struct conversation *conversation, int code) __attribute__((nonnull));
 
 /* The server refused the current command: judged by its reply. Returns CONVERSATION_END. */
-enum conversation_next conversation_refused(struct wire *wire) __attribute__((nonnull));
+enum conversation_next conversation_refused(struct conversation *conversation) __attribute__((nonnull));
+
+/* Whether RCPT and DATA can go along with MAIL. */
+bool conversation_may_run_ahead(const struct conversation *conversation) __attribute__((nonnull));
+
+/* Send the engine's MAIL with all that follows up to DATA, and read the reply to MAIL. CONVERSATION_END:
+ * there was none. */
+enum conversation_next conversation_run_ahead(struct conversation *conversation) __attribute__((nonnull));
+
+/* Whether the engine's RCPT is the one that was sent. */
+bool conversation_rcpt_is_as_sent(const struct conversation *conversation) __attribute__((nonnull));
+
+/* After a refusal at the wire's stage: read the replies to what was sent behind it. The wire is usable again
+ * when they came and nothing is under way. */
+void conversation_take_rest(struct conversation *conversation) __attribute__((nonnull));
 
 /* DATA, the content, the final reply. */
 enum conversation_next conversation_data(struct conversation *conversation) __attribute__((nonnull));

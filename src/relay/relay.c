@@ -162,9 +162,8 @@ enum attempt_end {
  */
 static bool is_stale(const struct wire *wire)
 {
-    return wire->stage == RELAY_MAIL ||
-           (wire->stage == RELAY_RCPT &&
-            (wire->outcome.class == OUTCOME_DROPPED || outcome_of_tpsp(&wire->outcome)));
+    return wire->stage == RELAY_MAIL || wire->stage == RELAY_RCPT ||
+           (wire->stage == RELAY_DATA && !wire->content_begun);
 }
 
 static enum attempt_end attempt(struct relay_session *session, const struct relay_request *request,

@@ -200,23 +200,41 @@ bool wire_can_stay(const struct wire *wire)
            wire->served < SERVED_MAX;
 }
 
-/* RFC 5321 section 4.1.1.5. It also tells whether the server is still there. */
-bool wire_resume(struct wire *wire, const struct relay_request *request)
+bool wire_take_reply(struct wire *wire)
 {
     enum transport_status status;
     enum reply_progress progress;
 
+    reply_start(&wire->parser);
+    return wire_read_reply(wire, &status, &progress);
+}
+
+bool wire_take_reset(struct wire *wire)
+{
+    wire->reset_due = false;
+    wire->stage_deadline_ms = clock_monotonic_ms() + RSET_PATIENCE_MS;
+    return wire_take_reply(wire) && wire->parser.reply.code == 250;
+}
+
+bool wire_reset(struct wire *wire)
+{
+    wire_trace(wire, 'C', "RSET", 4);
+    wire->stage_deadline_ms = clock_monotonic_ms() + RSET_PATIENCE_MS;
+    wire->usable = wire_write(wire, "RSET\r\n", 6) == TRANSPORT_OK && wire_take_reset(wire);
+    return wire->usable;
+}
+
+/* RFC 5321 section 4.1.1.5. The reply also tells whether the server is still there. */
+bool wire_resume(struct wire *wire, const struct relay_request *request)
+{
     wire->request = request;
     wire->served++;
     outcome_local(&wire->outcome, "4.3.0", "the delivery was not attempted");
     wire_stage_begin(wire, RELAY_MAIL);
-    wire->stage_deadline_ms = clock_monotonic_ms() + RSET_PATIENCE_MS;
-    wire_trace(wire, 'C', "RSET", 4);
-    reply_start(&wire->parser);
-    wire->usable = !transport_has_input(&wire->transport) && /* or it said 421, or closed */
-                   wire_write(wire, "RSET\r\n", 6) == TRANSPORT_OK &&
-                   wire_read_reply(wire, &status, &progress) && wire->parser.reply.code == 250;
-    return wire->usable;
+    wire->reset_due = true;
+    wire->content_begun = false;
+    wire->usable = !transport_has_input(&wire->transport); /* or it said 421, or closed */
+    return wire->usable && (wire_may_run_ahead(wire, request) || wire_reset(wire));
 }
 
 void wire_rest(struct wire *wire)

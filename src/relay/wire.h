@@ -28,6 +28,7 @@ struct wire_capabilities {
     uint64_t size_limit; /* 0: none given */
     bool eight_bit_mime;
     bool smtputf8;
+    bool pipelining;
     bool auth_plain, auth_login, auth_xoauth2;
     char auth_list[256]; /* as offered, for messages to people */
 };
@@ -47,6 +48,8 @@ struct wire {
     bool contacted;        /* a TCP connection was made */
     bool greeted;          /* and the server took it: 220 */
     bool usable;           /* in step with the server: the next command can be sent */
+    bool content_begun;    /* of this delivery: the server wants it */
+    bool reset_due;        /* resumed, and the server has not been told so yet */
     unsigned served;       /* deliveries before this one */
     enum relay_stage stage;
     int64_t stage_started_us;
@@ -74,9 +77,21 @@ bool wire_can_stay(const struct wire *wire) __attribute__((nonnull));
 /* The request may go; the wire can be resumed or closed. */
 void wire_rest(struct wire *wire) __attribute__((nonnull));
 
-/* Begin another delivery to the same TPSP: RSET. False: the session is over, and nothing of the delivery was
- * begun. */
+/*
+ * Begin another delivery to the same TPSP: RSET. Where the wire may run ahead (conversation_ahead.c), RSET
+ * goes along with the first commands: reset_due. False: the session is over, and nothing of the delivery was
+ * begun.
+ */
 bool wire_resume(struct wire *wire, const struct relay_request *request) __attribute__((nonnull));
+
+/* RSET now, and its reply. */
+bool wire_reset(struct wire *wire) __attribute__((nonnull));
+/* The reply to RSET, which was sent; false: the session is over. */
+bool wire_take_reset(struct wire *wire) __attribute__((nonnull));
+
+/* Whether the commands of this delivery up to DATA may be sent without waiting for the reply to each. */
+bool wire_may_run_ahead(const struct wire *wire, const struct relay_request *request)
+    __attribute__((nonnull));
 
 /* QUIT where the session is in step (its reply is awaited only for an observer), keep the TLS session,
  * close. */
@@ -105,6 +120,9 @@ bool wire_read_reply(struct wire *wire, enum transport_status *status_r, enum re
     __attribute__((nonnull));
 /* Bytes came, or the connection ended, before we were through: judge what there is. Always returns false. */
 bool wire_interrupted(struct wire *wire, enum transport_status write_status) __attribute__((nonnull));
+
+/* Read a reply into wire.parser.reply by wire.stage_deadline_ms; its lack is no failure of the stage. */
+bool wire_take_reply(struct wire *wire) __attribute__((nonnull));
 
 /* Read a reply that the last command or the content asked for. False: the stage has failed. */
 bool wire_await_reply(struct wire *wire) __attribute__((nonnull));

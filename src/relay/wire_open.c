@@ -96,6 +96,8 @@ static void note_capability(void *context, size_t index, const char *text, size_
         capabilities->eight_bit_mime = true;
     else if (word_is(text, word, "SMTPUTF8"))
         capabilities->smtputf8 = true;
+    else if (word_is(text, word, "PIPELINING"))
+        capabilities->pipelining = true;
     else if (word_is(text, word, "SIZE")) {
         capabilities->size = true;
         /* text ends at the line end, which is no digit */

@@ -27,6 +27,7 @@ struct probe {
     int64_t deadline_ms;
     char *state_dir, *dns_server;
     bool trace, observe, quiet;
+    bool keep; /* connections, from one message to the next */
     int64_t count;
     json_object *steps;
     bool accepted_called;
@@ -100,7 +101,8 @@ static bool take_flag(const char *name, struct probe *probe)
                  {"auth-without-tls", &probe->tpsp.auth_without_tls, true},
                  {"trace", &probe->trace, true},
                  {"observe", &probe->observe, true},
-                 {"quiet", &probe->quiet, true}};
+                 {"quiet", &probe->quiet, true},
+                 {"keep", &probe->keep, true}};
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         if (strcmp(name, flags[i].name) == 0) {
@@ -276,6 +278,7 @@ int main(int argc, char **argv)
     open_message(&probe, argv[at + 2]);
     resolver = dns_open((const char *const *)&probe.dns_server, probe.dns_server != NULL, 5000);
     session = relay_open(probe.state_dir, resolver);
+    relay_keep_connections(session, probe.keep ? 60000 : 0);
     for (int64_t i = 0; i < probe.count; i++)
         ok = send_once(&probe, session, argv[at], argv[at + 1]) && ok;
     relay_close(session);

@@ -76,8 +76,8 @@ def reset(connection):
     raise Ended
 
 
-def drip(data, interval=0.05):
-    """Send data byte by byte, for ever if it has no line end: a deadline must not begin anew with each byte."""
+def drip(data, interval=0.05, endless=False):
+    """Send data byte by byte, for ever if it has no line end or so is asked for: a deadline must not begin anew with each byte."""
 
     def action(connection):
         while True:
@@ -85,7 +85,7 @@ def drip(data, interval=0.05):
                 connection.send(bytes([byte]))
                 if connection.server.ending.wait(interval):
                     raise Ended
-            if data.endswith(b"\n"):
+            if data.endswith(b"\n") and not endless:
                 return
 
     return action
@@ -114,6 +114,7 @@ class Connection:
         self.tls_version = None
         self.sender = self.recipient = None
         self.buffer = b""
+        self.said = ""  # the last reply
         self.ended = threading.Event()
 
     # --- for actions ------------------------------------------------------------------------------------------
@@ -126,6 +127,7 @@ class Connection:
 
     def reply(self, text):
         lines = [text] if isinstance(text, str) else text
+        self.said = lines[-1]
         for index, line in enumerate(lines):
             last = index == len(lines) - 1
             self.send((line if last or len(line) < 4 else line[:3] + "-" + line[4:]).encode() + b"\r\n")
@@ -216,17 +218,28 @@ class Connection:
         elif verb == b"AUTH":
             self.act("auth", Connection.log_in)
         elif verb == b"MAIL":
-            self.sender = line
+            self.sender, self.recipient = line, None
             self.act("mail")
+            if self.said[:1] in ("4", "5"):
+                self.sender = None
         elif verb == b"RCPT":
+            if self.sender is None and self.server.in_order:
+                self.reply("503 5.5.1 need MAIL command")
+                return
             self.recipient = line
             self.server.transactions.append((self.sender, line))
             self.act("rcpt")
+            if self.said[:1] in ("4", "5"):
+                self.recipient = None
         elif verb == b"DATA":
+            if self.recipient is None and self.server.in_order:
+                self.reply("503 5.5.1 need RCPT command")
+                return
             action = self.act("data")
             if isinstance(action, str) and action.startswith("354"):
                 self.take_content()
         elif verb == b"RSET":
+            self.sender = self.recipient = None
             self.act("rset")
         elif verb == b"QUIT":
             self.act("quit")
@@ -296,18 +309,21 @@ class ScriptedTpsp:
     """security: none, starttls, tls; chain and key: PEM files; credentials: the (user, secret) that is accepted, None: any.
 
     tickets: "reused" (the ticket keys stay), "forgotten" (every connection has new ones), "none"; tls: the highest version.
+    in_order: RCPT and DATA are refused without a MAIL and a RCPT that were accepted, as servers do.
     small_window: TCP takes little more than 1 kB from a client while the server does not read.
     """
 
     def __init__(self, security="none", chain=None, key=None, host="127.0.0.1", port=0, auth="PLAIN LOGIN XOAUTH2", credentials=None,
                  offers=("SIZE 104857600", "8BITMIME", "SMTPUTF8", "PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN"),
-                 tickets="reused", tls=ssl.TLSVersion.TLSv1_3, small_window=False, **script):
+                 tickets="reused", tls=ssl.TLSVersion.TLSv1_3, small_window=False, in_order=True,
+                 **script):
         unknown = set(script) - set(DEFAULTS)
         if unknown:
             raise TypeError(f"no stages {unknown}")
         self.script = {**DEFAULTS, **script}
         self.security, self.chain, self.key, self.tls = security, chain, key, tls
         self.auth, self.credentials, self.offers, self.tickets = auth, credentials, offers, tickets
+        self.in_order = in_order
         self.connections, self.transactions, self.messages = [], [], []
         self.ending = threading.Event()
         self.context = None

@@ -222,7 +222,7 @@ def test_an_unknown_host_says_so(relay):
 # --- silence, loss, nonsense ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", [stall, drip(b"2"), drip(b"250-x\r\n", 0.02), reset, hang_up],
+@pytest.mark.parametrize("action", [stall, drip(b"2"), drip(b"250-x\r\n", 0.02, endless=True), reset, hang_up],
                          ids=["stall", "drip", "drip lines", "reset", "hang up"])
 @pytest.mark.parametrize("stage", EARLY + TRANSACTION)
 @pytest.mark.parametrize("engine", ENGINES)
