@@ -35,7 +35,10 @@ def names_in(expressions):
 
 
 def served(agent):
-    return set(re.findall(r"(?m)^(sendpost_agent_\w+)[ {]", agent.get("/metrics")[1]))
+    """Also those that have a value only sometimes."""
+    text = agent.get("/metrics")[1]
+    told = re.findall(r"(?m)^# TYPE (sendpost_agent_\w+) (?!histogram)", text)
+    return {*told, *re.findall(r"(?m)^(sendpost_agent_\w+)[ {]", text)}
 
 
 def promtool(*arguments, **options):

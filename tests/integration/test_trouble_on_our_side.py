@@ -105,7 +105,7 @@ def test_the_supervisor_needs_nothing_but_the_c_library(sendpost):
     needed = re.findall(r"NEEDED.*\[(.*)\]", dynamic)
     if any("asan" in name for name in needed):
         pytest.skip("a sanitizer build needs its own libraries")
-    assert needed == ["libc.so.6"]
+    assert needed in ([], ["libc.so.6"])  # linked statically where musl is there
 
 
 @pytest.mark.smoke
