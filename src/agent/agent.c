@@ -47,8 +47,9 @@ struct agent {
     int signals; /* signalfd(2) */
 
     uint64_t events_told; /* to the reporter */
-    uint64_t uncorrelated_told;
-    int64_t warned_ms, progress_ms;
+    uint64_t uncorrelated_told, untrusted_told;
+    bool unread_told;
+    int64_t warned_ms, trust_warned_ms, progress_ms;
     int64_t trouble_ms; /* how long to wait after the next failure */
     char trouble[BOARD_TEXT_SIZE];
 
@@ -80,6 +81,29 @@ static void warn_of_correlation(struct agent *agent, const struct ingest_status 
              (unsigned long long)count, BOARD_CORRELATION_REMEDY);
     agent->uncorrelated_told = count;
     agent->warned_ms = now_ms;
+}
+
+/* As above: whoever runs his own senders outside of mynetworks wants to know at once. */
+static void warn_of_strangers(struct agent *agent, const struct ingest_status *status)
+{
+    uint64_t count = status->counts.untrusted;
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (count <= agent->untrusted_told ||
+        (agent->trust_warned_ms > 0 && now_ms < agent->trust_warned_ms + WARNING_MS))
+        return;
+    log_line(LOG_WARNING, "trust: %llu delivery lines so far: %s", (unsigned long long)count,
+             BOARD_TRUST_REMEDY);
+    agent->untrusted_told = count;
+    agent->trust_warned_ms = now_ms;
+}
+
+/* Said once when it begins, and again when it was over. */
+static void warn_of_unread(struct agent *agent, const struct ingest_status *status)
+{
+    if (status->unread > 0 && !agent->unread_told)
+        log_line(LOG_ERR, "lines of Postfix in the log are not understood: \"%s\"", status->unread_line);
+    agent->unread_told = status->unread > 0;
 }
 
 static void show_progress(struct agent *agent, const struct ingest_status *status, bool at_end)
@@ -118,6 +142,8 @@ static void tell(struct agent *agent, bool at_end)
     board_note_ingest(&agent->board, &status);
     miss_log(agent, status.path != NULL);
     warn_of_correlation(agent, &status);
+    warn_of_strangers(agent, &status);
+    warn_of_unread(agent, &status);
     show_progress(agent, &status, at_end);
     uint64_t events = events_of(&status);
     if (agent->reporter != NULL && events > agent->events_told)
@@ -193,7 +219,7 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
         return false;
     agent->rules = classify_open_beside(config->path);
     agent->ingest = ingest_open(config, agent->store, agent->rules, agent->options->from_start, error_r);
-    agent->events_told = agent->uncorrelated_told = 0;
+    agent->events_told = agent->uncorrelated_told = agent->untrusted_told = 0;
     stall_init(&agent->stall, clock_realtime_ms());
     if (agent->ingest == NULL)
         return false;

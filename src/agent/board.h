@@ -18,6 +18,13 @@
     "sendpost-agent(8)), or "                                                                \
     "send with the VERP sender bounces+UUID+SUBACCOUNT@…"
 
+#define BOARD_KEY_REMEDY                                                                     \
+    "message UUIDs carry no proof, so that bounces are believed only while the store knows " \
+    "the message: run sendpostctl setup, or name a uuid-key-file"
+#define BOARD_TRUST_REMEDY                                                                       \
+    "clients that are no senders of ours have named messages by a UUID, which is not believed: " \
+    "if they are yours, list their networks as trusted-senders"
+
 /* Upper bounds of the latency histogram, in seconds; the last is infinite. */
 extern const double board_bucket_bounds[BOARD_BUCKETS];
 

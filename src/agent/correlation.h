@@ -44,7 +44,8 @@ struct correlation_entry {
     uint16_t instance; /* high byte: the machine; low byte: the instance */
     uint8_t flags;
     /* enum correlation_source; SOURCE_NONE: uuid holds a hash of the client's address, or nothing */
-    uint8_t source;
+    uint8_t source : 4;
+    uint8_t origin : 4; /* enum trust_origin: who handed it in */
 };
 
 struct correlation;

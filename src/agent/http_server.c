@@ -82,7 +82,7 @@ static enum MHD_Result answer_get(struct http_server *http, struct MHD_Connectio
     if (strcmp(path, "/metrics") == 0)
         return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
                       metrics_prometheus(&facts, http->config));
-    char *body = metrics_health(&facts, &healthy);
+    char *body = metrics_health(&facts, http->config, &healthy);
     return answer(connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "application/json", body);
 }
 

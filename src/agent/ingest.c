@@ -1,10 +1,13 @@
 #include "agent/ingest.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/journal.h"
+#include "agent/log_doubt.h"
 #include "agent/log_shipper.h"
 #include "agent/log_time.h"
 #include "agent/position.h"
@@ -31,6 +34,11 @@ struct ingest {
     struct log_time time;
     struct log_shipper shipper;
     struct classify_rules *filters;
+    struct log_doubt doubt;
+    struct mta mta;
+    struct trust trust;
+    int64_t own_uid;    /* as which sendpost-pipe logs */
+    uint64_t strangers; /* entries of the journal that say they are Postfix's and are not */
     struct track track;
     struct ledger ledger;
 };
@@ -95,6 +103,14 @@ static bool commit(struct ingest *ingest, struct outcome *error_r)
            position_save(&position, ingest->store, error_r) && store_commit(ingest->store, error_r);
 }
 
+/* The user of the deliveries; nobody where that cannot be told. */
+static int64_t owner_of(const char *state_dir)
+{
+    struct stat status;
+
+    return stat(state_dir, &status) == 0 ? (int64_t)status.st_uid : -1;
+}
+
 struct ingest *ingest_open(const struct config *config, struct store *store,
                            const struct classify_rules *rules, bool from_start, struct outcome *error_r)
 {
@@ -111,6 +127,10 @@ struct ingest *ingest_open(const struct config *config, struct store *store,
         return NULL;
     }
     ingest->track.filters = ingest->filters;
+    ingest->own_uid = owner_of(config->state_dir);
+    mta_init(&ingest->mta, config->log_path);
+    ingest->trust = (struct trust){.config = config, .mta = &ingest->mta};
+    ingest->track.trust = &ingest->trust;
     ingest->track.note = ledger_note;
     ingest->track.context = &ingest->ledger;
     sqlite3_exec(store_handle(store), "PRAGMA cache_size = -" STRING(CACHE_KB), NULL, NULL, NULL);
@@ -129,6 +149,7 @@ void ingest_close(struct ingest *ingest)
     forget_all(ingest);
     free(ingest->track.senders);
     log_shipper_free(&ingest->shipper);
+    mta_clear(&ingest->mta);
     classify_close(ingest->filters);
     free(ingest);
 }
@@ -142,6 +163,7 @@ static bool one_line(struct ingest *ingest, const char *text, size_t length)
     postfix_log_parse(text, length, &line);
     if (line.kind == POSTFIX_LOG_FOREIGN && memchr(text, '{', length) != NULL)
         log_shipper_parse(&ingest->shipper, text, length, &line);
+    log_doubt_look(&ingest->doubt, &line, text, length);
     int64_t time_ms =
         line.kind > POSTFIX_LOG_OTHER ? log_time_parse(&ingest->time, line.stamp) : ingest->time.last_ms;
     return track_line(&ingest->track, &line, time_ms);
@@ -202,10 +224,23 @@ static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *er
     return finish(ingest, ok, &before, error_r);
 }
 
+/* Anybody may send to the journal under any tag; the kernel says who did. Daemons of Postfix write as root or
+ * as its own user, the pipe as the user of the deliveries. */
+static bool is_theirs(const struct ingest *ingest, const struct journal_entry *entry)
+{
+    static const char own[] = "postfix-sendpost/";
+
+    if (entry->uid == 0)
+        return true;
+    if (entry->tag.length >= sizeof own - 1 && memcmp(entry->tag.at, own, sizeof own - 1) == 0)
+        return entry->uid >= 0 && entry->uid == ingest->own_uid;
+    return ingest->mta.owner != (uid_t)-1 && entry->uid == (int64_t)ingest->mta.owner;
+}
+
 static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
 {
     struct postfix_log_line line;
-    uint64_t suppressed = journal_suppressed(entry);
+    uint64_t suppressed = is_theirs(ingest, entry) ? journal_suppressed(entry) : 0;
 
     if (suppressed > 0) {
         ingest->suppressed += suppressed;
@@ -217,6 +252,11 @@ static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
     postfix_log_parse_message(entry->tag.at, entry->tag.length, entry->message.at, entry->message.length,
                               &line);
     line.host = entry->host;
+    log_doubt_look(&ingest->doubt, &line, entry->message.at, entry->message.length);
+    if (!is_theirs(ingest, entry)) {
+        ingest->strangers += line.kind != POSTFIX_LOG_FOREIGN;
+        line.kind = POSTFIX_LOG_FOREIGN;
+    }
     ingest->time.last_ms = entry->time_ms;
     return track_line(&ingest->track, &line, entry->time_ms);
 }
@@ -252,6 +292,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
 
 enum ingest_result ingest_step(struct ingest *ingest, struct outcome *error_r)
 {
+    mta_look(&ingest->mta, clock_monotonic_ms());
     if (ingest->track.table == NULL && !load(ingest, error_r))
         return INGEST_TROUBLE;
     return ingest->journal != NULL ? step_in_journal(ingest, error_r) : step_in_file(ingest, error_r);
@@ -288,6 +329,13 @@ void ingest_status(const struct ingest *ingest, struct ingest_status *status_r)
     *uncorrelated -= ingest->ledger.released < *uncorrelated ? ingest->ledger.released : *uncorrelated;
     memcpy(status_r->events, ingest->ledger.events, sizeof status_r->events);
     status_r->suppressed = ingest->suppressed;
+    status_r->strangers = ingest->strangers;
+    if (log_doubt_is_trouble(&ingest->doubt)) {
+        status_r->unread = ingest->doubt.unread;
+        memcpy(status_r->unread_line, ingest->doubt.line, sizeof status_r->unread_line);
+    }
+    snprintf(status_r->elsewhere, sizeof status_r->elsewhere, "%s",
+             ingest->mta.elsewhere != NULL ? ingest->mta.elsewhere : "");
     if (ingest->track.table == NULL)
         return;
     status_r->correlations = correlation_count(ingest->track.table);

@@ -89,6 +89,17 @@ static struct log_slice kept(char *buffer, size_t size, struct log_slice slice)
     return (struct log_slice){buffer, length};
 }
 
+/* Decimal digits and nothing else; -1 otherwise. */
+static int64_t number(struct log_slice text)
+{
+    int64_t value = 0;
+
+    for (size_t i = 0; i < text.length && value >= 0; i++)
+        value = text.at[i] >= '0' && text.at[i] <= '9' && value < INT32_MAX ? value * 10 + (text.at[i] - '0')
+                                                                            : -1;
+    return text.length > 0 ? value : -1;
+}
+
 int journal_next(struct journal *journal, struct journal_entry *entry_r, struct outcome *error_r)
 {
     static _Thread_local char tag[128], host[256];
@@ -104,6 +115,7 @@ int journal_next(struct journal *journal, struct journal_entry *entry_r, struct 
     char digits[24] = "";
     memcpy(digits, source.at, source.length < sizeof digits ? source.length : sizeof digits - 1);
     time_us = strtoull(digits, NULL, 10);
+    entry_r->uid = number(field(journal, "_UID"));
     if (time_us == 0)
         sd_journal_get_realtime_usec(journal->handle, &time_us);
     entry_r->time_ms = (int64_t)(time_us / 1000);

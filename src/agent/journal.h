@@ -19,6 +19,7 @@ struct journal;
 
 struct journal_entry { /* valid until the next call */
     struct log_slice tag, host, message;
+    int64_t uid; /* who wrote it, as the kernel has told journald; -1: that is not known */
     int64_t time_ms;
 };
 

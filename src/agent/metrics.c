@@ -4,8 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/redact.h"
 #include "base/xalloc.h"
 #include "policy/rate_limit.h"
 
@@ -53,6 +55,14 @@ static void write_log(FILE *out, const struct board_facts *facts)
            counts->deliveries);
     number(out, "correlation_warnings_total", "counter", "Deliveries to the outside without a UUID.",
            counts->uncorrelated);
+    number(out, "untrusted_total", "counter",
+           "Deliveries whose UUID came from a client that is no sender of ours, and proves nothing.",
+           counts->untrusted);
+    number(out, "log_unread_lines", "gauge",
+           "Lines of Postfix that were not understood, with none that was; 0: no trouble.",
+           facts->ingest.unread);
+    number(out, "journal_strangers_total", "counter",
+           "Entries of the journal under Postfix's name that others have written.", facts->ingest.strangers);
     number(out, "correlations", "gauge", "Messages in the MTA's queue that are followed.",
            facts->ingest.correlations);
     number(out, "correlations_evicted_total", "counter", "Messages forgotten because the table was full.",
@@ -62,7 +72,7 @@ static void write_log(FILE *out, const struct board_facts *facts)
     number(out, "journal_suppressed_total", "counter", "Messages that journald has thrown away.",
            facts->ingest.suppressed);
     number(out, "log_readable", "gauge", "Whether the log is open and can be read.",
-           facts->log_open && facts->log_error[0] == '\0');
+           facts->log_open && facts->log_error[0] == '\0' && facts->ingest.unread == 0);
     number(out, "log_lag_bytes", "gauge", "Bytes of the log still to be read.", (uint64_t)unread(facts));
     head(out, "log_lag_seconds", "gauge", "Age of the last line read while there is more to read.");
     fprintf(out, "sendpost_agent_log_lag_seconds %.3f\n", metrics_lag_seconds(facts));
@@ -224,6 +234,43 @@ static void add_time(struct json_object *object, const char *key, int64_t time_m
                            time_ms > 0 ? json_object_new_string(clock_rfc3339(time_ms, text)) : NULL);
 }
 
+/* Anybody who reaches the port may read it, and the words may be a remote end's: addresses are replaced.
+ * NULL: null. */
+static void add_text(struct json_object *object, const char *key, const char *text)
+{
+    AUTO_FREE char *clean = text != NULL ? redact_text(text, strlen(text)) : NULL;
+
+    json_object_object_add(object, key, clean != NULL ? json_object_new_string(clean) : NULL);
+}
+
+/* What is wrong with the log, with its remedy; NULL: nothing. The caller frees. */
+static char *log_trouble(const struct board_facts *facts)
+{
+    const struct ingest_status *ingest = &facts->ingest;
+
+    if (facts->log_error[0] != '\0')
+        return xstrdup(facts->log_error);
+    if (facts->log_missing)
+        return xasprintf("%s is not there: name Postfix's log as log-path (postconf maillog_file), or "
+                         "log-path: journal",
+                         facts->log_path);
+    if (ingest->elsewhere[0] != '\0')
+        return xasprintf("Postfix logs to %s (postconf maillog_file), and not to %s: correct log-path",
+                         ingest->elsewhere, facts->log_path);
+    if (ingest->unread > 0)
+        return xasprintf(
+            "lines of Postfix are not understood, %llu so far and none that is: \"%s\"; let the "
+            "syslog daemon write its traditional or the ISO format, or set log-path: journal, and "
+            "send us such a line",
+            (unsigned long long)ingest->unread, ingest->unread_line);
+    if (facts->log_stalled)
+        return xstrdup("the log does not grow although Postfix works: check log-path, and that syslog or "
+                       "journald gets Postfix's messages");
+    if (metrics_lag_seconds(facts) * 1000 > STALE_MS && unread(facts) > 0)
+        return xstrdup("the log is read slower than it grows");
+    return NULL;
+}
+
 static struct json_object *log_object(const struct board_facts *facts)
 {
     struct json_object *log = json_object_new_object(), *lag = json_object_new_object();
@@ -234,6 +281,8 @@ static struct json_object *log_object(const struct board_facts *facts)
     json_object_object_add(lag, "seconds", json_object_new_double(metrics_lag_seconds(facts)));
     json_object_object_add(log, "lag", lag);
     add_time(log, "last_line_at", facts->ingest.last_line_ms);
+    AUTO_FREE char *wrong = log_trouble(facts);
+    add_text(log, "error", wrong);
     return log;
 }
 
@@ -246,7 +295,7 @@ static struct json_object *held_list(const struct board_facts *facts)
         json_object_object_add(held, "tpsp", json_object_new_string(facts->held[i].tpsp));
         add_time(held, "since", facts->held[i].since_ms);
         json_object_object_add(held, "messages", json_object_new_int64(facts->held[i].messages));
-        json_object_object_add(held, "text", json_object_new_string(facts->held[i].text));
+        add_text(held, "text", facts->held[i].text);
         json_object_array_add(list, held);
     }
     return list;
@@ -260,8 +309,7 @@ static struct json_object *cluster_object(const struct board_cluster *cluster)
     json_object_object_add(object, "version", json_object_new_string(cluster->version));
     json_object_object_add(object, "delay_us", json_object_new_int64(cluster->delay_us));
     add_time(object, "away_since", cluster->away_since_ms);
-    json_object_object_add(object, "why",
-                           *cluster->why != '\0' ? json_object_new_string(cluster->why) : NULL);
+    add_text(object, "why", *cluster->why != '\0' ? cluster->why : NULL);
     json_object_object_add(object, "granted", json_object_new_int64(cluster->taken));
     add_time(object, "suppression_complete_at", cluster->list_complete_ms);
     for (size_t i = 0; i < cluster->host_count; i++) {
@@ -288,33 +336,38 @@ static const char *cluster_trouble(const struct board_cluster *cluster)
     return NULL;
 }
 
-/* The first thing that is wrong, with its remedy; NULL: nothing. */
-static const char *trouble(const struct board_facts *facts)
+/* The first thing that is wrong, with its remedy; NULL: nothing. The caller frees. */
+static char *trouble(const struct board_facts *facts)
 {
-    if (cluster_trouble(&facts->cluster) != NULL)
-        return cluster_trouble(&facts->cluster);
-    if (facts->held_count > 0)
-        return facts->held[0].text;
-    if (facts->log_error[0] != '\0')
-        return facts->log_error;
-    if (facts->log_missing)
-        return "the file of log-path is not there: name Postfix's log as log-path (postconf maillog_file), "
-               "or "
-               "log-path: journal";
-    if (facts->log_stalled)
-        return "the log does not grow although Postfix works: check log-path, and that syslog or journald "
-               "gets "
-               "Postfix's messages";
-    if (metrics_lag_seconds(facts) * 1000 > STALE_MS && unread(facts) > 0)
-        return "the log is read slower than it grows";
-    return facts->report_error[0] != '\0' ? facts->report_error : NULL;
+    const char *text = cluster_trouble(&facts->cluster);
+
+    if (text == NULL && facts->held_count > 0)
+        text = facts->held[0].text;
+    char *log = text != NULL ? NULL : log_trouble(facts);
+    if (log != NULL)
+        return log;
+    if (text == NULL && facts->report_error[0] != '\0')
+        text = facts->report_error;
+    return text != NULL ? xstrdup(text) : NULL;
 }
 
-char *metrics_health(const struct board_facts *facts, bool *healthy_r)
+/* What is no trouble yet, and may become some. */
+static struct json_object *warnings(const struct board_facts *facts, const struct config *config)
+{
+    struct json_object *list = json_object_new_array();
+
+    if (config->uuid_keys.count == 0)
+        json_object_array_add(list, json_object_new_string(BOARD_KEY_REMEDY));
+    if (facts->ingest.counts.untrusted > 0)
+        json_object_array_add(list, json_object_new_string(BOARD_TRUST_REMEDY));
+    return list;
+}
+
+char *metrics_health(const struct board_facts *facts, const struct config *config, bool *healthy_r)
 {
     const struct track_counts *counts = &facts->ingest.counts;
     struct json_object *object = json_object_new_object();
-    const char *wrong = trouble(facts);
+    AUTO_FREE char *wrong = trouble(facts);
 
     *healthy_r = wrong == NULL;
     json_object_object_add(object, "status", json_object_new_string(*healthy_r ? "ok" : "trouble"));
@@ -331,7 +384,9 @@ char *metrics_health(const struct board_facts *facts, bool *healthy_r)
     json_object_object_add(object, "uncorrelated_lines",
                            json_object_new_int64((int64_t)counts->uncorrelated));
     json_object_object_add(object, "parse_errors", json_object_new_int64((int64_t)counts->broken));
-    json_object_object_add(object, "last_error", wrong != NULL ? json_object_new_string(wrong) : NULL);
+    json_object_object_add(object, "untrusted_lines", json_object_new_int64((int64_t)counts->untrusted));
+    add_text(object, "last_error", wrong);
+    json_object_object_add(object, "warnings", warnings(facts, config));
     if (counts->uncorrelated > 0)
         json_object_object_add(object, "hint", json_object_new_string(BOARD_CORRELATION_REMEDY));
     char *text = xasprintf("%s\n", json_object_to_json_string_ext(

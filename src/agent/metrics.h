@@ -12,7 +12,7 @@
 char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
     __attribute__((nonnull, returns_nonnull));
 /* healthy_r: 200 or 503. */
-char *metrics_health(const struct board_facts *facts, bool *healthy_r)
+char *metrics_health(const struct board_facts *facts, const struct config *config, bool *healthy_r)
     __attribute__((nonnull, returns_nonnull));
 
 /* Seconds between the last line read and now, while there is something to read; else 0. */

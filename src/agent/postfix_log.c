@@ -168,6 +168,28 @@ static enum postfix_log_kind parse_qmgr(struct cursor *cursor, struct postfix_lo
                : POSTFIX_LOG_OTHER;
 }
 
+/*
+ * "client=host[address][, sasl_method=…, sasl_username=…][, sasl_sender=…][, orig_queue_id=…]
+ * [, orig_client=…]". The host is a valid name, or "unknown", so no client can invent a field behind it; and
+ * the fields that follow are there only for one that has logged in, or may use XFORWARD.
+ */
+static enum postfix_log_kind parse_client(struct cursor *cursor, struct postfix_log_line *line)
+{
+    struct log_slice key;
+
+    line->client = take_value(cursor);
+    while (take_until(cursor, '=', &key)) {
+        struct log_slice value = take_value(cursor);
+        if (slice_is(key, "sasl_username"))
+            line->sasl = value;
+        else if (slice_is(key, "orig_queue_id"))
+            line->before = value;
+        else if (slice_is(key, "orig_client"))
+            line->passed = value;
+    }
+    return POSTFIX_LOG_BORN;
+}
+
 /* "uid=0 from=<…>[ orig_id=…]" */
 static enum postfix_log_kind parse_pickup(struct cursor *cursor, struct postfix_log_line *line)
 {
@@ -195,7 +217,6 @@ static void skip_folding(struct cursor *cursor)
 static enum postfix_log_kind parse_header(struct cursor *cursor, struct postfix_log_line *line)
 {
     static const char header[] = "X-Sendpost-Message-UUID";
-    struct log_slice client;
 
     if (!SKIP(cursor, "header ") || cursor_left(cursor) < sizeof header - 1 ||
         strncasecmp(cursor->at, header, sizeof header - 1) != 0)
@@ -210,7 +231,7 @@ static enum postfix_log_kind parse_header(struct cursor *cursor, struct postfix_
     line->uuid = (struct log_slice){cursor->at, UUID_SIZE - 1};
     cursor->at += UUID_SIZE - 1;
     skip_folding(cursor);
-    if (cursor->at[-1] != ' ' || !SKIP(cursor, "from ") || !take_until(cursor, ';', &client))
+    if (cursor->at[-1] != ' ' || !SKIP(cursor, "from ") || !take_until(cursor, ';', &line->client))
         return POSTFIX_LOG_OTHER;
     if (SKIP(cursor, " from="))
         take_address(cursor, &line->from);
@@ -229,10 +250,7 @@ static enum postfix_log_kind parse_message(struct cursor cursor, struct postfix_
     case 'f':
         return SKIP(&cursor, "from=") ? parse_qmgr(&cursor, line) : POSTFIX_LOG_OTHER;
     case 'c':
-        if (!SKIP(&cursor, "client="))
-            return POSTFIX_LOG_OTHER;
-        line->client = take_value(&cursor);
-        return POSTFIX_LOG_BORN;
+        return SKIP(&cursor, "client=") ? parse_client(&cursor, line) : POSTFIX_LOG_OTHER;
     case 'm':
         return SKIP(&cursor, "message-id=") ? POSTFIX_LOG_CLEANUP : POSTFIX_LOG_OTHER;
     case 'r':

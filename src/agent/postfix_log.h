@@ -56,7 +56,10 @@ struct postfix_log_line {
 
     /* BORN, ACTIVE, EXPIRED, UUID: envelope sender ("" with at != NULL is the null sender) */
     struct log_slice from;
-    struct log_slice client;  /* BORN by smtpd: "host[address]" */
+    struct log_slice client;  /* BORN by smtpd, UUID: "host[address]"; UUID also "local" */
+    struct log_slice sasl;    /* BORN by smtpd: the name that the client has logged in with */
+    struct log_slice before;  /* BORN by smtpd: the queue id before a filter that uses XFORWARD */
+    struct log_slice passed;  /* BORN by smtpd: the client before that filter */
     struct log_slice orig_id; /* BORN by pickup after "postsuper -r": the queue id before */
     struct log_slice uuid;    /* UUID: well-formed; OWN: where it is well-formed */
 

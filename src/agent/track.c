@@ -22,7 +22,7 @@ bool track_tell(const struct track_step *step, uint32_t slot, enum track_verb ve
     const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
     struct track_note note = {.verb = verb,
                               .key = key_of(entry),
-                              .uuid = entry->source != SOURCE_NONE ? entry->uuid : NULL,
+                              .uuid = entry->source != SOURCE_NONE && !step->withheld ? entry->uuid : NULL,
                               .time_ms = step->time_ms,
                               .noted = entry->flags & CORRELATION_NOTES,
                               .line = step->line};
@@ -106,7 +106,7 @@ bool track_learn(const struct track_step *step, uint32_t slot, enum correlation_
 
     if (entry->source >= source)
         return true;
-    entry->source = (uint8_t)source;
+    entry->source = source & 15u;
     memcpy(entry->uuid, uuid, sizeof entry->uuid);
     return !waiting || track_tell(step, slot, TRACK_ADOPTED);
 }
@@ -133,7 +133,8 @@ static bool inherit(const struct track_step *step, uint32_t slot)
     const struct correlation_entry from = *correlation_peek(table, old);
     struct correlation_entry *to = correlation_entry(table, slot);
     to->source = from.source;
-    to->flags = from.flags & (CORRELATION_NULL | CORRELATION_OWN | CORRELATION_NOTES);
+    to->flags = from.flags & (CORRELATION_NULL | CORRELATION_OWN | CORRELATION_NOTES | CORRELATION_LATE);
+    to->origin = from.origin;
     memcpy(to->uuid, from.uuid, sizeof to->uuid);
     struct track_note note = {
         .verb = TRACK_MOVED, .key = key_of(&from), .other_key = key_of(to), .line = step->line};
@@ -143,6 +144,26 @@ static bool inherit(const struct track_step *step, uint32_t slot)
     return true;
 }
 
+/* Who handed in the message that begins with this line. Where a filter says by XFORWARD what it has got the
+ * message from, that counts and not the filter. */
+static enum trust_origin origin_of(const struct track_step *step)
+{
+    const struct postfix_log_line *line = step->line;
+
+    if (line->client.length ==
+        0) /* pickup: a user of this machine, or "postsuper -r", which inherit() looks at */
+        return line->orig_id.length == 0 ? TRUST_SENDER : TRUST_UNKNOWN;
+    if (line->passed.length == 0 && line->before.length == 0)
+        return trust_client(step->track->trust, line->client, line->sasl.length > 0);
+    uint32_t before = line->before.length == 0
+                          ? CORRELATION_NONE
+                          : correlation_find(step->track->table, line->before, step->instance, false);
+    enum trust_origin origin = before != CORRELATION_NONE
+                                   ? (enum trust_origin)correlation_peek(step->track->table, before)->origin
+                                   : TRUST_UNKNOWN;
+    return origin != TRUST_UNKNOWN ? origin : trust_client(step->track->trust, line->passed, false);
+}
+
 static bool on_born(const struct track_step *step)
 {
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, true);
@@ -150,6 +171,7 @@ static bool on_born(const struct track_step *step)
     if (slot == CORRELATION_NONE ? !track_add(step, &slot) : !begin_anew(step, slot))
         return false;
     struct correlation_entry *entry = correlation_entry(step->track->table, slot);
+    entry->origin = origin_of(step) & 15u;
     if (track_is_near(step->line->client)) /* perhaps a filter gives it back */
         entry->flags |= CORRELATION_LATE;
     track_hash_peer(entry->uuid, step->line->client);
@@ -199,6 +221,9 @@ static bool on_header(const struct track_step *step)
 
     if (!track_being_made(step, &slot))
         return false;
+    struct correlation_entry *entry = correlation_entry(step->track->table, slot);
+    if (entry->origin == TRUST_UNKNOWN) /* its birth was not seen */
+        entry->origin = trust_client(step->track->trust, step->line->client, false) & 15u;
     /* a bounce or report: the line is that of the returned message inside, because header_checks look there,
      * too */
     if (step->line->from.at != NULL && step->line->from.length == 0)

@@ -18,6 +18,7 @@
 #include "agent/correlation.h"
 #include "agent/postfix_log.h"
 #include "agent/senders.h"
+#include "agent/trust.h"
 #include "classify/classify.h"
 
 enum track_verb {
@@ -53,6 +54,8 @@ struct track_counts {
     uint64_t broken;     /* begin like a delivery line and are none */
     uint64_t deliveries; /* fates told */
     uint64_t own[4];     /* of sendpost-pipe, by enum postfix_log_status */
+    /* deliveries whose UUID was given by a stranger and proves nothing */
+    uint64_t untrusted;
     /* deliveries to the outside without a UUID; also those for which one may still come */
     uint64_t uncorrelated;
 };
@@ -61,6 +64,7 @@ struct track {
     struct correlation *table;
     struct senders *senders;              /* NULL: events do without */
     const struct classify_rules *filters; /* data/filters; NULL: no 2xx is a discard */
+    const struct trust *trust;
     struct track_counts counts;
     /* false: stop, the chunk will be read again */
     bool (*note)(void *context, const struct track_note *note);

@@ -56,9 +56,23 @@ static bool may_have_made(const struct track_step *step, const struct correlatio
                                       memcmp(next->uuid, hash, sizeof hash) == 0);
 }
 
+/* The message in the next slot is what became of another one: whoever handed in that has handed in this.
+ * Fates that have waited for it are told. */
+static bool pass_origin(const struct track_step *step, uint32_t next, enum trust_origin origin)
+{
+    struct correlation_entry *entry = correlation_entry(step->track->table, next);
+    bool waited =
+        entry->origin != TRUST_SENDER && (entry->flags & CORRELATION_NOTES) && entry->source != SOURCE_NONE;
+
+    entry->origin = origin & 15u;
+    entry->flags &= (uint8_t)~CORRELATION_LATE; /* there is nothing to wait for any more */
+    return !waited || origin == TRUST_STRANGER || track_tell(step, next, TRACK_ADOPTED);
+}
+
 /* The message goes on under another queue id of this log: 1, that has learnt the UUID. 0: it does not. -1:
  * stop. */
-static int hand_over(const struct track_step *step, uint32_t slot, const unsigned char *uuid)
+static int hand_over(const struct track_step *step, uint32_t slot, const unsigned char *uuid,
+                     enum trust_origin origin)
 {
     struct correlation *table = step->track->table;
     struct log_slice next_id = postfix_log_queued_as(step->line);
@@ -78,7 +92,9 @@ static int hand_over(const struct track_step *step, uint32_t slot, const unsigne
         if (!track_add(&sub, &next))
             return -1;
     }
-    return uuid == NULL || track_learn(step, next, SOURCE_HANDOVER, uuid) ? 1 : -1;
+    return pass_origin(step, next, origin) && (uuid == NULL || track_learn(step, next, SOURCE_HANDOVER, uuid))
+               ? 1
+               : -1;
 }
 
 /* A filter took the message and threw it away: its 2xx says so. Of a mail server elsewhere a 2xx is a
@@ -112,13 +128,41 @@ static enum track_verb verb_of(const struct track_step *step)
 /* It may still come: a filter's answer is logged after the lines of the message that it made. */
 static bool without_uuid(const struct track_step *step, uint32_t slot)
 {
-    uint8_t flags = slot != CORRELATION_NONE ? correlation_peek(step->track->table, slot)->flags : 0;
+    const struct correlation_entry *entry =
+        slot != CORRELATION_NONE ? correlation_peek(step->track->table, slot) : NULL;
+    uint8_t flags = entry != NULL ? entry->flags : 0;
+    bool is_strangers = entry != NULL && entry->origin == TRUST_STRANGER;
 
     if (flags & CORRELATION_NULL)
         return true;
-    if (slice_is(step->line->program, "smtp"))
+    if (slice_is(step->line->program, "smtp") && !is_strangers)
         step->track->counts.uncorrelated++;
     return !(flags & CORRELATION_LATE) || remember(step, slot, verb_of(step));
+}
+
+/* The UUID is a stranger's word, or perhaps one: what a filter or an alias has made of another message may
+ * still turn out to be a sender's. */
+static bool without_trust(const struct track_step *step, uint32_t slot)
+{
+    const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
+    struct track_step sub = *step;
+
+    if (entry->flags & CORRELATION_NULL)
+        return true;
+    step->track->counts.untrusted++;
+    sub.withheld = true;
+    return !(entry->flags & CORRELATION_LATE) || remember(&sub, slot, verb_of(step));
+}
+
+/* Internal mail, and what comes back from a filter, waits until it is known what it was made of. */
+static bool is_trusted(const struct track_step *step, uint32_t slot)
+{
+    const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
+    enum trust_origin origin = (enum trust_origin)entry->origin;
+
+    if (origin == TRUST_UNKNOWN && (entry->flags & CORRELATION_LATE))
+        origin = TRUST_STRANGER;
+    return trust_uuid(step->track->trust, origin, entry->uuid, step->line);
 }
 
 /* sendpost-pipe has reported its fates itself, unless pipe(8) had to end it: then nobody else will. */
@@ -144,7 +188,7 @@ bool track_on_own(const struct track_step *step)
     step->track->counts.own[step->line->status]++;
     if (step->line->uuid.length > 0 && step->line->status == POSTFIX_STATUS_SENT) {
         uuid_bytes(uuid, step->line->uuid.at);
-        if (hand_over(step, slot, uuid) < 0)
+        if (hand_over(step, slot, uuid, TRUST_SENDER) < 0)
             return false;
     }
     return on_own_transport(step, slot);
@@ -153,7 +197,8 @@ bool track_on_own(const struct track_step *step)
 static bool on_sent(const struct track_step *step, uint32_t slot, bool *handed_r)
 {
     const struct correlation_entry entry = *correlation_peek(step->track->table, slot);
-    int handed = hand_over(step, slot, entry.source != SOURCE_NONE ? entry.uuid : NULL);
+    int handed = hand_over(step, slot, entry.source != SOURCE_NONE ? entry.uuid : NULL,
+                           (enum trust_origin)entry.origin);
 
     *handed_r = handed != 0;
     return handed == 0 ||
@@ -182,6 +227,8 @@ bool track_on_delivery(const struct track_step *step)
     }
     if (slot == CORRELATION_NONE || correlation_peek(track->table, slot)->source == SOURCE_NONE)
         return without_uuid(step, slot);
+    if (!is_trusted(step, slot))
+        return without_trust(step, slot);
     track->counts.deliveries++;
     return step->line->status == POSTFIX_STATUS_DEFERRED ? remember(step, slot, TRACK_DEFERRED)
                                                          : track_tell(step, slot, verb_of(step));

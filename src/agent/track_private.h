@@ -10,6 +10,7 @@ struct track_step {
     const struct postfix_log_line *line;
     int64_t time_ms;
     uint16_t instance;
+    bool withheld; /* the UUID is not told: whether it counts is not known yet */
 };
 
 /* "host[127.0.0.1]", "host[::1]:10024" */

@@ -76,6 +76,7 @@ bool network_parse(struct network *network_r, const char *text, size_t length)
     else if (ipv4)
         bits += MAPPED_BITS;
     network_r->bits = (unsigned char)bits;
+    network_r->excluded = false;
     return is_clean(network_r);
 }
 
@@ -88,7 +89,7 @@ bool networks_hold(const struct networks *networks, const char *text, size_t len
         return false;
     for (size_t i = 0; i < networks->count; i++)
         if (same_prefix(networks->items[i].address, address, networks->items[i].bits))
-            return true;
+            return !networks->items[i].excluded;
     return false;
 }
 
@@ -102,4 +103,28 @@ void networks_clear(struct networks *networks)
 {
     free(networks->items);
     *networks = (struct networks){0};
+}
+
+void networks_read(struct networks *networks_r, char **others_r, const char *text)
+{
+    static const char blanks[] = ", \t\r\n";
+    const char *at = text + strspn(text, blanks);
+
+    free(*others_r);
+    *others_r = xstrdup("");
+    while (*at != '\0') {
+        size_t length = strcspn(at, blanks);
+        struct network network;
+        bool excluded = *at == '!';
+        if (network_parse(&network, at + excluded, length - excluded)) {
+            network.excluded = excluded;
+            networks_add(networks_r, &network);
+        } else {
+            char *others = xasprintf("%s%s%.*s", *others_r, **others_r ? " " : "", (int)length, at);
+            free(*others_r);
+            *others_r = others;
+        }
+        at += length;
+        at += strspn(at, blanks);
+    }
 }

@@ -12,6 +12,7 @@
 struct network {
     unsigned char address[16]; /* IPv4 in its mapped form, so that there is one kind */
     unsigned char bits;        /* of the 128 that count */
+    bool excluded;             /* what lies in it is not in the list; set by whoever makes the list */
 };
 
 struct networks {
@@ -22,8 +23,13 @@ struct networks {
 /* False when it is no network, or one with bits behind its prefix that are not zero: then it is a mistake. */
 bool network_parse(struct network *network_r, const char *text, size_t length) __attribute__((nonnull));
 
-/* text: "192.0.2.7", "2001:db8::7", "IPv6:2001:db8::7". False, too, when it is no address. */
+/* By the first network that it lies in. text: "192.0.2.7", "2001:db8::7", "IPv6:2001:db8::7". False, too,
+ * when it is no address. */
 bool networks_hold(const struct networks *networks, const char *text, size_t length) __attribute__((nonnull));
+
+/* Of a list as Postfix's mynetworks: "192.0.2.0/24, !192.0.2.7 [::1]/128 hash:/etc/x". What is no network, a
+ * table for example, goes into *others_r, which is freed first; for the caller to free. */
+void networks_read(struct networks *networks_r, char **others_r, const char *text) __attribute__((nonnull));
 
 void networks_add(struct networks *networks, const struct network *network) __attribute__((nonnull));
 void networks_clear(struct networks *networks) __attribute__((nonnull));

@@ -76,6 +76,21 @@ bool uuid_keys_parse(struct uuid_keys *keys_r, const char *text, size_t length, 
     return *why_r == NULL;
 }
 
+void uuid_key_random(char digits_r[UUID_KEY_DIGITS + 1])
+{
+    static const char hexadecimal[] = "0123456789abcdef";
+    unsigned char key[UUID_KEY_SIZE];
+
+    if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+        abort(); /* 32 bytes are never short once the kernel has booted (getrandom(2)) */
+    for (size_t i = 0; i < UUID_KEY_SIZE; i++) {
+        digits_r[2 * i] = hexadecimal[key[i] >> 4];
+        digits_r[2 * i + 1] = hexadecimal[key[i] & 15];
+    }
+    digits_r[UUID_KEY_DIGITS] = '\0';
+    explicit_bzero(key, sizeof key);
+}
+
 /* --- digests ---------------------------------------------------------------------------------------- */
 
 static void sign(unsigned char digest_r[DIGEST_SIZE], const unsigned char key[UUID_KEY_SIZE],

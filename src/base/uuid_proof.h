@@ -42,6 +42,9 @@ bool uuid_keys_parse(struct uuid_keys *keys_r, const char *text, size_t length, 
 void uuid_keys_fingerprint(const struct uuid_keys *keys, char fingerprint_r[UUID_FINGERPRINT_SIZE])
     __attribute__((nonnull));
 
+/* A line of such a file: digits of a new key. */
+void uuid_key_random(char digits_r[UUID_KEY_DIGITS + 1]) __attribute__((nonnull));
+
 /*
  * The UUID of a message for one recipient under the nth key. The count strings tell the message from others,
  * as in uuid_derived(). With nth == keys->count it is uuid_derived() of them: no proof.

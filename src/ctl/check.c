@@ -193,14 +193,18 @@ static enum ctl_status run(struct ctl *ctl)
     check_configuration(&check);
     if (check.config != NULL) {
         check_state(&check);
+        check_keys(&check);
         check_log(&check);
         check_agent(&check);
         if (ctl_option(ctl, "offline") == NULL)
             check_network(&check);
     }
     check_clock(&check);
-    if (ctl_option(ctl, "no-postfix") == NULL)
+    if (ctl_option(ctl, "no-postfix") == NULL) {
         check_postfix(&check, directory);
+        if (check.config != NULL)
+            check_trust(&check, directory);
+    }
 
     bool ok = check.counts[CHECK_FAILURE] == 0;
     if (ctl->json) {

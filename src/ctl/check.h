@@ -35,6 +35,9 @@ void check_configuration(struct check *check) __attribute__((nonnull)); /* check
 void check_state(struct check *check) __attribute__((nonnull));         /* check_state.c */
 void check_log(struct check *check) __attribute__((nonnull));           /* check_agent.c */
 void check_agent(struct check *check) __attribute__((nonnull));
+/* check_trust.c */
+void check_keys(struct check *check) __attribute__((nonnull));
+void check_trust(struct check *check, const char *directory) __attribute__((nonnull(1)));
 void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
 /* check_postfix.c */

@@ -6,23 +6,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/run.h"
 #include "base/xalloc.h"
 #include "ctl/agent_health.h"
 #include "ctl/check.h"
-#include "ctl/ctl_run.h"
 
 /* --- the log --------------------------------------------------------------------------------- */
 
 /* The groups that the unit adds to those of its user. */
 static char *unit_groups(void)
 {
-    struct ctl_run run;
+    struct run run;
     const char *const argv[] = {
         "systemctl", "show", "--property=SupplementaryGroups", "--value", "sendpost-agent.service", NULL};
-    bool answered = ctl_run(&run, argv) && *run.out != '\0';
+    bool answered = run_program(&run, argv) && *run.out != '\0';
     char *groups = xstrdup(answered ? run.out : AGENT_GROUPS);
 
-    ctl_run_free(&run);
+    run_free(&run);
     return groups;
 }
 
@@ -33,7 +33,7 @@ static void look_log(struct check *check)
     struct stat status = {.st_mode = S_IFREG};
 
     if (stat(path, &status) != 0 && errno == ENOENT) {
-        check_say(check, CHECK_WARNING,
+        check_say(check, CHECK_FAILURE,
                   "name Postfix's log as log-path (postconf maillog_file), or log-path: journal",
                   "%s does not exist, so the agent will see nothing of what Postfix does", path);
         return;
@@ -43,7 +43,7 @@ static void look_log(struct check *check)
     AUTO_FREE char *remedy = xasprintf(
         "add %s to the group of the log (usermod -aG adm %s), or run the agent with that group", user, user);
     if (file < 0)
-        check_say(check, CHECK_WARNING, remedy, "%s cannot be read by %s: %s", path, user, strerror(reason));
+        check_say(check, CHECK_FAILURE, remedy, "%s cannot be read by %s: %s", path, user, strerror(reason));
     else if (!S_ISREG(status.st_mode))
         check_say(check, CHECK_FAILURE, "name a file, or log-path: journal", "%s is no regular file", path);
     else
@@ -70,6 +70,14 @@ void check_log(struct check *check)
 
 /* --- the agent ------------------------------------------------------------------------------- */
 
+/* Without its log the agent sees nothing, whatever else is well. */
+static bool log_is_wrong(struct json_object *health)
+{
+    struct json_object *log = NULL;
+
+    return json_object_object_get_ex(health, "log", &log) && *agent_health_text(log, "error") != '\0';
+}
+
 void check_agent(struct check *check)
 {
     const char *listen = check->config->listen;
@@ -91,7 +99,8 @@ void check_agent(struct check *check)
     else if (strcmp(word, "ok") == 0)
         check_say(check, CHECK_OK, NULL, "answers at %s: ok", listen);
     else
-        check_say(check, CHECK_WARNING, "journalctl -u sendpost-agent tells more", "answers at %s: %s: %s",
-                  listen, word, agent_health_text(health, "last_error"));
+        check_say(check, log_is_wrong(health) ? CHECK_FAILURE : CHECK_WARNING,
+                  "journalctl -u sendpost-agent tells more", "answers at %s: %s: %s", listen, word,
+                  agent_health_text(health, "last_error"));
     json_object_put(health);
 }

@@ -5,8 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/postconf.h"
+#include "base/run.h"
 #include "base/xalloc.h"
-#include "ctl/ctl_run.h"
 
 const struct postfix_kind postfix_outgoing = {
     .program = "sendpost-pipe",
@@ -23,7 +24,7 @@ const struct postfix_kind postfix_bounces = {
 };
 
 /* program [-c directory] options… */
-static bool call(struct ctl_run *run, const char *program, const char *directory, const char *const options[])
+static bool call(struct run *run, const char *program, const char *directory, const char *const options[])
 {
     const char *argv[8] = {program};
     size_t count = 1;
@@ -35,7 +36,7 @@ static bool call(struct ctl_run *run, const char *program, const char *directory
     for (; *options != NULL && count < 7; options++)
         argv[count++] = *options;
     argv[count] = NULL;
-    return ctl_run(run, argv);
+    return run_program(run, argv);
 }
 
 /* The next word of a line, *rest behind it and its blanks; NULL at the end. Cuts the line up. */
@@ -91,7 +92,7 @@ static void add_transport(struct postfix_transports *transports, const char *wan
 bool postfix_transports(const char *directory, const struct postfix_kind *kind,
                         struct postfix_transports *transports_r, char **why_r)
 {
-    struct ctl_run run;
+    struct run run;
     /* -f would fold long lines; without it each service is one line */
     bool ok = call(&run, "postconf", directory, (const char *const[]){"-M", NULL});
 
@@ -104,7 +105,7 @@ bool postfix_transports(const char *directory, const struct postfix_kind *kind,
         *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")
                                    : xasprintf("postconf -M: %.300s", run.err);
     }
-    ctl_run_free(&run);
+    run_free(&run);
     return ok;
 }
 
@@ -159,12 +160,9 @@ bool postfix_argv_has(const struct postfix_transport *transport, const char *wan
 
 char *postfix_parameter(const char *directory, const char *name)
 {
-    struct ctl_run run;
-    bool ok = call(&run, "postconf", directory, (const char *const[]){"-x", "-h", name, NULL});
-    /* an unknown name is a warning on stderr, nothing on stdout, and status 0 */
-    char *value = ok && (run.out[0] != '\0' || run.err[0] == '\0') ? xstrdup(run.out) : NULL;
+    char *value;
 
-    ctl_run_free(&run);
+    postconf_values(directory, &name, 1, &value);
     return value;
 }
 
@@ -183,14 +181,14 @@ char *postfix_lookup(const char *directory, const char *parameter, const char *k
     if (value == NULL || strchr(value, '{') != NULL)
         return NULL;
     while ((each = strsep(&rest, ", \t")) != NULL) {
-        struct ctl_run run = {.out = NULL};
+        struct run run = {.out = NULL};
         if (strcasecmp(each, key) == 0)
             return xstrdup(key);
         if (strchr(each, ':') == NULL)
             continue;
         const char *const options[] = {"-q", key, each, NULL};
         char *found = call(&run, "postmap", directory, options) ? xstrdup(run.out) : NULL;
-        ctl_run_free(&run);
+        run_free(&run);
         if (found != NULL)
             return found;
     }
@@ -203,7 +201,7 @@ char *postfix_lookup(const char *directory, const char *parameter, const char *k
  */
 char *postfix_parameter_set(const char *directory, const char *name)
 {
-    struct ctl_run run;
+    struct run run;
     bool ok = call(&run, "postconf", directory, (const char *const[]){"-n", name, NULL});
     AUTO_FREE char *unused = xasprintf("unused parameter: %s=", name);
     const char *equals = ok ? strstr(run.out, " =") : NULL, *warning = ok ? strstr(run.err, unused) : NULL;
@@ -213,30 +211,30 @@ char *postfix_parameter_set(const char *directory, const char *name)
         value = xstrdup(equals + 2 + strspn(equals + 2, " "));
     else if (warning != NULL)
         value = xstrndup(warning + strlen(unused), strcspn(warning + strlen(unused), "\n"));
-    ctl_run_free(&run);
+    run_free(&run);
     return value;
 }
 
 bool postfix_service_exists(const char *directory, const char *name)
 {
-    struct ctl_run run;
+    struct run run;
     AUTO_FREE char *service = xasprintf("%s/unix", name);
     bool exists =
         call(&run, "postconf", directory, (const char *const[]){"-M", service, NULL}) && run.out[0] != '\0';
 
-    ctl_run_free(&run);
+    run_free(&run);
     return exists;
 }
 
 bool postfix_edit(const char *directory, const char *verb, const char *what, char **why_r)
 {
-    struct ctl_run run;
+    struct run run;
     bool ok = call(&run, "postconf", directory, (const char *const[]){verb, what, NULL});
 
     if (!ok)
         *why_r = run.status == 127 ? xstrdup("there is no postconf(1) here")
                                    : xasprintf("postconf %s: %.300s", verb, run.err);
-    ctl_run_free(&run);
+    run_free(&run);
     return ok;
 }
 

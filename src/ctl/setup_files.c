@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/uuid_proof.h"
 #include "base/xalloc.h"
 #include "ctl/setup.h"
 
 #define API_KEY_FILE "event-api-key"
+#define UUID_KEY_FILE "uuid-key"
 
 char *setup_path(const struct setup *setup, const char *name)
 {
@@ -27,11 +29,21 @@ char *setup_path(const struct setup *setup, const char *name)
     return xasprintf("%s/%s", directory, name);
 }
 
-/* The three files, the configuration last. Missing ones have no path. */
+/* The files in the order in which they are put in place, the configuration last. Missing ones have no path.
+ */
+enum { PASSWORD, API_KEY, UUID_KEY, CONFIGURATION, FILES };
 struct files {
-    char *paths[3], *staged[3];
+    char *paths[FILES], *staged[FILES]; /* staged: NULL where there is nothing to write */
 };
 
+static bool exists(const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0;
+}
+
+/* A key that is there stays: mail under way has UUIDs of it. */
 static struct files list_files(const struct setup *setup)
 {
     struct files files = {{NULL}, {NULL}};
@@ -39,18 +51,20 @@ static struct files list_files(const struct setup *setup)
     AUTO_FREE char *copy = xstrdup(setup->ctl->config_path);
 
     if (*setup->answers[SETUP_PASSWORD] != '\0')
-        files.paths[0] = setup_path(setup, password);
+        files.paths[PASSWORD] = setup_path(setup, password);
     if (*setup->answers[SETUP_API_KEY] != '\0')
-        files.paths[1] = setup_path(setup, API_KEY_FILE);
-    files.paths[2] = setup_path(setup, basename(copy));
-    for (size_t i = 0; i < 3; i++)
-        files.staged[i] = files.paths[i] == NULL ? NULL : xasprintf("%s.new", files.paths[i]);
+        files.paths[API_KEY] = setup_path(setup, API_KEY_FILE);
+    files.paths[UUID_KEY] = setup_path(setup, UUID_KEY_FILE);
+    files.paths[CONFIGURATION] = setup_path(setup, basename(copy));
+    for (size_t i = 0; i < FILES; i++)
+        if (files.paths[i] != NULL && (i != UUID_KEY || !exists(files.paths[i])))
+            files.staged[i] = xasprintf("%s.new", files.paths[i]);
     return files;
 }
 
 static void free_files(struct files *files)
 {
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < FILES; i++) {
         free(files->paths[i]);
         free(files->staged[i]);
     }
@@ -107,7 +121,7 @@ static void write_quoted(FILE *stream, const char *key, const char *value)
     json_object_put(json);
 }
 
-static char *render(const struct setup *setup, char *const paths[3])
+static char *render(const struct setup *setup, char *const paths[FILES])
 {
     char *const *answers = setup->answers;
     char *text = NULL;
@@ -122,8 +136,9 @@ static char *render(const struct setup *setup, char *const paths[3])
             answers[SETUP_ACCOUNT_ID], answers[SETUP_SUBACCOUNT_ID]);
     write_quoted(stream, "state-dir", answers[SETUP_STATE_DIR]);
     write_quoted(stream, "endpoint", answers[SETUP_ENDPOINT]);
-    if (paths[1] != NULL)
-        write_quoted(stream, "api-key-file", paths[1]);
+    if (paths[API_KEY] != NULL)
+        write_quoted(stream, "api-key-file", paths[API_KEY]);
+    write_quoted(stream, "uuid-key-file", paths[UUID_KEY]);
     if (setup->log_path != NULL)
         write_quoted(stream, "log-path", setup->log_path);
     fputs("tpsps:\n", stream);
@@ -134,8 +149,8 @@ static char *render(const struct setup *setup, char *const paths[3])
     fprintf(stream, "    port: %s\n    security: %s\n", answers[SETUP_PORT], answers[SETUP_SECURITY]);
     if (*answers[SETUP_USERNAME] != '\0')
         write_quoted(stream, "    username", answers[SETUP_USERNAME]);
-    if (paths[0] != NULL)
-        write_quoted(stream, "    password-file", paths[0]);
+    if (paths[PASSWORD] != NULL)
+        write_quoted(stream, "    password-file", paths[PASSWORD]);
     fprintf(stream, "    max-rate-per-hour: %s\n", answers[SETUP_MAX_RATE]);
     fclose(stream);
     return text;
@@ -154,20 +169,36 @@ static bool write_file(const struct setup *setup, const char *path, const char *
     return false;
 }
 
-static bool write_configuration(const struct setup *setup, const char *path, char *const secrets[3])
+static bool write_configuration(const struct setup *setup, const char *path, char *const secrets[FILES])
 {
     AUTO_FREE char *text = render(setup, secrets);
 
     return text != NULL && write_file(setup, path, text, "");
 }
 
+static bool write_uuid_key(const struct setup *setup, const char *path)
+{
+    char digits[UUID_KEY_DIGITS + 1];
+
+    uuid_key_random(digits);
+    bool ok = write_file(setup, path, digits, "\n");
+    explicit_bzero(digits, sizeof digits);
+    return ok;
+}
+
 static bool write_staged(const struct setup *setup, const struct files *files)
 {
-    return (files->staged[0] == NULL ||
-            write_file(setup, files->staged[0], setup->answers[SETUP_PASSWORD], "\n")) &&
-           (files->staged[1] == NULL ||
-            write_file(setup, files->staged[1], setup->answers[SETUP_API_KEY], "\n")) &&
-           write_configuration(setup, files->staged[2], files->staged);
+    /* the configuration that is tried names what is there now */
+    char *names[FILES];
+
+    for (size_t i = 0; i < FILES; i++)
+        names[i] = files->staged[i] != NULL ? files->staged[i] : files->paths[i];
+    return (files->staged[PASSWORD] == NULL ||
+            write_file(setup, files->staged[PASSWORD], setup->answers[SETUP_PASSWORD], "\n")) &&
+           (files->staged[API_KEY] == NULL ||
+            write_file(setup, files->staged[API_KEY], setup->answers[SETUP_API_KEY], "\n")) &&
+           (files->staged[UUID_KEY] == NULL || write_uuid_key(setup, files->staged[UUID_KEY])) &&
+           write_configuration(setup, files->staged[CONFIGURATION], names);
 }
 
 /* --- stage, commit, discard -------------------------------------------------------------------------- */
@@ -180,7 +211,7 @@ struct config *setup_stage(const struct setup *setup)
     if (!make_directories(setup))
         return NULL;
     struct files files = list_files(setup);
-    if (write_staged(setup, &files) && (config = config_load(files.staged[2], &error)) == NULL)
+    if (write_staged(setup, &files) && (config = config_load(files.staged[CONFIGURATION], &error)) == NULL)
         ctl_fail(setup->ctl, "%s", error.text);
     free_files(&files);
     if (config == NULL)
@@ -191,16 +222,16 @@ struct config *setup_stage(const struct setup *setup)
 bool setup_commit(const struct setup *setup)
 {
     struct files files = list_files(setup);
-    AUTO_FREE char *backup = xasprintf("%s.old", files.paths[2]);
+    AUTO_FREE char *backup = xasprintf("%s.old", files.paths[CONFIGURATION]);
     /* now with the secrets' final names; the old configuration stays beside the new one */
-    bool ok = write_configuration(setup, files.staged[2], files.paths) &&
+    bool ok = write_configuration(setup, files.staged[CONFIGURATION], files.paths) &&
               (unlink(backup) == 0 || errno == ENOENT) &&
-              (link(files.paths[2], backup) == 0 || errno == ENOENT);
+              (link(files.paths[CONFIGURATION], backup) == 0 || errno == ENOENT);
 
-    for (size_t i = 0; ok && i < 3; i++)
+    for (size_t i = 0; ok && i < FILES; i++)
         ok = files.staged[i] == NULL || rename(files.staged[i], files.paths[i]) == 0;
     if (!ok)
-        ctl_fail(setup->ctl, "cannot put %s in place: %s", files.paths[2], strerror(errno));
+        ctl_fail(setup->ctl, "cannot put %s in place: %s", files.paths[CONFIGURATION], strerror(errno));
     free_files(&files);
     return ok;
 }
@@ -209,7 +240,7 @@ void setup_discard(const struct setup *setup)
 {
     struct files files = list_files(setup);
 
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FILES; i++)
         if (files.staged[i] != NULL)
             unlink(files.staged[i]);
     free_files(&files);

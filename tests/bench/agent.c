@@ -264,7 +264,12 @@ static double parse(struct track *track)
 static void measure_track(void)
 {
     long before = resident_kb();
-    struct track track = {.table = correlation_open(CORRELATION_LIMIT),
+    struct config config = {.account_id = 1};
+    struct mta mta = {.known = true};
+    struct trust trust = {.config = &config, .mta = &mta};
+    networks_read(&mta.networks, &mta.tables, "192.0.2.0/24 127.0.0.0/8 [::1]/128 10.0.0.0/8");
+    struct track track = {.trust = &trust,
+                          .table = correlation_open(CORRELATION_LIMIT),
                           .senders = xcalloc(1, sizeof *track.senders),
                           .note = count_note};
     double seconds = parse(&track);

@@ -26,7 +26,9 @@ class Site:
                      "tls-ca-path": str(ca.hashed)}
         self.settings = {"log_path": str(self.sendpost.log_path), "validation": {"max-message-size": "100M"},
                          "retry": {"schedule": ["1h", "2h", "3h", "4h", "5h"]}}
-        self.main, self.master = self.sendpost.main_cf(), self.sendpost.master_cf(maxproc=7)
+        self.log = f"maillog_file = {self.sendpost.log_path}\nmaillog_file_prefixes = {self.sendpost.top}\n"
+        self.main = self.sendpost.main_cf() + self.log
+        self.master = self.sendpost.master_cf(maxproc=7)
 
     def write(self):
         self.sendpost.configure([self.tpsp], **self.settings)
@@ -203,7 +205,7 @@ def test_bounces_that_are_not_received_here_are_somebody_elses(site):
 
 
 def test_a_postfix_that_only_receives_bounces_is_no_failure(site):
-    site.main, site.master = "", ""
+    site.main, site.master = site.log, ""
     receive_bounces()(site)
     assert site.check()["ok"], site.findings("failure")
 
@@ -243,6 +245,10 @@ FAILURES = {
     "state unwritable": (chmod(lambda it: it.state, 0o550), "state", "cannot be written by nobody: Permission denied", "chmod 0750 "),
     "store broken": (garble_store, "state", "state.db", "mended"),
     "log is a directory": (lambda site: configure(log_path=str(site.etc))(site), "mail log", "is no regular file", "log-path: journal"),
+    "log elsewhere": (lambda site: configure(log_path=str(site.sendpost.config))(site), "mail log",
+                      "maillog_file), and not to ", "set log-path: "),
+    "no log": (configure(log_path="/nonexistent/mail.log"), "mail log", "/nonexistent/mail.log does not exist", "log-path"),
+    "log of root": (chown_root(lambda it: it.log_path), "mail log", "cannot be read by nobody: Permission denied", "usermod -aG adm nobody"),
     "unknown host": (set_tpsp(host="no-such-host.invalid"), "names", "tpsp primary: no-such-host.invalid ", ""),
     "no transport": (replace_master("sendpost-pipe", "other-pipe"), "postfix", "no transport in master.cf runs sendpost-pipe",
                      "sendpostctl postfix install"),
@@ -289,8 +295,9 @@ WARNINGS = {
     "no id": (lambda site: (site.tpsp.pop("id"), site.write()), "configuration", "has no id", "as id"),
     "no default pool": (configure(pools=[{"name": "bulk", "members": ["primary"]}]), "configuration", "there is no pool default",
                         "name one of the pools default"),
-    "no log": (configure(log_path="/nonexistent/mail.log"), "mail log", "/nonexistent/mail.log does not exist", "log-path"),
-    "log of root": (chown_root(lambda it: it.log_path), "mail log", "cannot be read by nobody: Permission denied", "usermod -aG adm nobody"),
+    "no uuid key": (configure(), "uuid key", "message UUIDs carry no proof", "sendpostctl setup makes"),
+    "a table in mynetworks": (add_main("mynetworks = 127.0.0.0/8, hash:/etc/postfix/senders"), "senders",
+                              "mynetworks holds hash:/etc/postfix/senders, which", "trusted-senders"),
     "no queue id": (replace_master("-q ${queue_id}", ""), "postfix", "a retry cannot be recognised", "-q ${queue_id}"),
     "no flags": (replace_master("flags=q", ""), "postfix", "arrive garbled", "flags=q"),
     "no route": (add_main("default_transport = smtp"), "postfix", "no mail is routed to it", "transport(5)"),

@@ -199,6 +199,8 @@ COMMANDS = {
     "install -d -m 0755 -o sendpost -g sendpost /run/postfix-sendpost": Run(),
     "install -m 0640 -o root -g sendpost /dev/null /etc/postfix-sendpost/event-api-key": Run(),
     "install -m 0640 -o root -g sendpost /dev/null /etc/postfix-sendpost/primary.password": Run(),
+    "install -m 0640 -o root -g sendpost /dev/null /etc/postfix-sendpost/uuid-key": Run(),
+    "od -An -v -tx1 -N 32 /dev/urandom | tr -d ' \\n' > /etc/postfix-sendpost/uuid-key": Run(),
     "editor /etc/postfix-sendpost/event-api-key": Run(),
     "editor /etc/postfix-sendpost/primary.password": Run(),
     "apt install ./postfix-sendpost_*.deb": Run(first=Site.write_configuration),

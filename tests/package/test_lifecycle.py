@@ -2,6 +2,7 @@
 
 Throughout, mail is being sent: nothing may be bounced and nothing lost, whatever the package manager is doing.
 """
+import re
 import json
 import threading
 
@@ -57,6 +58,8 @@ def tree(package):
 def test_installs_user_directories_and_programs(package, tree):
     package.install()
     assert tree.owner_and_mode("/etc/postfix-sendpost") == "root:sendpost 750"
+    assert tree.owner_and_mode("/etc/postfix-sendpost/uuid-key") == "root:sendpost 640"
+    assert re.fullmatch("[0-9a-f]{64}\n", tree.path("/etc/postfix-sendpost/uuid-key").read_text())
     assert tree.owner_and_mode("/var/lib/postfix-sendpost") == "sendpost:sendpost 750"
     assert tree.run("getent", "passwd", "sendpost").strip().endswith("nologin")
     for program in (f"{LIBEXEC}/sendpost-pipe", f"{LIBEXEC}/sendpost-bounce", "sendpost-agent", "sendpostctl"):

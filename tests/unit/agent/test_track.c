@@ -31,13 +31,26 @@ static bool write_down(void *context, const struct track_note *note)
 static struct track track;
 static struct senders senders;
 
+/* Everybody may send; the tests of trust list whom they want. */
+static struct config config;
+static struct mta mta;
+static const struct trust trust = {.config = &config, .mta = &mta};
+
+static void senders_are(const char *networks)
+{
+    networks_clear(&config.trusted_senders);
+    networks_read(&config.trusted_senders, &mta.tables, networks);
+}
+
 static void begin(void)
 {
     struct outcome error;
 
     memset(&senders, 0, sizeof senders);
+    senders_are("0.0.0.0/0 ::/0");
     track = (struct track){.table = correlation_open(1024),
                            .senders = &senders,
+                           .trust = &trust,
                            .filters = classify_compile("filters", data_filters, data_filters_count, &error),
                            .note = write_down};
     ck_assert_ptr_nonnull(track.filters);
@@ -414,6 +427,125 @@ START_TEST(what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days
 }
 END_TEST
 
+/* --- who may name a message ------------------------------------------------------------------------ */
+
+#define FROM(client) "info: header X-Sendpost-Message-UUID: " UUID " from " client "; from=<a@b> to=<c@d>"
+#define LOCAL "to=<a@b>, relay=local, delay=1, delays=1/0/0/0, dsn=2.0.0, status=sent (delivered to mailbox)"
+#define OUT TO("a@b", "mx[203.0.113.1]:25", "sent (250 ok)")
+
+START_TEST(a_strangers_word_counts_nowhere)
+{
+    senders_are("192.0.2.0/24");
+    reads("postfix/smtpd", "4AAAAA: client=evil[203.0.113.9]");
+    reads("postfix/cleanup", "4AAAAA: " FROM("evil[203.0.113.9]"));
+    reads("postfix/smtp", "4AAAAA: " OUT);
+    reads("postfix/local", "4AAAAA: " LOCAL);
+    reads("postfix/smtpd", "4BBBBB: client=evil[203.0.113.9]");
+    reads("postfix/qmgr", "4BBBBB: from=<bounces+" UUID "+4321@sp-bounce.x>, size=1, nrcpt=1 (queue active)");
+    reads("postfix/virtual", "4BBBBB: " LOCAL);
+    reads("postfix/cleanup", "4CCCCC: " FROM("evil[203.0.113.9]")); /* the client is in this line alone */
+    reads("postfix/smtp", "4CCCCC: " OUT);
+    ck_assert_str_eq(told, "");
+    ck_assert_uint_eq(track.counts.untrusted, 4);
+    ck_assert_uint_eq(track.counts.uncorrelated, 0);
+}
+END_TEST
+
+START_TEST(who_has_logged_in_or_is_of_this_machine_is_a_sender)
+{
+    senders_are("192.0.2.0/24");
+    reads("postfix/submission/smtpd",
+          "4AAAAA: client=home[203.0.113.9], sasl_method=PLAIN, sasl_username=jane");
+    reads("postfix/cleanup", "4AAAAA: " FROM("home[203.0.113.9]"));
+    reads("postfix/local", "4AAAAA: " LOCAL);
+    reads("postfix/pickup", "4BBBBB: uid=1000 from=<a@b>");
+    reads("postfix/cleanup", "4BBBBB: " FROM("local"));
+    reads("postfix/lmtp", "4BBBBB: " LOCAL);
+    ck_assert_str_eq(told, "delivered a@b 31\ndelivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(where_nobody_tells_the_client_what_leaves_counts)
+{
+    senders_are("192.0.2.0/24");
+    reads("postfix/qmgr", "4AAAAA: from=<bounces+" UUID "+4321@sp-bounce.x>, size=1, nrcpt=2 (queue active)");
+    reads("postfix/local", "4AAAAA: " LOCAL);
+    ck_assert_str_eq(told, "");
+    reads("postfix/smtp", "4AAAAA: " OUT);
+    ck_assert_str_eq(told, "delivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(a_filter_makes_no_sender_of_a_stranger)
+{
+    senders_are("192.0.2.0/24 127.0.0.0/8");
+    reads("postfix/smtpd", "4AAAAA: client=evil[203.0.113.9]");
+    reads("postfix/cleanup", "4AAAAA: " FROM("evil[203.0.113.9]"));
+    reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    reads("postfix/cleanup", "4BBBBB: " FROM("localhost[127.0.0.1]"));
+    reads("postfix/smtp",
+          "4AAAAA: " TO("a@b", "127.0.0.1[127.0.0.1]:10024", "sent (250 ok: queued as 4BBBBB)"));
+    reads("postfix/local", "4BBBBB: " LOCAL);
+    reads("postfix/smtp", "4BBBBB: " OUT);
+    ck_assert_str_eq(told, "");
+    /* XFORWARD tells at once */
+    reads("postfix/smtpd",
+          "4CCCCC: client=localhost[127.0.0.1], orig_queue_id=4AAAAA, orig_client=evil[203.0.113.9]");
+    reads("postfix/cleanup", "4CCCCC: " FROM("localhost[127.0.0.1]"));
+    reads("postfix/local", "4CCCCC: " LOCAL);
+    reads("postfix/smtpd", "4DDDDD: client=localhost[127.0.0.1], orig_client=evil[203.0.113.9]");
+    reads("postfix/cleanup", "4DDDDD: " FROM("localhost[127.0.0.1]"));
+    reads("postfix/local", "4DDDDD: " LOCAL);
+    /* nothing but what waits for a sender to claim it */
+    ck_assert_ptr_null(strstr(told, " 31"));
+}
+END_TEST
+
+START_TEST(a_senders_message_is_followed_through_a_filter_that_is_none)
+{
+    senders_are("192.0.2.0/24");
+    reads("postfix/smtpd", "4AAAAA: client=app[192.0.2.9]");
+    reads("postfix/cleanup", "4AAAAA: " FROM("app[192.0.2.9]"));
+    reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    reads("postfix/cleanup", "4BBBBB: " FROM("localhost[127.0.0.1]"));
+    reads("postfix/smtp", "4BBBBB: " OUT); /* faster than the filter's answer */
+    reads("postfix/smtp",
+          "4AAAAA: " TO("a@b", "127.0.0.1[127.0.0.1]:10024", "sent (250 ok: queued as 4BBBBB)"));
+    reads("postfix/local", "4BBBBB: " LOCAL);
+    ck_assert_str_eq(told, "delivered a@b 00\nadopted a@b 31\ndelivered a@b 31\n");
+}
+END_TEST
+
+START_TEST(an_alias_makes_no_sender_of_a_stranger)
+{
+    senders_are("192.0.2.0/24");
+    for (int sender = 0; sender < 2; sender++) {
+        told[0] = '\0';
+        reads("postfix/smtpd", sender ? "4AAAAA: client=app[192.0.2.9]" : "4AAAAA: client=evil[203.0.113.9]");
+        reads("postfix/cleanup",
+              sender ? "4AAAAA: " FROM("app[192.0.2.9]") : "4AAAAA: " FROM("evil[203.0.113.9]"));
+        reads("postfix/cleanup", sender ? "4EEEEE: message-id=<x>" : "4BBBBB: message-id=<x>");
+        reads("postfix/cleanup", sender ? "4EEEEE: " FROM("local") : "4BBBBB: " FROM("local"));
+        reads("postfix/smtp", sender ? "4EEEEE: " OUT : "4BBBBB: " OUT);
+        reads("postfix/local", sender ? "4AAAAA: " TO("a@b", "local", "sent (forwarded as 4EEEEE)")
+                                      : "4AAAAA: " TO("a@b", "local", "sent (forwarded as 4BBBBB)"));
+        ck_assert_str_eq(told, sender ? "delivered a@b 00\nadopted a@b 31\n" : "delivered a@b 00\n");
+    }
+}
+END_TEST
+
+START_TEST(requeued_mail_is_whose_it_was)
+{
+    senders_are("192.0.2.0/24");
+    reads("postfix/smtpd", "4AAAAA: client=evil[203.0.113.9]");
+    reads("postfix/cleanup", "4AAAAA: " FROM("evil[203.0.113.9]"));
+    reads("postfix/pickup", "4BBBBB: uid=0 from=<a@b> orig_id=4AAAAA");
+    reads("postfix/cleanup", "4BBBBB: " FROM("local"));
+    reads("postfix/smtp", "4BBBBB: " OUT);
+    ck_assert_str_eq(told, "");
+}
+END_TEST
+
 UNIT_SUITE(track_suite)
 {
     Suite *suite = suite_create("track");
@@ -445,6 +577,13 @@ UNIT_SUITE(track_suite)
     tcase_add_test(tcase, address_probes_are_no_deliveries);
     tcase_add_test(tcase, a_full_table_forgets_the_most_silent);
     tcase_add_test(tcase, what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days);
+    tcase_add_test(tcase, a_strangers_word_counts_nowhere);
+    tcase_add_test(tcase, who_has_logged_in_or_is_of_this_machine_is_a_sender);
+    tcase_add_test(tcase, where_nobody_tells_the_client_what_leaves_counts);
+    tcase_add_test(tcase, a_filter_makes_no_sender_of_a_stranger);
+    tcase_add_test(tcase, a_senders_message_is_followed_through_a_filter_that_is_none);
+    tcase_add_test(tcase, an_alias_makes_no_sender_of_a_stranger);
+    tcase_add_test(tcase, requeued_mail_is_whose_it_was);
     suite_add_tcase(suite, tcase);
     return suite;
 }

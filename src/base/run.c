@@ -1,4 +1,4 @@
-#include "ctl/ctl_run.h"
+#include "base/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,13 +80,13 @@ static int spawn(const char *program, const char *const argv[], int out, int err
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-bool ctl_run(struct ctl_run *run, const char *const argv[])
+bool run_program(struct run *run, const char *const argv[])
 {
     AUTO_CLOSE int out = memfd_create("stdout", MFD_CLOEXEC);
     AUTO_CLOSE int err = memfd_create("stderr", MFD_CLOEXEC);
     AUTO_FREE char *program = find_program(argv[0]);
 
-    *run = (struct ctl_run){.status = 127};
+    *run = (struct run){.status = 127};
     if (program != NULL && out >= 0 && err >= 0)
         run->status = spawn(program, argv, out, err);
     run->out = slurp(out);
@@ -94,9 +94,9 @@ bool ctl_run(struct ctl_run *run, const char *const argv[])
     return run->status == 0;
 }
 
-void ctl_run_free(struct ctl_run *run)
+void run_free(struct run *run)
 {
     free(run->out);
     free(run->err);
-    *run = (struct ctl_run){0};
+    *run = (struct run){0};
 }

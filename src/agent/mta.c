@@ -1,0 +1,86 @@
+#include "agent/mta.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/maillog.h"
+#include "base/postconf.h"
+#include "base/xalloc.h"
+
+#define LOOK_MS 60000
+
+/* Postfix's default in every mynetworks_style. */
+#define LOOPBACK "127.0.0.0/8 [::1]/128"
+
+enum { MYNETWORKS, MAIL_OWNER, VALUES };
+static const char *const names[VALUES] = {
+    [MYNETWORKS] = "mynetworks",
+    [MAIL_OWNER] = "mail_owner",
+};
+
+void mta_init(struct mta *mta, const char *log_path)
+{
+    const char *directory = getenv("MAIL_CONFIG");
+
+    *mta = (struct mta){.owner = (uid_t)-1, .tables = xstrdup(""), .log_path = log_path};
+    mta->directory = xstrdup(directory != NULL && *directory == '/' ? directory : "/etc/postfix");
+    networks_read(&mta->networks, &mta->tables, LOOPBACK);
+}
+
+static void forget(struct mta *mta)
+{
+    networks_clear(&mta->networks);
+    free(mta->tables);
+    free(mta->elsewhere);
+    mta->tables = mta->elsewhere = NULL;
+}
+
+void mta_clear(struct mta *mta)
+{
+    forget(mta);
+    free(mta->directory);
+    *mta = (struct mta){.owner = (uid_t)-1};
+}
+
+static void ask(struct mta *mta)
+{
+    char *values[VALUES];
+
+    forget(mta);
+    mta->known = postconf_values(mta->directory, names, VALUES, values) && values[MYNETWORKS] != NULL;
+    networks_read(&mta->networks, &mta->tables, mta->known ? values[MYNETWORKS] : LOOPBACK);
+    mta->elsewhere = mta->known ? maillog_elsewhere(mta->directory, mta->log_path) : NULL;
+    const struct passwd *owner = getpwnam(values[MAIL_OWNER] != NULL ? values[MAIL_OWNER] : "postfix");
+    mta->owner = owner != NULL ? owner->pw_uid : (uid_t)-1;
+    for (size_t i = 0; i < VALUES; i++)
+        free(values[i]);
+}
+
+void mta_look(struct mta *mta, int64_t now_ms)
+{
+    struct file_stamp stamp = {0};
+
+    if (mta->looked_ms > 0 && now_ms < mta->looked_ms + LOOK_MS)
+        return;
+    AUTO_FREE char *main = xasprintf("%s/main.cf", mta->directory);
+    bool there = file_stamp_of(main, &stamp);
+    if (mta->looked_ms > 0 && memcmp(&stamp, &mta->stamp, sizeof stamp) == 0) {
+        mta->looked_ms = now_ms;
+        return;
+    }
+    mta->looked_ms = now_ms;
+    mta->stamp = stamp;
+    ask(mta);
+    if (there && !mta->known)
+        log_line(LOG_WARNING,
+                 "postconf -c %s does not answer: which clients may send through Postfix is not known",
+                 mta->directory);
+    if (*mta->tables != '\0')
+        log_line(LOG_WARNING,
+                 "mynetworks holds %s, which is not asked: list the networks of your senders as "
+                 "trusted-senders, or their message UUIDs are not believed",
+                 mta->tables);
+}

@@ -1,0 +1,20 @@
+/*
+ * run: run a program of the system, without a shell, and keep what it printed.
+ */
+#ifndef SENDPOST_BASE_RUN_H
+#define SENDPOST_BASE_RUN_H
+
+#include <stdbool.h>
+
+struct run {
+    int status; /* exit status; 127: it could not be started; 128 + signal */
+    char *out;  /* never NULL; no line end at its end */
+    char *err;
+};
+
+/* argv[0] is looked for in PATH and then in /usr/sbin and /sbin, which not every PATH has. run_free() in
+ * any case. Returns whether it ran and ended with 0. */
+bool run_program(struct run *run, const char *const argv[]) __attribute__((nonnull));
+void run_free(struct run *run) __attribute__((nonnull));
+
+#endif
