@@ -15,6 +15,21 @@ struct walk {
     unsigned parts;
 };
 
+/* --- character sets ------------------------------------------------------------------------------- */
+
+void mime_load_charsets(void)
+{
+    static const char *const names[] = {
+        "iso-8859-1",   "iso-8859-2",   "iso-8859-5",   "iso-8859-7",   "iso-8859-9",   "iso-8859-13",
+        "iso-8859-15",  "windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254",
+        "windows-1255", "windows-1256", "windows-1257", "koi8-r",       "koi8-u",       "iso-2022-jp",
+        "euc-jp",       "shift_jis",    "gb2312",       "gbk",          "gb18030",      "big5",
+        "euc-kr",       "tis-620",      "utf-16",       "utf-16le",     "utf-16be",     "utf-7"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)!g_mime_iconv_open("utf-8", names[i]); /* never closed: the C library keeps what it loaded */
+}
+
 /* --- texts ---------------------------------------------------------------------------------------- */
 
 static void append(GString *text, const char *bytes, size_t length)

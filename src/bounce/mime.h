@@ -34,6 +34,11 @@ struct mime_report {
 
 /* Call mime_init() once before. */
 void mime_init(void);
+
+/* Load the conversions from the character sets that are in use in mail, to stay: afterwards nothing has to be
+ * opened any more, and a text in another one stays as it is. */
+void mime_load_charsets(void);
+
 void mime_read(struct mime_report *report_r, const char *bytes, size_t length) __attribute__((nonnull));
 void mime_clear(struct mime_report *report) __attribute__((nonnull));
 

@@ -1,8 +1,8 @@
 /*
  * sendpost-bounce: the program that Postfix's pipe(8) starts for what comes to a bounce address. It reads its
- * options and runs sendpost-judge, which parses the report, under the same supervision as a delivery: a
- * report that crashes a library, or a library that is missing, must not make Postfix bounce a bounce and lose
- * it. Exit status 0 or 75 and nothing else; see sendpost-bounce(8).
+ * options and runs sendpost-record, which has it judged and records what it says, under the same supervision
+ * as a delivery: a report that crashes a library, or a library that is missing, must not make Postfix bounce
+ * a bounce and lose it. Exit status 0 or 75 and nothing else; see sendpost-bounce(8).
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -53,13 +53,13 @@ static int finish_wrong(const char *what)
 static int run(const struct delivery_request *request)
 {
     static struct delivery_result result;
-    struct supervision supervision = {.program = "sendpost-judge", .deadline_s = DEADLINE_S};
+    struct supervision supervision = {.program = "sendpost-record", .deadline_s = DEADLINE_S};
 
     log_open("bounce", false);
     front_supervise(&supervision, request, false, &result);
     if (result.status != EX_OK && result.status != EX_TEMPFAIL) { /* 69 would bounce the bounce */
         result.status = EX_TEMPFAIL;
-        snprintf(result.text, sizeof result.text, "4.3.0 sendpost-judge gave an answer that makes no sense");
+        snprintf(result.text, sizeof result.text, "4.3.0 sendpost-record gave an answer that makes no sense");
     }
     if (result.status != EX_OK)
         log_line(LOG_ERR, "%s: report to <%s> deferred: %s",

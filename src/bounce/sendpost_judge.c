@@ -1,49 +1,48 @@
 /*
- * sendpost-judge: one report in a process of its own, started by sendpost-bounce and by nobody else. The
- * request comes over REQUEST_DESCRIPTOR, the report on standard input; the result goes back over
- * REQUEST_DESCRIPTOR. What is printed here, or by any library, ends in the log; with --dry-run standard
- * output is the answer.
+ * sendpost-judge: what a report says, by a process that has no rights. It is started by sendpost-record and by
+ * nobody else, with the report on standard input, and prints its judgement (bounce/judgement.h).
  *
- * What if it dies here? Before the commit of the events nothing has happened; after it, the same report makes
- * the same event ids, which the store has already. So the supervisor's 75 is right wherever this ends.
+ *     sendpost-judge RULES SENDER RECIPIENT < report
+ *
+ * Strangers write reports, and libraries take them apart. So all that has to be opened is opened before the
+ * first byte is read: the rules, and the conversions of a fixed list of character sets; no configuration, no
+ * secret, no store. Then nothing can be opened any more (bounce/sandbox.h).
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/bounce_address.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/state_dir.h"
 #include "base/xalloc.h"
-#include "bounce/bounce_event.h"
 #include "bounce/dsn.h"
+#include "bounce/judgement.h"
 #include "bounce/mime.h"
-#include "config/config.h"
-#include "event/event_report.h"
-#include "store/store.h"
-#include "supervisor/channel.h"
+#include "bounce/sandbox.h"
 
-#define DEADLINE_MS 120000      /* for reporting to the API; what is left then stays pending */
-#define MEMORY_MAX (1ull << 30) /* address space: a flaw in a library must not take the machine along */
+static int complain(const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    return EX_TEMPFAIL;
+}
 
-struct judging {
-    const struct delivery_request *request;
-    struct classify_rules *rules;
-    struct dsn report;
-    char message_id[UUID_SIZE];
-    struct config *config; /* not with --dry-run */
-    struct store *store;
-    struct delivery_result result;
-};
+/* The postmaster's rules, or where they are wrong the built-in ones alone. */
+static struct classify_rules *open_rules(const char *path)
+{
+    struct outcome error;
+    struct classify_rules *rules = classify_open(path, &error);
+
+    if (rules != NULL)
+        return rules;
+    fprintf(stderr, "%s; the built-in rules alone are used\n", error.text);
+    return classify_open(NULL, &error);
+}
 
 /* What matters of the report; the rest is read and forgotten, or pipe(8) would see its pipe break. */
-static bool read_input(char *bytes, size_t *length_r, struct outcome *error_r)
+static bool read_input(char *bytes, size_t *length_r)
 {
     static char rest[65536];
     size_t length = 0;
@@ -55,10 +54,8 @@ static bool read_input(char *bytes, size_t *length_r, struct outcome *error_r)
 
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0) {
-            outcome_local(error_r, "4.3.0", "cannot read the report: %s", strerror(errno));
+        if (got < 0)
             return false;
-        }
         if (got == 0)
             break;
         if (!full)
@@ -68,192 +65,45 @@ static bool read_input(char *bytes, size_t *length_r, struct outcome *error_r)
     return true;
 }
 
-static bool read_report(struct judging *judging, struct outcome *error_r)
+static bool write_all(const char *text)
 {
-    AUTO_FREE char *bytes = xmalloc(MIME_MESSAGE_MAX);
-    const struct delivery_request *request = judging->request;
+    for (size_t left = strlen(text); left > 0;) {
+        ssize_t written = write(STDOUT_FILENO, text, left);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        text += written;
+        left -= (size_t)written;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct outcome error;
+    struct dsn report;
     size_t length;
 
-    judging->rules = classify_open_beside(request->config_path);
-    struct dsn_reader *reader = dsn_open(judging->rules, error_r);
+    if (argc != 4)
+        return complain("sendpost-judge is started by sendpost-bounce, not by hand");
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for the judgement any more */
+    AUTO_FREE char *bytes = xmalloc(MIME_MESSAGE_MAX);
+    struct classify_rules *rules = open_rules(argv[1]);
+    struct dsn_reader *reader = rules != NULL ? dsn_open(rules, &error) : NULL;
     if (reader == NULL)
-        return false;
-    bool ok = read_input(bytes, &length, error_r);
-    if (ok) {
-        dsn_read(reader, bytes, length, request->sender, request->recipient, &judging->report);
-        struct bounce_address verp;
-        bool named = bounce_address_parse(&verp, request->recipient, strlen(request->recipient));
-        memcpy(judging->message_id, named ? verp.uuid : judging->report.message_id,
-               sizeof judging->message_id);
-    }
+        return complain("the built-in rules cannot be compiled; install the package anew");
+    mime_load_charsets();
+    if (!sandbox_enter(&error))
+        return complain(error.text);
+
+    if (!read_input(bytes, &length))
+        return complain("the report cannot be read");
+    dsn_read(reader, bytes, length, argv[2], argv[3], &report);
+    AUTO_FREE char *line = judgement_encode(&report);
+    bool told = write_all(line);
+    dsn_clear(&report);
     dsn_close(reader);
-    return ok;
-}
-
-/* --- --dry-run ------------------------------------------------------------------------------------------ */
-
-static void print_recipients(const struct judging *judging)
-{
-    for (size_t i = 0; i < judging->report.count; i++) {
-        const struct dsn_recipient *recipient = &judging->report.recipients[i];
-        struct event event;
-        struct json_object *object;
-
-        bounce_event_compose(&event, &judging->report, recipient, recipient->address, judging->message_id,
-                             NULL, clock_realtime_ms());
-        object = event_to_json(&event, NULL);
-        json_object_object_add(object, "status", json_object_new_string(recipient->status));
-        json_object_object_add(object, "delayed", json_object_new_boolean(recipient->delayed));
-        json_object_object_add(object, "reason", json_object_new_string(recipient->reason));
-        json_object_object_add(object, "rule", json_object_new_string(recipient->rule));
-        puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-        json_object_put(object);
-    }
-    fflush(stdout);
-}
-
-/* --- for good --------------------------------------------------------------------------------------- */
-
-static const char *queue_id(const struct judging *judging)
-{
-    return *judging->request->queue_id ? judging->request->queue_id : "NOQUEUE";
-}
-
-/* A message that makes no event is counted and logged, and that is all. */
-static bool ignore(struct judging *judging, const char *counter, const char *why, struct outcome *error_r)
-{
-    char more[64] = "";
-    uint64_t told;
-
-    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 no event: %s", why);
-    if (!bounce_event_count(judging->store, counter, clock_realtime_ms(), &told, error_r))
-        return false;
-    if (told > 1)
-        snprintf(more, sizeof more, ", and %llu more of the kind", (unsigned long long)told - 1);
-    /* a postmaster who tries looks for his own; what is forged comes in floods */
-    if (told > 0 || strcmp(counter, "ignored") == 0)
-        log_line(LOG_INFO, "%s: to=<%s>, from=<%s>, status=ignored (%s)%s", queue_id(judging),
-                 judging->request->recipient, judging->request->sender, why, more);
-    return true;
-}
-
-static void log_event(const struct judging *judging, const struct event *event,
-                      const struct dsn_recipient *recipient)
-{
-    log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, dsn=%s, reason=%s, rule=\"%s\", status=%s (%s)",
-             queue_id(judging), event->recipient, event->message_id,
-             *event->smtp_enhanced_code ? event->smtp_enhanced_code : "none", recipient->reason,
-             recipient->rule, event_type(event), event->smtp_description);
-}
-
-/* They are on disk; what the API does not take now is reported by the agent. */
-static void report_events(const struct judging *judging, const struct event *events, size_t count)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
-    struct event_reporter *reporter = event_reporter_open(
-        judging->config, judging->store,
-        &(struct event_reporter_options){.trace = judging->request->verbose ? stderr : NULL});
-    enum event_report_result result = EVENT_REPORT_DONE;
-    struct outcome error;
-
-    for (size_t i = 0; i < count && result == EVENT_REPORT_DONE; i++)
-        if (event_report_state(judging->config, &events[i]) == EVENT_PENDING)
-            result = event_report_one(reporter, &events[i], deadline_ms, &error);
-    if (result == EVENT_REPORT_KEPT)
-        log_line(LOG_WARNING, "%s: event kept for later: %s", queue_id(judging),
-                 event_reporter_last_error(reporter));
-    else if (result == EVENT_REPORT_TROUBLE)
-        log_line(LOG_WARNING, "%s: event kept for later: %s", queue_id(judging), error.text);
-    event_reporter_close(reporter);
-}
-
-static bool record(struct judging *judging, const struct belief *belief, struct outcome *error_r)
-{
-    AUTO_FREE struct event *events = xcalloc(belief->count, sizeof *events);
-
-    if (!bounce_event_store(judging->store, judging->config, &judging->report, belief, events,
-                            clock_realtime_ms(), error_r))
-        return false;
-    for (size_t i = 0; i < belief->count; i++)
-        log_event(judging, &events[i], belief->failures[i].said);
-    report_events(judging, events, belief->count);
-    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s %s", belief->message_id,
-             event_type(&events[0]));
-    return true;
-}
-
-static bool judge_report(struct judging *judging, struct outcome *error_r)
-{
-    struct belief belief;
-
-    if (judging->report.count == 0)
-        return ignore(judging, "ignored", judging->report.why_none, error_r);
-    bool ok = belief_form(&belief, judging->store, judging->config, judging->request->recipient,
-                          &judging->report, error_r);
-    if (ok && belief.why_not == NULL)
-        ok = record(judging, &belief, error_r);
-    else if (ok)
-        ok = ignore(judging, *belief.message_id == '\0' ? "unattributed" : "unbelieved", belief.why_not,
-                    error_r);
-    belief_clear(&belief);
-    return ok;
-}
-
-static bool judge(struct judging *judging, struct outcome *error_r)
-{
-    if (!judging->request->dry_run) {
-        judging->config = config_load(judging->request->config_path, error_r);
-        if (judging->config == NULL || !state_dir_become_owner(judging->config->state_dir, NULL, error_r) ||
-            !store_open(&judging->store, judging->config->state_dir, error_r))
-            return false;
-    }
-    if (!read_report(judging, error_r))
-        return false;
-    if (!channel_is_awaited()) {
-        outcome_local(error_r, "4.3.0", "nobody waits for this bounce any more: it may be cut short");
-        return false;
-    }
-    if (judging->request->dry_run) {
-        print_recipients(judging);
-        if (judging->report.why_none != NULL)
-            fprintf(stderr, "no event: %s\n", judging->report.why_none);
-        snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 dry run");
-        return true;
-    }
-    return judge_report(judging, error_r);
-}
-
-int main(void)
-{
-    static struct judging judging;
-    struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
-    struct delivery_request request;
-    struct outcome error;
-    AUTO_FREE char *payload = NULL;
-
-    signal(SIGTERM, SIG_IGN); /* finishing and recording what was begun is the safe way to end */
-    signal(SIGPIPE, SIG_IGN);
-#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is larger than any limit */
-    setrlimit(RLIMIT_AS, &memory);
-#else
-    (void)memory;
-#endif
-    if (!channel_receive(&request, &payload)) {
-        fputs("sendpost-judge is started by sendpost-bounce, not by hand\n", stderr);
-        return EX_USAGE;
-    }
-    log_open("bounce", false);
-    judging.request = &request;
-    if (!judge(&judging, &error)) {
-        judging.result.status = EX_TEMPFAIL;
-        snprintf(judging.result.text, sizeof judging.result.text, "%s %s", error.enhanced, error.text);
-    }
-    fflush(stdout);
-    channel_stop_looking();
-    channel_send(&judging.result);
-    dsn_clear(&judging.report);
-    classify_close(judging.rules);
-    store_close(judging.store);
-    config_free(judging.config);
-    return EX_OK;
+    classify_close(rules);
+    _exit(told ? EX_OK : EX_TEMPFAIL); /* no library has anything left to do, nor the rights to it */
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from support import TOP, end_process, open_files, processes, remove, scratch, wait_for
 
 USER = "nobody"  # exists everywhere; an installation has "sendpost"
-PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge", "sendpostctl")
+PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge", "sendpost-record", "sendpostctl")
 SECRET_KEY = "event-key-that-stays-secret-8c1f"
 
 

@@ -1,4 +1,5 @@
 """sendpost-bounce: reports of failed delivery come back through a real Postfix and become events."""
+import base64
 import json
 import os
 import resource
@@ -179,22 +180,73 @@ def test_trouble_on_our_side_defers(harm, bounce, installation, api):
     assert done.stdout.count(b"\n") == 1 and api.requests == []
 
 
-@pytest.mark.parametrize("judge, said", [
-    ("#!/bin/sh\nkill -SEGV $$\n", b"signal 11"),
-    ("#!/bin/sh\nkill -KILL $$\n", b"signal 9"),
-    ("#!/bin/sh\nexit 0\n", b"no result"),
-    ("#!/bin/sh\nexit 127\n", b"cannot be started"),
-    ("#!/bin/sh\nprintf '\\0\\0\\0\\26status\\00069\\0text\\0005.0.0 x\\0' >&3\n", b"4.3.0"),
-    ("not a program\n", b"4.3.0"),
-    (None, b"cannot start"),
-], ids=["crash", "kill", "silence", "loader", "bounce it", "noexec", "missing"])
-def test_whatever_becomes_of_the_judge_the_report_stays_with_postfix(judge, said, bounce, installation):
-    if judge is None:
-        (installation.libexec / "sendpost-judge").unlink()
+@pytest.mark.parametrize("program, text, said", [
+    ("sendpost-record", "#!/bin/sh\nkill -SEGV $$\n", b"signal 11"),
+    ("sendpost-record", "#!/bin/sh\nkill -KILL $$\n", b"signal 9"),
+    ("sendpost-record", "#!/bin/sh\nexit 0\n", b"no result"),
+    ("sendpost-record", "#!/bin/sh\nexit 127\n", b"cannot be started"),
+    ("sendpost-record", "#!/bin/sh\nprintf '\\0\\0\\0\\26status\\00069\\0text\\0005.0.0 x\\0' >&3\n", b"4.3.0"),
+    ("sendpost-record", "not a program\n", b"4.3.0"),
+    ("sendpost-record", None, b"cannot start"),
+    ("sendpost-judge", "#!/bin/sh\nkill -SEGV $$\n", b"signal 11"),
+    ("sendpost-judge", "#!/bin/sh\nkill -SYS $$\n", b"signal 31"),
+    ("sendpost-judge", "#!/bin/sh\nexit 0\n", b"no judgement"),
+    ("sendpost-judge", "#!/bin/sh\nexit 1\n", b"status 1"),
+    ("sendpost-judge", "#!/bin/sh\nexit 127\n", b"cannot be started"),
+    ("sendpost-judge", "#!/bin/sh\nyes\n", b"judge"),
+    ("sendpost-judge", "#!/bin/sh\nexec >&-\nexec sleep 1000\n", b"signal 9"),
+    ("sendpost-judge", "#!/bin/sh\necho '{\"message_id\":\"\",\"date_ms\":0,\"recipients\":[{\"address\":7}]}'\n", b"see its address"),
+    ("sendpost-judge", "not a program\n", b"cannot start"),
+    ("sendpost-judge", None, b"cannot start"),
+])
+def test_whatever_becomes_of_its_processes_the_report_stays_with_postfix(program, text, said, bounce, installation, api):
+    if text is None:
+        (installation.libexec / program).unlink()
     else:
-        installation.replace("sendpost-judge", judge)
+        installation.replace(program, text)
     done = bounce(report())
     assert done.returncode == 75 and done.stdout.startswith(b"4.3.0 ") and said in done.stdout, done
+    assert not installation.events() and not api.events
+    wait_for(lambda: not installation.leftovers(), "the end of the processes")
+
+
+def test_the_judge_is_given_no_secret_and_nothing_else_that_is_open(bounce, installation):
+    seen = installation.top / "seen"
+    seen.mkdir()
+    installation.give(seen, 0o700)
+    installation.replace("sendpost-judge", f"#!/bin/sh\nenv >{seen}/env\nls -l /proc/$$/fd >{seen}/files\n"
+                                           f"tr '\\0' '\\n' </proc/$$/cmdline >{seen}/words\nexit 1\n")
+    assert bounce(report(), environment={"TOKEN": SECRET_KEY}).returncode == 75
+    if "SAN_OPTIONS" not in (seen / "env").read_text():
+        assert {line.split("=")[0] for line in (seen / "env").read_text().split()} <= {"PWD", "_", "SHLVL"}
+    files = (seen / "files").read_text()
+    for word in ("state.db", "config", "key", "socket", "rates"):
+        assert word not in files.replace(str(installation.libexec), ""), files
+    assert str(installation.config) not in (seen / "words").read_text() and SECRET_KEY not in (seen / "words").read_text()
+
+
+def foreign_report(charset, encoded):
+    """A notice in words alone, in a character set: nothing else says what failed."""
+    return (b"From: MAILER-DAEMON@mx.example.net\nSubject: Undelivered Mail Returned to Sender\nMIME-Version: 1.0\n"
+            b"Content-Type: text/plain; charset=" + charset.encode() + b"\nContent-Transfer-Encoding: base64\n\n"
+            + base64.encodebytes(encoded))
+
+
+WORDS = "This is the mail system. I am sorry, your message could not be delivered.\n\n<you@example.org>: 550 5.1.1 user unknown\n"
+
+
+@pytest.mark.parametrize("charset, codec", [("utf-16", "utf-16"), ("utf-16le", "utf-16-le"), ("iso-2022-jp", "iso2022_jp"), ("koi8-r", "koi8_r"),
+                                            ("windows-1252", "cp1252"), ("UTF-7", "utf-7"), ("gb18030", "gb18030"), ("big5", "big5")])
+def test_character_sets_in_use_are_understood_without_the_right_to_open_a_file(charset, codec, bounce):
+    done = bounce(foreign_report(charset, WORDS.encode(codec)), "-n")
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["recipient"] == "you@example.org" and json.loads(line)["event_type"] == "bounced"
+
+
+@pytest.mark.parametrize("charset", ["ibm037", "ebcdic-us", "no-such-charset", "../../etc/passwd", "x" * 5000])
+def test_a_character_set_that_is_not_known_ends_nothing(charset, bounce, installation):
+    assert bounce(foreign_report(charset, WORDS.encode())).returncode == 0
+    assert "signal" not in installation.log()
 
 
 def test_a_kill_at_any_moment_loses_no_event(installation, ca, api):

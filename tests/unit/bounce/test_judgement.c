@@ -1,0 +1,191 @@
+#include "bounce/judgement.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/xalloc.h"
+#include "suites.h"
+
+#define UUID "6f1c2d3e-4b5a-4c7d-8e9f-0a1b2c3d4e5f"
+#define HEAD "{\"message_id\":\"" UUID "\",\"date_ms\":1,\"recipients\":["
+#define RECIPIENT_BUT(address, hard, delayed, code, status, text, reason, rule)                            \
+    "{\"address\":" address ",\"final\":\"b@example.com\",\"hard\":" hard ",\"delayed\":" delayed          \
+    ",\"smtp_code\":" code ",\"status\":" status ",\"text\":" text ",\"reason\":" reason ",\"rule\":" rule \
+    "}"
+#define RECIPIENT                                                                                           \
+    RECIPIENT_BUT("\"a@example.com\"", "true", "false", "550", "\"5.1.1\"", "\"no such user\"", "\"user\"", \
+                  "\"no such\"")
+
+static struct outcome error;
+
+static bool decodes(const char *text)
+{
+    struct judgement judgement;
+    bool ok = judgement_decode(text, strlen(text), &judgement, &error);
+
+    judgement_clear(&judgement);
+    return ok;
+}
+
+START_TEST(what_the_judge_says_arrives)
+{
+    struct dsn_recipient recipients[2] = {{.address = "a@example.com",
+                                           .final = "b@example.com",
+                                           .hard = true,
+                                           .smtp_code = 550,
+                                           .status = "5.1.1",
+                                           .text = "550 no\x01 such \xff user \"\\",
+                                           .reason = "user-unknown",
+                                           .rule = "no such * user"},
+                                          {.delayed = true, .reason = "", .rule = ""}};
+    struct dsn report = {.recipients = recipients, .count = 2, .message_id = UUID, .date_ms = 1764000000000};
+    AUTO_FREE char *line = judgement_encode(&report);
+    struct judgement judgement;
+
+    ck_assert_msg(judgement_decode(line, strlen(line), &judgement, &error), "%s: %s", error.text, line);
+    ck_assert_uint_eq(judgement.report.count, 2);
+    ck_assert_str_eq(judgement.report.message_id, UUID);
+    ck_assert_int_eq(judgement.report.date_ms, 1764000000000);
+    ck_assert_ptr_null(judgement.report.why_none);
+    const struct dsn_recipient *first = &judgement.report.recipients[0], *second = first + 1;
+    ck_assert_str_eq(first->address, "a@example.com");
+    ck_assert_str_eq(first->final, "b@example.com");
+    ck_assert(first->hard && !first->delayed && second->delayed && !second->hard);
+    ck_assert_int_eq(first->smtp_code, 550);
+    ck_assert_str_eq(first->status, "5.1.1");
+    ck_assert_str_eq(first->text, "550 no  such \xef\xbf\xbd user \"\\");
+    ck_assert_str_eq(first->reason, "user-unknown");
+    ck_assert_str_eq(first->rule, "no such * user");
+    ck_assert_str_eq(second->address, "");
+    judgement_clear(&judgement);
+}
+END_TEST
+
+START_TEST(no_failure_has_a_reason)
+{
+    struct dsn report = {.why_none = "an auto-reply"};
+    AUTO_FREE char *line = judgement_encode(&report);
+    struct judgement judgement;
+
+    ck_assert(judgement_decode(line, strlen(line), &judgement, &error));
+    ck_assert_str_eq(judgement.report.why_none, "an auto-reply");
+    ck_assert_uint_eq(judgement.report.count, 0);
+    judgement_clear(&judgement);
+}
+END_TEST
+
+START_TEST(the_forms_that_are_right_are_taken)
+{
+    ck_assert_msg(decodes(HEAD RECIPIENT "]}"), "%s", error.text);
+    ck_assert(decodes(HEAD RECIPIENT "," RECIPIENT "]}\n"));
+    ck_assert(decodes(HEAD "],\"why_none\":\"an auto-reply\"}"));
+}
+END_TEST
+
+static const char *const hostile[] = {
+    "",
+    "\n",
+    "null",
+    "[]",
+    "{}",
+    "\"text\"",
+    "{",
+    "not json",
+    HEAD RECIPIENT "]",
+    HEAD RECIPIENT "]} and more",
+    HEAD RECIPIENT "]}" HEAD RECIPIENT "]}",
+    /* nothing failed, and no reason; or both */
+    HEAD "]}",
+    HEAD RECIPIENT "],\"why_none\":\"x\"}",
+    HEAD "],\"why_none\":7}",
+    HEAD "],\"why_none\":\"x\\ny\"}",
+    /* fields missing, of another type, beyond their bounds */
+    "{\"message_id\":\"" UUID "\",\"recipients\":[" RECIPIENT "]}",
+    "{\"message_id\":\"" UUID "\",\"date_ms\":1,\"recipients\":{}}",
+    "{\"message_id\":\"x\",\"date_ms\":1,\"recipients\":[" RECIPIENT "]}",
+    "{\"message_id\":\"" UUID "0\",\"date_ms\":1,\"recipients\":[" RECIPIENT "]}",
+    "{\"message_id\":\"" UUID "\",\"date_ms\":\"1\",\"recipients\":[" RECIPIENT "]}",
+    "{\"message_id\":\"" UUID "\",\"date_ms\":1.5,\"recipients\":[" RECIPIENT "]}",
+    "{\"message_id\":\"" UUID "\",\"date_ms\":99999999999999999,\"recipients\":[" RECIPIENT "]}",
+    HEAD "[]]}",
+    HEAD "\"a\"]}",
+    HEAD "null]}",
+    HEAD "{}]}",
+    HEAD RECIPIENT_BUT("7", "true", "false", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("null", "true", "false", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"no address\"", "true", "false", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\\u0000c\"", "true", "false", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b>\\r\\nRCPT TO:<c@d\"", "true", "false", "550", "\"\"", "\"\"", "\"\"",
+                       "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "1", "false", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "\"true\"", "false", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "true", "550", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "-1", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "4294967846", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "true", "\"\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"5.1\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"5.1.1 x\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"5.1111.1\"", "\"\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"\"", "\"a\\u0007b\"", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"\"", "[\"x\"]", "\"\"", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"\"", "\"\"", "{}", "\"\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"\"", "\"\"", "\"\"", "\"a\\nb\"") "]}",
+    HEAD RECIPIENT_BUT("\"a@b\"", "true", "false", "550", "\"\"", "\"\xff\"", "\"\"", "\"\"") "]}",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+};
+
+START_TEST(whatever_else_it_says_is_refused)
+{
+    ck_assert_msg(!decodes(hostile[_i]), "%s", hostile[_i]);
+    ck_assert_int_eq(error.class, OUTCOME_DEFERRED);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
+}
+END_TEST
+
+static char *repeated(const char *head, const char *each, size_t count, const char *tail)
+{
+    size_t length = strlen(head) + strlen(each) * count + strlen(tail) + 1;
+    char *text = xmalloc(length), *at = stpcpy(text, head);
+
+    for (size_t i = 0; i < count; i++)
+        at = stpcpy(at, each);
+    stpcpy(at, tail);
+    return text;
+}
+
+START_TEST(what_is_too_much_is_refused)
+{
+    AUTO_FREE char *most = repeated(HEAD RECIPIENT, "," RECIPIENT, JUDGEMENT_RECIPIENTS_MAX - 1, "]}");
+    AUTO_FREE char *many = repeated(HEAD RECIPIENT, "," RECIPIENT, JUDGEMENT_RECIPIENTS_MAX, "]}");
+    AUTO_FREE char *text =
+        repeated(HEAD "{\"address\":\"\",\"final\":\"\",\"hard\":true,\"delayed\":false,\"smtp_code\":550,"
+                      "\"status\":\"\",\"reason\":\"\",\"rule\":\"\",\"text\":\"",
+                 "x", EVENT_DESCRIPTION_SIZE, "\"}]}");
+    AUTO_FREE char *address =
+        repeated(HEAD "{\"final\":\"\",\"hard\":true,\"delayed\":false,\"smtp_code\":550,\"status\":\"\","
+                      "\"reason\":\"\",\"rule\":\"\",\"text\":\"\",\"address\":\"a@",
+                 "b", ADDRESS_SIZE, "\"}]}");
+    AUTO_FREE char *flood = repeated(HEAD, " ", JUDGEMENT_SIZE_MAX, RECIPIENT "]}");
+
+    ck_assert_msg(decodes(most), "%s", error.text);
+    ck_assert(!decodes(many));
+    ck_assert(!decodes(text));
+    ck_assert(!decodes(address));
+    ck_assert(!decodes(flood));
+}
+END_TEST
+
+UNIT_SUITE(judgement_suite)
+{
+    Suite *suite = suite_create("judgement");
+    TCase *tcase = tcase_create("judgement");
+
+    tcase_add_test(tcase, what_the_judge_says_arrives);
+    tcase_add_test(tcase, no_failure_has_a_reason);
+    tcase_add_test(tcase, the_forms_that_are_right_are_taken);
+    tcase_add_loop_test(tcase, whatever_else_it_says_is_refused, 0, (int)(sizeof hostile / sizeof *hostile));
+    tcase_add_test(tcase, what_is_too_much_is_refused);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
