@@ -1,8 +1,12 @@
 /* sendpostctl classify: is a failure text hard or soft, and which rule says so? */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/redact.h"
 #include "base/xalloc.h"
 #include "classify/classify.h"
 #include "ctl/ctl.h"
@@ -10,6 +14,8 @@
 static const struct ctl_option options[] = {
     {"code", 0, "CODE", "reply code, where the text does not begin with it"},
     {"status", 0, "STATUS", "enhanced status code, likewise"},
+    {"report", 0, "FILE", "add the text to FILE, addresses replaced, because it is misread"},
+    {"should-be", 0, "WORD", "with --report: what it ought to be, hard or soft"},
     {.name = NULL},
 };
 
@@ -54,8 +60,48 @@ static void print_text(const struct classify_result *result)
         printf("no rule fits, and what is not known to be hard is soft\n");
 }
 
+/* --- misread texts ----------------------------------------------------------------------------------- */
+
+/* A row as tools/evaluate reads them, at the end of the file. */
+static bool append(const char *path, struct json_object *row)
+{
+    AUTO_FREE char *line = xasprintf(
+        "%s\n", json_object_to_json_string_ext(row, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    AUTO_CLOSE int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    size_t length = strlen(line);
+
+    return file >= 0 && write(file, line, length) == (ssize_t)length;
+}
+
+/* Only what is misread is of use, and no address has to leave the house for it. */
+static enum ctl_status report(struct ctl *ctl, const char *path, const char *text, bool hard,
+                              const struct classify_result *result)
+{
+    AUTO_FREE char *clean = redact_numbered(text, strlen(text)), *code = xasprintf("%d", result->smtp_code);
+
+    if (result->hard == hard) {
+        fprintf(stderr, "it is judged so already; nothing was added to %s\n", path);
+        return CTL_WELL;
+    }
+    struct json_object *row = json_object_new_object();
+    json_object_object_add(row, "smtp_description", json_object_new_string(clean));
+    json_object_object_add(row, "reply_code", json_object_new_string(result->smtp_code > 0 ? code : ""));
+    json_object_object_add(row, "status", json_object_new_string(result->status));
+    json_object_object_add(row, "hard", json_object_new_boolean(hard));
+    json_object_object_add(row, "kind", json_object_new_string("bounce"));
+    json_object_object_add(row, "source", json_object_new_string("sendpostctl " PACKAGE_VERSION));
+    bool ok = append(path, row);
+    if (!ok)
+        ctl_fail(ctl, "cannot add it to %s: %s", path, strerror(errno));
+    else
+        fprintf(stderr, "added to %s: %s\n", path, clean);
+    json_object_put(row);
+    return ok ? CTL_WELL : CTL_NOT_WELL;
+}
+
 static enum ctl_status run(struct ctl *ctl)
 {
+    const char *path_of_report = ctl_option(ctl, "report"), *word = ctl_option(ctl, "should-be");
     const char *code = ctl_option(ctl, "code"), *status = ctl_option(ctl, "status");
     AUTO_FREE char *path = classify_path(ctl->config_path), *text = join(ctl);
     struct classify_rules *rules;
@@ -66,6 +112,10 @@ static enum ctl_status run(struct ctl *ctl)
 
     if (ctl->operand_count == 0)
         return ctl_usage(ctl, "no text to classify");
+    if ((path_of_report == NULL) != (word == NULL))
+        return ctl_usage(ctl, "--report FILE and --should-be WORD go together");
+    if (word != NULL && strcmp(word, "hard") != 0 && strcmp(word, "soft") != 0)
+        return ctl_usage(ctl, "--should-be %s: hard or soft is meant", word);
     if (end != NULL && (*end != '\0' || number < 200 || number > 599))
         return ctl_usage(ctl, "--code %s is no reply code", code);
     rules = classify_open(path, &error);
@@ -76,16 +126,20 @@ static enum ctl_status run(struct ctl *ctl)
         print_json(&result);
     else
         print_text(&result);
+    enum ctl_status outcome = path_of_report == NULL
+                                  ? CTL_WELL
+                                  : report(ctl, path_of_report, text, strcmp(word, "hard") == 0, &result);
     classify_close(rules);
-    return CTL_WELL;
+    return outcome;
 }
 
 const struct ctl_command ctl_classify = {
     .name = "classify",
-    .synopsis = "[--code CODE] [--status STATUS] TEXT",
+    .synopsis = "[--code CODE] [--status STATUS] [--report FILE --should-be WORD] TEXT",
     .summary = "Tell whether a failure text is hard or soft, and by which rule",
     .examples = "  sendpostctl classify '550 5.1.1 <a@example.com>: user unknown'\n"
-                "  sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'\n",
+                "  sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'\n"
+                "  sendpostctl classify --report misread.jsonl --should-be hard '550 kein solcher Nutzer'\n",
     .options = options,
     .run = run,
 };
