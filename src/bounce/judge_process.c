@@ -39,11 +39,11 @@ static char *path_of_judge(void)
 /* It needs none; a sanitizer is told by it where to write. */
 static char **environment_of_judge(void)
 {
-    static char *none[] = {NULL};
-
 #ifdef __SANITIZE_ADDRESS__
     return environ;
 #else
+    static char *none[] = {NULL};
+
     return none;
 #endif
 }

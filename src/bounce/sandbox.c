@@ -78,7 +78,9 @@ static const char *const denied[] = {
     "stat64",
     "lstat",
     "lstat64",
-    "statx", "newfstatat", "fstatat64",
+    "statx",
+    "newfstatat",
+    "fstatat64",
     "access",
     "faccessat",
     "faccessat2",
@@ -249,8 +251,7 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const na
 static int add_conditional(scmp_filter_ctx filter)
 {
     const uint32_t allow = SCMP_ACT_ALLOW;
-    int result = 0, 
-        mmap_number = seccomp_syscall_resolve_name("mmap"),
+    int result = 0, mmap_number = seccomp_syscall_resolve_name("mmap"),
         mprotect_number = seccomp_syscall_resolve_name("mprotect");
 
     if (allow == OTHERWISE)

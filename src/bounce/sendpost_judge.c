@@ -1,6 +1,6 @@
 /*
- * sendpost-judge: what a report says, by a process that has no rights. It is started by sendpost-record and by
- * nobody else, with the report on standard input, and prints its judgement (bounce/judgement.h).
+ * sendpost-judge: what a report says, by a process that has no rights. It is started by sendpost-record and
+ * by nobody else, with the report on standard input, and prints its judgement (bounce/judgement.h).
  *
  *     sendpost-judge RULES SENDER RECIPIENT < report
  *
