@@ -1,7 +1,7 @@
 /*
  * http_connectivity: the connectivity test that is asked for by HTTP: a body with host, port, security,
- * username, password, from and to becomes a full SMTP transaction, and that an answer in JSON (CONTRACT
- * section 6). Nothing of the password is in the answer or the log.
+ * username, password, from and to becomes a full SMTP transaction, and that an answer in JSON
+ * (data/openapi.yaml). Nothing of the password is in the answer or the log.
  *
  * Certificates are verified against the CA of the configured TPSP with the same host, else of the first one.
  * Two more keys are taken: "tls-verify" and "auth-without-tls", as in the configuration.

@@ -1,6 +1,6 @@
 /*
  * http_server: GET /health, GET /metrics and POST /api/v1/tpsp/test/custom-smtp on the configured address
- * (CONTRACT section 6).
+ * (data/openapi.yaml).
  *
  * Hardened: a bounded number of connections, each with a bounded life, header and body, whatever the other
  * end does. All runs in one thread of libmicrohttpd and reads the board only; the connectivity test, which

@@ -1,5 +1,6 @@
 /*
- * event: what became of a message, as SendPost's event ingestion API takes it (CONTRACT section "Events").
+ * event: what became of a message, as SendPost's event ingestion API takes it (doc/architecture.md has its
+ * life).
  *
  * A plain value without pointers. Text fields are empty, numbers 0, where nothing is known; those keys are
  * left out of the JSON.

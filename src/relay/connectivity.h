@@ -1,7 +1,7 @@
 /*
  * connectivity: one real SMTP transaction with a minimal message, step by step, for a person who wants to
  * know whether a TPSP can be used and, if not, why. The same relay as for deliveries; `sendpostctl test` and
- * the agent's test endpoint show it (CONTRACT section 6).
+ * the agent's test endpoint (data/openapi.yaml) show it.
  */
 #ifndef SENDPOST_RELAY_CONNECTIVITY_H
 #define SENDPOST_RELAY_CONNECTIVITY_H
