@@ -165,7 +165,7 @@ static char *run(const struct config *config, const struct request *request)
     struct dns_resolver *resolver = dns_open((const char *const *)config->dns.servers.items,
                                              config->dns.servers.count, (int)config->dns.timeout_ms);
     /* no ticket cache: the whole handshake is tested */
-    struct relay_session *session = relay_open(NULL, resolver);
+    struct relay_session *session = relay_open(NULL, NULL, resolver);
     struct connectivity test;
 
     connectivity_test(&test, session, &request->tpsp, request->from, request->to,

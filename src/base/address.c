@@ -64,10 +64,5 @@ bool address_is_ascii(const char *address)
 
 bool address_equal(const char *a, const char *b)
 {
-    const char *domain_a = address_domain(a), *domain_b = address_domain(b);
-
-    if (domain_a == NULL || domain_b == NULL)
-        return strcmp(a, b) == 0;
-    return domain_a - a == domain_b - b && memcmp(a, b, (size_t)(domain_a - a)) == 0 &&
-           strcasecmp(domain_a, domain_b) == 0;
+    return strcasecmp(a, b) == 0;
 }

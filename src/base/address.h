@@ -25,7 +25,7 @@ const char *address_domain(const char *address) __attribute__((nonnull));
 
 bool address_is_ascii(const char *address) __attribute__((nonnull));
 
-/* Same mailbox as far as we may judge: local parts byte for byte, domains without regard to case. */
+/* The same to those who look one up: without regard to case, in local parts neither (nobody tells by it). */
 bool address_equal(const char *a, const char *b) __attribute__((nonnull));
 
 #endif

@@ -1,5 +1,11 @@
 /*
- * classify_rules: the rule file of the classifier (form: head of data/classify) and the table it becomes.
+ * classify_rules: rule files of the form that the head of data/classify describes, and the table they become.
+ * Two kinds of file share it: those that tell hard from soft (data/classify, data/notices), and data/replies,
+ * which says whose trouble a reply of a TPSP is, and may name stage, service and login in its conditions.
+ *
+ * A wording is one or several parts, joined by '&', that must all be in the text ('!' before one: must not).
+ * A part is made of fragments between its '*', and each fragment may be any of several, where it names a
+ * group of words. All fragments of all rules are found in one pass over the text.
  */
 #ifndef SENDPOST_CLASSIFY_CLASSIFY_RULES_H
 #define SENDPOST_CLASSIFY_CLASSIFY_RULES_H
@@ -11,14 +17,30 @@
 
 #define CLASSIFY_CONDITION_MAX 8 /* codes, or statuses, in one pair of braces */
 #define CLASSIFY_GAP_MAX 60      /* characters that may stand at a '*' */
-#define CLASSIFY_GAPPED_MAX 2048 /* fragments of all wordings with a '*' */
+#define CLASSIFY_GAPPED_MAX 2048 /* pieces of all wordings with a '*' */
+#define CLASSIFY_PARTS_MAX 8     /* of one wording */
+#define CLASSIFY_SHARED_MAX 1024 /* different parts of all wordings that have several */
+#define CLASSIFY_SERVICES_MAX 64
 #define CLASSIFY_BUILTIN "built-in"
 
+/* What a section can say. Data files of one kind have their own verdicts, in this order. */
 enum classify_verdict { CLASSIFY_SOFT, CLASSIFY_HARD, CLASSIFY_OFF };
+
+/* A kind of rule file. */
+struct classify_kind {
+    /* as a section names them; "off" among them */
+    const char *const *verdicts;
+    /* "hard, soft, off": for messages */
+    const char *verdict_list;
+    size_t verdict_count;
+    unsigned off; /* which of them is "off" */
+    /* names of stages, NULL-terminated; NULL: rules know no stage, service, login */
+    const char *const *stages;
+};
 
 struct classify_section {
     char *reason;
-    enum classify_verdict verdict;
+    unsigned verdict;
 };
 
 #define CLASSIFY_ANY 0xffff
@@ -30,6 +52,24 @@ struct classify_condition {
     struct {
         unsigned short class, subject, detail;
     } statuses[CLASSIFY_CONDITION_MAX]; /* or CLASSIFY_ANY */
+    uint32_t stages;                    /* a bit each; 0: any */
+    uint64_t services;                  /* a bit each; 0: any */
+    int login;                          /* 1: only where we logged in, -1: only where not, 0: any */
+};
+
+/* What conditions are held against. */
+struct classify_facts {
+    char reply[4]; /* "550"; digits that are not known are no digits */
+    struct classify_code status;
+    uint32_t stage;   /* its bit */
+    uint64_t service; /* its bit; 0: none */
+    bool logged_in;
+};
+
+/* One part of a wording of several: a bit in the set of those found. */
+struct classify_part {
+    uint16_t shared;
+    bool absent; /* it must not be there */
 };
 
 struct classify_rule {
@@ -37,30 +77,58 @@ struct classify_rule {
     char *written; /* the line as it is in the file */
     size_t line;
     size_t section;
-    bool wording; /* it has words; else its condition stands alone */
     struct classify_condition condition;
+    size_t part_count; /* of a wording of several parts; 0: one part or none */
+    struct classify_part parts[CLASSIFY_PARTS_MAX];
 };
 
-/* What stands between two '*' of a wording. */
+#define CLASSIFY_SHARED UINT32_MAX
+
+/* What stands between two '*' of a wording, or one of the ways to say it. */
 struct classify_fragment {
-    uint32_t rule;
-    uint16_t slot; /* among the fragments of wordings with a '*', the first one's is followed by the next's */
+    uint32_t rule;   /* that it decides with its like; CLASSIFY_SHARED: it is of a shared part */
+    uint16_t shared; /* then: which */
+    uint16_t slot;   /* among the pieces of parts with a '*', the first one's is followed by the next's */
     bool first, last;
     char *text;
     size_t length;
 };
 
+struct classify_group {
+    char *name;
+    char **words;
+    size_t count;
+};
+
+struct classify_service {
+    char *name;
+    char **domains;
+    size_t count;
+};
+
 struct classify_rules {
+    const struct classify_kind *kind;
     char *path; /* the postmaster's file, named by rules */
+    struct classify_group *groups;
+    struct classify_service *services;
     struct classify_section *sections;
     struct classify_rule *rules;         /* in order: the first that fits decides */
     struct classify_fragment *fragments; /* same index as the automaton's words */
-    uint32_t *bare;                      /* rules without wording, in order */
-    size_t section_count, rule_count, fragment_count, bare_count, slot_count;
+    uint32_t *compound;                  /* rules of several parts, and those without wording, in order */
+    char **shared;                       /* the shared parts as they are written */
+    size_t group_count, service_count, section_count, rule_count, fragment_count, compound_count,
+        shared_count, slot_count;
     struct automaton *automaton;
 };
 
-/* Append the rules of text. False with *error_r set to "file:line: …". */
+extern const struct classify_kind classify_kind_hardness;
+
+/*
+ * First all definitions of groups and services of all texts, then all rules: so the file of the postmaster,
+ * whose rules come first, may use the groups of ours. False with *error_r set to "file:line: …".
+ */
+bool classify_rules_define(struct classify_rules *rules, const char *file, const char *text, size_t length,
+                           struct outcome *error_r) __attribute__((nonnull));
 bool classify_rules_read(struct classify_rules *rules, const char *file, const char *text, size_t length,
                          struct outcome *error_r) __attribute__((nonnull));
 
@@ -71,6 +139,32 @@ bool classify_rules_finish(struct classify_rules *rules, struct outcome *error_r
 struct classify_rules *classify_compile(const char *name, const char *const lines[], size_t count,
                                         struct outcome *error_r) __attribute__((nonnull));
 
+/* The rules of the file at path, when path is not NULL and there is one, then these lines. */
+struct classify_rules *classify_load(const struct classify_kind *kind, const char *path,
+                                     const char *const lines[], size_t count, struct outcome *error_r)
+    __attribute__((nonnull(1, 3, 5)));
+
+/* The rules of text, named name, then these lines. */
+struct classify_rules *classify_join(const struct classify_kind *kind, const char *name, const char *text,
+                                     size_t length, const char *const lines[], size_t count,
+                                     struct outcome *error_r) __attribute__((nonnull));
+
+/* The first rule, in order, whose wording and condition fit; NULL when none does. */
+const struct classify_rule *classify_first(const struct classify_rules *rules,
+                                           const struct classify_words *words,
+                                           const struct classify_facts *facts) __attribute__((nonnull));
+
+/* The digits of code, or what is known of it from the status, into facts->reply. */
+void classify_set_code(struct classify_facts *facts, int code) __attribute__((nonnull));
+
+/* "550 5.1.1" given from outside, and what the words hold: the remote end's own code, in the text, is
+ * preferred to a status that says less or was made up on the way. */
+struct classify_code classify_choose_status(const char *given, const struct classify_words *words)
+    __attribute__((nonnull));
+
+/* The file NAME beside the configuration file. The caller frees. */
+char *classify_file(const char *config_path, const char *name) __attribute__((nonnull, returns_nonnull));
+
 /* data/classify and its like, compiled in: a string a line. */
 extern const char *const data_classify[];
 extern const size_t data_classify_count;
@@ -80,5 +174,7 @@ extern const char *const data_boilerplate[];
 extern const size_t data_boilerplate_count;
 extern const char *const data_filters[];
 extern const size_t data_filters_count;
+extern const char *const data_replies[];
+extern const size_t data_replies_count;
 
 #endif

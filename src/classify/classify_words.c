@@ -2,12 +2,21 @@
 
 #include <string.h>
 
-enum kind { SPACE, WORD, HIGH, AT, QUOTE, DIGIT, CUT };
+enum kind { SPACE, WORD, HIGH, AT, QUOTE, DIGIT, CUT, TOKEN };
 
 /* What each byte is: letters and digits are words, bytes of UTF-8 sequences are looked at more closely. */
 static const unsigned char kinds[256] = {
-    ['0' ... '9'] = DIGIT, ['A' ... 'Z'] = WORD, ['a' ... 'z'] = WORD, [0x80 ... 0xff] = HIGH, ['@'] = AT,
-    ['\''] = QUOTE,        ['?'] = CUT,          ['#'] = CUT,
+    ['0' ... '9'] = DIGIT,
+    ['A' ... 'Z'] = WORD,
+    ['a' ... 'z'] = WORD,
+    [0x80 ... 0xff] = HIGH,
+    ['@'] = AT,
+    ['\''] = QUOTE,
+    ['?'] = CUT,
+    ['#'] = CUT,
+    [CLASSIFY_RECIPIENT] = TOKEN,
+    [CLASSIFY_SENDER] = TOKEN,
+    [CLASSIFY_IP] = TOKEN,
 };
 
 /* What may stand in an unquoted local part (RFC 5322 atext and '.') beside word bytes. */
@@ -19,6 +28,10 @@ static const bool in_local_part[256] = {
 
 /* U+00C0 to U+00FF without their accents; 0 where the letter has no plain form. */
 static const char plain_latin[65] = "aaaaaaaceeeeiiiidnooooo\0ouuuuy\0saaaaaaaceeeeiiiidnooooo\0ouuuuy\0y";
+
+/* U+0100 to U+017F likewise. */
+static const char plain_extended[129] = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllll"
+                                        "lllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 
 static bool is_digit(char c)
 {
@@ -98,13 +111,54 @@ static size_t take_code(struct classify_words *words, const char *text, size_t a
     return 3;
 }
 
-/* The plain form of a two-byte Latin letter, 0 when it is another character. */
-static char plain_letter(const char *text, size_t left)
+static bool is_continuation(const char *text, size_t at, size_t left)
 {
-    unsigned char second = left > 1 ? (unsigned char)text[1] : 0;
+    return at < left && ((unsigned char)text[at] & 0xc0) == 0x80;
+}
 
-    return (unsigned char)text[0] == 0xc3 && second >= 0x80 && second <= 0xbf ? plain_latin[second - 0x80]
-                                                                              : 0;
+/* The plain form of a Latin letter with its length in bytes; 0 when it is another character. Servers that
+ * write ISO 8859-1 without saying so are understood as well. */
+static char plain_letter(const char *text, size_t left, size_t *bytes_r)
+{
+    unsigned char first = (unsigned char)text[0], second = left > 1 ? (unsigned char)text[1] : 0;
+
+    *bytes_r = 2;
+    if (!is_continuation(text, 1, left)) {
+        *bytes_r = 1;
+        return first >= 0xc0 ? plain_latin[first - 0xc0] : '\0';
+    }
+    if (first == 0xc3)
+        return plain_latin[second - 0x80];
+    if (first == 0xc4 || first == 0xc5)
+        return plain_extended[(first - 0xc4) * 64 + second - 0x80];
+    return '\0';
+}
+
+/* A Cyrillic capital as its small letter, and io as ie, into out[0] and out[1]. */
+static bool small_cyrillic(const char *text, size_t left, char *out)
+{
+    unsigned char first = (unsigned char)text[0], second = left > 1 ? (unsigned char)text[1] : 0;
+    bool io = (first == 0xd0 && second == 0x81) || (first == 0xd1 && second == 0x91);
+
+    if (!io && (first != 0xd0 || second < 0x90 || second > 0xaf))
+        return false;
+    out[0] = (char)(io || second < 0xa0 ? 0xd0 : 0xd1);
+    out[1] = (char)(io ? 0xb5 : second < 0xa0 ? second + 0x20 : second - 0x20);
+    return true;
+}
+
+/* Bytes of punctuation beyond ASCII: of Latin-1 (C2), general (E2 80), of Chinese and Japanese (E3 80, EF BC,
+ * EF BD); 0 when it is something else. */
+static size_t foreign_punctuation(const char *text, size_t left)
+{
+    unsigned char first = (unsigned char)text[0], second = left > 1 ? (unsigned char)text[1] : 0;
+
+    if (first == 0xc2 && is_continuation(text, 1, left))
+        return 2;
+    if (left > 2 && ((first == 0xe2 && second == 0x80) || (first == 0xe3 && second == 0x80) ||
+                     (first == 0xef && (second == 0xbc || second == 0xbd))))
+        return 3;
+    return 0;
 }
 
 /* U+2019 and its like (E2 80 98 to E2 80 9F), which mail systems put where an apostrophe belongs. */
@@ -128,6 +182,7 @@ void classify_words(struct classify_words *words_r, const char *text, size_t len
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         enum kind kind = kinds[c];
+        size_t bytes;
         char plain;
 
         switch (kind) {
@@ -146,15 +201,30 @@ void classify_words(struct classify_words *words_r, const char *text, size_t len
             out[n++] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
             break;
         case HIGH:
-            plain = plain_letter(text + i, length - i);
+            plain = plain_letter(text + i, length - i, &bytes);
             if (plain != 0) {
                 out[n++] = plain;
-                i++;
+                i += bytes - 1;
             } else if (is_fancy_quote(text + i, length - i)) {
                 i += 2;
+            } else if (small_cyrillic(text + i, length - i, out + n)) {
+                n += 2;
+                i++;
+            } else if ((bytes = foreign_punctuation(text + i, length - i)) > 0) {
+                if (out[n - 1] != ' ')
+                    out[n++] = ' ';
+                local = n;
+                i += bytes - 1;
             } else {
                 out[n++] = (char)c;
             }
+            break;
+        case TOKEN:
+            if (out[n - 1] != ' ')
+                out[n++] = ' ';
+            out[n++] = (char)c;
+            out[n++] = ' ';
+            local = n;
             break;
         case QUOTE:
             break;

@@ -50,6 +50,10 @@ static void free_tpsp(struct config_tpsp *tpsp)
     secret_free(&tpsp->api_key);
     free(tpsp->tls.ca_path);
     free(tpsp->tls.ca_file);
+    free(tpsp->tls.cert_file);
+    free(tpsp->tls.key_file);
+    free(tpsp->service);
+    free(tpsp->helo_name);
     free(tpsp->rates);
 }
 

@@ -23,7 +23,7 @@
 #include "base/uuid_proof.h"
 
 enum config_security { SECURITY_NONE, SECURITY_STARTTLS, SECURITY_TLS };
-enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_XOAUTH2 };
+enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_SCRAM_SHA_256, AUTH_XOAUTH2 };
 enum config_engine { ENGINE_AUTO, ENGINE_LIBESMTP, ENGINE_LIBCURL };
 enum config_accepted_as { ACCEPTED_AS_DELIVERED, ACCEPTED_AS_SENT, ACCEPTED_AS_NONE };
 enum config_deferred { DEFERRED_AUTO, DEFERRED_TRUE, DEFERRED_FALSE };
@@ -44,9 +44,11 @@ struct config_rate {
 };
 
 struct config_tls {
-    bool verify;   /* always true for the event endpoint */
-    char *ca_path; /* hashed directory; NULL when ca_file is given */
-    char *ca_file; /* NULL when not given */
+    bool verify;     /* always true for the event endpoint */
+    char *ca_path;   /* hashed directory; NULL when ca_file is given */
+    char *ca_file;   /* NULL when not given */
+    char *cert_file; /* of the client, with key_file; NULL: none */
+    char *key_file;
 };
 
 #define RATE_BURST_MAX 24 /* of rate-burst */
@@ -54,8 +56,10 @@ struct config_tls {
 struct config_tpsp {
     char *name; /* unique; letters, digits, '-', '_', '.' */
     int64_t id;
-    char *host;    /* name, IPv4 address or IPv6 address without brackets */
-    uint16_t port; /* default: 587, or 465 with security tls */
+    char *host;      /* name, IPv4 address or IPv6 address without brackets */
+    uint16_t port;   /* default: 587, or 465 with security tls */
+    char *service;   /* "auto", "none" or a name: whose replies these are (classify/replies.h) */
+    char *helo_name; /* what EHLO says; NULL: the host's full name, else the address literal */
     enum config_security security;
     enum config_auth auth;
     bool auth_without_tls;
@@ -160,7 +164,8 @@ struct config {
     struct {
         bool enabled;
         bool on_hard_bounce;
-        bool sub_address; /* a suppressed user@ also stops user+tag@ */
+        bool sub_address;    /* a suppressed user@ also stops user+tag@ */
+        bool case_sensitive; /* of local parts */
     } suppression;
     struct {
         int64_t *schedule_ms;

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/url.h"
+#include "base/helo_name.h"
 #include "base/xalloc.h"
 #include "config/config_values.h"
 
@@ -112,6 +113,24 @@ CONFIG_READER(config_read_host)
                                "\"%.60s\" is no host; the port goes into a key of its own", text);
         return config_fail(reader, place, node, "\"%.60s\" is neither a host name nor an IP address", text);
     }
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
+/* RFC 5321 section 4.1.2 and 4.1.3: Domain, or an address literal. */
+CONFIG_READER(config_read_helo_name)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    if (!helo_name_valid(text))
+        return config_fail(
+            reader, place, node,
+            "\"%.60s\" is no name for EHLO: mail.example.com (letters, digits, '-' inside a label, "
+            "no dot at the end), or [192.0.2.1], [IPv6:2001:db8::1]",
+            text);
     *(char **)field = xstrdup(text);
     return true;
 }

@@ -186,6 +186,7 @@ static const struct config_key suppression_keys[] = {
     {"enabled", .read = config_read_bool, FIELD(suppression.enabled), .default_text = "true"},
     {"on-hard-bounce", .read = config_read_bool, FIELD(suppression.on_hard_bounce), .default_text = "false"},
     {"sub-address", .read = config_read_bool, FIELD(suppression.sub_address), .default_text = "false"},
+    {"case-sensitive", .read = config_read_bool, FIELD(suppression.case_sensitive), .default_text = "false"},
     {.name = NULL},
 };
 

@@ -94,6 +94,42 @@ static bool read_private_file(struct config_reader *reader, const struct config_
     return true;
 }
 
+/* A file that a library of ours reads later: it must be there, and a change of it is one of the
+ * configuration. */
+static bool note_file(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
+                      const char *path, bool is_private)
+{
+    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+
+    if (file < 0 && errno == EACCES)
+        return config_fail(
+            reader, place, node,
+            "%s cannot be read by uid %ld; chgrp it to the group of that user and chmod 640 it", path,
+            (long)geteuid());
+    if (file < 0 || fstat(file, &status) != 0)
+        return config_fail(reader, place, node, "cannot open %s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return config_fail(reader, place, node, "%s is not a regular file", path);
+    if (is_private && (status.st_mode & 07) != 0)
+        return config_fail(reader, place, node, "%s is open to others (mode %04o); chmod o= %s", path,
+                           (unsigned)status.st_mode & 07777, path);
+    config_note_source(reader, path, &status);
+    return true;
+}
+
+CONFIG_READER(config_read_noted_file)
+{
+    return config_read_absolute_path(reader, place, node, key, field) &&
+           note_file(reader, place, node, *(char **)field, false);
+}
+
+CONFIG_READER(config_read_private_path)
+{
+    return config_read_absolute_path(reader, place, node, key, field) &&
+           note_file(reader, place, node, *(char **)field, true);
+}
+
 static bool read_secret_file(struct config_reader *reader, const struct config_place *place,
                              const yaml_node_t *node, const char *path, char **secret_r)
 {

@@ -8,7 +8,7 @@
 /* --- tpsps ----------------------------------------------------------------------------------- */
 
 static const char *const security[] = {"none", "starttls", "tls", NULL};
-static const char *const auth[] = {"auto", "none", "plain", "login", "xoauth2", NULL};
+static const char *const auth[] = {"auto", "none", "plain", "login", "scram-sha-256", "xoauth2", NULL};
 static const char *const engine[] = {"auto", "libesmtp", "libcurl", NULL};
 static const char *const strategy[] = {"failover", "round-robin", "weighted", NULL};
 
@@ -40,6 +40,8 @@ static const struct config_key tpsp_keys[] = {
     {"id", .read = config_read_number, FIELD(id), .min = 0, .max = INT64_MAX},
     {"host", .read = config_read_host, FIELD(host), .needed = "the name or address of the SMTP server"},
     {"port", .read = config_read_port, FIELD(port)},
+    {"service", .read = config_read_service, FIELD(service), .default_text = "auto"},
+    {"helo-name", .read = config_read_helo_name, FIELD(helo_name)},
     {"security", WORD(security, security), .default_text = "starttls"},
     {"auth", WORD(auth, auth), .default_text = "auto"},
     {"auth-without-tls", .read = config_read_bool, FIELD(auth_without_tls), .default_text = "false"},
@@ -52,6 +54,8 @@ static const struct config_key tpsp_keys[] = {
     {"tls-verify", .read = config_read_bool, FIELD(tls.verify), .default_text = "true"},
     {"tls-ca-path", .read = config_read_directory, FIELD(tls.ca_path)},
     {"tls-ca-file", .read = config_read_file, FIELD(tls.ca_file)},
+    {"tls-cert-file", .read = config_read_noted_file, FIELD(tls.cert_file)},
+    {"tls-key-file", .read = config_read_private_path, FIELD(tls.key_file)},
     {"connect-timeout", TIMEOUT(connect_timeout_ms), .default_text = "30s"},
     {"command-timeout", TIMEOUT(command_timeout_ms), .default_text = "5m"},
     {"max-rate-per-hour", .read = config_read_rate_per_hour, FIELD(global_rate), .default_text = "100"},
@@ -68,7 +72,7 @@ static const struct config_key tpsp_keys[] = {
 static bool check_login(struct config_reader *reader, const struct config_place *place,
                         const yaml_node_t *node, const struct config_tpsp *tpsp)
 {
-    bool login = tpsp->auth == AUTH_PLAIN || tpsp->auth == AUTH_LOGIN;
+    bool login = tpsp->auth == AUTH_PLAIN || tpsp->auth == AUTH_LOGIN || tpsp->auth == AUTH_SCRAM_SHA_256;
 
     if (tpsp->auth == AUTH_XOAUTH2 && tpsp->oauth_token == NULL)
         return config_fail_key(reader, place, node, "oauth-token-file", "is missing; auth: xoauth2 needs it");
@@ -89,6 +93,16 @@ static bool check_login(struct config_reader *reader, const struct config_place 
     return true;
 }
 
+static bool check_client_certificate(struct config_reader *reader, const struct config_place *place,
+                                     const yaml_node_t *node, const struct config_tls *tls)
+{
+    if (tls->cert_file != NULL && tls->key_file == NULL)
+        return config_fail_key(reader, place, node, "tls-key-file", "is missing; tls-cert-file needs it");
+    if (tls->cert_file == NULL && tls->key_file != NULL)
+        return config_fail_key(reader, place, node, "tls-cert-file", "is missing; tls-key-file needs it");
+    return true;
+}
+
 static bool read_tpsp(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
                       struct config *config)
 {
@@ -102,7 +116,9 @@ static bool read_tpsp(struct config_reader *reader, const struct config_place *p
         if (strcasecmp(config->tpsps[i].name, tpsp->name) == 0)
             return config_fail_key(reader, place, node, "name",
                                    "is the name of another tpsp already; choose another one");
-    return config_check_tls(reader, place, node, &tpsp->tls) && check_login(reader, place, node, tpsp);
+    return config_check_tls(reader, place, node, &tpsp->tls) &&
+           check_client_certificate(reader, place, node, &tpsp->tls) &&
+           check_login(reader, place, node, tpsp);
 }
 
 CONFIG_READER(config_read_tpsps)

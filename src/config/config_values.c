@@ -272,6 +272,22 @@ CONFIG_READER(config_read_file)
            existing(reader, place, node, false, *(char **)field);
 }
 
+CONFIG_READER(config_read_service)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    if (text == NULL)
+        return false;
+    if (*text == '\0' || strlen(text) > 40 ||
+        text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
+        return config_fail(
+            reader, place, node,
+            SHOWN " is no service: auto, none, or a name from data/replies, as ses or office365", text);
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
 CONFIG_READER(config_read_log_path)
 {
     const char *text = config_yaml_text(reader, place, node);

@@ -15,23 +15,27 @@
     bool name(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node, \
               const struct config_key *key, void *field)
 
-CONFIG_READER(config_read_bool);           /* bool: true/false, yes/no, on/off */
-CONFIG_READER(config_read_number);         /* int64_t, key->min to key->max */
-CONFIG_READER(config_read_count);          /* uint32_t, key->min to key->max */
-CONFIG_READER(config_read_port);           /* uint16_t */
-CONFIG_READER(config_read_size);           /* int64_t bytes: 1000, 10K, 50M, 1G */
-CONFIG_READER(config_read_duration);       /* int64_t milliseconds, key->min to key->max: 30s, 5m, 1h, 7d */
-CONFIG_READER(config_read_word);           /* enum; key->detail: its words in order, NULL at the end */
-CONFIG_READER(config_read_text);           /* char * */
-CONFIG_READER(config_read_name);           /* char *: letters, digits, '-', '_', '.' */
-CONFIG_READER(config_read_absolute_path);  /* char * */
-CONFIG_READER(config_read_directory);      /* char *: an existing one */
-CONFIG_READER(config_read_file);           /* char *: an existing one */
-CONFIG_READER(config_read_host);           /* char *: name or address literal; brackets are taken off */
-CONFIG_READER(config_read_domain);         /* char *: a name, no address */
-CONFIG_READER(config_read_endpoint);       /* char *: https URL, http on loopback; NULL for "none" */
-CONFIG_READER(config_read_listen);         /* char *: address:port; NULL for "none" */
-CONFIG_READER(config_read_log_path);       /* char *: path or "journal" */
+CONFIG_READER(config_read_bool);          /* bool: true/false, yes/no, on/off */
+CONFIG_READER(config_read_number);        /* int64_t, key->min to key->max */
+CONFIG_READER(config_read_count);         /* uint32_t, key->min to key->max */
+CONFIG_READER(config_read_port);          /* uint16_t */
+CONFIG_READER(config_read_size);          /* int64_t bytes: 1000, 10K, 50M, 1G */
+CONFIG_READER(config_read_duration);      /* int64_t milliseconds, key->min to key->max: 30s, 5m, 1h, 7d */
+CONFIG_READER(config_read_word);          /* enum; key->detail: its words in order, NULL at the end */
+CONFIG_READER(config_read_text);          /* char * */
+CONFIG_READER(config_read_name);          /* char *: letters, digits, '-', '_', '.' */
+CONFIG_READER(config_read_absolute_path); /* char * */
+CONFIG_READER(config_read_directory);     /* char *: an existing one */
+CONFIG_READER(config_read_file);          /* char *: an existing one */
+CONFIG_READER(config_read_host);          /* char *: name or address literal; brackets are taken off */
+CONFIG_READER(config_read_helo_name);     /* char *: a name or an address literal as RFC 5321 writes them */
+CONFIG_READER(config_read_service);       /* char *: lower-case letters, digits, '-' */
+CONFIG_READER(config_read_noted_file);   /* char *: an existing one, among the sources of the configuration */
+CONFIG_READER(config_read_private_path); /* char *: likewise, that others cannot read */
+CONFIG_READER(config_read_domain);       /* char *: a name, no address */
+CONFIG_READER(config_read_endpoint);     /* char *: https URL, http on loopback; NULL for "none" */
+CONFIG_READER(config_read_listen);       /* char *: address:port; NULL for "none" */
+CONFIG_READER(config_read_log_path);     /* char *: path or "journal" */
 CONFIG_READER(config_read_rate_per_hour);  /* struct config_rate from a bare number */
 CONFIG_READER(config_read_rate);           /* struct config_rate: 100/h, 10/m, 2000/d, 100 */
 CONFIG_READER(config_read_provider_rates); /* struct config_rate[PROVIDER_COUNT] */

@@ -1,4 +1,5 @@
-/* sendpostctl classify: is a failure text hard or soft, and which rule says so? */
+/* sendpostctl classify: is a failure text hard or soft, and which rule says so? Or, of a TPSP's reply: whose
+ * trouble is it? */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "base/redact.h"
 #include "base/xalloc.h"
 #include "classify/classify.h"
+#include "classify/replies.h"
 #include "ctl/ctl.h"
 
 static const struct ctl_option options[] = {
@@ -16,6 +18,11 @@ static const struct ctl_option options[] = {
     {"status", 0, "STATUS", "enhanced status code, likewise"},
     {"report", 0, "FILE", "add the text to FILE, addresses replaced, because it is misread"},
     {"should-be", 0, "WORD", "with --report: what it ought to be, hard or soft"},
+    {"tpsp", 0, "NAME", "the text is a reply of this TPSP: tell whose trouble it is"},
+    {"stage", 0, "STAGE",
+     "what it answers: greeting, ehlo, starttls, auth, mail, rcpt, data or dot (the content)"},
+    {"recipient", 0, "ADDRESS", "of the message that was refused"},
+    {"sender", 0, "ADDRESS", "likewise"},
     {.name = NULL},
 };
 
@@ -99,6 +106,60 @@ static enum ctl_status report(struct ctl *ctl, const char *path, const char *tex
     return ok ? CTL_WELL : CTL_NOT_WELL;
 }
 
+/* --- whose trouble a reply is --------------------------------------------------------------------- */
+
+static void print_verdict(const struct ctl *ctl, const struct reply_verdict *verdict)
+{
+    const char *whose = reply_whose_name(verdict->whose);
+
+    if (ctl->json) {
+        struct json_object *object = json_object_new_object();
+        json_object_object_add(object, "verdict", json_object_new_string(whose));
+        json_object_object_add(object, "reason", json_object_new_string(verdict->reason));
+        json_object_object_add(object, "of_recipient", json_object_new_boolean(verdict->of_recipient));
+        json_object_object_add(object, "rule", json_object_new_string(verdict->rule));
+        json_object_object_add(object, "file", json_object_new_string(verdict->file));
+        json_object_object_add(object, "line", json_object_new_int64((int64_t)verdict->line));
+        ctl_print_json(object);
+        return;
+    }
+    AUTO_FREE char *rule = ctl_text(verdict->rule);
+    printf("%s%s%s %s: rule \"%s\" (%s, line %zu)\n",
+           ctl_colour(verdict->whose == REPLY_OF_MESSAGE ? CTL_RED : CTL_YELLOW), whose,
+           ctl_colour(CTL_PLAIN), verdict->reason, rule, verdict->file, verdict->line);
+}
+
+static enum ctl_status judge_reply(struct ctl *ctl, const char *name, struct reply_facts *facts,
+                                   const char *text)
+{
+    const char *stage = ctl_option(ctl, "stage");
+    AUTO_FREE char *path = replies_path(ctl->config_path);
+    const struct config_tpsp *tpsp;
+    struct reply_verdict verdict;
+    struct replies *replies;
+    struct outcome error;
+
+    if (stage == NULL)
+        return ctl_usage(ctl, "--tpsp needs --stage, the command that was answered");
+    if (!reply_stage_by_name(stage, &facts->stage))
+        return ctl_usage(ctl, "--stage %s is none of greeting, ehlo, starttls, auth, mail, rcpt, data, dot",
+                         stage);
+    tpsp = config_tpsp_by_name(ctl_config(ctl), name);
+    if (tpsp == NULL)
+        return ctl_fail(ctl, "there is no TPSP \"%s\" in %s", name, ctl->config_path);
+    replies = replies_open(path, &error);
+    if (replies == NULL)
+        return ctl_fail(ctl, "%s", error.text);
+    facts->service = replies_service(replies, tpsp->service, tpsp->host);
+    facts->logged_in = tpsp->auth != AUTH_NONE && tpsp->username != NULL;
+    facts->recipient = ctl_option(ctl, "recipient");
+    facts->sender = ctl_option(ctl, "sender");
+    replies_judge(replies, facts, text, strlen(text), &verdict);
+    print_verdict(ctl, &verdict);
+    replies_close(replies);
+    return CTL_WELL;
+}
+
 static enum ctl_status run(struct ctl *ctl)
 {
     const char *path_of_report = ctl_option(ctl, "report"), *word = ctl_option(ctl, "should-be");
@@ -118,6 +179,12 @@ static enum ctl_status run(struct ctl *ctl)
         return ctl_usage(ctl, "--should-be %s: hard or soft is meant", word);
     if (end != NULL && (*end != '\0' || number < 200 || number > 599))
         return ctl_usage(ctl, "--code %s is no reply code", code);
+    if (ctl_option(ctl, "tpsp") != NULL) {
+        struct reply_facts facts = {.code = (int)number, .status = status != NULL ? status : ""};
+        return judge_reply(ctl, ctl_option(ctl, "tpsp"), &facts, text);
+    }
+    if (ctl_option(ctl, "stage") != NULL)
+        return ctl_usage(ctl, "--stage needs --tpsp, the one that answered");
     rules = classify_open(path, &error);
     if (rules == NULL)
         return ctl_fail(ctl, "%s", error.text);
@@ -135,11 +202,14 @@ static enum ctl_status run(struct ctl *ctl)
 
 const struct ctl_command ctl_classify = {
     .name = "classify",
-    .synopsis = "[--code CODE] [--status STATUS] [--report FILE --should-be WORD] TEXT",
-    .summary = "Tell whether a failure text is hard or soft, and by which rule",
-    .examples = "  sendpostctl classify '550 5.1.1 <a@example.com>: user unknown'\n"
-                "  sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'\n"
-                "  sendpostctl classify --report misread.jsonl --should-be hard '550 kein solcher Nutzer'\n",
+    .synopsis =
+        "[--code CODE] [--status STATUS] [--tpsp NAME --stage STAGE] [--report FILE --should-be WORD] TEXT",
+    .summary = "Tell whether a failure text is hard or soft, or whose trouble a TPSP's reply is",
+    .examples =
+        "  sendpostctl classify '550 5.1.1 <a@example.com>: user unknown'\n"
+        "  sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'\n"
+        "  sendpostctl classify --report misread.jsonl --should-be hard '550 kein solcher Nutzer'\n"
+        "  sendpostctl classify --tpsp primary --stage rcpt '550 5.4.5 Daily sending quota exceeded'\n",
     .options = options,
     .run = run,
 };

@@ -32,7 +32,8 @@ static bool normalise_all(struct ctl *ctl, struct suppression **entries_r)
 
     *entries_r = entries;
     for (size_t i = 0; i < count; i++)
-        if (!suppression_normalise(ctl->operands[i + 1], entries[i].address, &why)) {
+        if (!suppression_normalise(ctl->operands[i + 1], suppression_match(ctl_config(ctl)),
+                                   entries[i].address, &why)) {
             ctl_usage(ctl, "\"%s\" is no address or domain: %s", ctl->operands[i + 1], why);
             return false;
         }
@@ -85,7 +86,8 @@ static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppress
     struct outcome error;
 
     for (size_t i = 0; i < count; i++) {
-        int result = suppression_remove(store, entries[i].address, &error);
+        int result =
+            suppression_remove(store, entries[i].address, suppression_match(ctl_config(ctl)), &error);
         if (result < 0)
             return end(ctl, removed, ctl_fail(ctl, "%s", error.text));
         if (result == 0) {
@@ -113,7 +115,7 @@ static struct json_object *answer_to_json(const struct suppression *asked, const
 /* Not well is what is suppressed: no mail goes there. */
 static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
 {
-    bool sub_address = ctl_config(ctl)->suppression.sub_address;
+    unsigned match = suppression_match(ctl_config(ctl));
     struct json_object *answers = json_object_new_array();
     enum ctl_status status = CTL_WELL;
     char since[CLOCK_RFC3339_SIZE];
@@ -121,7 +123,7 @@ static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppre
 
     for (size_t i = 0; i < count; i++) {
         struct suppression found;
-        int result = suppression_find(store, entries[i].address, sub_address, &found, &error);
+        int result = suppression_find(store, entries[i].address, match, &found, &error);
         if (result < 0)
             return end(ctl, answers, ctl_fail(ctl, "%s", error.text));
         json_object_array_add(answers, answer_to_json(&entries[i], result > 0 ? &found : NULL));

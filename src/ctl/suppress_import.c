@@ -137,7 +137,11 @@ static bool read_lines(struct import *import, struct outcome *error_r)
 
 static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *stream)
 {
-    struct import import = {.ctl = ctl, .name = name, .stream = stream, .file.since_ms = clock_realtime_ms()};
+    struct import import = {.ctl = ctl,
+                            .name = name,
+                            .stream = stream,
+                            .file.match = suppression_match(ctl_config(ctl)),
+                            .file.since_ms = clock_realtime_ms()};
     struct stat status;
     struct outcome error;
 

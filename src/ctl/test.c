@@ -99,7 +99,7 @@ static void test_all(struct test *test, const struct config *config, char **name
 
     signal(SIGPIPE, SIG_IGN);
     /* without the ticket cache: the whole handshake is what is tested */
-    test->session = relay_open(NULL, resolver);
+    test->session = relay_open(NULL, NULL, resolver);
     for (size_t i = 0; i < (count > 0 ? count : config->tpsp_count); i++)
         test_one(test, count > 0 ? config_tpsp_by_name(config, names[i]) : &config->tpsps[i]);
     relay_close(test->session);

@@ -54,6 +54,8 @@ void tls_contexts_free(struct tls_contexts *contexts)
         SSL_CTX_free(context->ctx);
         free(context->settings.ca_path);
         free(context->settings.ca_file);
+        free(context->settings.cert_file);
+        free(context->settings.key_file);
         free(context);
     }
     free(contexts->directory);
@@ -142,6 +144,35 @@ static const char *openssl_reason(unsigned long code)
     return reason != NULL ? reason : "unknown reason";
 }
 
+/* A pass phrase would have to lie beside the key: OpenSSL is not to ask for one on a terminal. */
+static int no_pass_phrase(char *buffer, int size, int writing, void *context)
+{
+    (void)buffer, (void)size, (void)writing, (void)context;
+    return -1;
+}
+
+static bool load_client_certificate(SSL_CTX *ctx, const struct config_tls *settings, char *error,
+                                    size_t error_size)
+{
+    if (settings->cert_file == NULL)
+        return true;
+    SSL_CTX_set_default_passwd_cb(ctx, no_pass_phrase);
+    if (SSL_CTX_use_certificate_chain_file(ctx, settings->cert_file) != 1) {
+        snprintf(error, error_size, "cannot use the client certificate %s: %s; check tls-cert-file (PEM)",
+                 settings->cert_file, openssl_reason(ERR_peek_last_error()));
+        return false;
+    }
+    if (SSL_CTX_use_PrivateKey_file(ctx, settings->key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1) {
+        snprintf(error, error_size,
+                 "cannot use the key %s of the client certificate: %s; check tls-key-file (PEM, without pass "
+                 "phrase)",
+                 settings->key_file, openssl_reason(ERR_peek_last_error()));
+        return false;
+    }
+    return true;
+}
+
 static bool set_up_context(SSL_CTX *ctx, const struct config_tls *settings, char *error, size_t error_size)
 {
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
@@ -161,7 +192,7 @@ static bool set_up_context(SSL_CTX *ctx, const struct config_tls *settings, char
             return false;
         }
     }
-    return true;
+    return load_client_certificate(ctx, settings, error, error_size);
 }
 
 static SSL_CTX *make_context(const struct config_tls *settings, char *error, size_t error_size)
@@ -187,7 +218,9 @@ static SSL_CTX *context_for(struct tls_contexts *contexts, const struct config_t
     for (context = contexts->first; context != NULL; context = context->next)
         if (context->settings.verify == settings->verify &&
             same(context->settings.ca_path, settings->ca_path) &&
-            same(context->settings.ca_file, settings->ca_file))
+            same(context->settings.ca_file, settings->ca_file) &&
+            same(context->settings.cert_file, settings->cert_file) &&
+            same(context->settings.key_file, settings->key_file))
             return context->ctx;
     ctx = make_context(settings, error, error_size);
     if (ctx == NULL)
@@ -196,6 +229,8 @@ static SSL_CTX *context_for(struct tls_contexts *contexts, const struct config_t
     context->settings.verify = settings->verify;
     context->settings.ca_path = settings->ca_path != NULL ? xstrdup(settings->ca_path) : NULL;
     context->settings.ca_file = settings->ca_file != NULL ? xstrdup(settings->ca_file) : NULL;
+    context->settings.cert_file = settings->cert_file != NULL ? xstrdup(settings->cert_file) : NULL;
+    context->settings.key_file = settings->key_file != NULL ? xstrdup(settings->key_file) : NULL;
     context->ctx = ctx;
     context->next = contexts->first;
     contexts->first = context;

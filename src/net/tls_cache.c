@@ -47,6 +47,8 @@ void tls_cache_key(char key_r[TLS_CACHE_KEY_SIZE], const struct tls_peer *peer)
         describe_path(out, peer->settings->ca_path);
         describe_path(out, peer->settings->ca_file);
     }
+    if (peer->settings->cert_file != NULL) /* the server knows by the session who we are */
+        describe_path(out, peer->settings->cert_file);
     if (fclose(out) != 0 || EVP_Digest(text, length, digest, &digest_length, EVP_sha256(), NULL) != 1)
         return;
     for (unsigned i = 0; i < digest_length && 2 * i + 2 < TLS_CACHE_KEY_SIZE; i++)

@@ -68,7 +68,7 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
         if (context->cluster == NULL)
             return false;
     }
-    context->relay = relay_open(config->state_dir, context->resolver);
+    context->relay = relay_open(config->state_dir, config->path, context->resolver);
     context->reporter = event_reporter_open(config, context->store,
                                             &(struct event_reporter_options){.trace = context->trace});
     return true;

@@ -51,7 +51,13 @@ static void normalise_domain(char *at)
         *at = (char)tolower((unsigned char)*at);
 }
 
-bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const char **why_r)
+unsigned suppression_match(const struct config *config)
+{
+    return (config->suppression.sub_address ? SUPPRESSION_SUB_ADDRESS : 0u) |
+           (config->suppression.case_sensitive ? SUPPRESSION_CASE_SENSITIVE : 0u);
+}
+
+bool suppression_normalise(const char *text, unsigned match, char address_r[ADDRESS_SIZE], const char **why_r)
 {
     bool whole_domain = *text == '@' || strchr(text, '@') == NULL;
     const char *domain = *text == '@' ? text + 1 : text;
@@ -64,7 +70,7 @@ bool suppression_normalise(const char *text, char address_r[ADDRESS_SIZE], const
     }
     if (!address_valid(address_r, why_r))
         return false;
-    normalise_domain(strrchr(address_r, '@') + 1);
+    normalise_domain((match & SUPPRESSION_CASE_SENSITIVE) != 0 ? strrchr(address_r, '@') + 1 : address_r);
     if (whole_domain && strchr(address_r, '.') == NULL) {
         *why_r = "it is neither an address nor a domain";
         return false;
@@ -91,8 +97,8 @@ static int step_found(struct store *store, sqlite3_stmt *statement, struct suppr
     return step;
 }
 
-int suppression_find(struct store *store, const char *recipient, bool sub_address,
-                     struct suppression *found_r, struct outcome *error_r)
+int suppression_find(struct store *store, const char *recipient, unsigned match, struct suppression *found_r,
+                     struct outcome *error_r)
 {
     char address[ADDRESS_SIZE], base[ADDRESS_SIZE];
     sqlite3_stmt *statement;
@@ -106,13 +112,17 @@ int suppression_find(struct store *store, const char *recipient, bool sub_addres
     normalise_domain(at + 1);
     memcpy(base, address, sizeof base);
     plus = strchr(base, '+');
-    if (sub_address && plus != NULL && plus > base && plus < base + (at - address))
+    if ((match & SUPPRESSION_SUB_ADDRESS) != 0 && plus != NULL && plus > base && plus < base + (at - address))
         memmove(plus, base + (at - address), strlen(at) + 1);
 
     /* of several the most specific one: it is the longest */
     statement = store_statement(store,
-                                "SELECT address, reason, since_ms FROM suppression WHERE address IN (?, ?, ?)"
-                                " ORDER BY length(address) DESC LIMIT 1",
+                                (match & SUPPRESSION_CASE_SENSITIVE) != 0
+                                    ? "SELECT address, reason, since_ms FROM suppression"
+                                      " WHERE address IN (?, ?, ?) ORDER BY length(address) DESC LIMIT 1"
+                                    : "SELECT address, reason, since_ms FROM suppression"
+                                      " WHERE address COLLATE NOCASE IN (?, ?, ?)"
+                                      " ORDER BY length(address) DESC LIMIT 1",
                                 error_r);
     if (statement == NULL)
         return -1;
@@ -128,7 +138,7 @@ bool suppression_pass(struct store *store, const struct config *config, const ch
     struct suppression found;
     char since[CLOCK_RFC3339_SIZE];
     int result = config->suppression.enabled
-                     ? suppression_find(store, recipient, config->suppression.sub_address, &found, outcome_r)
+                     ? suppression_find(store, recipient, suppression_match(config), &found, outcome_r)
                      : 0;
 
     if (result > 0)
@@ -168,7 +178,8 @@ bool suppression_after_hard_bounce(struct store *store, const struct config *con
     struct suppression entry = {.reason = SUPPRESSION_HARD_BOUNCE, .since_ms = now_ms};
     const char *why;
 
-    if (!config->suppression.on_hard_bounce || !suppression_normalise(recipient, entry.address, &why))
+    if (!config->suppression.on_hard_bounce ||
+        !suppression_normalise(recipient, suppression_match(config), entry.address, &why))
         return true;
     return insert(
         store,
@@ -177,12 +188,17 @@ bool suppression_after_hard_bounce(struct store *store, const struct config *con
         &entry, error_r);
 }
 
-int suppression_remove(struct store *store, const char *address, struct outcome *error_r)
+int suppression_remove(struct store *store, const char *address, unsigned match, struct outcome *error_r)
 {
-    sqlite3_stmt *statement = store_statement(store, "DELETE FROM suppression WHERE address = ?", error_r);
+    sqlite3_stmt *statement =
+        store_statement(store,
+                        (match & SUPPRESSION_CASE_SENSITIVE) != 0
+                            ? "DELETE FROM suppression WHERE address = ?"
+                            : "DELETE FROM suppression WHERE address COLLATE NOCASE = ?",
+                        error_r);
 
     if (statement == NULL)
         return -1;
     sqlite3_bind_text(statement, 1, address, -1, SQLITE_STATIC);
-    return store_run(store, statement, error_r) ? sqlite3_changes(store_handle(store)) : -1;
+    return store_run(store, statement, error_r) ? sqlite3_changes(store_handle(store)) > 0 : -1;
 }

@@ -184,7 +184,7 @@ enum suppression_line suppression_file_read(struct suppression_file *file, char 
     *entry_r = (struct suppression){.reason = file->reason, .since_ms = file->since_ms};
     if (count <= file->address_column || *fields[file->address_column] == '\0')
         *why_r = "no address in this line";
-    else if (!suppression_normalise(fields[file->address_column], entry_r->address, why_r))
+    else if (!suppression_normalise(fields[file->address_column], file->match, entry_r->address, why_r))
         return SUPPRESSION_ERROR;
     else if (count > file->reason_column && *fields[file->reason_column] != '\0' &&
              !suppression_reason_by_name(fields[file->reason_column], &entry_r->reason))

@@ -13,6 +13,7 @@
 
 struct suppression_file {
     enum suppression_reason reason; /* where a line names none */
+    unsigned match;                 /* enum suppression_match */
     int64_t since_ms;
     /* filled while reading; zero at first */
     bool begun;

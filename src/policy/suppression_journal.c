@@ -85,7 +85,8 @@ int suppression_journal_apply(struct store *store, const struct suppression_chan
 
     if (later <= 0)
         return later;
-    bool ok = change->removed ? suppression_remove(store, change->entry.address, error_r) >= 0
-                              : suppression_add(store, &change->entry, error_r);
+    bool ok = change->removed
+                  ? suppression_remove(store, change->entry.address, SUPPRESSION_CASE_SENSITIVE, error_r) >= 0
+                  : suppression_add(store, &change->entry, error_r);
     return ok && sign(store, change, error_r) ? 1 : -1;
 }

@@ -134,7 +134,7 @@ static bool parse(const char *address, const char *value, struct suppression_cha
     if (sscanf(value, "%" SCNd64 " %39s %d %d %" SCNd64, &change_r->changed_ms, change_r->origin, &removed,
                &reason, &change_r->entry.since_ms) != 5 ||
         reason < 0 || reason >= SUPPRESSION_REASONS ||
-        !suppression_normalise(address, change_r->entry.address, &why))
+        !suppression_normalise(address, SUPPRESSION_CASE_SENSITIVE, change_r->entry.address, &why))
         return false;
     change_r->removed = removed != 0;
     change_r->entry.reason = (enum suppression_reason)reason;

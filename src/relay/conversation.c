@@ -91,10 +91,7 @@ static enum conversation_next on_hello(struct conversation *conversation)
 
 enum conversation_next conversation_refused(struct conversation *conversation)
 {
-    struct wire *wire = conversation->wire;
-
-    verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
-    (void)wire_stage_failed(wire);
+    (void)wire_refused(conversation->wire);
     conversation_take_rest(conversation);
     return CONVERSATION_END;
 }

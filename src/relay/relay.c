@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "relay/conversation.h"
 #include "relay/engine.h"
+#include "relay/verdict.h"
 #include "relay/wire.h"
 
 /* A connection between two deliveries. */
@@ -23,6 +24,7 @@ struct kept {
 struct relay_session {
     struct dns_resolver *resolver;
     struct tls_contexts *tls;
+    struct verdict_rules *rules;
     int64_t idle_ms; /* to keep a connection for; 0: none is kept */
     struct kept *kept;
 };
@@ -38,12 +40,14 @@ const char *relay_stage_name(enum relay_stage stage)
     return (unsigned)stage < RELAY_STAGE_COUNT ? names[stage] : "unknown";
 }
 
-struct relay_session *relay_open(const char *state_dir, struct dns_resolver *resolver)
+struct relay_session *relay_open(const char *state_dir, const char *config_path,
+                                 struct dns_resolver *resolver)
 {
     struct relay_session *session = xcalloc(1, sizeof *session);
 
     session->resolver = resolver;
     session->tls = tls_contexts_new(state_dir);
+    session->rules = verdict_rules_new(config_path);
     return session;
 }
 
@@ -53,6 +57,7 @@ void relay_close(struct relay_session *session)
         return;
     relay_keep_connections(session, 0);
     tls_contexts_free(session->tls);
+    verdict_rules_free(session->rules);
     free(session);
 }
 
@@ -174,7 +179,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
 
     if (wire == NULL) {
         wire = xmalloc(sizeof *wire);
-        wire_init(wire, request, session->tls, session->resolver);
+        wire_init(wire, request, session->tls, session->resolver, session->rules);
     }
     bool open = kept != NULL ? wire_resume(wire, request) : wire_open(wire);
     if (open && can_take_addresses(wire)) {
@@ -185,6 +190,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
     if (kept != NULL && end == ATTEMPT_OVER && is_stale(wire))
         end = ATTEMPT_STALE;
     result_r->outcome = wire->outcome;
+    result_r->said = wire->said;
     result_r->stage = wire->stage;
     result_r->contacted |= wire->contacted;
     result_r->greeted |= wire->greeted;

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/outcome.h"
+#include "classify/replies.h"
 #include "config/config.h"
 #include "net/dns.h"
 
@@ -79,7 +80,10 @@ struct relay_request {
 
 struct relay_result {
     struct outcome outcome;
-    enum relay_stage stage;  /* where it ended */
+    enum relay_stage stage; /* where it ended */
+    /* Whose trouble the reply was that decided; .rule NULL: no reply did. Its strings live as long as the
+     * session. */
+    struct reply_verdict said;
     const char *engine;      /* "libesmtp", "libcurl", "" when none was reached; constant string */
     bool contacted;          /* there was a TCP connection: a rate slot was used */
     bool greeted;            /* and the server took it: 220 */
@@ -90,10 +94,13 @@ struct relay_result {
 
 struct relay_session;
 
-/* state_dir: where the TLS ticket cache lives (directory tls-sessions, files of mode 0600); NULL: no cache.
- * resolver outlives the session. */
-struct relay_session *relay_open(const char *state_dir, struct dns_resolver *resolver)
-    __attribute__((returns_nonnull, nonnull(2)));
+/*
+ * state_dir: where the TLS ticket cache lives (directory tls-sessions, files of mode 0600); NULL: no cache.
+ * config_path: the configuration beside which the postmaster's rules for replies may lie; NULL: ours alone.
+ * resolver outlives the session.
+ */
+struct relay_session *relay_open(const char *state_dir, const char *config_path,
+                                 struct dns_resolver *resolver) __attribute__((returns_nonnull, nonnull(3)));
 void relay_close(struct relay_session *session); /* NULL is fine */
 
 /*

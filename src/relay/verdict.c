@@ -1,101 +1,41 @@
 #include "relay/verdict.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define BIT(stage) (1u << (stage))
-#define ENVELOPE (BIT(RELAY_MAIL) | BIT(RELAY_RCPT))
-#define TRANSACTION (ENVELOPE | BIT(RELAY_DATA))
-#define WITHOUT_LOGIN (1u << RELAY_STAGE_COUNT) /* the rule holds only where we did not log in */
+#include "base/xalloc.h"
 
-/*
- * Replies to MAIL, RCPT and DATA, first match wins; what matches none is the message's. Codes are those of
- * RFC 5321, 4954 (AUTH) and 3207 (STARTTLS), enhanced codes those of the IANA registry. Words are looked for
- * in replies to MAIL and RCPT alone: after the content, "not authenticated" is about DKIM and SPF.
- */
-static const struct rule {
-    unsigned stages;
-    int low, high;
-    const char *enhanced; /* the text begins with this code; a final '.' matches every detail; NULL: any */
-    const char *words;    /* the text holds these; NULL: any */
-    enum outcome_cause cause;
-} rules[] = {
-    {TRANSACTION, 421, 421, NULL, NULL,
-     CAUSE_HOST}, /* service not available, closing: may come at any time */
-    {TRANSACTION, 530, 530, NULL, NULL, CAUSE_HOST}, /* authentication required; must issue STARTTLS first */
-    {TRANSACTION, 534, 535, NULL, NULL, CAUSE_HOST}, /* mechanism too weak; credentials invalid */
-    {TRANSACTION, 538, 538, NULL, NULL, CAUSE_HOST}, /* encryption required for the mechanism */
-    {TRANSACTION, 454, 454, NULL, NULL, CAUSE_HOST}, /* temporary authentication failure; TLS not available */
-    /* authentication of the message, not ours: DKIM, SPF, DMARC, ARC, reverse DNS (RFC 7372) */
-    {TRANSACTION, 400, 599, "5.7.2", NULL, CAUSE_MESSAGE}, /* 5.7.20 to 5.7.29, and 5.7.2 itself */
-    {TRANSACTION, 400, 599, "4.7.2", NULL, CAUSE_MESSAGE},
-    {TRANSACTION, 400, 599, NULL, "dmarc", CAUSE_MESSAGE},
-    {TRANSACTION, 400, 599, NULL, "dkim", CAUSE_MESSAGE},
-    {TRANSACTION, 400, 599, NULL, "spf", CAUSE_MESSAGE},
-    /* authentication credentials invalid, too weak, encryption needed, trust relationship required */
-    {TRANSACTION, 400, 599, "5.7.8", NULL, CAUSE_HOST},
-    {TRANSACTION, 400, 599, "5.7.9", NULL, CAUSE_HOST},
-    {TRANSACTION, 400, 599, "5.7.11", NULL, CAUSE_HOST},
-    {TRANSACTION, 400, 599, "5.7.13", NULL, CAUSE_HOST}, /* user account disabled */
-    {TRANSACTION, 400, 599, "5.7.14", NULL, CAUSE_HOST},
-    {TRANSACTION, 400, 599, "5.7.57", NULL, CAUSE_HOST}, /* Exchange: client was not authenticated */
-    {ENVELOPE, 500, 599, NULL, "authentication required", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "authentication is required", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "requires authentication", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "must authenticate", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "need to authenticate", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "authenticate first", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "auth first", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "auth command first", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "client not authenticated", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "client was not authenticated", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "you are not authenticated", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "log in first", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "login first", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "issue a starttls", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "starttls command first", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relay access denied", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relaying denied", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relay denied", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "unable to relay", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "cannot relay", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "not permitted to relay", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "not allowed to relay", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relay not permitted", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relay not allowed", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relaying not permitted", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "relaying not allowed", CAUSE_HOST},
-    {ENVELOPE, 500, 599, NULL, "client host rejected", CAUSE_HOST},
-    /* what Postfix says on a submission port to those who did not log in, and also of a recipient on a
-     * list */
-    {ENVELOPE | WITHOUT_LOGIN, 500, 599, NULL, "access denied", CAUSE_HOST},
-    /* what our account may send is used up: another TPSP can still take the message */
-    {TRANSACTION, 500, 599, NULL, "sending limit exceeded", CAUSE_HOST},
-    {TRANSACTION, 500, 599, NULL, "sending quota exceeded", CAUSE_HOST},
-    {TRANSACTION, 500, 599, NULL, "credits exceeded", CAUSE_HOST},
+struct verdict_rules {
+    char *config_path; /* NULL: the built-in rules alone */
+    struct replies *replies;
 };
 
-static bool enhanced_matches(const char *prefix, const struct reply *reply)
+struct verdict_rules *verdict_rules_new(const char *config_path)
 {
-    size_t length = strlen(prefix), enhanced = outcome_enhanced_length(reply->text, reply->text_length);
+    struct verdict_rules *rules = xcalloc(1, sizeof *rules);
 
-    if (enhanced < length || memcmp(reply->text, prefix, length) != 0)
-        return false;
-    /* "5.7.2" stands for the whole group of the twenties as well */
-    return enhanced == length || (length == 5 && prefix[4] == '2' && enhanced == 6);
+    rules->config_path = config_path != NULL ? xstrdup(config_path) : NULL;
+    return rules;
 }
 
-static enum outcome_cause transaction_cause(enum relay_stage stage, const struct reply *reply, bool logged_in)
+void verdict_rules_free(struct verdict_rules *rules)
 {
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        const struct rule *rule = &rules[i];
-        if ((rule->stages & BIT(stage)) != 0 && ((rule->stages & WITHOUT_LOGIN) == 0 || !logged_in) &&
-            reply->code >= rule->low && reply->code <= rule->high &&
-            (rule->enhanced == NULL || enhanced_matches(rule->enhanced, reply)) &&
-            (rule->words == NULL || strcasestr(reply->text, rule->words) != NULL))
-            return rule->cause;
-    }
-    return CAUSE_MESSAGE;
+    if (rules == NULL)
+        return;
+    replies_close(rules->replies);
+    free(rules->config_path);
+    free(rules);
+}
+
+/* Most processes see no refusal in their life. */
+static const struct replies *opened(struct verdict_rules *rules)
+{
+    struct outcome error;
+
+    if (rules->replies == NULL)
+        rules->replies =
+            rules->config_path != NULL ? replies_open_beside(rules->config_path) : replies_open(NULL, &error);
+    return rules->replies;
 }
 
 /* How a stage is called in a sentence, and what to do when the server refuses it. */
@@ -118,32 +58,95 @@ static const struct {
     [RELAY_QUIT] = {"QUIT", "QUIT refused by", "", "4.5.0"},
 };
 
-void verdict_reply(struct outcome *outcome_r, enum relay_stage stage, const struct reply *reply,
-                   bool logged_in, const char *peer)
+/* The part of the table that a stage of ours stands for. */
+static enum reply_stage reply_stage(enum relay_stage stage, bool content)
 {
-    bool transaction = (BIT(stage) & TRANSACTION) != 0;
-    enum outcome_cause cause = transaction ? transaction_cause(stage, reply, logged_in) : CAUSE_HOST;
-    size_t length;
+    static const enum reply_stage by_stage[RELAY_STAGE_COUNT] = {
+        [RELAY_EHLO] = REPLY_EHLO, [RELAY_STARTTLS] = REPLY_STARTTLS, [RELAY_AUTH] = REPLY_AUTH,
+        [RELAY_MAIL] = REPLY_MAIL, [RELAY_RCPT] = REPLY_RCPT,         [RELAY_DATA] = REPLY_DATA};
 
-    if (cause == CAUSE_MESSAGE && reply->code >= 400) {
-        /* the server's own words: they travel to the event as they are */
-        outcome_from_reply(outcome_r, cause, reply->code, reply->text, reply->text_length);
-    } else if (reply->code < 400) {
-        outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_HOST, reply->code, "4.5.0",
-                    "protocol error: %s answered %s with %d %s", peer, stages[stage].name, reply->code,
-                    reply->text);
-    } else {
-        char enhanced[OUTCOME_ENHANCED_SIZE] = "";
-        length = outcome_enhanced_length(reply->text, reply->text_length);
-        if (length > 0 && length < sizeof enhanced)
-            memcpy(enhanced, reply->text, length);
-        if (stage == RELAY_AUTH && reply->code != 421)
-            cause = CAUSE_OURS;
-        outcome_set(outcome_r, OUTCOME_DEFERRED, cause, reply->code,
-                    *enhanced != '\0' ? enhanced : stages[stage].enhanced, "%s %s: %d %s%s%s",
-                    stages[stage].refused, peer, reply->code, reply->text, reply->code >= 500 ? "; " : "",
-                    reply->code >= 500 ? stages[stage].remedy : "");
+    return stage == RELAY_DATA && content ? REPLY_DOT : by_stage[stage];
+}
+
+/* Of the account there is trouble of ours, with user name and password, and what the TPSP decided about it.
+ */
+static bool is_about_the_login(const struct reply_verdict *said)
+{
+    return strcmp(said->reason, "login") == 0 || strcmp(said->reason, "default-login") == 0;
+}
+
+static enum outcome_cause cause_of(enum reply_whose whose)
+{
+    static const enum outcome_cause causes[] = {[REPLY_OF_MESSAGE] = CAUSE_MESSAGE,
+                                                [REPLY_OF_ACCOUNT] = CAUSE_ACCOUNT,
+                                                [REPLY_OF_HOST] = CAUSE_HOST,
+                                                [REPLY_OF_SESSION] = CAUSE_SESSION};
+
+    return causes[whose];
+}
+
+/* What to do when the server will not have us: by stage, and after the login by whose trouble it is. */
+static const char *remedy(enum relay_stage stage, enum outcome_cause cause)
+{
+    if (stage < RELAY_MAIL)
+        return stages[stage].remedy;
+    switch (cause) {
+    case CAUSE_ACCOUNT:
+        return "the TPSP refuses the account; look into it there, or check the login";
+    case CAUSE_HOST:
+        return "the TPSP refuses this host; check the login, or ask the provider why";
+    default:
+        return "";
     }
+}
+
+static void refuse(struct outcome *outcome_r, const struct verdict_facts *facts, const struct reply *reply,
+                   enum outcome_cause cause)
+{
+    char enhanced[OUTCOME_ENHANCED_SIZE] = "";
+    size_t length = outcome_enhanced_length(reply->text, reply->text_length);
+    const char *advice = reply->code >= 500 ? remedy(facts->stage, cause) : "";
+
+    if (length > 0 && length < sizeof enhanced)
+        memcpy(enhanced, reply->text, length);
+    outcome_set(outcome_r, OUTCOME_DEFERRED, cause, reply->code,
+                *enhanced != '\0' ? enhanced : stages[facts->stage].enhanced, "%s %s: %d %s%s%s",
+                stages[facts->stage].refused, facts->peer, reply->code, reply->text,
+                *advice != '\0' ? "; " : "", advice);
+}
+
+void verdict_reply(struct outcome *outcome_r, struct verdict_rules *rules, const struct verdict_facts *facts,
+                   const struct reply *reply, struct reply_verdict *said_r)
+{
+    const struct replies *replies = opened(rules);
+    const struct config_tpsp *tpsp = facts->request->tpsp;
+    struct reply_facts judged = {
+        .stage = reply_stage(facts->stage, facts->content),
+        .code = reply->code,
+        .status = "",
+        .recipient = facts->request->recipient,
+        .sender = facts->request->sender,
+        .service = replies_service(replies, tpsp->service ? tpsp->service : "auto", tpsp->host),
+        .logged_in = facts->logged_in};
+
+    if (reply->code < 400) {
+        bool in_session = facts->stage >= RELAY_MAIL;
+        *said_r = (struct reply_verdict){
+            .whose = in_session ? REPLY_OF_SESSION : REPLY_OF_HOST, .reason = "protocol-error", .rule = ""};
+        outcome_set(outcome_r, OUTCOME_DEFERRED, cause_of(said_r->whose), reply->code, "4.5.0",
+                    "protocol error: %s answered %s with %d %s", facts->peer, stages[facts->stage].name,
+                    reply->code, reply->text);
+        return;
+    }
+    replies_judge(replies, &judged, reply->text, reply->text_length, said_r);
+    if (facts->stage == RELAY_AUTH && reply->code != 421 && is_about_the_login(said_r))
+        refuse(outcome_r, facts, reply, CAUSE_OURS);
+    else if (said_r->whose != REPLY_OF_MESSAGE)
+        refuse(outcome_r, facts, reply, cause_of(said_r->whose));
+    else if (facts->stage < RELAY_MAIL) /* nobody has spoken of a message yet */
+        refuse(outcome_r, facts, reply, CAUSE_HOST);
+    else /* the server's own words: they travel to the event as they are */
+        outcome_from_reply(outcome_r, CAUSE_MESSAGE, reply->code, reply->text, reply->text_length);
 }
 
 void verdict_transport(struct outcome *outcome_r, enum relay_stage stage, enum transport_status status,

@@ -14,15 +14,20 @@
 #define SERVED_MAX 100        /* many servers end a session after so many messages, or sooner */
 
 void wire_init(struct wire *wire, const struct relay_request *request, struct tls_contexts *tls,
-               struct dns_resolver *resolver)
+               struct dns_resolver *resolver, struct verdict_rules *rules)
 {
     memset(wire, 0, sizeof *wire);
     wire->request = request;
     wire->tpsp = request->tpsp;
     wire->tls = tls;
     wire->resolver = resolver;
+    wire->rules = rules;
     wire->stage = RELAY_RESOLVE;
-    wire->tls_peer = (struct tls_peer){.host = request->tpsp->host,
+    snprintf(wire->host, sizeof wire->host, "%s", request->tpsp->host);
+    size_t length = strlen(wire->host);
+    if (length > 1 && wire->host[length - 1] == '.')
+        wire->host[length - 1] = '\0';
+    wire->tls_peer = (struct tls_peer){.host = wire->host,
                                        .port = request->tpsp->port,
                                        .mode = request->tpsp->security == SECURITY_TLS ? "tls" : "starttls",
                                        .settings = &request->tpsp->tls};
@@ -73,6 +78,18 @@ bool wire_stage_failed(struct wire *wire)
 {
     observe(wire, false, wire->outcome.smtp_code, wire->outcome.text);
     return false;
+}
+
+bool wire_refused(struct wire *wire)
+{
+    struct verdict_facts facts = {.request = wire->request,
+                                  .stage = wire->stage,
+                                  .content = wire->content_begun,
+                                  .logged_in = wire->mechanism != NULL,
+                                  .peer = wire->peer};
+
+    verdict_reply(&wire->outcome, wire->rules, &facts, &wire->parser.reply, &wire->said);
+    return wire_stage_failed(wire);
 }
 
 void wire_trace(const struct wire *wire, char who, const char *text, size_t length)
@@ -152,10 +169,8 @@ bool wire_interrupted(struct wire *wire, enum transport_status write_status)
     if (wire->stage_deadline_ms > wire->request->deadline_ms)
         wire->stage_deadline_ms = wire->request->deadline_ms;
     if ((transport->in_start < transport->in_end || transport_has_input(transport)) &&
-        wire_read_reply(wire, &status, &progress) && wire->parser.reply.code >= 400) {
-        verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
-        return wire_stage_failed(wire);
-    }
+        wire_read_reply(wire, &status, &progress) && wire->parser.reply.code >= 400)
+        return wire_refused(wire);
     if (write_status != TRANSPORT_OK) {
         verdict_transport(&wire->outcome, wire->stage, write_status, transport->error, wire->peer);
         return wire_stage_failed(wire);
@@ -230,6 +245,7 @@ bool wire_resume(struct wire *wire, const struct relay_request *request)
     wire->request = request;
     wire->served++;
     outcome_local(&wire->outcome, "4.3.0", "the delivery was not attempted");
+    wire->said = (struct reply_verdict){.rule = NULL};
     wire_stage_begin(wire, RELAY_MAIL);
     wire->reset_due = true;
     wire->content_begun = false;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "classify/replies.h"
 #include "net/dns.h"
 #include "net/tls.h"
 #include "net/transport.h"
@@ -33,9 +34,12 @@ struct wire_capabilities {
     char auth_list[256]; /* as offered, for messages to people */
 };
 
+struct verdict_rules;
+
 struct wire {
     const struct relay_request *request;
     const struct config_tpsp *tpsp;
+    char host[256]; /* of the TPSP, without the dot at its end: the same for DNS, SNI and certificate */
     struct tls_peer tls_peer; /* the TPSP again, as TLS wants to know it */
     struct tls_contexts *tls;
     struct dns_resolver *resolver;
@@ -57,10 +61,13 @@ struct wire {
     char peer[160];
     char tls_text[96];
     struct outcome outcome;
+    struct verdict_rules *rules;
+    struct reply_verdict said; /* of the reply that decided; .rule NULL when none did */
 };
 
+/* tls, resolver and rules outlive the wire. */
 void wire_init(struct wire *wire, const struct relay_request *request, struct tls_contexts *tls,
-               struct dns_resolver *resolver) __attribute__((nonnull));
+               struct dns_resolver *resolver, struct verdict_rules *rules) __attribute__((nonnull));
 
 /*
  * From resolving to the capabilities, under TLS where wanted, and the choice of the login. Each address of
@@ -100,6 +107,8 @@ void wire_close(struct wire *wire) __attribute__((nonnull));
 /* A stage begins: its deadline runs from now. It ends with one of the two others, which tell the observer. */
 void wire_stage_begin(struct wire *wire, enum relay_stage stage) __attribute__((nonnull));
 void wire_stage_done(struct wire *wire, int smtp_code, const char *detail) __attribute__((nonnull));
+/* The last reply refuses what the stage asked for: judged. Always returns false. */
+bool wire_refused(struct wire *wire) __attribute__((nonnull));
 /* wire.outcome is set. Always returns false. */
 bool wire_stage_failed(struct wire *wire) __attribute__((nonnull));
 

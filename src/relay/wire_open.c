@@ -1,6 +1,5 @@
 /* From an address to a session that is ready for MAIL: connection, greeting, EHLO and TLS. */
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/helo_name.h"
 #include "relay/verdict.h"
 #include "relay/wire.h"
-
-static bool refused(struct wire *wire)
-{
-    verdict_reply(&wire->outcome, wire->stage, &wire->parser.reply, wire->mechanism != NULL, wire->peer);
-    return wire_stage_failed(wire);
-}
 
 static int64_t connect_deadline(const struct wire *wire)
 {
@@ -50,7 +44,7 @@ static bool read_greeting(struct wire *wire)
     if (!wire_await_reply(wire))
         return false;
     if (wire->parser.reply.code != 220)
-        return refused(wire);
+        return wire_refused(wire);
     wire->usable = true;
     wire->greeted = true;
     wire_stage_done(wire, 220, wire->parser.reply.text);
@@ -116,13 +110,13 @@ static void helo_name(const struct wire *wire, char *name, size_t size)
     char host[256] = "", address[INET6_ADDRSTRLEN] = "127.0.0.1";
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
-    bool well_formed;
 
+    if (wire->tpsp->helo_name != NULL) {
+        snprintf(name, size, "%s", wire->tpsp->helo_name);
+        return;
+    }
     gethostname(host, sizeof host - 1);
-    well_formed = strchr(host, '.') != NULL;
-    for (const char *at = host; *at != '\0'; at++)
-        well_formed = well_formed && (isalnum((unsigned char)*at) || strchr("-._", *at) != NULL);
-    if (well_formed) {
+    if (helo_name_is_public(host)) {
         snprintf(name, size, "%s", host);
         return;
     }
@@ -166,7 +160,7 @@ static bool say_hello(struct wire *wire)
     }
     if (wire->parser.reply.code != 250) {
         memset(&wire->capabilities, 0, sizeof wire->capabilities);
-        return refused(wire);
+        return wire_refused(wire);
     }
     /* the second one, under TLS, belongs to STARTTLS: the list of steps names each stage once */
     if (wire->tpsp->security != SECURITY_STARTTLS || wire->transport.ssl == NULL)
@@ -187,7 +181,7 @@ static bool negotiate_tls(struct wire *wire)
     if (!wire_command(wire, "STARTTLS\r\n", 10, NULL))
         return false;
     if (wire->parser.reply.code != 220)
-        return refused(wire);
+        return wire_refused(wire);
     /* What stands behind the 220 was not protected: somebody may have put it there (CVE-2011-0411 and its
      * kin). */
     if (wire->transport.in_start < wire->transport.in_end) {
@@ -241,8 +235,7 @@ static bool connect_to(struct wire *wire, const struct dns_address *address)
 {
     enum transport_status status;
 
-    snprintf(wire->peer, sizeof wire->peer, "%.90s[%.46s]:%u", wire->tpsp->host, address->text,
-             wire->tpsp->port);
+    snprintf(wire->peer, sizeof wire->peer, "%.90s[%.46s]:%u", wire->host, address->text, wire->tpsp->port);
     wire_stage_begin(wire, RELAY_CONNECT);
     status = transport_connect(&wire->transport, address, connect_deadline(wire));
     if (status != TRANSPORT_OK) {
@@ -334,9 +327,9 @@ bool wire_open(struct wire *wire)
 
     wire_stage_begin(wire, RELAY_RESOLVE);
     result =
-        dns_addresses(wire->resolver, tpsp->host, tpsp->port, wire->request->deadline_ms, &addresses, &count);
+        dns_addresses(wire->resolver, wire->host, tpsp->port, wire->request->deadline_ms, &addresses, &count);
     if (result != DNS_OK || count == 0) {
-        outcome_local(&wire->outcome, "4.4.3", "cannot resolve %s: %s%s", tpsp->host,
+        outcome_local(&wire->outcome, "4.4.3", "cannot resolve %s: %s%s", wire->host,
                       dns_reason(wire->resolver),
                       result == DNS_NOT_FOUND ? "; check host in the configuration" : "");
         free(addresses);

@@ -112,6 +112,8 @@ CREATE TRIGGER suppression_removed AFTER DELETE ON suppression BEGIN
     INSERT OR REPLACE INTO suppression_change (address, reason, since_ms, removed, changed_ms)
     VALUES (old.address, old.reason, old.since_ms, 1, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER));
 END;
+-- ... and without regard to case
+CREATE INDEX suppression_by_folded_address ON suppression (address COLLATE NOCASE);
 
 -- policy/dns_cache.h: a fixed number of slots
 CREATE TABLE dns_cache (

@@ -51,7 +51,7 @@ static double measure(struct store *store, long entries, long expected)
         char address[64];
         long user = random() % entries + (i % 2) * entries;
         snprintf(address, sizeof address, "user%08ld@example%ld.com", user, user % 1000);
-        found += suppression_find(store, address, true, &entry, &error) > 0;
+        found += suppression_find(store, address, SUPPRESSION_SUB_ADDRESS, &entry, &error) > 0;
     }
     if (found != expected) {
         fprintf(stderr, "%ld found, %ld expected\n", found, expected);

@@ -277,7 +277,7 @@ int main(int argc, char **argv)
     log_open("relay_probe", true);
     open_message(&probe, argv[at + 2]);
     resolver = dns_open((const char *const *)&probe.dns_server, probe.dns_server != NULL, 5000);
-    session = relay_open(probe.state_dir, resolver);
+    session = relay_open(probe.state_dir, NULL, resolver);
     relay_keep_connections(session, probe.keep ? 60000 : 0);
     for (int64_t i = 0; i < probe.count; i++)
         ok = send_once(&probe, session, argv[at], argv[at + 1]) && ok;

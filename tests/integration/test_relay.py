@@ -174,9 +174,11 @@ STAGE = {"connect": "greeting", "dot": "data", "content": "data"}
 def test_a_refusal_is_judged_by_its_stage(relay, stage, code, engine):
     with ScriptedTpsp(**{stage: f"{code} {str(code)[0]}.1.1 refused here"}) as server:
         result = relay(server, engine=engine)
-        dropped = stage in TRANSACTION and code == 550
+        # at MAIL nobody but the account has shown himself, unless the words name the sender
+        account = stage == "mail" and code == 550
+        dropped = stage in TRANSACTION and code == 550 and not account
         assert result["class"] == ("dropped" if dropped else "deferred")
-        assert result["cause"] == ("message" if stage in TRANSACTION else "host")
+        assert result["cause"] == ("account" if account else "message" if stage in TRANSACTION else "host")
         assert result["smtp_code"] == code and "refused here" in result["text"]
         assert result["enhanced"] == ("5.1.1" if dropped else "4.1.1")
         assert result["stage"] == STAGE.get(stage, stage) and result["contacted"]
@@ -197,11 +199,12 @@ def test_421_is_always_the_hosts_trouble(relay, stage):
         assert (result["class"], result["cause"], result["smtp_code"]) == ("deferred", "host", 421)
 
 
-@pytest.mark.parametrize("reply", ["530 5.7.0 Authentication required", "554 5.7.1 <r@example.net>: Relay access denied"])
-def test_a_refusal_of_our_login_is_no_judgement_of_the_message(relay, reply):
+@pytest.mark.parametrize("reply, cause", [("530 5.7.0 Authentication required", "account"),
+                                          ("554 5.7.1 <r@example.net>: Relay access denied", "host")])
+def test_a_refusal_of_our_login_is_no_judgement_of_the_message(relay, reply, cause):
     with ScriptedTpsp(rcpt=reply) as server:
         result = relay(server)
-        assert (result["class"], result["cause"]) == ("deferred", "host")
+        assert (result["class"], result["cause"]) == ("deferred", cause)
 
 
 def test_connection_refused_says_so(relay):

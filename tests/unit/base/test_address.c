@@ -56,10 +56,10 @@ START_TEST(the_longest_address_passes_and_one_more_byte_does_not)
 }
 END_TEST
 
-START_TEST(domains_compare_without_regard_to_case_and_local_parts_with_it)
+START_TEST(addresses_compare_without_regard_to_case)
 {
     ck_assert(address_equal("user@Example.COM", "user@example.com"));
-    ck_assert(!address_equal("User@example.com", "user@example.com"));
+    ck_assert(address_equal("User@example.com", "user@example.com"));
     ck_assert(!address_equal("user@example.com", "user@example.org"));
 }
 END_TEST
@@ -72,7 +72,7 @@ UNIT_SUITE(address_suite)
     tcase_add_loop_test(tcase, an_address_fit_for_smtp_is_told_from_one_that_is_not, 0,
                         sizeof cases / sizeof cases[0]);
     tcase_add_test(tcase, the_longest_address_passes_and_one_more_byte_does_not);
-    tcase_add_test(tcase, domains_compare_without_regard_to_case_and_local_parts_with_it);
+    tcase_add_test(tcase, addresses_compare_without_regard_to_case);
     suite_add_tcase(suite, tcase);
     return suite;
 }

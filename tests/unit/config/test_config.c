@@ -151,8 +151,8 @@ static const struct {
      "config.yaml:4: report.deferred: \"maybe\" is neither true nor false"},
     /* words */
     {TPSP("    security: ssl\n"), "config.yaml:6: tpsps[0].security: \"ssl\" is none of none, starttls, tls"},
-    {TPSP("    auth: cram-md5\n"),
-     "config.yaml:6: tpsps[0].auth: \"cram-md5\" is none of auto, none, plain, login, xoauth2"},
+    {TPSP("    auth: cram-md5\n"), "config.yaml:6: tpsps[0].auth: \"cram-md5\" is none of auto, none, plain, "
+                                   "login, scram-sha-256, xoauth2"},
     {TPSP("    engine: smtp\n"),
      "config.yaml:6: tpsps[0].engine: \"smtp\" is none of auto, libesmtp, libcurl"},
     {BASE "mta: exim\n", "config.yaml:4: mta: \"exim\" is not postfix"},

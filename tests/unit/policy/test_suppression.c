@@ -12,7 +12,7 @@ static void suppress(const char *text, enum suppression_reason reason)
     struct suppression entry = {.reason = reason, .since_ms = SINCE};
     const char *why;
 
-    ck_assert_msg(suppression_normalise(text, entry.address, &why), "%s: %s", text, why);
+    ck_assert_msg(suppression_normalise(text, 0, entry.address, &why), "%s: %s", text, why);
     ck_assert_msg(suppression_add(store, &entry, &error), "%s", error.text);
 }
 
@@ -21,7 +21,8 @@ static const char *stopped_by(const char *recipient, bool sub_address)
 {
     static struct suppression found;
 
-    ck_assert_int_ge(suppression_find(store, recipient, sub_address, &found, &error), 0);
+    ck_assert_int_ge(
+        suppression_find(store, recipient, sub_address ? SUPPRESSION_SUB_ADDRESS : 0, &found, &error), 0);
     return found.address;
 }
 
@@ -48,7 +49,7 @@ START_TEST(an_entry_has_one_normal_form)
 {
     char address[ADDRESS_SIZE];
     const char *why = NULL;
-    bool valid = suppression_normalise(forms[_i].text, address, &why);
+    bool valid = suppression_normalise(forms[_i].text, SUPPRESSION_CASE_SENSITIVE, address, &why);
 
     ck_assert_msg(valid == (forms[_i].address != NULL), "%s", forms[_i].text);
     if (valid)
@@ -58,14 +59,34 @@ START_TEST(an_entry_has_one_normal_form)
 }
 END_TEST
 
-START_TEST(an_address_is_found_whatever_the_case_of_its_domain)
+START_TEST(an_address_is_found_whatever_its_case)
 {
     suppress("User@Example.com", SUPPRESSION_UNSUBSCRIBE);
-    ck_assert_str_eq(stopped_by("User@EXAMPLE.COM", false), "User@example.com");
-    ck_assert_str_eq(stopped_by("User@example.com.", false), "User@example.com");
-    ck_assert_str_eq(stopped_by("user@example.com", false), "");
+    ck_assert_str_eq(stopped_by("User@EXAMPLE.COM", false), "user@example.com");
+    ck_assert_str_eq(stopped_by("User@example.com.", false), "user@example.com");
+    ck_assert_str_eq(stopped_by("user@example.com", false), "user@example.com");
+    ck_assert_str_eq(stopped_by("USER+Tag@example.com", true), "user@example.com");
     ck_assert_str_eq(stopped_by("User@example.org", false), "");
     ck_assert_str_eq(stopped_by("User", false), "");
+}
+END_TEST
+
+START_TEST(case_matters_where_it_is_asked_for)
+{
+    struct suppression entry = {.reason = SUPPRESSION_MANUAL, .since_ms = SINCE}, found;
+    const char *why;
+
+    ck_assert(suppression_normalise("Bob@Example.com", SUPPRESSION_CASE_SENSITIVE, entry.address, &why));
+    ck_assert_str_eq(entry.address, "Bob@example.com");
+    ck_assert(suppression_add(store, &entry, &error));
+    ck_assert_int_eq(suppression_find(store, "Bob@EXAMPLE.com", SUPPRESSION_CASE_SENSITIVE, &found, &error),
+                     1);
+    ck_assert_int_eq(suppression_find(store, "bob@example.com", SUPPRESSION_CASE_SENSITIVE, &found, &error),
+                     0);
+    ck_assert_int_eq(suppression_remove(store, "bob@example.com", SUPPRESSION_CASE_SENSITIVE, &error), 0);
+    /* what was written then is found when it does not matter any more */
+    ck_assert_int_eq(suppression_find(store, "bob@example.com", 0, &found, &error), 1);
+    ck_assert_int_eq(suppression_remove(store, "bob@example.com", 0, &error), 1);
 }
 END_TEST
 
@@ -108,10 +129,10 @@ START_TEST(an_entry_is_replaced_and_removed)
 
     suppress("user@example.com", SUPPRESSION_MANUAL);
     suppress("user@example.com", SUPPRESSION_HARD_BOUNCE);
-    ck_assert_int_eq(suppression_find(store, "user@example.com", false, &found, &error), 1);
+    ck_assert_int_eq(suppression_find(store, "user@example.com", 0, &found, &error), 1);
     ck_assert_int_eq(found.reason, SUPPRESSION_HARD_BOUNCE);
-    ck_assert_int_eq(suppression_remove(store, "user@example.com", &error), 1);
-    ck_assert_int_eq(suppression_remove(store, "user@example.com", &error), 0);
+    ck_assert_int_eq(suppression_remove(store, "user@example.com", 0, &error), 1);
+    ck_assert_int_eq(suppression_remove(store, "user@example.com", 0, &error), 0);
     ck_assert_str_eq(stopped_by("user@example.com", false), "");
 }
 END_TEST
@@ -125,11 +146,11 @@ START_TEST(a_hard_bounce_adds_when_asked_to_and_changes_nothing_that_is_there)
     ck_assert_str_eq(stopped_by("gone@example.com", false), "");
     config.suppression.on_hard_bounce = true;
     ck_assert(suppression_after_hard_bounce(store, &config, "gone@Example.com", SINCE, &error));
-    ck_assert_int_eq(suppression_find(store, "gone@example.com", false, &found, &error), 1);
+    ck_assert_int_eq(suppression_find(store, "gone@example.com", 0, &found, &error), 1);
     ck_assert_int_eq(found.reason, SUPPRESSION_HARD_BOUNCE);
     suppress("left@example.com", SUPPRESSION_UNSUBSCRIBE);
     ck_assert(suppression_after_hard_bounce(store, &config, "left@example.com", SINCE + 1, &error));
-    ck_assert_int_eq(suppression_find(store, "left@example.com", false, &found, &error), 1);
+    ck_assert_int_eq(suppression_find(store, "left@example.com", 0, &found, &error), 1);
     ck_assert_int_eq(found.reason, SUPPRESSION_UNSUBSCRIBE);
     ck_assert_int_eq(found.since_ms, SINCE);
     ck_assert(suppression_after_hard_bounce(store, &config, "no address", SINCE, &error));
@@ -189,7 +210,8 @@ UNIT_SUITE(suppression_suite)
 
     tcase_add_checked_fixture(tcase, temporary_store_open, temporary_store_close);
     tcase_add_loop_test(tcase, an_entry_has_one_normal_form, 0, sizeof forms / sizeof forms[0]);
-    tcase_add_test(tcase, an_address_is_found_whatever_the_case_of_its_domain);
+    tcase_add_test(tcase, an_address_is_found_whatever_its_case);
+    tcase_add_test(tcase, case_matters_where_it_is_asked_for);
     tcase_add_test(tcase, a_domain_stops_its_addresses_and_no_subdomain);
     tcase_add_test(tcase, sub_addresses_are_followed_only_when_asked);
     tcase_add_test(tcase, the_most_specific_entry_speaks);
