@@ -91,6 +91,12 @@ bool config_host_valid(const char *text)
            is_address(AF_INET6, text, length) || is_name(text, length);
 }
 
+static bool fail_not_ascii(struct config_reader *reader, const struct config_place *place,
+                           const yaml_node_t *node, const char *text)
+{
+    return config_fail(reader, place, node, "\"%.60s\" is not ASCII; write the xn-- form of the name", text);
+}
+
 CONFIG_READER(config_read_host)
 {
     const char *text = config_yaml_text(reader, place, node);
@@ -106,8 +112,7 @@ CONFIG_READER(config_read_host)
     if (!config_host_valid(text)) {
         const char *colon = strrchr(text, ':');
         if (!is_ascii(text))
-            return config_fail(reader, place, node, "\"%.60s\" is not ASCII; write the xn-- form of the name",
-                               text);
+            return fail_not_ascii(reader, place, node, text);
         if (colon != NULL && is_port(colon + 1))
             return config_fail(reader, place, node,
                                "\"%.60s\" is no host; the port goes into a key of its own", text);
@@ -146,8 +151,7 @@ CONFIG_READER(config_read_domain)
         return config_fail(reader, place, node, "\"%.60s\": write the domain alone, subdomains are included",
                            text);
     if (!is_ascii(text))
-        return config_fail(reader, place, node, "\"%.60s\" is not ASCII; write the xn-- form of the name",
-                           text);
+        return fail_not_ascii(reader, place, node, text);
     if (!is_name(text, strlen(text)))
         return config_fail(reader, place, node, "\"%.60s\" is no domain name", text);
     *(char **)field = xstrdup(text);

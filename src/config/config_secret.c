@@ -15,18 +15,12 @@
 
 CONFIG_READER(config_read_secret)
 {
-    const char *text = config_yaml_text(reader, place, node);
-
-    (void)key;
-    if (text == NULL)
+    if (!config_read_text(reader, place, node, key, field))
         return false;
-    if (*text == '\0')
-        return config_fail(reader, place, node, "is empty");
-    if (strlen(text) > SECRET_MAX)
+    if (strlen(*(char **)field) > SECRET_MAX)
         return config_fail(reader, place, node, "is longer than %d bytes", SECRET_MAX);
     if (reader->inline_secret_line == 0)
         reader->inline_secret_line = node->start_mark.line + 1;
-    *(char **)field = xstrdup(text);
     return true;
 }
 

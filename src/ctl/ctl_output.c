@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 
@@ -21,43 +22,32 @@ const char *ctl_colour(enum ctl_colour colour)
     return sequences[colour];
 }
 
-/* Bytes of the UTF-8 sequence at text (RFC 3629), 0 when it is none. */
-static size_t utf8_length(const unsigned char *text)
+/* Bytes of what may be shown of text: a character, and no control character (C0, DEL, C1). */
+static size_t shown(const char *text, size_t length)
 {
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-    unsigned value = length == 1 ? text[0] : text[0] & (0xffu >> (length + 1));
+    const unsigned char *bytes = (const unsigned char *)text;
 
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        value = value << 6 | (text[i] & 0x3f);
-    }
-    if (length > 1 &&
-        (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000) || value < 0xa0))
+    if (bytes[0] < ' ' || bytes[0] == 127 || (bytes[0] == 0xc2 && length > 1 && bytes[1] < 0xa0))
         return 0;
-    return length;
+    return utf8_sequence(text, length);
 }
 
 char *ctl_text(const char *text)
 {
-    char *clean = xmalloc(strlen(text) + 1), *to = clean;
+    size_t left = strlen(text);
+    char *clean = xmalloc(left + 1), *to = clean;
 
-    while (*text != '\0') {
-        size_t length = utf8_length((const unsigned char *)text);
-        if (length == 0 || (unsigned char)*text < ' ' || *text == 127) {
+    while (left > 0) {
+        size_t length = shown(text, left);
+        if (length == 0) {
             *to++ = '?';
-            text++;
+            length = 1;
         } else {
             memcpy(to, text, length);
             to += length;
-            text += length;
         }
+        text += length;
+        left -= length;
     }
     *to = '\0';
     return clean;

@@ -184,15 +184,21 @@ static struct delivery_result tell(const struct delivery *delivery, bool in_log)
     return status_result(&facts);
 }
 
+static struct delivery begin(const struct deliver_context *context, const struct delivery_request *request,
+                             struct message *message)
+{
+    return (struct delivery){.context = context,
+                             .request = request,
+                             .message = message,
+                             .sender = request->sender,
+                             .start_ms = clock_monotonic_ms(),
+                             .claim = -1};
+}
+
 struct delivery_result deliver(const struct deliver_context *context, const struct delivery_request *request,
                                struct message *message)
 {
-    struct delivery delivery = {.context = context,
-                                .request = request,
-                                .message = message,
-                                .sender = request->sender,
-                                .start_ms = clock_monotonic_ms(),
-                                .claim = -1};
+    struct delivery delivery = begin(context, request, message);
 
     if (identify(&delivery) && delivery_decide(&delivery))
         relay(&delivery);
@@ -219,12 +225,7 @@ struct delivery_result deliver_dry_run(const struct deliver_context *context,
                                        const struct delivery_request *request, struct message *message,
                                        FILE *output)
 {
-    struct delivery delivery = {.context = context,
-                                .request = request,
-                                .message = message,
-                                .sender = request->sender,
-                                .start_ms = clock_monotonic_ms(),
-                                .claim = -1};
+    struct delivery delivery = begin(context, request, message);
 
     identity_uuid(delivery.uuid, message, request->uuid, request->queue_id, request->recipient,
                   &context->config->uuid_keys);
