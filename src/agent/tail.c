@@ -64,7 +64,7 @@ void tail_drain(struct tail *tail)
 
 /* --- opening ------------------------------------------------------------------------------------ */
 
-static void let_go(struct tail *tail)
+static void close_log(struct tail *tail)
 {
     log_file_close(&tail->file);
     tail->filled = tail->piece = 0;
@@ -84,7 +84,7 @@ static bool adopt(struct tail *tail, const struct log_name *name, int64_t offset
         log_file_close(&file);
         return false;
     }
-    let_go(tail);
+    close_log(tail);
     tail->file = file;
     tail->position.device = name->device;
     tail->position.inode = name->inode;
@@ -200,7 +200,7 @@ void tail_close(struct tail *tail)
 {
     if (tail == NULL)
         return;
-    let_go(tail);
+    close_log(tail);
     if (tail->inotify >= 0)
         close(tail->inotify);
     free(tail->buffer);
@@ -346,11 +346,11 @@ enum tail_result tail_read(struct tail *tail, const char **piece_r, size_t *leng
         if (tail->file.descriptor < 0 && (reopened++ > REOPENINGS || !open_somewhere(tail)))
             return nothing(tail, error_r);
         if (!fill(tail, error_r)) {
-            let_go(tail);
+            close_log(tail);
             return TAIL_TROUBLE;
         }
         if (!still_ours(tail)) {
-            let_go(tail);
+            close_log(tail);
             continue;
         }
         if (take_piece(tail))

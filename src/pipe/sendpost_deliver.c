@@ -164,7 +164,7 @@ static void serve(struct deliverer *deliverer, const struct delivery_request *re
 
 /* Nothing of the last delivery is held on to: neither its message nor those who wait for the end of its
  * output. */
-static bool let_go(void)
+static bool release_message(void)
 {
     AUTO_CLOSE int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -207,7 +207,7 @@ static bool wait_for_next(struct deliverer *deliverer)
     if (until_ms <= now_ms)
         return false;
     setsid(); /* Postfix ends a delivery by its process group */
-    if (!let_go())
+    if (!release_message())
         return false;
     store_rest(deliverer->context.store);
     signal(SIGTERM, SIG_DFL); /* nothing is under way */

@@ -156,7 +156,7 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
     return OVER_RATE;
 }
 
-/* One round over the pool, and over its overflow as long as somebody is over his rate. */
+/* One round over the pool, and over its overflow as long as one of them is over its rate. */
 static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
 {
     const struct config *config = cursor->config;

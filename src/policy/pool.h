@@ -69,7 +69,7 @@ void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
 
 /*
  * The next TPSP to contact; its slots are taken. False at the end: *outcome is then set when nobody was
- * contacted, or somebody is only over his rate; otherwise it stays what the last one made it.
+ * contacted, or one is only over its rate; otherwise it stays what the last one made it.
  */
 bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
     __attribute__((nonnull));

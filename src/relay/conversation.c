@@ -18,7 +18,7 @@
 #include "relay/verdict.h"
 
 #define AUTH_ROUNDS_MAX 8
-#define FAREWELL_MS 5000 /* how long an engine that has done its work may take to say QUIT */
+#define QUIT_MS 5000 /* how long an engine that has done its work may take to say QUIT */
 
 /* --- the engine's side ------------------------------------------------------------------------- */
 
@@ -249,9 +249,9 @@ static enum conversation_next converse(struct conversation *conversation)
 }
 
 /* The engine knows the final reply: let it end in order, and answer its QUIT ourselves. */
-static void bid_farewell(struct conversation *conversation)
+static void answer_quit(struct conversation *conversation)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + FAREWELL_MS;
+    int64_t deadline_ms = clock_monotonic_ms() + QUIT_MS;
 
     while (next_line(conversation, deadline_ms))
         conversation_tell_code(conversation, 221);
@@ -306,7 +306,7 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
     }
     next = converse(&conversation);
     if (conversation.answered && wire->usable)
-        bid_farewell(&conversation);
+        answer_quit(&conversation);
     explicit_bzero(conversation.line, sizeof conversation.line);
     transport_close(&conversation.local);
     pthread_join(thread, NULL);
