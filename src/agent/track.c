@@ -187,6 +187,8 @@ static bool is_used_again(const struct track_step *step, uint32_t slot)
 {
     const struct correlation_entry *entry = correlation_peek(step->track->table, slot);
 
+    if (step->line->program.length > 0 && !slice_is(step->line->program, "cleanup"))
+        return false; /* smtp_header_checks */
     return (entry->flags & CORRELATION_TRIED) ||
            ((entry->flags & CORRELATION_ACTIVE) && seconds(step->time_ms) > entry->seen_s + OVERTAKING_S);
 }

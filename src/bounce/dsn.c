@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/xalloc.h"
+#include "bounce/charset.h"
 #include "bounce/failure.h"
 #include "bounce/fields.h"
 #include "bounce/mime.h"
@@ -204,11 +205,20 @@ static void take_returned(struct reading *reading, bool delay)
     failure_judge(reading->reader->rules, recipient, "", reading->prose);
 }
 
+/* What asks the sender for something may be the remark of a server that has refused the message. */
+static bool is_of_a_failure(const struct reading *reading)
+{
+    return reading->subject_kind == NOTICE_FAILURE || *reading->mime.failed_recipients != '\0' ||
+           notice_has_code(reading->prose);
+}
+
 static void read_prose(struct reading *reading)
 {
     enum notice_kind subject = reading->subject_kind, prose = reading->prose_kind;
     bool delay = subject == NOTICE_DELAY || prose == NOTICE_DELAY;
 
+    if (prose == NOTICE_CHALLENGE && is_of_a_failure(reading))
+        prose = NOTICE_FAILURE;
     if (subject == NOTICE_CHALLENGE || prose == NOTICE_CHALLENGE) {
         reading->report->why_none = "a challenge or a question to the sender";
     } else if (subject == NOTICE_AUTO_REPLY || (!delay && prose == NOTICE_AUTO_REPLY)) {
@@ -235,6 +245,11 @@ static void read_prose(struct reading *reading)
 static void split_notice(struct reading *reading)
 {
     const struct dsn_reader *reader = reading->reader;
+    char *settled = charset_settle(reader->notices, reader->rules, reading->mime.notice);
+    if (settled != NULL) {
+        free(reading->mime.notice);
+        reading->mime.notice = settled;
+    }
     size_t length = notice_length(reader->notices, reading->mime.notice);
     char subject[SUBJECT_SIZE] = "";
 

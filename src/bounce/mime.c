@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/xalloc.h"
+#include "bounce/html.h"
 
 #define DEPTH_MAX 16
 
@@ -24,7 +25,8 @@ void mime_load_charsets(void)
         "iso-8859-15",  "windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254",
         "windows-1255", "windows-1256", "windows-1257", "koi8-r",       "koi8-u",       "iso-2022-jp",
         "euc-jp",       "shift_jis",    "gb2312",       "gbk",          "gb18030",      "big5",
-        "euc-kr",       "tis-620",      "utf-16",       "utf-16le",     "utf-16be",     "utf-7"};
+        "big5-hkscs",   "cp932",        "cp949",        "hz",           "euc-kr",       "tis-620",
+        "utf-16",       "utf-16le",     "utf-16be",     "utf-7"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         (void)!g_mime_iconv_open("utf-8", names[i]); /* never closed: the C library keeps what it loaded */
@@ -44,6 +46,35 @@ static void append(GString *text, const char *bytes, size_t length)
     g_string_append_c(text, '\n');
 }
 
+/* What mail systems call a charset, and what they mean by it: the wider one that holds all of it. */
+static const char *real_charset(const char *name)
+{
+    static const char *const wider[][2] = {
+        {"gb2312", "gb18030"},
+        {"gbk", "gb18030"},
+        {"gb_2312-80", "gb18030"},
+        {"x-gbk", "gb18030"},
+        {"hz-gb-2312", "hz"},
+        {"big5", "big5-hkscs"},
+        {"shift_jis", "cp932"},
+        {"shift-jis", "cp932"},
+        {"x-sjis", "cp932"},
+        {"ks_c_5601-1987", "cp949"},
+        {"ks_c_5601", "cp949"},
+        {"euc-kr", "cp949"},
+        {"iso-8859-1", "windows-1252"},
+        {"latin1", "windows-1252"},
+        {"iso-8859-9", "windows-1254"},
+        {"iso-8859-8-i", "iso-8859-8"},
+        {"unicode-1-1-utf-7", "utf-7"},
+    };
+
+    for (size_t i = 0; i < sizeof wider / sizeof wider[0]; i++)
+        if (g_ascii_strcasecmp(name, wider[i][0]) == 0)
+            return wider[i][1];
+    return name;
+}
+
 /* The content of a leaf, decoded and in UTF-8, as far as its charset is known. */
 static void append_part(GString *text, GMimePart *part)
 {
@@ -59,6 +90,8 @@ static void append_part(GString *text, GMimePart *part)
     stream = g_mime_stream_filter_new(memory);
     if (charset != NULL && g_ascii_strcasecmp(charset, "utf-8") != 0 &&
         g_ascii_strcasecmp(charset, "us-ascii") != 0)
+        filter = g_mime_filter_charset_new(real_charset(charset), "utf-8");
+    if (filter == NULL && charset != NULL && strcmp(real_charset(charset), charset) != 0)
         filter = g_mime_filter_charset_new(charset, "utf-8");
     if (filter != NULL) {
         g_mime_stream_filter_add(GMIME_STREAM_FILTER(stream), filter);
@@ -71,63 +104,6 @@ static void append_part(GString *text, GMimePart *part)
         append(text, (const char *)bytes->data, bytes->len);
     g_object_unref(stream);
     g_object_unref(memory);
-}
-
-/* A tag that ends a line in a browser ends it here; the others leave nothing. */
-static bool breaks_line(const char *tag)
-{
-    static const char *const names[] = {"br", "p",   "/p", "div", "/div", "tr", "/tr",
-                                        "td", "/td", "li", "/h",  "hr",   "pre"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (g_ascii_strncasecmp(tag, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
-static size_t append_entity(GString *text, const char *from)
-{
-    static const struct {
-        const char *name;
-        char plain;
-    } entities[] = {{"&lt;", '<'},   {"&gt;", '>'},   {"&amp;", '&'}, {"&nbsp;", ' '},
-                    {"&quot;", '"'}, {"&#39;", '\''}, {"&#64;", '@'}};
-
-    for (size_t i = 0; i < sizeof entities / sizeof entities[0]; i++)
-        if (g_ascii_strncasecmp(from, entities[i].name, strlen(entities[i].name)) == 0) {
-            g_string_append_c(text, entities[i].plain);
-            return strlen(entities[i].name);
-        }
-    g_string_append_c(text, '&');
-    return 1;
-}
-
-/* HTML becomes lines of plain text: enough to find words and addresses, no more. */
-static void append_html(GString *text, const char *html)
-{
-    while (*html != '\0' && text->len < MIME_TEXT_MAX) {
-        if (*html == '<') {
-            const char *end = strchr(html, '>');
-
-            if (end == NULL)
-                return;
-            if (breaks_line(html + 1))
-                g_string_append_c(text, '\n');
-            if (g_ascii_strncasecmp(html + 1, "style", 5) == 0 ||
-                g_ascii_strncasecmp(html + 1, "script", 6) == 0) {
-                end = strstr(end, "</");
-                if (end == NULL)
-                    return;
-                end--;
-            }
-            html = end + 1;
-        } else if (*html == '&') {
-            html += append_entity(text, html);
-        } else {
-            g_string_append_c(text, *html == '\n' ? ' ' : *html);
-            html++;
-        }
-    }
 }
 
 /* --- structure -------------------------------------------------------------------------------------- */
@@ -298,7 +274,7 @@ void mime_read(struct mime_report *report_r, const char *bytes, size_t length)
     g_object_unref(stream);
 
     if (strspn(walk.notice->str, " \t\n") == walk.notice->len)
-        append_html(walk.notice, walk.html->str);
+        html_append(walk.notice, walk.html->str, MIME_TEXT_MAX);
     if (walk.notice->len + walk.fields->len == 0) { /* multipart without a part, for one */
         size_t body_length;
         const char *body = body_of(bytes, length, &body_length);

@@ -74,22 +74,26 @@ static bool is_header_field(const struct notice_line *line, bool *telling_r)
     return true;
 }
 
-/* "----- Original message -----" and nothing else. */
-static bool is_ruled(const struct notice_line *line)
+/* "----- Original message -----" and nothing else, but for the dashes. */
+static bool is_title(const struct notice_line *line, const char *rule)
 {
-    static const char *const titles[] = {"original message", "returned message", "message header",
-                                         "original mail",    "message headers",  "original header",
-                                         "message contents"};
-    size_t begin = 0, end = line->length;
+    struct classify_words words;
+    size_t length;
 
-    while (begin < end && strchr("-=_*# \t<>", line->text[begin]) != NULL)
-        begin++;
-    while (end > begin && strchr("-=_*# \t:>", line->text[end - 1]) != NULL)
-        end--;
-    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
-        if (strlen(titles[i]) == end - begin && strncasecmp(line->text + begin, titles[i], end - begin) == 0)
-            return begin > 0 || end < line->length;
-    return false;
+    classify_words(&words, line->text, line->length);
+    length = words.length;
+    classify_words(&words, rule, strlen(rule));
+    return words.length == length;
+}
+
+/* A line behind which the returned message begins. */
+static bool begins_returned(const struct classify_rules *rules, const struct notice_line *line)
+{
+    struct classify_result result;
+
+    classify_text(rules, 0, "", line->text, line->length, &result);
+    return strcmp(result.reason, "returned") == 0 ||
+           (strcmp(result.reason, "title") == 0 && is_title(line, result.rule));
 }
 
 /* Whether nothing has been said yet. */
@@ -125,8 +129,7 @@ size_t notice_length(const struct classify_rules *rules, const char *text)
             continue;
         }
         run = 0;
-        if (line.length < 120 &&
-            (is_ruled(&line) || strcmp(section_of(rules, line.text, line.length), "returned") == 0))
+        if (line.length < 120 && begins_returned(rules, &line))
             return (size_t)(line.text - text);
     }
     return (size_t)(end - text);
@@ -152,6 +155,17 @@ static size_t code_in(const struct notice_line *line)
             return i;
     }
     return line->length;
+}
+
+bool notice_has_code(const char *text)
+{
+    const char *at = text, *end = text + strlen(text);
+    struct notice_line line;
+
+    while (notice_next_line(&at, end, &line))
+        if (code_in(&line) < line.length)
+            return true;
+    return false;
 }
 
 bool notice_after_data(const char *text)

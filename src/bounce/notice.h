@@ -50,6 +50,9 @@ void notice_free(struct notice_recipient *recipients, size_t count); /* NULL is 
 /* The lines of text about address, as in notice_recipient.text; the caller frees. */
 char *notice_about(const char *text, size_t length, const char *address) __attribute__((nonnull));
 
+/* Whether a line of the text holds a reply code or enhanced code of a failure. */
+bool notice_has_code(const char *text) __attribute__((nonnull));
+
 /* Whether the lines about an address show that it was refused in reply to DATA, not to RCPT TO. */
 bool notice_after_data(const char *text) __attribute__((nonnull));
 

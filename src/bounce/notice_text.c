@@ -219,6 +219,16 @@ static bool only_announces(const char *text, size_t length)
     return false;
 }
 
+/* More than "Fwd: " and its like. */
+static bool says_anything(const char *text)
+{
+    size_t letters = 0;
+
+    for (; *text != '\0'; text++)
+        letters += isalpha((unsigned char)*text) || (unsigned char)*text >= 0x80;
+    return letters > 4;
+}
+
 char *notice_text_subject(const struct classify_rules *notices, const char *text, const char *subject)
 {
     char *own = xstrdup(text);
@@ -226,6 +236,8 @@ char *notice_text_subject(const struct classify_rules *notices, const char *text
 
     if (subject != NULL)
         blank_words(own, subject);
+    if (!says_anything(own)) /* "Fwd: " a report and nothing else: then theirs is the report's own */
+        memcpy(own, text, strlen(text));
     if (colon != NULL && colon > own && (colon[1] == ' ' || colon[1] == '\0') &&
         !only_announces(own, (size_t)(colon - own))) {
         AUTO_FREE char *before = xstrndup(own, (size_t)(colon - own));

@@ -179,6 +179,7 @@ START_TEST(what_is_deferred_and_tried_again_is_the_same_message)
     reads("postfix/cleanup", "4AAAAA: message-id=<x>"); /* overtaken by the line before */
     reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "deferred (connection refused)"));
     read_at(1700003600, "postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    read_at(1700003600, "postfix/smtp", "4AAAAA: " INFO(UUID)); /* smtp_header_checks */
     read_at(1700003601, "postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
     ck_assert_str_eq(told, "deferred a@b 31\ndelivered a@b 31\n");
 }
