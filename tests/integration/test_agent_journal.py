@@ -33,6 +33,16 @@ def mail(number, facility=2):
     say("postfix/smtp", f"4{number:05d}: to=<user{number}@example.com>, relay=mx[192.0.2.1]:25, delay=1, delays=1/0/0/0, "
                         "dsn=2.0.0, status=sent (250 ok)", facility)
 
+def by_a_user(number):
+    # what logger(1) of any local user can do: the same lines, under the same tags
+    if os.fork() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+        mail(number)
+        say("postfix-sendpost/pipe", f"4{number:05d}: to=<user{number}@example.com>, relay=x, dsn=2.0.0, status=sent (250 ok)")
+        os._exit(0)
+    assert os.wait()[1] == 0
+
 def journal_has(text):
     return text in subprocess.run(["journalctl", "-o", "cat", "--no-pager"], capture_output=True, text=True).stdout
 
@@ -54,6 +64,10 @@ try:
     agent.wait()
     mail(4)
     wait_for(lambda: journal_has("user4@"), "user4 in the journal")
+    once()
+    by_a_user(5)
+    mail(6)
+    wait_for(lambda: journal_has("user5@") and journal_has("user6@"), "user5 and user6 in the journal")
     once()
     once()
 finally:
@@ -77,4 +91,4 @@ def test_each_entry_of_the_journal_counts_once():
             pytest.skip("journald does not run here: it wants control groups, for one")
         assert done.returncode == 0, done.stderr.decode()
         assert [(event[0], event[1], event[2]) for event in agent.events()] == [
-            ("delivered", UUID, f"user{number}@example.com") for number in (1, 3, 4)]
+            ("delivered", UUID, f"user{number}@example.com") for number in (1, 3, 4, 6)]
