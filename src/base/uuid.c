@@ -67,6 +67,18 @@ void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t co
     format_uuid(uuid_r, digest, 5);
 }
 
+int64_t uuid_number(const char *const strings[], size_t count)
+{
+    char name[UUID_SIZE], digits[17];
+
+    uuid_derived(name, strings, count);
+    /* both ends, where neither version nor variant stand */
+    memcpy(digits, name, 8);
+    memcpy(digits + 8, name + 24, 8);
+    digits[16] = '\0';
+    return (int64_t)(strtoull(digits, NULL, 16) >> 2) | 1;
+}
+
 bool uuid_valid(const char *text, size_t length)
 {
     bool nil = true;

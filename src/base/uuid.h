@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define UUID_SIZE 37 /* with the terminating NUL */
 
@@ -22,6 +23,9 @@ void uuid_text(char uuid_r[UUID_SIZE], const unsigned char bytes[16]) __attribut
 
 /* Whether text of the given length is a UUID in 8-4-4-4-12 form, of any case, version and variant but the nil
  * UUID. */
+/* 62 bits of a name-based UUID of these strings, never 0. */
+int64_t uuid_number(const char *const strings[], size_t count) __attribute__((nonnull));
+
 bool uuid_valid(const char *text, size_t length) __attribute__((nonnull));
 
 /* The 16 bytes of a valid UUID's text; uuid_text() is the other way. */

@@ -10,11 +10,18 @@
 #ifndef SENDPOST_DELIVERY_CLAIM_H
 #define SENDPOST_DELIVERY_CLAIM_H
 
+#include <stdint.h>
+
 #include "base/outcome.h"
+
+/* 62 bits: two deliveries share an offset by chance only, and then one of them waits in the queue. */
+int64_t claim_offset(const char *uuid, const char *queue_id, const char *recipient) __attribute__((nonnull));
 
 /* The descriptor that holds the claim: close it to let go. -1 with *error_r set (4.3.0) when another process
  * has it. */
-int claim_take(const char *state_dir, const char *uuid, const char *queue_id, const char *recipient,
-               struct outcome *error_r) __attribute__((nonnull));
+int claim_take(const char *state_dir, int64_t offset, struct outcome *error_r) __attribute__((nonnull));
+
+/* The same for those to whom it does not matter why. */
+int claim_try(const char *state_dir, int64_t offset) __attribute__((nonnull));
 
 #endif

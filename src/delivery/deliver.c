@@ -6,33 +6,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "delivery/claim.h"
 #include "delivery/delivery.h"
 #include "delivery/identity.h"
 #include "delivery/status.h"
 #include "policy/pool.h"
 
 /* --- identify ---------------------------------------------------------------------------------------- */
-
-/* An earlier run got through to the TPSP and was cut short before Postfix heard of it. */
-static bool accepted_before(struct delivery *delivery)
-{
-    const struct delivery_request *request = delivery->request;
-    struct event *event = &delivery->event;
-
-    if (*request->queue_id == '\0')
-        return false;
-    int found =
-        event_store_find_accepted(delivery->context->store, request->queue_id, delivery->uuid,
-                                  request->recipient, event, &delivery->event_state, &delivery->outcome);
-    if (found <= 0)
-        return found < 0;
-    outcome_set(&delivery->outcome, OUTCOME_DELIVERED, CAUSE_NONE, event->smtp_code,
-                event->smtp_enhanced_code, "%s", event->smtp_description);
-    delivery->tpsp = config_tpsp_by_name(delivery->context->config, event->tpsp);
-    delivery->recorded = true;
-    return true;
-}
 
 /* A message that was begun under an earlier key keeps its UUID: events of it are out. */
 static bool choose_uuid(struct delivery *delivery)
@@ -61,9 +40,10 @@ static bool identify(struct delivery *delivery)
 
     if (!choose_uuid(delivery))
         return false;
-    delivery->claim = claim_take(delivery->context->config->state_dir, delivery->uuid, request->queue_id,
-                                 request->recipient, &delivery->outcome);
-    return delivery->claim >= 0 && !accepted_before(delivery);
+    delivery->claim =
+        claim_take(delivery->context->config->state_dir,
+                   claim_offset(delivery->uuid, request->queue_id, request->recipient), &delivery->outcome);
+    return delivery->claim >= 0 && delivery_look_back(delivery);
 }
 
 /* --- whole ------------------------------------------------------------------------------------------- */
@@ -92,6 +72,10 @@ static bool before_dot(void *context, struct outcome *outcome_r)
 
     delivery->broken_off =
         !deliver_is_whole(delivery->message, delivery->request, delivery->context->awaited, outcome_r);
+    if (!delivery->broken_off && !mark_set(delivery->context->marks, delivery->mark, MARK_DOT)) {
+        outcome_local(outcome_r, "4.3.0", "marks was taken away from the state directory; nothing is sent");
+        delivery->broken_off = true;
+    }
     return !delivery->broken_off;
 }
 
@@ -118,6 +102,8 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
     relay_send(context->relay, &request, &delivery->relay);
     delivery->asked = true;
     delivery->outcome = delivery->relay.outcome;
+    if (!delivery->accepted && delivery->outcome.cause != CAUSE_IN_DOUBT)
+        mark_set(context->marks, delivery->mark, MARK_BEGUN);
 }
 
 static void relay(struct delivery *delivery)
@@ -130,7 +116,9 @@ static void relay(struct delivery *delivery)
         .config = context->config, .table = context->rates, .cluster = context->cluster};
     pool_begin(&cursor, &gate, delivery->pool, delivery->provider.category, delivery_work_deadline(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
-        relay_to(delivery, tpsp);
+        delivery->broken_off = !delivery_intend(delivery);
+        if (!delivery->broken_off)
+            relay_to(delivery, tpsp);
         if (delivery->broken_off) {
             pool_break_off(&cursor, delivery->relay.contacted);
             break;
@@ -192,7 +180,8 @@ static struct delivery begin(const struct deliver_context *context, const struct
                              .message = message,
                              .sender = request->sender,
                              .start_ms = clock_monotonic_ms(),
-                             .claim = -1};
+                             .claim = -1,
+                             .mark = -1};
 }
 
 struct delivery_result deliver(const struct deliver_context *context, const struct delivery_request *request,
@@ -203,6 +192,7 @@ struct delivery_result deliver(const struct deliver_context *context, const stru
     if (identify(&delivery) && delivery_decide(&delivery))
         relay(&delivery);
     delivery_record(&delivery);
+    delivery_conclude(&delivery);
     report(&delivery);
 
     struct delivery_result result = tell(&delivery, true);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "config/config.h"
+#include "delivery/mark.h"
 #include "delivery/message.h"
 #include "delivery/status.h"
 #include "event/event_report.h"
@@ -22,6 +23,7 @@ struct deliver_context {
     const struct config *config;
     struct store *store;
     struct rate_table *rates;
+    struct mark_table *marks;
     struct cluster *cluster; /* NULL: this host alone */
     struct tls_contexts *cluster_tls;
     struct relay_session *relay;
@@ -31,6 +33,10 @@ struct deliver_context {
     FILE *trace;           /* NULL: none */
     bool (*awaited)(void); /* whether somebody waits for the result still */
 };
+
+/* Once for each process: acceptances that were marked and have not come into the store, with nobody at them.
+ */
+void deliver_recover(struct deliver_context *context) __attribute__((nonnull));
 
 /*
  * Whether what was read to its end is a whole message, as far as that can be known: awaited() says that its

@@ -6,6 +6,7 @@
 #define SENDPOST_DELIVERY_DELIVERY_H
 
 #include "base/uuid.h"
+#include "delivery/claim.h"
 #include "delivery/deliver.h"
 #include "event/event_store.h"
 #include "policy/provider.h"
@@ -17,7 +18,10 @@ struct delivery {
     const struct delivery_request *request;
     struct message *message;
     int64_t start_ms;
-    int claim; /* descriptor, -1 when none */
+    int claim;     /* descriptor, -1 when none */
+    int64_t key;   /* of the mark and the intent */
+    int mark;      /* place, -1 when none */
+    bool accepted; /* and the mark says so */
 
     char uuid[UUID_SIZE];
     struct return_path path;
@@ -57,6 +61,18 @@ bool delivery_decide(struct delivery *delivery) __attribute__((nonnull));
 /* The time until which policy and relay may work: what recording and reporting need at the end is nobody
  * else's. */
 int64_t delivery_work_deadline(const struct deliver_context *context) __attribute__((nonnull));
+
+/* --- progress.c --- */
+
+/* What earlier runs have come to. False when nothing is left to decide: the outcome is known. */
+bool delivery_look_back(struct delivery *delivery) __attribute__((nonnull));
+
+/* Before the first TPSP is contacted: that it will be is on record, and there is a place for what becomes of
+ * it. False with delivery->outcome set: nobody must be contacted. */
+bool delivery_intend(struct delivery *delivery) __attribute__((nonnull));
+
+/* The outcome is on record, or there is none to be. */
+void delivery_conclude(struct delivery *delivery) __attribute__((nonnull));
 
 /* --- hold.c --- */
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "delivery/delivery.h"
+#include "delivery/intent.h"
 #include "event/event_report.h"
 
 static enum event_cs event_kind(const struct delivery *delivery)
@@ -53,17 +54,26 @@ static void compose_event(struct delivery *delivery)
     }
     if (event->cs == CS_DEFERRED) /* it can happen again, to the same message */
         clock_rfc3339(event->timestamp_ms, occurrence);
-    event_identify(event, occurrence);
+    /* queue ids are used again, and applications may use a UUID again: only the same bytes are the same */
+    event_identify(event, event->cs == CS_DEFERRED ? occurrence : message_content(delivery->message));
 }
 
+/* The event and the end of the intent, both or none; inside the caller's transaction or as one of its own. */
 static bool record_event(struct delivery *delivery, struct outcome *error_r)
 {
     const struct config *config = delivery->context->config;
+    struct store *store = delivery->context->store;
     int64_t due_ms = event_report_due_ms(config, clock_realtime_ms());
+    bool own = !store_in_transaction(store);
 
+    if (own && !store_begin(store, STORE_NORMAL, error_r))
+        return false;
     delivery->event_state = event_report_state(config, &delivery->event);
-    delivery->recorded =
-        event_store_add(delivery->context->store, &delivery->event, delivery->event_state, due_ms, error_r);
+    delivery->recorded = event_store_add(store, &delivery->event, delivery->event_state, due_ms, error_r) &&
+                         (delivery->mark < 0 || intent_remove(store, delivery->key, error_r)) &&
+                         (!own || store_commit(store, error_r));
+    if (own && !delivery->recorded)
+        store_rollback(store);
     return delivery->recorded;
 }
 
@@ -74,28 +84,30 @@ void delivery_record_accepted(void *context, const struct outcome *outcome)
 
     delivery->outcome = *outcome;
     compose_event(delivery);
+    mark_accept(delivery->context->marks, delivery->mark, &delivery->event);
+    delivery->accepted = true;
     if (!record_event(delivery, &error))
         log_line(LOG_ERR, "%s: accepted by %s but not on record yet: %s", delivery->uuid,
                  delivery->tpsp->name, error.text);
 }
 
 /*
- * The TPSP has the message and the store does not take the row (a disk that filled up meanwhile). Told 75
- * now, Postfix would send it twice; told 0, the event would be lost. So try on as long as there is time.
+ * The TPSP has the message and the store does not take the row (a disk that filled up meanwhile). The mark
+ * has it: told 75, Postfix comes again, and nothing is sent for it. So it is tried for a moment only.
  */
 static void insist_on_record(struct delivery *delivery)
 {
-    const struct timespec pause = {.tv_nsec = 500 * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 250 * 1000 * 1000};
     struct outcome error;
 
-    while (!record_event(delivery, &error)) {
-        if (clock_monotonic_ms() + 2000 >= delivery->context->deadline_ms) {
-            outcome_local(&delivery->outcome, "4.3.0", "accepted by %s, may be sent twice: %s",
-                          delivery->tpsp->name, error.text);
+    for (int i = 0; i < 3; i++) {
+        if (record_event(delivery, &error))
             return;
-        }
         nanosleep(&pause, NULL);
     }
+    outcome_local(&delivery->outcome, "4.3.0",
+                  "accepted by %s, and kept from being sent again, but its event is not on record yet: %s",
+                  delivery->event.tpsp, error.text);
 }
 
 /* The message is through: the ladder is not needed any more. What stays of it in a crash is swept one day. */

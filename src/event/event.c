@@ -57,8 +57,11 @@ void event_identify(struct event *event, const char *occurrence)
     char *domain = strrchr(recipient, '@');
     for (char *at = domain ? domain : recipient + strlen(recipient); *at != '\0'; at++)
         *at = (char)tolower((unsigned char)*at);
-    uuid_derived(event->event_id,
-                 (const char *[]){"event", event->message_id, recipient, name ? name : "", occurrence}, 5);
+    /* applications may give two messages one UUID; a bounce knows of no queue id but by looking for it */
+    const char *queue_id = event->source == EVENT_SOURCE_BOUNCE ? "" : event->queue_id;
+    uuid_derived(
+        event->event_id,
+        (const char *[]){"event", event->message_id, recipient, name ? name : "", queue_id, occurrence}, 6);
 }
 
 void event_describe(struct event *event, const char *text, size_t length)

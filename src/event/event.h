@@ -65,9 +65,9 @@ const char *event_type(const struct event *event) __attribute__((nonnull, return
 const char *event_source_name(enum event_source source) __attribute__((returns_nonnull));
 
 /*
- * Fill event_id from what happened: message, recipient and kind of event, and for what can happen repeatedly
- * (deferred, sent) also occurrence, a string that tells one time from the next ("attempt 2 at 1732338092123",
- * log position). Pass "" otherwise. The same happening always gets the same id.
+ * Fill event_id from what happened: message UUID, queue id, recipient and kind of event, and for what can
+ * happen repeatedly (deferred, sent) also occurrence, a string that tells one time from the next ("attempt 2
+ * at 1732338092123", log position). Pass "" otherwise. The same happening always gets the same id.
  */
 void event_identify(struct event *event, const char *occurrence) __attribute__((nonnull));
 

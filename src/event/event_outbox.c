@@ -21,6 +21,20 @@ static void bind_row(sqlite3_stmt *statement, const struct event *event)
     event_row_bind_text(statement, 3, event->event_id);
 }
 
+/*
+ * Nothing was changed: somebody else has settled the event meanwhile, and that stays; or it is not there, for
+ * the file was replaced since (a salvage, a person), and it is added. Never taken for done unseen.
+ */
+static bool written(struct store *store, sqlite3_stmt *update, const struct event *event,
+                    enum event_state state, int64_t due_ms, struct outcome *error_r)
+{
+    bool ok = store_run(store, update, error_r);
+    int changes = ok ? sqlite3_changes(store_handle(store)) : 0;
+
+    sqlite3_clear_bindings(update);
+    return ok && (changes > 0 || event_store_add(store, event, state, due_ms, error_r));
+}
+
 /* The file may have been replaced since the number was read: hence the id is compared as well. */
 bool event_outbox_settle(struct store *store, const struct event *event, enum event_state state,
                          struct outcome *error_r)
@@ -35,9 +49,7 @@ bool event_outbox_settle(struct store *store, const struct event *event, enum ev
     bind_row(settle, event);
     sqlite3_bind_int(settle, 4, (int)state);
     sqlite3_bind_int(settle, 5, event->other_word);
-    bool ok = store_run(store, settle, error_r);
-    sqlite3_clear_bindings(settle);
-    return ok;
+    return written(store, settle, event, state, 0, error_r);
 }
 
 bool event_outbox_keep(struct store *store, const struct event *event, int64_t now_ms, int64_t put_off_ms,
@@ -54,9 +66,7 @@ bool event_outbox_keep(struct store *store, const struct event *event, int64_t n
     bind_row(keep, event);
     sqlite3_bind_int64(keep, 4, now_ms);
     sqlite3_bind_int64(keep, 5, put_off_ms);
-    bool ok = store_run(store, keep, error_r);
-    sqlite3_clear_bindings(keep);
-    return ok;
+    return written(store, keep, event, EVENT_PENDING, now_ms, error_r);
 }
 
 int event_outbox_tries(struct store *store, const struct event *event)

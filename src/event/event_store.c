@@ -104,8 +104,8 @@ static int find_as(struct store *store, const char *queue_id, const struct event
 }
 
 int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
-                              const char *recipient, struct event *event_r, enum event_state *state_r,
-                              struct outcome *error_r)
+                              const char *recipient, const char *content, struct event *event_r,
+                              enum event_state *state_r, struct outcome *error_r)
 {
     static const enum event_cs kinds[] = {CS_DELIVERED, CS_SENT};
     struct event wanted = {0};
@@ -113,9 +113,10 @@ int event_store_find_accepted(struct store *store, const char *queue_id, const c
 
     snprintf(wanted.message_id, sizeof wanted.message_id, "%s", message_id);
     snprintf(wanted.recipient, sizeof wanted.recipient, "%s", recipient);
+    snprintf(wanted.queue_id, sizeof wanted.queue_id, "%s", queue_id);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && found == 0; i++) {
         wanted.cs = kinds[i];
-        event_identify(&wanted, "");
+        event_identify(&wanted, content);
         found = find_as(store, queue_id, &wanted, event_r, state_r, error_r);
     }
     return found;

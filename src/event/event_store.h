@@ -30,12 +30,13 @@ bool event_store_add(struct store *store, const struct event *event, enum event_
                      struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Whether this queue id, message and recipient were delivered before (CS_DELIVERED or CS_SENT from the pipe);
- * fills event_r and state_r. -1 with *error_r set when the store cannot tell.
+ * Whether this queue id, message and recipient, with this content (delivery/message.h), were delivered before
+ * (CS_DELIVERED or CS_SENT from the pipe); fills event_r and state_r. -1 with *error_r set when the store
+ * cannot tell.
  */
 int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
-                              const char *recipient, struct event *event_r, enum event_state *state_r,
-                              struct outcome *error_r) __attribute__((nonnull));
+                              const char *recipient, const char *content, struct event *event_r,
+                              enum event_state *state_r, struct outcome *error_r) __attribute__((nonnull));
 
 /* Whether the store knows of an attempt at it: an event, or a row of the retry ladder. -1 with *error_r
  * set. */

@@ -68,6 +68,10 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
         if (context->cluster == NULL)
             return false;
     }
+    context->marks = mark_table_open(config->state_dir, error_r);
+    if (context->marks == NULL)
+        return false;
+    deliver_recover(context);
     context->relay = relay_open(config->state_dir, config->path, context->resolver);
     context->reporter = event_reporter_open(config, context->store,
                                             &(struct event_reporter_options){.trace = context->trace});

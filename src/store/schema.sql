@@ -84,6 +84,18 @@ CREATE TABLE standing (
     held_mend TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- delivery/intent.h: a row for each delivery from before its MAIL until its outcome is on record
+CREATE TABLE intents (
+    key INTEGER PRIMARY KEY,
+    queue_id TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    -- size and hash of the bytes on standard input
+    content TEXT NOT NULL,
+    boot INTEGER NOT NULL,
+    begun_ms INTEGER NOT NULL
+);
+
 -- policy/suppression.h: by the address itself, so that a look-up is one descent of the tree
 CREATE TABLE suppression (
     address TEXT PRIMARY KEY NOT NULL,

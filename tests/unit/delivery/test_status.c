@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "delivery/claim.h"
 #include "suites.h"
 
 START_TEST(of_a_success_the_uuid_comes_first)
@@ -63,32 +62,6 @@ START_TEST(every_outcome_makes_a_valid_result)
 }
 END_TEST
 
-START_TEST(a_delivery_is_claimed_by_one_process_at_a_time)
-{
-    char directory[] = "/tmp/sendpost-claim.XXXXXX";
-    char path[64];
-    struct outcome error;
-
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    int claim = claim_take(directory, "uuid", "4bX", "a@example.com", &error);
-    ck_assert_int_ge(claim, 0);
-    ck_assert_int_lt(claim_take(directory, "uuid", "4bX", "a@example.com", &error), 0);
-    ck_assert_int_eq(error.cause, CAUSE_OURS);
-    int other = claim_take(directory, "uuid", "4bX", "b@example.com", &error);
-    ck_assert_int_ge(other, 0);
-    close(other);
-    close(claim);
-    claim = claim_take(directory, "uuid", "4bX", "a@example.com", &error);
-    ck_assert_int_ge(claim, 0);
-    close(claim);
-    ck_assert_int_lt(claim_take("/nonexistent", "uuid", "4bX", "a@example.com", &error), 0);
-    ck_assert_str_eq(error.enhanced, "4.3.0");
-    snprintf(path, sizeof path, "%s/deliveries.lock", directory);
-    unlink(path);
-    rmdir(directory);
-}
-END_TEST
-
 UNIT_SUITE(status_suite)
 {
     Suite *suite = suite_create("status");
@@ -98,9 +71,6 @@ UNIT_SUITE(status_suite)
     tcase_add_test(tcase, a_refusal_names_the_host_and_the_command);
     tcase_add_test(tcase, our_own_words_stand_alone);
     tcase_add_loop_test(tcase, every_outcome_makes_a_valid_result, 0, 6);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("claim");
-    tcase_add_test(tcase, a_delivery_is_claimed_by_one_process_at_a_time);
     suite_add_tcase(suite, tcase);
     return suite;
 }

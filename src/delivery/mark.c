@@ -1,0 +1,311 @@
+#include "delivery/mark.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/map_guard.h"
+#include "base/state_dir.h"
+#include "base/xalloc.h"
+#include "delivery/claim.h"
+#include "store/store.h"
+
+#define PLACES 512
+#define PLACE_SIZE 8192
+#define OLD_MS (40ll * 24 * 3600 * 1000) /* no message stays in a queue so long */
+#define LOCK_PATIENCE_MS 30000
+
+struct place {
+    _Atomic int state;
+    int64_t boot, claim, begun_ms;
+    uint64_t check; /* of the event: a power cut may leave one half of it */
+    struct event event;
+};
+
+union padded_place {
+    struct place place;
+    char size[PLACE_SIZE];
+};
+
+/* The keys stand together: looking for one touches a page or two. 0: the place is free, and its state is
+ * MARK_NONE. */
+struct mark_file {
+    _Atomic uint64_t magic;
+    char reserved[4096 - sizeof(uint64_t)];
+    _Atomic int64_t keys[PLACES];
+    union padded_place places[PLACES];
+};
+
+_Static_assert(sizeof(struct place) <= PLACE_SIZE, "an event fits");
+_Static_assert(sizeof(struct mark_file) == 4096 + PLACES * sizeof(int64_t) + PLACES * PLACE_SIZE,
+               "no padding");
+
+/* "SMARKS" and what another version of this file would have otherwise */
+#define MAGIC (UINT64_C(0x534b52414d530000) | (sizeof(struct event) & 0xffff))
+
+struct mark_table {
+    struct mark_file *file;
+    char *state_dir;
+    int64_t boot;
+    int last; /* a place that was good before: the same few pages are used again and again */
+};
+
+/* --- the file ------------------------------------------------------------------------------------------ */
+
+static int64_t hash(const void *data, size_t length) /* FNV-1a, 63 bits, never 0 */
+{
+    uint64_t value = 0xcbf29ce484222325;
+
+    for (const unsigned char *at = data; length > 0; at++, length--)
+        value = (value ^ *at) * 0x100000001b3;
+    return (int64_t)(value >> 1) | 1;
+}
+
+static int64_t boot_of_machine(void)
+{
+    char id[64];
+    AUTO_CLOSE int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, id, sizeof id);
+
+    return length > 0 ? hash(id, (size_t)length) : 1;
+}
+
+static struct mark_file *map(const char *path, struct outcome *error_r)
+{
+    struct stat status;
+    AUTO_CLOSE int descriptor = state_dir_open(path, O_RDWR, error_r);
+
+    if (descriptor < 0)
+        return NULL;
+    if (fstat(descriptor, &status) != 0 || status.st_size != (off_t)sizeof(struct mark_file)) {
+        errno = ENOENT;
+        return NULL;
+    }
+    struct mark_file *file = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (file == MAP_FAILED) {
+        state_dir_error("map", path, errno, error_r);
+        return NULL;
+    }
+    map_guard_add(file, sizeof *file);
+    if (atomic_load(&file->magic) == MAGIC)
+        return file;
+    map_guard_remove(file);
+    munmap(file, sizeof *file);
+    errno = ENOENT;
+    return NULL;
+}
+
+/* Written out, not extended: its blocks are there before it is needed. */
+static bool write_out(int descriptor)
+{
+    AUTO_FREE char *zeroes = xcalloc(1, PLACE_SIZE);
+    uint64_t magic = MAGIC;
+
+    for (size_t at = 0; at < sizeof(struct mark_file);) {
+        size_t left = sizeof(struct mark_file) - at;
+        ssize_t written = write(descriptor, zeroes, left < PLACE_SIZE ? left : PLACE_SIZE);
+        if (written < 0 && errno != EINTR)
+            return false;
+        at += written > 0 ? (size_t)written : 0;
+    }
+    return pwrite(descriptor, &magic, sizeof magic, 0) == (ssize_t)sizeof magic && fsync(descriptor) == 0;
+}
+
+/* Under a lock, and whole before it has its name. */
+static bool create(const char *path, struct outcome *error_r)
+{
+    AUTO_FREE char *fresh = xasprintf("%s.new", path);
+
+    unlink(fresh); /* of one that died */
+    AUTO_CLOSE int descriptor = state_dir_open(fresh, O_WRONLY | O_CREAT | O_EXCL, error_r);
+    if (descriptor < 0)
+        return false;
+    if (write_out(descriptor) && rename(fresh, path) == 0)
+        return true;
+    state_dir_error("create", path, errno, error_r);
+    unlink(fresh);
+    return false;
+}
+
+static struct mark_file *map_or_create(const char *state_dir, struct outcome *error_r)
+{
+    AUTO_FREE char *path = xasprintf("%s/marks", state_dir);
+    struct mark_file *file = map(path, error_r);
+
+    if (file != NULL || errno != ENOENT)
+        return file;
+    AUTO_CLOSE int lock = store_lock(state_dir, "marks", clock_monotonic_ms() + LOCK_PATIENCE_MS, error_r);
+    if (lock < 0)
+        return NULL;
+    file = map(path, error_r); /* another process may have made it meanwhile */
+    if (file != NULL || errno != ENOENT)
+        return file;
+    return create(path, error_r) ? map(path, error_r) : NULL;
+}
+
+struct mark_table *mark_table_open(const char *state_dir, struct outcome *error_r)
+{
+    struct mark_file *file = map_or_create(state_dir, error_r);
+
+    if (file == NULL)
+        return NULL;
+    struct mark_table *table = xcalloc(1, sizeof *table);
+    *table = (struct mark_table){.file = file,
+                                 .state_dir = xstrdup(state_dir),
+                                 .boot = boot_of_machine(),
+                                 .last = (int)(getpid() % PLACES)};
+    return table;
+}
+
+void mark_table_close(struct mark_table *table)
+{
+    if (table == NULL)
+        return;
+    map_guard_remove(table->file);
+    munmap(table->file, sizeof *table->file);
+    free(table->state_dir);
+    free(table);
+}
+
+int64_t mark_boot(const struct mark_table *table)
+{
+    return table->boot;
+}
+
+/* --- places -------------------------------------------------------------------------------------------- */
+
+static struct place *place_of(struct mark_table *table, int place)
+{
+    return &table->file->places[place].place;
+}
+
+int mark_find(struct mark_table *table, int64_t key, enum mark_state *state_r)
+{
+    for (int i = 0; i < PLACES; i++) {
+        if (atomic_load(&table->file->keys[i]) != key)
+            continue;
+        const struct place *place = place_of(table, i);
+        *state_r = (enum mark_state)atomic_load(&place->state);
+        if (*state_r != MARK_ACCEPTED && place->boot != table->boot)
+            *state_r = MARK_BEGUN;
+        return i;
+    }
+    *state_r = MARK_NONE;
+    return -1;
+}
+
+static void free_place(struct mark_table *table, int place)
+{
+    atomic_store(&place_of(table, place)->state, MARK_NONE);
+    atomic_store(&table->file->keys[place], 0);
+}
+
+/* Of a delivery that is over and left nothing that has to be known: the store knows what is in doubt. */
+static bool reclaim(struct mark_table *table, int place)
+{
+    const struct place *content = place_of(table, place);
+    int64_t age_ms = clock_realtime_ms() - content->begun_ms;
+    int state = atomic_load(&content->state);
+
+    if (state == MARK_ACCEPTED || (state == MARK_DOT && content->boot == table->boot && age_ms < OLD_MS))
+        return false;
+    AUTO_CLOSE int claim = claim_try(table->state_dir, content->claim);
+    if (claim < 0 || atomic_load(&content->state) != state)
+        return false;
+    free_place(table, place);
+    return true;
+}
+
+static int take_free(struct mark_table *table, int64_t key)
+{
+    for (int i = 0; i < PLACES; i++) {
+        int place = (table->last + i) % PLACES;
+        int64_t none = 0;
+        if (atomic_compare_exchange_strong(&table->file->keys[place], &none, key))
+            return table->last = place;
+    }
+    return -1;
+}
+
+int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outcome *error_r)
+{
+    enum mark_state ignored;
+    int place = mark_find(table, key, &ignored);
+
+    if (place < 0)
+        place = take_free(table, key);
+    if (place < 0) {
+        for (int i = 0; i < PLACES; i++)
+            reclaim(table, i);
+        place = take_free(table, key);
+    }
+    if (place < 0 || atomic_load(&table->file->magic) != MAGIC) {
+        outcome_local(error_r, "4.3.0",
+                      place < 0
+                          ? "%s/marks is full: %d deliveries were accepted and could not be put on record "
+                            "yet; free some space on its file system"
+                          : "%s/marks was cut short or replaced; leave it alone (%d)",
+                      table->state_dir, PLACES);
+        return -1;
+    }
+    struct place *content = place_of(table, place);
+    content->boot = table->boot;
+    content->claim = claim;
+    content->begun_ms = clock_realtime_ms();
+    atomic_store(&content->state, MARK_BEGUN);
+    return place;
+}
+
+bool mark_set(struct mark_table *table, int place, enum mark_state state)
+{
+    atomic_store(&place_of(table, place)->state, state);
+    return atomic_load(&table->file->magic) == MAGIC;
+}
+
+void mark_accept(struct mark_table *table, int place, const struct event *event)
+{
+    struct place *content = place_of(table, place);
+
+    content->event = *event;
+    content->check = (uint64_t)hash(event, sizeof *event);
+    atomic_store(&content->state, MARK_ACCEPTED);
+}
+
+bool mark_event(struct mark_table *table, int place, struct event *event_r)
+{
+    const struct place *content = place_of(table, place);
+
+    if (atomic_load(&content->state) != MARK_ACCEPTED ||
+        content->check != (uint64_t)hash(&content->event, sizeof content->event))
+        return false;
+    *event_r = content->event;
+    event_r->row = 0;
+    return true;
+}
+
+void mark_end(struct mark_table *table, int place)
+{
+    free_place(table, place);
+}
+
+void mark_each_left(struct mark_table *table,
+                    bool (*keep)(void *context, int64_t key, const struct event *event), void *context)
+{
+    for (int i = 0; i < PLACES; i++) {
+        int64_t key = atomic_load(&table->file->keys[i]);
+        struct event event;
+        if (key == 0 || atomic_load(&place_of(table, i)->state) != MARK_ACCEPTED)
+            continue;
+        AUTO_CLOSE int claim = claim_try(table->state_dir, place_of(table, i)->claim);
+        if (claim < 0 || atomic_load(&table->file->keys[i]) != key || !mark_event(table, i, &event))
+            continue;
+        if (keep(context, key, &event))
+            free_place(table, i);
+    }
+}

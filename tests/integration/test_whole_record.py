@@ -1,0 +1,218 @@
+"""A message is sent only when the store has shown that it takes records, and what was accepted is never sent again, whatever
+happens between the final dot and its record: a full disk, a death, a file that cannot be written."""
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from event_api import Answer
+from scripted_tpsp import DEFAULTS, ScriptedTpsp
+from sendpost import Sendpost, build_directory
+
+MESSAGE = b"From: a@example.org\nSubject: once\nX-Sendpost-Message-UUID: 3a2f7f64-6f0c-4a77-9a59-3c5f0c1c7d11\n\nhello\n"
+VISITS = 4
+
+
+@pytest.fixture
+def site():
+    """Its state directory is a small file system, which can be filled."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("a small file system needs root and mount(8)")
+    with Sendpost() as made:
+        made.environment["SENDPOST_IDLE_SECONDS"] = "0"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=12M,mode=0700,uid={made.uid},gid={made.gid}", "tmpfs", str(made.state)],
+                       check=True)
+        try:
+            yield made
+            made.wait_settled()
+        finally:
+            subprocess.run(["umount", "-l", str(made.state)], check=True)
+
+
+def configure(site, server, **settings):
+    site.configure([{"name": "primary", "id": 12, "host": server.host, "port": server.port, "security": "none", "auth": "none",
+                     "max-rate-per-hour": 0}], listen="none", **settings)
+
+
+def visit(site, queue_id="4bXyz1", message=MESSAGE):
+    return site.run("-q", queue_id, "-f", "a@example.org", "--", "user@example.com", message=message)
+
+
+def fill(site):
+    """To the last byte."""
+    filler = site.state / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        for size in (1 << 16, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                pass
+    return filler
+
+
+def make_room(site):
+    (site.state / "filler").unlink()
+
+
+def accepted(site):
+    return [event for event in site.events() if event["cs"] == 60]
+
+
+def intents(site):
+    with sqlite3.connect(f"file:{site.state}/state.db?mode=ro", uri=True) as database:
+        return database.execute("SELECT count(*) FROM intents").fetchone()[0]
+
+
+def test_a_store_that_takes_nothing_contacts_nobody(site):
+    with ScriptedTpsp() as server:
+        configure(site, server)
+        assert visit(site, "4bXyz0").returncode == 0
+        fill(site)
+        for _ in range(VISITS):
+            done = visit(site)
+            assert done.returncode == 75 and b"free some space" in done.stdout, done.stdout
+        assert len(server.transactions) == 1
+        make_room(site)
+        assert visit(site).returncode == 0
+        assert len(server.messages) == 2
+
+
+def test_a_disk_that_fills_up_between_dot_and_record_sends_no_second_copy(site):
+    def fill_first(connection):
+        fill(site)
+        connection.reply(DEFAULTS["dot"])
+
+    with ScriptedTpsp(dot=fill_first) as server:
+        configure(site, server)
+        server.script["dot"] = DEFAULTS["dot"]
+        assert visit(site, "4bXyz0").returncode == 0
+        server.script["dot"] = fill_first
+        done = visit(site)
+        assert done.returncode == 75 and b"kept from being sent again" in done.stdout, done.stdout
+        server.script["dot"] = DEFAULTS["dot"]
+        for _ in range(VISITS):
+            assert visit(site).returncode == 75
+        assert len(server.transactions) == 2
+        make_room(site)
+        done = visit(site)
+        assert done.returncode == 0 and b"queued as SCRIPTED" in done.stdout
+        assert len(server.transactions) == 2
+    assert sorted(event["queue_id"] for event in accepted(site)) == ["4bXyz0", "4bXyz1"]
+    assert intents(site) == 0
+
+
+def test_what_was_accepted_and_never_comes_back_has_its_event_all_the_same(site):
+    """The disk fills up, and somebody deletes the message from the queue: the next deliverer puts it on record."""
+    def fill_first(connection):
+        fill(site)
+        connection.reply(DEFAULTS["dot"])
+
+    with ScriptedTpsp() as server:
+        configure(site, server)
+        assert visit(site, "4bXyz0").returncode == 0
+        server.script["dot"] = fill_first
+        assert visit(site).returncode == 75
+        server.script["dot"] = DEFAULTS["dot"]
+        make_room(site)
+        assert visit(site, "4bXyz2").returncode == 0
+    assert sorted(event["queue_id"] for event in accepted(site)) == ["4bXyz0", "4bXyz1", "4bXyz2"]
+
+
+@pytest.mark.parametrize("name", ["state.db-wal", "state.db"])
+def test_a_store_that_cannot_be_written_sends_nothing(site, name):
+    with ScriptedTpsp() as server:
+        configure(site, server)
+        assert visit(site, "4bXyz0").returncode == 0
+        os.chown(site.state / name, 0, 0)
+        for _ in range(VISITS):
+            assert visit(site).returncode == 75
+        assert len(server.transactions) == 1
+        site.give(site.state / name, 0o600)
+        assert visit(site).returncode == 0
+
+
+def test_a_death_behind_the_dot_is_in_doubt_and_told(site):
+    def kill_first(_):
+        for pid in site.leftovers():
+            if "deliver" in os.readlink(f"/proc/{pid}/exe"):
+                os.kill(pid, signal.SIGKILL)
+
+    with ScriptedTpsp(dot=kill_first) as server:
+        configure(site, server)
+        assert visit(site).returncode == 75
+        server.script["dot"] = DEFAULTS["dot"]
+        assert visit(site).returncode == 0
+        assert "may have been accepted then" in site.log()
+    assert len(accepted(site)) == 1
+
+
+def test_a_death_before_the_dot_is_no_doubt(site):
+    def kill_first(_):
+        for pid in site.leftovers():
+            if "deliver" in os.readlink(f"/proc/{pid}/exe"):
+                os.kill(pid, signal.SIGKILL)
+
+    with ScriptedTpsp(rcpt=kill_first) as server:
+        configure(site, server)
+        assert visit(site).returncode == 75
+        server.script["rcpt"] = DEFAULTS["rcpt"]
+        assert visit(site).returncode == 0
+        assert "may have been accepted" not in site.log()
+
+
+def test_after_a_power_cut_an_intent_is_in_doubt(site):
+    with ScriptedTpsp(rcpt="421 4.3.2 bye") as server:
+        configure(site, server)
+        assert visit(site, "4bXyz0").returncode == 75
+        # as the store would look: an intent whose mark is of a boot that nobody remembers
+        with ScriptedTpsp(rcpt=lambda _: [os.kill(pid, signal.SIGKILL) for pid in site.leftovers()]) as deadly:
+            configure(site, deadly)
+            visit(site)
+        with sqlite3.connect(site.state / "state.db") as database:
+            assert database.execute("UPDATE intents SET boot = 1").rowcount == 1
+        for path in site.state.glob("state.db*"):
+            site.give(path, 0o600)
+    with ScriptedTpsp() as server:
+        configure(site, server)
+        assert visit(site).returncode == 0
+        assert "may have been accepted then" in site.log()
+
+
+def test_two_messages_of_one_uuid_and_recipient_are_two(site, ca, api):
+    """An application gave both the same UUID: neither is taken for the other, and both events are kept."""
+    with ScriptedTpsp() as server:
+        configure(site, server, endpoint=api.url, ca=ca)
+        assert visit(site, "4bXyz1").returncode == 0
+        assert visit(site, "4bXyz2").returncode == 0
+        assert len(server.messages) == 2
+        assert visit(site, "4bXyz2").returncode == 0  # a retry that lost its answer
+        assert len(server.messages) == 2
+        # a queue id that is used again
+        assert visit(site, "4bXyz2", MESSAGE.replace(b"hello", b"other")).returncode == 0
+        assert len(server.messages) == 3
+    assert len(accepted(site)) == 3
+    assert len({event["event_id"] for event in api.events}) == 3
+    assert {event["message_id"] for event in api.events} == {"3a2f7f64-6f0c-4a77-9a59-3c5f0c1c7d11"}
+
+
+def test_a_store_replaced_while_the_api_is_asked_keeps_the_event(site, ca, api):
+    """Nothing is called kept that is not there: the row is written anew into the file that is there now."""
+    def replace_store(*_):
+        for path in site.state.glob("state.db*"):
+            path.unlink()
+        return Answer(503)
+
+    with ScriptedTpsp() as server:
+        configure(site, server, endpoint=api.url, ca=ca)
+        api.default = replace_store
+        assert visit(site).returncode == 0
+    (event,) = site.events()
+    assert event["state"] == 0 and event["cs"] == 60
+    api.default = Answer(200)
+    assert subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(site.config), "events", "flush"], check=False,
+                          capture_output=True).returncode == 0
+    assert len(api.events) == 1

@@ -1,0 +1,202 @@
+#include "delivery/mark.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "delivery/claim.h"
+#include "delivery/intent.h"
+#include "stored_events.h"
+#include "suites.h"
+
+#define PLACES 512
+
+static struct mark_table *table;
+
+static void set_up(void)
+{
+    temporary_store_open();
+    table = mark_table_open(temporary_directory, &error);
+    ck_assert_msg(table != NULL, "%s", error.text);
+}
+
+static void tear_down(void)
+{
+    mark_table_close(table);
+    temporary_store_close();
+}
+
+/* Another process, or the next one. */
+static void reopen(void)
+{
+    mark_table_close(table);
+    table = mark_table_open(temporary_directory, &error);
+    ck_assert_msg(table != NULL, "%s", error.text);
+}
+
+static enum mark_state state_of(int64_t key)
+{
+    enum mark_state state;
+
+    mark_find(table, key, &state);
+    return state;
+}
+
+START_TEST(a_mark_outlives_its_process)
+{
+    struct event event = make(1, CS_DELIVERED, "primary"), found;
+    int place = mark_begin(table, 7, 1, &error);
+
+    ck_assert_int_eq(state_of(7), MARK_BEGUN);
+    ck_assert(mark_set(table, place, MARK_DOT));
+    reopen();
+    ck_assert_int_eq(state_of(7), MARK_DOT);
+    ck_assert(!mark_event(table, place, &found));
+    mark_accept(table, place, &event);
+    reopen();
+    ck_assert_int_eq(state_of(7), MARK_ACCEPTED);
+    ck_assert(mark_event(table, place, &found));
+    ck_assert_str_eq(found.event_id, event.event_id);
+    ck_assert_str_eq(found.smtp_description, event.smtp_description);
+    mark_end(table, place);
+    ck_assert_int_eq(state_of(7), MARK_NONE);
+}
+END_TEST
+
+START_TEST(one_key_has_one_place)
+{
+    int place = mark_begin(table, 7, 1, &error);
+
+    mark_set(table, place, MARK_DOT);
+    reopen();
+    ck_assert_int_eq(mark_begin(table, 7, 1, &error), place);
+    ck_assert_int_eq(state_of(7), MARK_BEGUN);
+    ck_assert_int_ne(mark_begin(table, 8, 2, &error), place);
+}
+END_TEST
+
+START_TEST(what_is_over_gives_its_place_to_others_and_what_was_accepted_does_not)
+{
+    struct event event = make(1, CS_DELIVERED, "primary");
+    int place = mark_begin(table, 1000000, 1000000, &error);
+    int held = claim_take(temporary_directory, 5, &error);
+
+    mark_accept(table, place, &event);
+    for (int64_t key = 1; key < PLACES; key++)
+        ck_assert_int_ge(mark_begin(table, key, key, &error), 0);
+    mark_set(table, mark_find(table, 6, &(enum mark_state){0}), MARK_DOT);
+    ck_assert_int_ge(mark_begin(table, 2000000, 3, &error), 0); /* nobody holds the others' claims */
+    ck_assert_int_eq(state_of(1000000), MARK_ACCEPTED);
+    ck_assert_int_eq(state_of(5), MARK_BEGUN);
+    ck_assert_int_eq(state_of(6), MARK_DOT);
+    ck_assert_int_eq(state_of(4), MARK_NONE);
+    close(held);
+}
+END_TEST
+
+START_TEST(a_full_file_keeps_the_message_in_the_queue)
+{
+    struct event event = make(1, CS_DELIVERED, "primary");
+
+    for (int64_t key = 1; key <= PLACES; key++)
+        mark_accept(table, mark_begin(table, key, key, &error), &event);
+    ck_assert_int_eq(mark_begin(table, PLACES + 1, 1, &error), -1);
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
+    ck_assert_ptr_nonnull(strstr(error.text, "free some space"));
+}
+END_TEST
+
+static bool keep_none(void *context, int64_t key, const struct event *event)
+{
+    (void)key;
+    (void)event;
+    (*(int *)context)++;
+    return false;
+}
+
+static bool keep_all(void *context, int64_t key, const struct event *event)
+{
+    ck_assert_int_eq(key, 7);
+    ck_assert_str_eq(event->recipient, "user1@example.com");
+    return !keep_none(context, key, event);
+}
+
+START_TEST(what_nobody_came_back_for_is_found)
+{
+    struct event event = make(1, CS_DELIVERED, "primary");
+    int seen = 0, claim = claim_take(temporary_directory, 1, &error);
+
+    mark_begin(table, 8, 2, &error);
+    mark_accept(table, mark_begin(table, 7, 1, &error), &event);
+    mark_each_left(table, keep_all, &seen);
+    ck_assert_int_eq(seen, 0); /* somebody is at it */
+    close(claim);
+    mark_each_left(table, keep_none, &seen);
+    ck_assert_int_eq(state_of(7), MARK_ACCEPTED);
+    mark_each_left(table, keep_all, &seen);
+    ck_assert_int_eq(seen, 2);
+    ck_assert_int_eq(state_of(7), MARK_NONE);
+}
+END_TEST
+
+START_TEST(a_file_that_is_cut_short_is_noticed_and_made_anew)
+{
+    char path[128];
+    int place = mark_begin(table, 7, 1, &error);
+
+    snprintf(path, sizeof path, "%s/marks", temporary_directory);
+    ck_assert_int_eq(truncate(path, 0), 0);
+    ck_assert(!mark_set(table, place, MARK_DOT));
+    ck_assert_int_eq(mark_begin(table, 8, 1, &error), -1);
+    reopen();
+    ck_assert_int_ge(mark_begin(table, 8, 1, &error), 0);
+}
+END_TEST
+
+START_TEST(every_block_of_the_file_is_there_before_it_is_needed)
+{
+    struct stat status;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/marks", temporary_directory);
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_ge(status.st_blocks * 512, status.st_size);
+    ck_assert_int_eq(status.st_mode & 0777, 0600);
+}
+END_TEST
+
+START_TEST(an_intent_is_found_until_it_is_removed)
+{
+    struct intent intent = {7, "4bX", "user@example.com", "uuid", "17-ab"};
+    int64_t boot = 0;
+
+    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 0);
+    ck_assert(intent_write(store, &intent, mark_boot(table), 1000, &error));
+    ck_assert(intent_write(store, &intent, mark_boot(table), 1000, &error));
+    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 1);
+    ck_assert_int_eq(boot, mark_boot(table));
+    ck_assert(intent_remove(store, 7, &error));
+    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 0);
+    ck_assert(intent_write(store, &intent, boot, 1000, &error));
+    ck_assert(intent_sweep(store, 41ll * 24 * 3600 * 1000, &error));
+    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 0);
+}
+END_TEST
+
+UNIT_SUITE(mark_suite)
+{
+    Suite *suite = suite_create("mark");
+    TCase *tcase = tcase_create("mark");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, a_mark_outlives_its_process);
+    tcase_add_test(tcase, one_key_has_one_place);
+    tcase_add_test(tcase, what_is_over_gives_its_place_to_others_and_what_was_accepted_does_not);
+    tcase_add_test(tcase, a_full_file_keeps_the_message_in_the_queue);
+    tcase_add_test(tcase, what_nobody_came_back_for_is_found);
+    tcase_add_test(tcase, a_file_that_is_cut_short_is_noticed_and_made_anew);
+    tcase_add_test(tcase, every_block_of_the_file_is_there_before_it_is_needed);
+    tcase_add_test(tcase, an_intent_is_found_until_it_is_removed);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
