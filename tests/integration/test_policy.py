@@ -18,10 +18,10 @@ class Site:
         self.sendpost, self.tpsp, self.dns = installation, tpsp, dns
         self.targets = {"sp-bounce.example.org": "target.example."}
 
-    def configure(self, tpsp=None, **settings):
+    def configure(self, tpsp=None, dns_timeout="20s", **settings):
         entry = {"name": "primary", "id": 12, "host": "127.0.0.1", "port": self.tpsp.port, "security": "none",
                  "max-rate-per-hour": 0, **(tpsp or {})}
-        self.sendpost.configure([entry], dns={"servers": [self.dns.address], "timeout": "1s"}, **settings)
+        self.sendpost.configure([entry], dns={"servers": [self.dns.address], "timeout": dns_timeout}, **settings)
 
     def send(self, recipient="user@example.com", sender="bounce@example.net", message=MESSAGE, queue_id="4bTest",
              uuid=UUID):
@@ -79,11 +79,13 @@ def test_an_unverified_domain_is_dropped_and_opens_no_connection(site, verify):
 
 
 def test_trouble_with_dns_defers_without_an_attempt_or_an_event(site):
-    site.configure(return_path={"verify": "dns", "cname-target": "target.example"}, retry={"schedule": ["1h"]})
+    settings = {"return_path": {"verify": "dns", "cname-target": "target.example"}, "retry": {"schedule": ["1h"]}}
+    site.configure(dns_timeout="1s", **settings)
     site.targets["sp-bounce.example.org"] = "silence"
     status, line = site.send()
     assert status == 75 and line.startswith("4.4.3 "), line
     assert site.connections == 0 and not site.sendpost.events()
+    site.configure(**settings)
     site.targets["sp-bounce.example.org"] = "target.example."
     assert site.send()[0] == 0
 
