@@ -157,6 +157,16 @@ static bool tells_by_stage_alone(const struct classify_rules *rules, const struc
     return strncmp(rules->sections[rule->section].reason, "default", 7) == 0;
 }
 
+/* FNV-1a */
+static uint64_t hash_of(const struct classify_words *words)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+
+    for (size_t i = 0; i < words->length; i++)
+        hash = (hash ^ (unsigned char)words->text[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
 void replies_judge(const struct replies *replies, const struct reply_facts *reply, const char *text,
                    size_t length, struct reply_verdict *verdict_r)
 {
@@ -183,6 +193,7 @@ void replies_judge(const struct replies *replies, const struct reply_facts *repl
                                         .reason = "default",
                                         .rule = "",
                                         .file = CLASSIFY_BUILTIN};
+    verdict_r->words = hash_of(words);
     rule = classify_first(rules, words, &facts);
     if (rule == NULL)
         return;

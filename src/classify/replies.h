@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/outcome.h"
 
@@ -55,6 +56,7 @@ struct reply_verdict {
      * on a kept connection, and never a reason to leave the TPSP alone. */
     bool of_recipient;
     bool by_default;    /* no rule knew the words: told by code and stage alone */
+    uint64_t words;     /* a hash of what was said, echoes left out: the same words are the same refusal */
     const char *reason; /* name of the section */
     const char *rule;   /* the deciding line as it is written */
     const char *file;   /* "built-in" or the path of the postmaster's file */

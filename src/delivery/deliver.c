@@ -10,6 +10,7 @@
 #include "delivery/identity.h"
 #include "delivery/status.h"
 #include "policy/pool.h"
+#include "policy/session_limit.h"
 
 /* --- identify ---------------------------------------------------------------------------------------- */
 
@@ -94,6 +95,7 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         .message = message_view(delivery->message),
         .deadline_ms = delivery_work_deadline(context),
         .trace = context->trace,
+        .session_limit = session_limit_get(context->rates, tpsp->name),
         .before_dot = before_dot,
         .accepted = delivery_record_accepted,
         .context = delivery,
@@ -104,6 +106,19 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
     delivery->outcome = delivery->relay.outcome;
     if (!delivery->accepted && delivery->outcome.cause != CAUSE_IN_DOUBT)
         mark_set(context->marks, delivery->mark, MARK_BEGUN);
+}
+
+/* What the breaker may take from a refusal. */
+static struct pool_evidence evidence_of(const struct delivery *delivery)
+{
+    const struct relay_result *result = &delivery->relay;
+    bool replied = result->said.rule != NULL;
+
+    return (struct pool_evidence){.contacted = result->contacted,
+                                  .before_recipient =
+                                      result->stage < RELAY_MAIL ||
+                                      (result->stage == RELAY_MAIL && !result->said.by_default),
+                                  .recipient = replied ? delivery->request->recipient : NULL};
 }
 
 static void relay(struct delivery *delivery)
@@ -123,7 +138,9 @@ static void relay(struct delivery *delivery)
             pool_break_off(&cursor, delivery->relay.contacted);
             break;
         }
-        pool_report(&cursor, &delivery->outcome, delivery->relay.contacted);
+        pool_report(&cursor, &delivery->outcome, evidence_of(delivery));
+        if (delivery->relay.session_took > 0)
+            session_limit_learn(context->rates, tpsp->name, delivery->relay.session_took);
         delivery_note_standing(delivery);
     }
     pool_end(&cursor);

@@ -1,5 +1,7 @@
 #include "policy/breaker.h"
 
+#include <ctype.h>
+
 #define MS_NS INT64_C(1000000)
 #define FAILURES_MAX 0xffff
 
@@ -83,14 +85,61 @@ struct breaker breaker_ask(struct rate_table *table, const char *tpsp)
 }
 
 /* The word after a failure; unchanged when it says nothing new. */
-static int64_t failed(int64_t word, enum breaker_state state, int64_t now)
+static int64_t failed(int64_t word, enum breaker_state state, bool at_once, int64_t now)
 {
     unsigned failures = failures_of(word);
 
     if (failures >= BREAKER_THRESHOLD && state != BREAKER_TRY)
         return word; /* begun before it opened: the one who tries will tell */
-    failures++;
+    failures = at_once && failures < BREAKER_THRESHOLD ? BREAKER_THRESHOLD : failures + 1;
     return pack(failures >= BREAKER_THRESHOLD ? now + pause_after(failures) : 0, failures);
+}
+
+/* --- suspicion ------------------------------------------------------------------------------------ */
+
+static struct rate_entry *suspicion_of(struct rate_table *table, const char *tpsp, bool make)
+{
+    struct outcome ignored;
+    struct rate_key key;
+
+    rate_key_set(&key, tpsp, "suspicion", 0);
+    if (!rate_table_ready(table, rate_table_now(table), &ignored))
+        return NULL;
+    return make ? rate_table_obtain(table, &key, &ignored) : rate_table_find(table, &key);
+}
+
+static void forget_suspicion(struct rate_table *table, const char *tpsp)
+{
+    struct rate_entry *entry = suspicion_of(table, tpsp, false);
+
+    if (entry == NULL)
+        return;
+    atomic_store(&entry->words[1], 0);
+    atomic_store(&entry->words[0], 0);
+}
+
+/* Never 0. FNV-1a, without regard to case. */
+static int64_t hash_of(const char *domain)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+
+    for (; *domain != '\0'; domain++)
+        hash = (hash ^ (unsigned char)tolower((unsigned char)*domain)) * UINT64_C(1099511628211);
+    return (int64_t)(hash | 1);
+}
+
+bool breaker_suspect(struct rate_table *table, const char *tpsp, const char *domain)
+{
+    struct rate_entry *entry = suspicion_of(table, tpsp, true);
+    int64_t hash = hash_of(domain);
+
+    for (size_t i = 0; entry != NULL && i < 2; i++) {
+        int64_t nobody = 0;
+        if (atomic_compare_exchange_strong(&entry->words[i], &nobody, hash) || nobody == hash)
+            return false; /* the first, the second, or one of them again */
+    }
+    forget_suspicion(table, tpsp);
+    return entry != NULL;
 }
 
 void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_state state,
@@ -101,7 +150,9 @@ void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_sta
     struct outcome ignored;
     struct rate_key key;
 
-    if (entry == NULL && result == BREAKER_FAILS) {
+    if (result == BREAKER_WORKS)
+        forget_suspicion(table, tpsp);
+    if (entry == NULL && (result == BREAKER_FAILS || result == BREAKER_REFUSES)) {
         set_key(&key, tpsp);
         entry = rate_table_obtain(table, &key, &ignored);
     }
@@ -111,8 +162,8 @@ void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_sta
     do {
         if (result == BREAKER_WORKS)
             next = 0;
-        else if (result == BREAKER_FAILS)
-            next = failed(word, state, now);
+        else if (result == BREAKER_FAILS || result == BREAKER_REFUSES)
+            next = failed(word, state, result == BREAKER_REFUSES, now);
         else
             next = state == BREAKER_TRY && failures_of(word) >= BREAKER_THRESHOLD
                        ? pack(now, failures_of(word))

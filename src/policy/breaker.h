@@ -7,6 +7,8 @@
  * the time doubles, up to BREAKER_LONGEST_NS; any success closes the breaker. Who is killed while trying
  * blocks the next try for no longer than BREAKER_TRY_NS, or the time that the breaker was open.
  *
+ * A TPSP that refuses the account or this host is left alone after the first such refusal.
+ *
  * The state lives in a rate_table: one word, failures in the low 16 bits, above them the time in milliseconds
  * until which it is open. It begins anew with each boot, and with the loss of the file: the breaker is then
  * closed. It spares time, it guards no promise; where the table fails, the breaker is closed, too.
@@ -42,12 +44,20 @@ struct breaker breaker_look(struct rate_table *table, const char *tpsp) __attrib
 enum breaker_result {
     BREAKER_WORKS,
     BREAKER_FAILS,
+    BREAKER_REFUSES, /* it will have nothing from us: opens at once */
     BREAKER_UNKNOWN, /* it was not tried after all */
 };
 
 /* state: as breaker_ask() answered. */
 void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_state state,
                     enum breaker_result result) __attribute__((nonnull));
+
+/*
+ * The TPSP refused the account or this host in answer to a recipient of this domain, and words said there can
+ * be of the recipient's own making. True, and to be reported as BREAKER_REFUSES, when it has said so of
+ * recipients in three different domains without a success in between.
+ */
+bool breaker_suspect(struct rate_table *table, const char *tpsp, const char *domain) __attribute__((nonnull));
 
 /* Close it. */
 void breaker_reset(struct rate_table *table, const char *tpsp) __attribute__((nonnull));

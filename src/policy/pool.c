@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/xalloc.h"
 
 #define MS_NS INT64_C(1000000)
@@ -275,17 +276,37 @@ static bool another_may_do_better(const struct outcome *outcome)
     return outcome->class == OUTCOME_DEFERRED && (outcome_of_tpsp(outcome) || outcome->cause == CAUSE_OURS);
 }
 
-static enum breaker_result judge(const struct outcome *outcome)
+static bool is_refusal(const struct outcome *outcome)
 {
+    return outcome->cause == CAUSE_ACCOUNT || outcome->cause == CAUSE_HOST || outcome->cause == CAUSE_SESSION;
+}
+
+static enum breaker_result judge_refusal(const struct pool_cursor *cursor, const struct outcome *outcome,
+                                         const struct pool_evidence *evidence)
+{
+    const char *domain = address_domain(evidence->recipient);
+
+    if (evidence->before_recipient)
+        return outcome->cause == CAUSE_SESSION ? BREAKER_FAILS : BREAKER_REFUSES;
+    if (breaker_suspect(cursor->table, cursor->tpsp->name, domain != NULL ? domain : ""))
+        return BREAKER_REFUSES;
+    return cursor->breaker == BREAKER_TRY ? BREAKER_FAILS : BREAKER_UNKNOWN;
+}
+
+static enum breaker_result judge(const struct pool_cursor *cursor, const struct outcome *outcome,
+                                 const struct pool_evidence *evidence)
+{
+    if (is_refusal(outcome) && evidence->recipient != NULL)
+        return judge_refusal(cursor, outcome, evidence);
     if (another_may_do_better(outcome) || outcome->cause == CAUSE_IN_DOUBT)
         return BREAKER_FAILS;
     return outcome->cause == CAUSE_NONE || outcome->cause == CAUSE_MESSAGE ? BREAKER_WORKS : BREAKER_UNKNOWN;
 }
 
-void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool contacted)
+void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, struct pool_evidence evidence)
 {
-    breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, judge(outcome));
-    if (!contacted)
+    breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, judge(cursor, outcome, &evidence));
+    if (!evidence.contacted)
         admission_give_back(&cursor->gate, &cursor->admission);
     cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
     cursor->asked = true;

@@ -74,8 +74,19 @@ void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
 bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
     __attribute__((nonnull));
 
-/* What became of the TPSP given out last. contacted: a connection was made, so that a slot was used. */
-void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, bool contacted)
+/* How the outcome came about. */
+struct pool_evidence {
+    bool contacted;        /* a connection was made, so that a slot was used */
+    bool before_recipient; /* a refusal was said before RCPT, in words that a rule knows */
+    const char *recipient; /* else: whom the refusal answered; NULL: it was no reply */
+};
+
+/*
+ * What became of the TPSP given out last. A refusal of the account, this host or the session leaves the TPSP
+ * alone at once when it was said before anybody had heard of the recipient, else only after refusals for
+ * recipients in three different domains: no correspondent stops the others' mail by what his server says.
+ */
+void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, struct pool_evidence evidence)
     __attribute__((nonnull));
 
 /* In place of pool_report(), when the delivery was broken off for a reason that says nothing of the TPSP:

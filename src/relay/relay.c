@@ -14,6 +14,21 @@
 #include "relay/verdict.h"
 #include "relay/wire.h"
 
+/*
+ * What a new connection confirmed is believed of kept ones for a while: or each of a thousand unknown
+ * recipients would cost a login.
+ */
+#define BELIEF_MS 60000
+#define BELIEFS 16
+
+struct belief {
+    const struct config_tpsp *tpsp; /* NULL: none */
+    enum relay_stage stage;
+    int code;
+    uint64_t words;
+    int64_t until_ms;
+};
+
 /* A connection between two deliveries. */
 struct kept {
     struct kept *next;
@@ -27,6 +42,8 @@ struct relay_session {
     struct verdict_rules *rules;
     int64_t idle_ms; /* to keep a connection for; 0: none is kept */
     struct kept *kept;
+    struct belief beliefs[BELIEFS];
+    size_t next_belief;
 };
 
 const char *relay_stage_name(enum relay_stage stage)
@@ -126,9 +143,12 @@ static struct wire *take_kept(struct relay_session *session, const struct config
     return NULL;
 }
 
-static void keep_or_close(struct relay_session *session, struct wire *wire)
+static void keep_or_close(struct relay_session *session, struct wire *wire, bool may_stay)
 {
-    if (session->idle_ms == 0 || !wire_can_stay(wire)) {
+    unsigned limit = wire->request->session_limit;
+
+    if (session->idle_ms == 0 || !may_stay || !wire_can_stay(wire) ||
+        (limit > 0 && wire->served + 1 >= limit)) {
         discard(wire);
         return;
     }
@@ -161,12 +181,57 @@ enum attempt_end {
     ATTEMPT_STALE,         /* the kept connection was not good any more; nothing was delivered */
 };
 
+static bool is_belief(const struct belief *belief, const struct config_tpsp *tpsp, enum relay_stage stage,
+                      int code, uint64_t words)
+{
+    return belief->tpsp == tpsp && belief->stage == stage && belief->code == code && belief->words == words;
+}
+
+static bool is_believed(const struct relay_session *session, const struct wire *wire)
+{
+    int64_t now = clock_monotonic_ms();
+
+    for (size_t i = 0; i < BELIEFS && wire->said.rule != NULL; i++)
+        if (is_belief(&session->beliefs[i], wire->tpsp, wire->stage, wire->outcome.smtp_code,
+                      wire->said.words) &&
+            session->beliefs[i].until_ms > now)
+            return true;
+    return false;
+}
+
+/* A kept connection refused what a new one was asked again: either it says the same, or the old session had
+ * taken all that the TPSP takes in one. */
+static void learn(struct relay_session *session, const struct relay_request *request,
+                  const struct relay_result *before, struct relay_result *result)
+{
+    const struct reply_verdict *said = &before->said, *again = &result->said;
+
+    if (said->rule == NULL)
+        return;
+    if (again->rule != NULL && result->stage == before->stage &&
+        result->outcome.smtp_code == before->outcome.smtp_code && again->words == said->words)
+        session->beliefs[session->next_belief++ % BELIEFS] =
+            (struct belief){.tpsp = request->tpsp,
+                            .stage = result->stage,
+                            .code = result->outcome.smtp_code,
+                            .words = said->words,
+                            .until_ms = clock_monotonic_ms() + BELIEF_MS};
+    else if (result->outcome.class == OUTCOME_DELIVERED)
+        result->session_took = before->connection_use - 1;
+}
+
 /*
  * Before the content is sent, a connection that was kept never decides against a message: the trouble, or the
  * refusal, may be of a session that grew too old or too long. So it is asked again over a new one.
  */
-static bool is_stale(const struct wire *wire)
+static bool is_stale(const struct relay_session *session, const struct wire *wire)
 {
+    /* greylisting, a mailbox that is full: another session would hear the same */
+    if (wire->stage == RELAY_RCPT && wire->said.rule != NULL && wire->said.of_recipient &&
+        wire->outcome.class == OUTCOME_DEFERRED)
+        return false;
+    if (is_believed(session, wire))
+        return false;
     return wire->stage == RELAY_MAIL || wire->stage == RELAY_RCPT ||
            (wire->stage == RELAY_DATA && !wire->content_begun);
 }
@@ -187,7 +252,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
         if (conversation_run(wire, engine) == CONVERSATION_ENGINE_FAILED)
             end = ATTEMPT_ENGINE_FAILED;
     }
-    if (kept != NULL && end == ATTEMPT_OVER && is_stale(wire))
+    if (kept != NULL && end == ATTEMPT_OVER && is_stale(session, wire))
         end = ATTEMPT_STALE;
     result_r->outcome = wire->outcome;
     result_r->said = wire->said;
@@ -197,7 +262,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
     result_r->connection_use = wire->served + 1;
     memcpy(result_r->peer, wire->peer, sizeof result_r->peer);
     memcpy(result_r->tls, wire->tls_text, sizeof result_r->tls);
-    keep_or_close(session, wire);
+    keep_or_close(session, wire, end != ATTEMPT_STALE);
     return end;
 }
 
@@ -207,13 +272,20 @@ static enum attempt_end attempt_anyhow(struct relay_session *session, const stru
 {
     struct wire *kept = take_kept(session, request->tpsp);
 
-    if (kept != NULL) {
-        enum attempt_end end = attempt(session, request, engine, kept, result_r);
-        if (end != ATTEMPT_STALE)
-            return end;
-        result_r->contacted = false;
+    if (kept != NULL && request->session_limit > 0 && kept->served + 1 >= request->session_limit) {
+        discard(kept); /* it has taken all that it will, as others have learnt meanwhile */
+        kept = NULL;
     }
-    return attempt(session, request, engine, NULL, result_r);
+    if (kept == NULL)
+        return attempt(session, request, engine, NULL, result_r);
+    enum attempt_end end = attempt(session, request, engine, kept, result_r);
+    if (end != ATTEMPT_STALE)
+        return end;
+    const struct relay_result before = *result_r;
+    result_r->contacted = false;
+    end = attempt(session, request, engine, NULL, result_r);
+    learn(session, request, &before, result_r);
+    return end;
 }
 
 void relay_send(struct relay_session *session, const struct relay_request *request,

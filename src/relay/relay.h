@@ -65,8 +65,9 @@ struct relay_request {
     const char *sender; /* "" is the null sender */
     const char *recipient;
     const struct relay_message *message;
-    int64_t deadline_ms; /* clock_monotonic_ms() by which the attempt ends, whatever its stage */
-    FILE *trace;         /* SMTP dialogue, secrets masked; NULL: none */
+    int64_t deadline_ms;    /* clock_monotonic_ms() by which the attempt ends, whatever its stage */
+    unsigned session_limit; /* messages that the TPSP takes in one session, as learnt; 0: not known */
+    FILE *trace;            /* SMTP dialogue, secrets masked; NULL: none */
     void (*observe)(void *context, const struct relay_step *step); /* NULL: none */
     void *observe_context;
     /* Called right before the final dot is sent: false, with *outcome_r set, when it must not be; then the
@@ -88,8 +89,11 @@ struct relay_result {
     bool contacted;          /* there was a TCP connection: a rate slot was used */
     bool greeted;            /* and the server took it: 220 */
     unsigned connection_use; /* which delivery of its connection it was, from 1 */
-    char peer[160];          /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
-    char tls[96];            /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
+    /* So many messages a kept session took before it refused one that a new session took; 0: it did not
+     * happen. */
+    unsigned session_took;
+    char peer[160]; /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
+    char tls[96];   /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
 };
 
 struct relay_session;

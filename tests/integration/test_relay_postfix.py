@@ -56,7 +56,7 @@ def test_postfix_refuses_a_wrong_password(relay, tpsp, login):
 
 def test_postfix_without_a_login_denies_and_the_message_stays(relay, tpsp, login, ca):
     result = relay(Address(tpsp), tls_ca_path=ca.hashed)
-    assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", "rcpt"), result
+    assert (result["class"], result["cause"], result["stage"]) == ("deferred", "account", "rcpt"), result
 
 
 def test_postfix_speaks_implicit_tls(relay, postfix_runs, ca, login):

@@ -92,7 +92,8 @@ static struct outcome deliver_by(struct rate_table *by, size_t pool, const char 
     while (pool_next(&cursor, &tpsp, &outcome)) {
         ck_assert_uint_lt(length, TPSPS);
         walk_r[length++] = *tpsp->name;
-        pool_report(&cursor, &outcome, behave(behaviours[*tpsp->name - 'a'], &outcome));
+        bool contacted = behave(behaviours[*tpsp->name - 'a'], &outcome);
+        pool_report(&cursor, &outcome, (struct pool_evidence){.contacted = contacted});
     }
     pool_end(&cursor);
     walk_r[length] = '\0';
@@ -422,7 +423,8 @@ START_TEST(a_delivery_out_of_time_asks_nobody_else)
                PROVIDER_DEFAULT, atomic_load(&simulation->now) / 1000000 + 10);
     ck_assert(pool_next(&cursor, &tpsp, &outcome));
     atomic_fetch_add(&simulation->now, SECOND);
-    pool_report(&cursor, &outcome, behave('h', &outcome));
+    bool contacted = behave('h', &outcome);
+    pool_report(&cursor, &outcome, (struct pool_evidence){.contacted = contacted});
     ck_assert(!pool_next(&cursor, &tpsp, &outcome));
     ck_assert_int_eq(outcome.smtp_code, 421);
     pool_end(&cursor);
