@@ -125,7 +125,7 @@ static void add_clock(struct call *call, const struct cluster_shared *shared, in
 }
 
 /* EVALSHA: the script by its hash. The rest is what limits.lua says. */
-static void begin(struct cluster *cluster, struct call *call, const char *operation,
+static void begin(struct cluster *cluster, struct call *call, const char *operation, int64_t epoch,
                   const struct cluster_limit *limits, size_t count)
 {
     call->count = 0;
@@ -142,7 +142,7 @@ static void begin(struct cluster *cluster, struct call *call, const char *operat
     }
     add(call, operation);
     add(call, cluster->server.run_id);
-    add_number(call, atomic_load(&cluster->shared->epoch));
+    add_number(call, epoch);
     add_clock(call, cluster->shared, clock_monotonic_us());
     for (size_t i = 0; i < count; i++) {
         add_number(call, limits[i].lanes);
@@ -272,6 +272,7 @@ static enum cluster_answer read_answer(const struct redisReply *reply, const str
 
 struct question {
     const char *operation;
+    int64_t epoch; /* that it is for; 0: the one of this host */
     const struct cluster_limit *limits;
     size_t count;
     const struct cluster_slot *slots;            /* give-back */
@@ -280,7 +281,9 @@ struct question {
 
 static void compose(struct cluster *cluster, struct call *call, const struct question *question)
 {
-    begin(cluster, call, question->operation, question->limits, question->count);
+    int64_t epoch = question->epoch != 0 ? question->epoch : atomic_load(&cluster->shared->epoch);
+
+    begin(cluster, call, question->operation, epoch, question->limits, question->count);
     for (size_t i = 0; question->slots != NULL && i < question->count; i++) {
         add_number(call, (int64_t)question->slots[i].lane + 1);
         add_number(call, question->slots[i].before_us);
@@ -381,18 +384,19 @@ enum cluster_answer cluster_give_back(struct cluster *cluster, const struct clus
     return ask(cluster, &question, deadline_ms, &reply);
 }
 
-enum cluster_answer cluster_bring(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                  const int64_t (*left_us)[CLUSTER_LANES_MAX], int64_t deadline_ms,
-                                  struct cluster_reply *reply_r)
+enum cluster_answer cluster_bring(struct cluster *cluster, int64_t epoch, const struct cluster_limit *limits,
+                                  size_t count, const int64_t (*left_us)[CLUSTER_LANES_MAX],
+                                  int64_t deadline_ms, struct cluster_reply *reply_r)
 {
-    struct question question = {.operation = "bring", .limits = limits, .count = count, .left_us = left_us};
+    struct question question = {
+        .operation = "bring", .epoch = epoch, .limits = limits, .count = count, .left_us = left_us};
 
     return ask(cluster, &question, deadline_ms, reply_r);
 }
 
-void cluster_bringing(struct cluster *cluster)
+void cluster_bringing(struct cluster *cluster, int64_t epoch)
 {
-    atomic_store(&cluster->shared->epoch, 0);
+    atomic_store(&cluster->shared->epoch, -epoch);
 }
 
 bool cluster_epoch_is(const struct cluster *cluster, int64_t epoch)
@@ -402,7 +406,9 @@ bool cluster_epoch_is(const struct cluster *cluster, int64_t epoch)
 
 void cluster_brought(struct cluster *cluster, int64_t epoch)
 {
-    atomic_store(&cluster->shared->epoch, epoch);
+    int64_t bringing = -epoch;
+
+    atomic_compare_exchange_strong(&cluster->shared->epoch, &bringing, epoch);
 }
 
 enum cluster_answer cluster_peek(struct cluster *cluster, const struct cluster_limit *limits, size_t count,

@@ -45,7 +45,7 @@ struct cluster_shared {
     _Atomic int64_t away_ms;     /* clock_monotonic_ms() since when it is away; 0: it is not */
     _Atomic int64_t clock_us;    /* server's time less ours */
     _Atomic int64_t measured_ms; /* clock_monotonic_ms() of that; 0: never */
-    _Atomic int64_t epoch;       /* in which this host has brought what it knows */
+    _Atomic int64_t epoch;       /* in which this host has brought what it knows; below 0: it is about to */
     _Atomic int64_t taken;       /* deliveries that were granted */
 };
 
@@ -101,15 +101,21 @@ enum cluster_answer cluster_give_back(struct cluster *cluster, const struct clus
                                       size_t count, const struct cluster_slot *slots, int64_t deadline_ms)
     __attribute__((nonnull));
 
-/* Before what this host knows is looked up: whoever notes a slot of before from now on finds that his epoch
- * is over (cluster_epoch_is()), and whoever noted it earlier is found by the look-up. */
-void cluster_bringing(struct cluster *cluster) __attribute__((nonnull));
+/*
+ * A new epoch, in this order (tests/model/cluster_return.pml): cluster_bringing(), then what this host knows
+ * is looked up and brought for that epoch and no other, then cluster_brought(). Whoever notes a slot of an
+ * earlier epoch after the first of these finds that it does not count (cluster_epoch_is()), whoever noted it
+ * before is found by the look-up; and who is overtaken by another epoch has brought nothing.
+ */
+void cluster_bringing(struct cluster *cluster, int64_t epoch) __attribute__((nonnull));
 
 /* What this host knows: for each limit, how long each lane is still taken (0: it is free), limits[i].lanes of
- * them. */
-enum cluster_answer cluster_bring(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                  const int64_t (*left_us)[CLUSTER_LANES_MAX], int64_t deadline_ms,
-                                  struct cluster_reply *reply_r) __attribute__((nonnull));
+ * them. CLUSTER_EPOCH: it was another epoch by then. */
+enum cluster_answer cluster_bring(struct cluster *cluster, int64_t epoch, const struct cluster_limit *limits,
+                                  size_t count, const int64_t (*left_us)[CLUSTER_LANES_MAX],
+                                  int64_t deadline_ms, struct cluster_reply *reply_r)
+    __attribute__((nonnull));
+
 /* All of it is brought: in this epoch slots may be taken. */
 void cluster_brought(struct cluster *cluster, int64_t epoch) __attribute__((nonnull));
 

@@ -29,13 +29,17 @@ end
 if now < state[2] then
     now = state[2]
 end
+local changed = state[1] ~= now - raw or now > state[2] + 100000 -- what is younger need not be remembered: a tenth of a second
 state[1], state[2] = now - raw, now
 
 -- The epoch. Another server, the same after a restart, or one that has lost everything: what the hosts know comes first.
 if state[4] ~= run or stepped then
     state[3], state[4], state[5] = math.max(state[3] + 1, math.floor(now / 1000)), run, now + COLLECT
+    changed = true
 end
-redis.call('SET', KEYS[1], cmsgpack.pack(state))
+if changed then
+    redis.call('SET', KEYS[1], cmsgpack.pack(state))
+end
 
 local function interval(i, lane)
     return tonumber(ARGV[6 + (i - 1) * 3 + (lane == 1 and 1 or 2)])
@@ -114,6 +118,9 @@ end
 
 -- Of each limit: how many words, and how long each lane is still taken, as a host knows it.
 if operation == 'bring' then
+    if epoch ~= state[3] then
+        return {'epoch', now, state[3], math.max(state[5] - now, 0)}
+    end
     local at = rest
     for i = 1, limits do
         local words = load(i)

@@ -196,8 +196,10 @@ static enum ctl_status run(struct ctl *ctl)
         check_keys(&check);
         check_log(&check);
         check_agent(&check);
-        if (ctl_option(ctl, "offline") == NULL)
+        if (ctl_option(ctl, "offline") == NULL) {
             check_network(&check);
+            check_cluster(&check);
+        }
     }
     check_clock(&check);
     if (ctl_option(ctl, "no-postfix") == NULL) {

@@ -40,6 +40,7 @@ void check_keys(struct check *check) __attribute__((nonnull));
 void check_trust(struct check *check, const char *directory) __attribute__((nonnull(1)));
 void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
+void check_cluster(struct check *check) __attribute__((nonnull)); /* check_cluster.c */
 /* check_postfix.c */
 void check_postfix(struct check *check, const char *directory) __attribute__((nonnull(1)));
 

@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/gate.h"
 #include "policy/breaker.h"
 #include "policy/provider.h"
-#include "policy/rate_limit.h"
 #include "policy/return_path.h"
 #include "policy/suppression.h"
 #include "policy/validate.h"
@@ -155,10 +155,11 @@ static bool explain_pool(struct explanation *explanation)
 }
 
 /* Whether this TPSP would be asked now: it is not left alone, and each of its limits has a slot. */
-static bool explain_tpsp(struct explanation *explanation, struct rate_table *table,
+static bool explain_tpsp(struct explanation *explanation, const struct admission_gate *gate,
                          const struct config_tpsp *tpsp)
 {
     AUTO_FREE char *stage = xasprintf("tpsp %s", tpsp->name);
+    struct rate_table *table = gate->table;
     struct breaker breaker = breaker_look(table, tpsp->name);
     struct rate_set set;
     struct outcome outcome;
@@ -172,8 +173,12 @@ static bool explain_tpsp(struct explanation *explanation, struct rate_table *tab
     if (!rate_set_init(&set, tpsp, explanation->provider, explanation->config->rate_burst, &outcome))
         return stop(explanation, stage, &outcome);
     for (size_t i = 0; i < set.count; i++)
-        if (rate_limit_peek(table, &set.limits[i], &next_ns) == 0) {
-            rate_limit_explain(tpsp->name, &set.limits[i], next_ns - rate_table_now(table), &outcome);
+        if (admission_peek(gate, &set, i, &next_ns) == 0) {
+            if (next_ns == ADMISSION_NEVER)
+                outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                            "the cluster that keeps its limits is away: %s", cluster_why_away(gate->cluster));
+            else
+                rate_limit_explain(tpsp->name, &set.limits[i], next_ns - rate_table_now(table), &outcome);
             return stop(explanation, stage, &outcome);
         }
     return say(explanation, stage, NULL, "%s:%u, no rate limit reached%s", tpsp->host, (unsigned)tpsp->port,
@@ -185,19 +190,19 @@ static bool explain_tpsps(struct explanation *explanation)
 {
     const struct config *config = explanation->config;
     const struct config_pool *pool = explanation->pool;
-    struct rate_table *table;
+    struct ctl_gate gate;
     struct outcome outcome;
     bool usable = false;
 
-    bool ok = rate_table_open(&table, config->state_dir, &rate_clock_system, &outcome);
+    bool ok = ctl_gate_open(&gate, config, &outcome);
     if (!ok)
         return stop(explanation, "rates", &outcome);
     while (pool != NULL && !usable) {
         for (size_t i = 0; i < pool->member_count; i++)
-            usable = explain_tpsp(explanation, table, &config->tpsps[pool->members[i].tpsp]) || usable;
+            usable = explain_tpsp(explanation, &gate.gate, &config->tpsps[pool->members[i].tpsp]) || usable;
         pool = pool->overflow >= 0 ? &config->pools[pool->overflow] : NULL;
     }
-    rate_table_close(table);
+    ctl_gate_close(&gate);
     explanation->verdict = usable ? "relay" : "defer";
     return usable;
 }

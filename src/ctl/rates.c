@@ -6,25 +6,24 @@
 
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/gate.h"
 #include "policy/breaker.h"
-#include "policy/rate_limit.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define COLUMNS 6
 
 /* --- the rows -------------------------------------------------------------------------------- */
 
-static struct rate_table *open_table(struct ctl *ctl)
+static bool open_gate(struct ctl *ctl, struct ctl_gate *gate_r)
 {
-    struct rate_table *table;
     struct outcome error;
 
     if (ctl_config(ctl) == NULL)
-        return NULL;
-    bool ok = rate_table_open(&table, ctl->config->state_dir, &rate_clock_system, &error);
+        return false;
+    bool ok = ctl_gate_open(gate_r, ctl->config, &error);
     if (!ok)
         ctl_fail(ctl, "%s", error.text);
-    return ok ? table : NULL;
+    return ok;
 }
 
 /*
@@ -32,7 +31,7 @@ static struct rate_table *open_table(struct ctl *ctl)
  * with *error_r set.
  */
 static bool each_limit(const struct config *config, const struct config_tpsp *tpsp,
-                       void (*visit)(void *context, struct rate_limit *limit), void *context,
+                       void (*visit)(void *context, struct rate_set *set, size_t index), void *context,
                        struct outcome *error_r)
 {
     for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
@@ -41,7 +40,7 @@ static bool each_limit(const struct config *config, const struct config_tpsp *tp
             return false;
         for (size_t i = 0; i < set.count; i++)
             if (provider == 0 || set.limits[i].provider != NULL)
-                visit(context, &set.limits[i]);
+                visit(context, &set, i);
     }
     return true;
 }
@@ -54,7 +53,8 @@ static int64_t seconds_until(const struct rate_table *table, int64_t time_ns)
 }
 
 struct listing {
-    struct rate_table *table;
+    const struct admission_gate *gate;
+    struct rate_table *table; /* of the gate */
     const struct config_tpsp *tpsp;
     struct breaker breaker;
     bool all;
@@ -108,12 +108,13 @@ static void add_json(struct listing *listing, const struct rate_limit *limit, un
     json_object_array_add(listing->limits, row);
 }
 
-static void list_limit(void *context, struct rate_limit *limit)
+static void list_limit(void *context, struct rate_set *set, size_t index)
 {
     struct listing *listing = context;
+    const struct rate_limit *limit = &set->limits[index];
     const struct config_rate *other = &listing->tpsp->provider_rates[PROVIDER_DEFAULT];
     int64_t next;
-    unsigned available = rate_limit_peek(listing->table, limit, &next);
+    unsigned available = admission_peek(listing->gate, set, index, &next);
     int64_t wait_s = available > 0 ? 0 : seconds_until(listing->table, next);
 
     if (listing->limits != NULL)
@@ -162,11 +163,11 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
     return true;
 }
 
-static enum ctl_status list(struct ctl *ctl, struct rate_table *table)
+static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
 {
     static const char *const headers[COLUMNS] = {"TPSP", "STATE", ">LIMIT", "FOR", ">FREE", "NEXT SLOT"};
     const struct config *config = ctl->config;
-    struct listing listing = {.table = table, .all = ctl->verbose};
+    struct listing listing = {.gate = gate, .table = gate->table, .all = ctl->verbose};
     struct json_object *all = ctl->json ? json_object_new_array() : NULL;
     enum ctl_status status = CTL_WELL;
     struct outcome error;
@@ -189,12 +190,20 @@ static enum ctl_status list(struct ctl *ctl, struct rate_table *table)
 
 /* --- reset ------------------------------------------------------------------------------------- */
 
-static void reset_limit(void *table, struct rate_limit *limit)
+/* All limits of the TPSP: those for all come again with each provider, which does no harm. */
+static bool reset_all(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+                      struct outcome *error_r)
 {
-    rate_limit_reset(table, limit);
+    for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
+        struct rate_set set;
+        if (!rate_set_init(&set, tpsp, (enum provider_category)provider, gate->config->rate_burst, error_r) ||
+            !admission_reset(gate, &set, error_r))
+            return false;
+    }
+    return true;
 }
 
-static enum ctl_status reset(struct ctl *ctl, struct rate_table *table)
+static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
 {
     const char *name = ctl->operands[1];
     const struct config_tpsp *tpsp = config_tpsp_by_name(ctl->config, name);
@@ -202,9 +211,9 @@ static enum ctl_status reset(struct ctl *ctl, struct rate_table *table)
 
     if (tpsp == NULL)
         return ctl_fail(ctl, "no TPSP is named \"%s\" in %s", name, ctl->config->path);
-    if (!each_limit(ctl->config, tpsp, reset_limit, table, &error))
+    if (!reset_all(gate, tpsp, &error))
         return ctl_fail(ctl, "%s", error.text);
-    breaker_reset(table, tpsp->name);
+    breaker_reset(gate->table, tpsp->name);
     if (!ctl->json)
         printf("%s starts anew: its limits are unused, and it is not left alone.\n", tpsp->name);
     return CTL_WELL;
@@ -216,11 +225,11 @@ static enum ctl_status run(struct ctl *ctl)
 
     if (resets && (strcmp(ctl->operands[0], "reset") != 0 || ctl->operand_count != 2))
         return ctl_usage(ctl, "takes no operand, or reset and one TPSP");
-    struct rate_table *table = open_table(ctl);
-    if (table == NULL)
+    struct ctl_gate gate;
+    if (!open_gate(ctl, &gate))
         return CTL_NOT_WELL;
-    enum ctl_status status = resets ? reset(ctl, table) : list(ctl, table);
-    rate_table_close(table);
+    enum ctl_status status = resets ? reset(ctl, &gate.gate) : list(ctl, &gate.gate);
+    ctl_gate_close(&gate);
     return status;
 }
 

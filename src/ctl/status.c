@@ -231,6 +231,35 @@ static void print_agent(const struct status *status)
     print_line("Agent", ok || status->config->listen == NULL, clean);
 }
 
+/* As the agent sees it; it alone knows the other hosts. */
+static void print_cluster(const struct status *status)
+{
+    struct json_object *cluster = NULL, *hosts = NULL, *delay = NULL;
+
+    if (status->config->cluster.server_count == 0)
+        return;
+    if (status->agent == NULL || !json_object_object_get_ex(status->agent, "cluster", &cluster)) {
+        print_line("Cluster", false, "not known: the agent, which looks after it, does not run");
+        return;
+    }
+    const char *away = agent_health_text(cluster, "away_since");
+    size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
+    json_object_object_get_ex(cluster, "delay_us", &delay);
+    AUTO_FREE char *text =
+        *away != '\0'
+            ? xasprintf("%s away since %s: %s; mail %s", status->config->cluster.name, away,
+                        agent_health_text(cluster, "why"),
+                        status->config->cluster.when_away == WHEN_AWAY_HOLD ? "is held"
+                                                                            : "goes out within this host's share")
+            : xasprintf("%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
+                        status->config->cluster.name, agent_health_text(cluster, "server"),
+                        agent_health_text(cluster, "version"), count,
+                        (double)json_object_get_int64(delay) / 1000,
+                        agent_health_text(cluster, "suppression_complete_at"));
+    AUTO_FREE char *clean = ctl_text(text);
+    print_line("Cluster", *away == '\0', clean);
+}
+
 static void print_errors(const struct status *status)
 {
     if (status->error_count == 0)
@@ -319,6 +348,7 @@ static void print_text(const struct status *status)
         print_line("Bounces", true, line);
     }
     print_agent(status);
+    print_cluster(status);
     print_errors(status);
 }
 

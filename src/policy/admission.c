@@ -73,6 +73,7 @@ static bool note_slots(const struct admission_gate *gate, const struct rate_set 
 
 struct brought {
     const struct admission_gate *gate;
+    int64_t epoch;
     int64_t deadline_ms;
     struct cluster_limit limits[CLUSTER_LIMITS_MAX];
     int64_t left_us[CLUSTER_LIMITS_MAX][CLUSTER_LANES_MAX];
@@ -84,7 +85,7 @@ static bool bring_some(struct brought *brought)
 {
     const struct admission_gate *gate = brought->gate;
 
-    enum cluster_answer answer = cluster_bring(gate->cluster, brought->limits, brought->count,
+    enum cluster_answer answer = cluster_bring(gate->cluster, brought->epoch, brought->limits, brought->count,
                                                (const int64_t(*)[CLUSTER_LANES_MAX])brought->left_us,
                                                brought->deadline_ms, &brought->reply);
     brought->count = 0;
@@ -116,16 +117,18 @@ static bool bring_limit(struct brought *brought, const char *tpsp, const struct 
 }
 
 /* Of every TPSP every limit: a delivery's own are found among those of its mailbox provider. */
-static bool bring_all(const struct admission_gate *gate, int64_t deadline_ms, int64_t *wait_us_r)
+static bool bring_all(const struct admission_gate *gate, int64_t epoch, int64_t deadline_ms,
+                      int64_t *wait_us_r)
 {
     static _Thread_local struct brought brought;
     struct outcome error;
     struct rate_set set;
 
     brought.gate = gate;
+    brought.epoch = epoch;
     brought.deadline_ms = deadline_ms;
     brought.count = 0;
-    cluster_bringing(gate->cluster);
+    cluster_bringing(gate->cluster, epoch);
     for (size_t i = 0; i < gate->config->tpsp_count; i++)
         for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
             if (!rate_set_init(&set, &gate->config->tpsps[i], (enum provider_category)provider,
@@ -140,7 +143,7 @@ static bool bring_all(const struct admission_gate *gate, int64_t deadline_ms, in
     if (!bring_some(&brought))
         return false;
     *wait_us_r = brought.reply.wait_us;
-    cluster_brought(gate->cluster, brought.reply.epoch);
+    cluster_brought(gate->cluster, epoch);
     return true;
 }
 
@@ -158,7 +161,7 @@ bool admission_tend(const struct admission_gate *gate)
     if (cluster_peek(gate->cluster, &none, 0, deadline_ms, &reply) != CLUSTER_DONE)
         return false;
     return cluster_epoch_is(gate->cluster, reply.epoch) ||
-           bring_all(gate, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &wait_us);
+           bring_all(gate, reply.epoch, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &wait_us);
 }
 
 /* --- taking ------------------------------------------------------------------------------------------ */
@@ -222,7 +225,7 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
             return RATE_REFUSED;
         case CLUSTER_EPOCH:
             if (!cluster_epoch_is(gate->cluster, reply.epoch) &&
-                !bring_all(gate, deadline_ms, &reply.wait_us))
+                !bring_all(gate, reply.epoch, deadline_ms, &reply.wait_us))
                 return away(gate, set, admission_r, next_r, why_r);
             if (reply.wait_us <= 0)
                 continue;

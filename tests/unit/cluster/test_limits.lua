@@ -70,7 +70,7 @@ local function new_host(limits) return {limits = limits, known = {}, epoch = 0, 
 
 local function note_clock(host, now) host.offset = now - real end
 
-local function bring(host)
+local function bring(host, epoch)
     local more = {}
     for _, each in ipairs(host.limits) do
         table.insert(more, each.lanes)
@@ -78,9 +78,9 @@ local function bring(host)
             table.insert(more, math.max((host.known[each.key .. lane] or 0) - real, 0))
         end
     end
-    local answer = call('bring', host.epoch, host.offset and host.offset + real or 0, host.limits, more)
+    local answer = call('bring', epoch, host.offset and host.offset + real or 0, host.limits, more)
     note_clock(host, answer[2])
-    host.epoch = answer[3]
+    if answer[1] == 'done' then host.epoch = epoch end
 end
 
 local admissions
@@ -94,7 +94,7 @@ local function take(host)
         end
         table.insert(admissions, real)
     elseif answer[1] == 'epoch' and answer[3] ~= host.epoch then
-        bring(host)
+        bring(host, answer[3])
     end
     return answer
 end
@@ -131,7 +131,7 @@ end
 local function tend(host)
     local answer = call('peek', host.epoch, host.offset and host.offset + real or 0, host.limits)
     note_clock(host, answer[2])
-    if answer[3] ~= host.epoch then bring(host) end
+    if answer[3] ~= host.epoch then bring(host, answer[3]) end
 end
 
 -- Three hosts that ask all the time, for a while; trouble(step) may do something to the server.
