@@ -234,9 +234,10 @@ static void print_agent(const struct status *status)
 /* As the agent sees it; it alone knows the other hosts. */
 static void print_cluster(const struct status *status)
 {
+    const struct config_cluster *settings = &status->config->cluster;
     struct json_object *cluster = NULL, *hosts = NULL, *delay = NULL;
 
-    if (status->config->cluster.server_count == 0)
+    if (settings->server_count == 0)
         return;
     if (status->agent == NULL || !json_object_object_get_ex(status->agent, "cluster", &cluster)) {
         print_line("Cluster", false, "not known: the agent, which looks after it, does not run");
@@ -247,15 +248,14 @@ static void print_cluster(const struct status *status)
     json_object_object_get_ex(cluster, "delay_us", &delay);
     AUTO_FREE char *text =
         *away != '\0'
-            ? xasprintf("%s away since %s: %s; mail %s", status->config->cluster.name, away,
-                        agent_health_text(cluster, "why"),
-                        status->config->cluster.when_away == WHEN_AWAY_HOLD ? "is held"
-                                                                            : "goes out within this host's share")
-            : xasprintf("%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
-                        status->config->cluster.name, agent_health_text(cluster, "server"),
-                        agent_health_text(cluster, "version"), count,
-                        (double)json_object_get_int64(delay) / 1000,
-                        agent_health_text(cluster, "suppression_complete_at"));
+            ? xasprintf(
+                  "%s away since %s: %s; mail %s", settings->name, away, agent_health_text(cluster, "why"),
+                  settings->when_away == WHEN_AWAY_HOLD ? "is held" : "goes out within this host's share")
+            : xasprintf(
+                  "%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
+                  settings->name, agent_health_text(cluster, "server"), agent_health_text(cluster, "version"),
+                  count, (double)json_object_get_int64(delay) / 1000,
+                  agent_health_text(cluster, "suppression_complete_at"));
     AUTO_FREE char *clean = ctl_text(text);
     print_line("Cluster", *away == '\0', clean);
 }

@@ -51,6 +51,10 @@ class Host:
         assert self.process.wait() == 0, self.errors
         return self.sum
 
+    def is_let_pass(self):
+        """A busy machine may take the server for away at first, and a new epoch takes a second and a half."""
+        return wait_for(lambda: self.asked(2, "--pause-us", "10000")["granted"] > 0, "a slot")
+
     def asked(self, seconds, *options, tpsp="primary"):
         self.ask(seconds, *options, tpsp=tpsp)
         return self.finish()
@@ -182,7 +186,7 @@ def test_a_server_that_is_not_fit_is_passed_over_with_its_reason(make_host, opti
         with ValkeyServer() as fit:
             both = make_host([unfit.address, fit.address])
             # a new epoch first: everybody has the time to bring what he knows
-            assert both.asked(3, "--pause-us", "10000")["granted"] > 0
+            assert both.is_let_pass()
 
 
 def test_a_full_server_is_away(make_host):
@@ -192,14 +196,14 @@ def test_a_full_server_is_away(make_host):
         server.command("CONFIG", "SET", "maxmemory", "1")
         assert host.asked(1, "--pause-us", "10000")["granted"] == 0
         server.command("CONFIG", "SET", "maxmemory", "0")
-        assert host.asked(3, "--pause-us", "10000")["granted"] > 0
+        assert host.is_let_pass()
 
 
 def test_a_login_is_used_and_a_wrong_one_is_told_without_the_password(make_host):
     with ValkeyServer() as server:
         server.command("ACL", "SETUSER", "sender", "on", ">parole", "~{fleet}:*", "+eval", "+evalsha", "+info", "+get", "+set", "+del", "+time")
         good = make_host([server.address], extra=", username: sender, password: parole, name: fleet")
-        assert good.asked(3)["granted"] > 0
+        assert good.is_let_pass()
         bad = make_host([server.address], extra=", username: sender, password: worse-than-wrong, name: fleet")
         assert bad.asked(1)["granted"] == 0
         assert any("Auth rejected" in line for line in bad.errors)
