@@ -1,4 +1,5 @@
 /* Many processes over one table, dying in it, and what becomes of its room. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -151,13 +152,14 @@ START_TEST(processes_killed_at_any_instant_leave_it_whole)
     for (size_t i = 0; i < 8; i++)
         children[i] = simulation_start(simulation, simulation_hammer, end, 1000000000);
     srandom(1);
-    for (int round = 0; round < 400; round++) {
+    /* on a machine that is busy with other things it takes longer until one gets so far */
+    for (int round = 0; round < 400 || (atomic_load(&simulation->count) == 0 && round < 40000); round++) {
         size_t victim = (size_t)random() % 8;
         usleep((useconds_t)(random() % 3000)); /* not to wait for something, but to hit anywhere */
         ck_assert_int_eq(kill(children[victim], SIGKILL), 0);
         ck_assert_int_eq(waitpid(children[victim], NULL, 0), children[victim]);
         if (_i == 1 && round % 50 == 49)
-            ck_assert_int_eq(unlink(path), 0); /* so that creation, too, is hit */
+            ck_assert(unlink(path) == 0 || errno == ENOENT); /* so that creation, too, is hit */
         children[victim] = simulation_start(simulation, simulation_hammer, end, 1000000000);
     }
     for (size_t i = 0; i < 8; i++) {
