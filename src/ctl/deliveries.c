@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/deliveries_queue.h"
 #include "event/event.h"
 #include "policy/retry.h"
 
@@ -60,6 +61,9 @@ static enum ctl_status list(struct ctl *ctl)
         ctl->json || store == NULL ? NULL : ctl_table_new(sizeof headers / sizeof *headers, headers);
     int64_t now_ms = clock_realtime_ms();
     struct outcome error;
+
+    if (store != NULL)
+        deliveries_forget_gone(store);
     sqlite3_stmt *row =
         store == NULL
             ? NULL

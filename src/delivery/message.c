@@ -31,6 +31,7 @@ struct message {
     uint64_t spooled; /* bytes in it */
     uint64_t body_size;
     uint64_t received; /* bytes as received, also beyond the limit */
+    uint64_t line_ends;
     char content[MESSAGE_CONTENT_SIZE];
     bool header_overflow;
     struct relay_message view;
@@ -233,6 +234,7 @@ static void put(struct reader *reader, const char *bytes, size_t length)
 
 static void put_line_end(struct reader *reader)
 {
+    reader->message->line_ends++;
     put(reader, "\r\n", 2);
     if (!reader->in_body)
         header_line_done(reader);
@@ -384,6 +386,11 @@ struct message *message_read(int descriptor, const char *spool_dir, int64_t limi
         return NULL;
     }
     return message;
+}
+
+uint64_t message_line_ends(const struct message *message)
+{
+    return message->line_ends;
 }
 
 const char *message_content(const struct message *message)

@@ -34,6 +34,8 @@ struct message *message_read(int descriptor, const char *spool_dir, int64_t limi
 /* Bytes as received, line ends as they came. */
 uint64_t message_received_size(const struct message *message) __attribute__((nonnull));
 
+uint64_t message_line_ends(const struct message *message) __attribute__((nonnull));
+
 /* "SIZE-HASH" of the bytes as received: two messages are the same one only if it is equal. */
 #define MESSAGE_CONTENT_SIZE 64
 const char *message_content(const struct message *message) __attribute__((nonnull, returns_nonnull));

@@ -22,7 +22,7 @@ static const char usage[] =
     "  -f, --sender SENDER      envelope sender; '' or '<>' is the null sender\n"
     "  -p, --pool POOL          pool of TPSPs to route by (Postfix: ${nexthop})\n"
     "  -q, --queue-id ID        queue id: makes a retry recognisable\n"
-    "  -s, --size BYTES         the message has so many bytes at least (Postfix: ${size})\n"
+    "  -s, --size BYTES         the message is no smaller than this (Postfix: ${size})\n"
     "  -u, --uuid UUID          use this message UUID\n"
     "  -n, --dry-run            print envelope and message as they would be sent; contact nobody\n"
     "  -c, --config FILE        configuration (default " SYSCONFDIR "/config.yaml)\n"

@@ -25,7 +25,7 @@ struct delivery_request {
     const char *pool;     /* "" when not given */
     const char *queue_id; /* "" when not given */
     const char *uuid;     /* "" when not given */
-    const char *size;     /* bytes that the message has at least; "" when not given */
+    const char *size;     /* of the message, as Postfix counts it; "" when not given */
     bool dry_run;
     bool verbose;
 };

@@ -1,6 +1,8 @@
 """Trouble of ours waits, however long it lasts, and is told loudly: it is no attempt, makes no event and never drops a message.
 Only a TPSP that has answered before can be out of reach."""
 import json
+import os
+import sqlite3
 import subprocess
 from contextlib import contextmanager
 
@@ -155,3 +157,24 @@ def test_an_empty_schedule_is_no_ladder(installation):
         for _ in range(VISITS):
             assert visit(installation).returncode == 75
         assert len(server.transactions) >= VISITS  # what a kept connection says is asked again on a new one
+
+
+@pytest.mark.parametrize("instances, left", [("", ["4bXyz1", "4bXyz3"]), ("/etc/postfix-out", ["4bXyz1", "4bXyz2", "4bXyz3"])])
+def test_what_is_no_more_in_the_queue_is_forgotten(installation, instances, left):
+    with ScriptedTpsp(rcpt="451 4.2.2 asleep") as server:
+        installation.configure([{**PLAIN, "port": server.port}], retry={"schedule": ["1h"]}, listen="none")
+        for number in (1, 2, 3):
+            assert visit(installation, f"4bXyz{number}").returncode == 75
+    with sqlite3.connect(installation.state / "state.db") as database:  # but the last, which was just worked on
+        database.execute("UPDATE deliveries SET last_ms = last_ms - 3600000 WHERE queue_id <> '4bXyz3'")
+    for path in installation.state.glob("state.db*"):
+        installation.give(path, 0o600)
+    tools = installation.top / "tools"
+    tools.mkdir()
+    for name, text in (("postqueue", '{"queue_name": "hold", "queue_id": "4bOther"}\n{"queue_name": "deferred", "queue_id": "4bXyz1"}'),
+                       ("postconf", f"multi_instance_directories = {instances}")):
+        (tools / name).write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(installation.config), "deliveries", "--json"],
+                          capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+    assert sorted(entry["queue_id"] for entry in json.loads(done.stdout)) == left
