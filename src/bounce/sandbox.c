@@ -247,26 +247,27 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const na
     return result;
 }
 
+static int allow_if(scmp_filter_ctx filter, const char *name, struct scmp_arg_cmp condition)
+{
+    int number = seccomp_syscall_resolve_name(name);
+
+    return number < 0 ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &condition);
+}
+
 /* What may be done with some arguments only. */
 static int add_conditional(scmp_filter_ctx filter)
 {
-    const uint32_t allow = SCMP_ACT_ALLOW;
-    int result = 0, mmap_number = seccomp_syscall_resolve_name("mmap"),
-        mprotect_number = seccomp_syscall_resolve_name("mprotect");
+    static const char *const memory[] = {"mmap", "mmap2", "mprotect"};
+    const struct scmp_arg_cmp not_run = {
+        .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0};
+    const struct scmp_arg_cmp itself = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
+    int result = 0;
 
-    if (allow == OTHERWISE)
+    if (OTHERWISE == SCMP_ACT_ALLOW)
         return 0;
-    /* memory, but none that can be run */
-    if (result == 0 && mmap_number >= 0)
-        result = seccomp_rule_add(filter, allow, mmap_number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    if (result == 0 && mprotect_number >= 0)
-        result =
-            seccomp_rule_add(filter, allow, mprotect_number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    /* abort() */
-    if (result == 0)
-        result = seccomp_rule_add(filter, allow, SCMP_SYS(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-    return result;
+    for (size_t i = 0; i < sizeof memory / sizeof *memory && result == 0; i++)
+        result = allow_if(filter, memory[i], not_run);
+    return result == 0 ? allow_if(filter, "tgkill", itself) : result; /* abort() */
 }
 
 static int enter_seccomp(void)
