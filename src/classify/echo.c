@@ -10,10 +10,12 @@
 
 #define FORMS_MAX 20
 
+enum part { WHOLE, DOMAIN, LOCAL };
+
 /* One way to write an address or a part of it. */
 struct form {
     char token;
-    enum { WHOLE, DOMAIN, LOCAL } what;
+    enum part what;
     bool plain; /* a local part that could be a word of any sentence */
     size_t length;
     char text[ADDRESS_SIZE + 8];
@@ -43,7 +45,7 @@ static bool is_digit(char c)
 
 /* --- the forms of the two addresses -------------------------------------------------------------- */
 
-static void add(struct forms *forms, char token, int what, const char *local, size_t local_length,
+static void add(struct forms *forms, char token, enum part what, const char *local, size_t local_length,
                 const char *domain)
 {
     struct form *form = &forms->form[forms->count];
