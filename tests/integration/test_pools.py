@@ -152,7 +152,7 @@ def test_a_message_that_one_has_judged_or_may_have_goes_to_no_other(site, server
         configure(site, [first, *servers[1:]], "failover")
         for number in range(3):
             assert send(site, "user@example.com", "-q", f"4b{number}")[0] == (75 if trouble == "in doubt" else 69)
-        assert len(first.connections) == 3
+        assert sum(command.startswith("RCPT") for connection in first.connections for command in connection.commands) >= 3
     assert not servers[1].connections and not servers[2].connections
 
 
