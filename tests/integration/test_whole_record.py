@@ -122,6 +122,27 @@ def test_what_was_accepted_and_never_comes_back_has_its_event_all_the_same(site)
     assert sorted(event["queue_id"] for event in accepted(site)) == ["4bXyz0", "4bXyz1", "4bXyz2"]
 
 
+def deliverers(site):
+    return [pid for pid in site.leftovers() if "deliver" in os.readlink(f"/proc/{pid}/exe")]
+
+
+def test_no_descriptor_left_behind_the_dot_sends_no_second_copy(site):
+    """As with ENFILE: whatever is opened from here on cannot be."""
+    def none_left(connection):
+        for pid in deliverers(site):
+            subprocess.run(["prlimit", f"--pid={pid}", "--nofile=3:3"], check=True, user=site.uid, group=site.gid, extra_groups=[])
+        connection.reply(DEFAULTS["dot"])
+
+    with ScriptedTpsp(dot=none_left) as server:
+        configure(site, server)
+        done = [visit(site) for _ in range(VISITS)]
+        statuses = [one.returncode for one in done]
+        print([one.stdout for one in done])
+        assert set(statuses) <= {0, 75} and statuses[-1] == 0
+        assert len(server.transactions) == 1
+    assert len(accepted(site)) == 1
+
+
 @pytest.mark.parametrize("name", ["state.db-wal", "state.db"])
 def test_a_store_that_cannot_be_written_sends_nothing(site, name):
     with ScriptedTpsp() as server:
@@ -137,9 +158,8 @@ def test_a_store_that_cannot_be_written_sends_nothing(site, name):
 
 def test_a_death_behind_the_dot_is_in_doubt_and_told(site):
     def kill_first(_):
-        for pid in site.leftovers():
-            if "deliver" in os.readlink(f"/proc/{pid}/exe"):
-                os.kill(pid, signal.SIGKILL)
+        for pid in deliverers(site):
+            os.kill(pid, signal.SIGKILL)
 
     with ScriptedTpsp(dot=kill_first) as server:
         configure(site, server)
@@ -152,9 +172,8 @@ def test_a_death_behind_the_dot_is_in_doubt_and_told(site):
 
 def test_a_death_before_the_dot_is_no_doubt(site):
     def kill_first(_):
-        for pid in site.leftovers():
-            if "deliver" in os.readlink(f"/proc/{pid}/exe"):
-                os.kill(pid, signal.SIGKILL)
+        for pid in deliverers(site):
+            os.kill(pid, signal.SIGKILL)
 
     with ScriptedTpsp(rcpt=kill_first) as server:
         configure(site, server)
@@ -169,9 +188,13 @@ def test_after_a_power_cut_an_intent_is_in_doubt(site):
         configure(site, server)
         assert visit(site, "4bXyz0").returncode == 75
         # as the store would look: an intent whose mark is of a boot that nobody remembers
-        with ScriptedTpsp(rcpt=lambda _: [os.kill(pid, signal.SIGKILL) for pid in site.leftovers()]) as deadly:
+        def kill_first(_):
+            for pid in deliverers(site):
+                os.kill(pid, signal.SIGKILL)
+
+        with ScriptedTpsp(rcpt=kill_first) as deadly:
             configure(site, deadly)
-            visit(site)
+            assert visit(site).returncode == 75
         with sqlite3.connect(site.state / "state.db") as database:
             assert database.execute("UPDATE intents SET boot = 1").rowcount == 1
         for path in site.state.glob("state.db*"):
