@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/board.h"
+#include "agent/chores.h"
 #include "agent/cluster_keeper.h"
 #include "agent/http_server.h"
 #include "agent/ingest.h"
@@ -39,6 +40,7 @@ struct agent {
     struct store *store;
     struct classify_rules *rules;
     struct ingest *ingest;
+    struct chores *chores;
     struct reporter *reporter;
     struct http_server *http;
     struct cluster_keeper *cluster;
@@ -179,6 +181,8 @@ static void bring_down(struct agent *agent)
 {
     http_server_stop(agent->http);
     cluster_keeper_stop(agent->cluster);
+    chores_stop(agent->chores);
+    agent->chores = NULL;
     reporter_stop(agent->reporter);
     ingest_close(agent->ingest);
     classify_close(agent->rules);
@@ -225,6 +229,7 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
         return false;
     if (agent->options->once) /* reports when it has read all: two at the store at once would be slower */
         return true;
+    agent->chores = chores_start(config, &agent->board);
     agent->reporter = reporter_start(config, &agent->board, error_r);
     if (agent->reporter == NULL)
         return false;

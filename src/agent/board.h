@@ -69,6 +69,15 @@ struct board_cluster {
     size_t host_count;
 };
 
+#define BOARD_TOKENS_MAX 32
+
+/* Of a TPSP with an oauth section; times 0: none, or nobody says. */
+struct board_token {
+    char tpsp[65];
+    int64_t expires_ms, refresh_expires_ms;
+    char error[320]; /* "": the last renewal went well */
+};
+
 struct board_facts {
     int64_t started_ms; /* clock_realtime_ms() */
     char log_path[BOARD_TEXT_SIZE];
@@ -92,6 +101,8 @@ struct board_facts {
     struct board_held held[BOARD_HELD_MAX];
     size_t held_count;
     struct board_cluster cluster;
+    struct board_token tokens[BOARD_TOKENS_MAX];
+    size_t token_count;
 };
 
 struct board {

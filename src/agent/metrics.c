@@ -170,6 +170,24 @@ static void write_held(FILE *out, const struct board_facts *facts)
                 (double)facts->held[i].since_ms / 1000);
 }
 
+static void write_tokens(FILE *out, const struct board_facts *facts)
+{
+    head(out, "oauth_token_expires_timestamp_seconds", "gauge",
+         "When the OAuth token for a TPSP ends; 0: there is none.");
+    for (size_t i = 0; i < facts->token_count; i++)
+        fprintf(out, "sendpost_agent_oauth_token_expires_timestamp_seconds{tpsp=\"%s\"} %.3f\n",
+                facts->tokens[i].tpsp, (double)facts->tokens[i].expires_ms / 1000);
+    head(out, "oauth_refresh_token_expires_timestamp_seconds", "gauge",
+         "When a new login will be needed, where the provider says so.");
+    for (size_t i = 0; i < facts->token_count; i++)
+        if (facts->tokens[i].refresh_expires_ms > 0)
+            fprintf(out, "sendpost_agent_oauth_refresh_token_expires_timestamp_seconds{tpsp=\"%s\"} %.3f\n",
+                    facts->tokens[i].tpsp, (double)facts->tokens[i].refresh_expires_ms / 1000);
+    head(out, "oauth_failing", "gauge", "Whether the last renewal of a token failed.");
+    for (size_t i = 0; i < facts->token_count; i++)
+        labelled(out, "oauth_failing", "tpsp", facts->tokens[i].tpsp, facts->tokens[i].error[0] != '\0');
+}
+
 static void write_cluster(FILE *out, const struct board_cluster *cluster)
 {
     if (!cluster->configured)
@@ -218,6 +236,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
                  facts->ingest.events[cs]);
     write_reports(out, facts);
     write_held(out, facts);
+    write_tokens(out, facts);
     write_cluster(out, &facts->cluster);
     write_rates(out, config);
     fclose(out);
@@ -336,6 +355,21 @@ static const char *cluster_trouble(const struct board_cluster *cluster)
     return NULL;
 }
 
+static struct json_object *token_list(const struct board_facts *facts)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < facts->token_count; i++) {
+        struct json_object *token = json_object_new_object();
+        json_object_object_add(token, "tpsp", json_object_new_string(facts->tokens[i].tpsp));
+        add_time(token, "expires", facts->tokens[i].expires_ms);
+        add_time(token, "login_needed", facts->tokens[i].refresh_expires_ms);
+        json_object_object_add(token, "error", json_object_new_string(facts->tokens[i].error));
+        json_object_array_add(list, token);
+    }
+    return list;
+}
+
 /* The first thing that is wrong, with its remedy; NULL: nothing. The caller frees. */
 static char *trouble(const struct board_facts *facts)
 {
@@ -343,6 +377,9 @@ static char *trouble(const struct board_facts *facts)
 
     if (text == NULL && facts->held_count > 0)
         text = facts->held[0].text;
+    for (size_t i = 0; text == NULL && i < facts->token_count; i++)
+        if (facts->tokens[i].error[0] != '\0')
+            text = facts->tokens[i].error;
     char *log = text != NULL ? NULL : log_trouble(facts);
     if (log != NULL)
         return log;
@@ -379,6 +416,8 @@ char *metrics_health(const struct board_facts *facts, const struct config *confi
     json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
     json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
     json_object_object_add(object, "held", held_list(facts));
+    if (facts->token_count > 0)
+        json_object_object_add(object, "oauth", token_list(facts));
     if (facts->cluster.configured)
         json_object_object_add(object, "cluster", cluster_object(&facts->cluster));
     json_object_object_add(object, "uncorrelated_lines",

@@ -23,7 +23,15 @@
 #include "base/uuid_proof.h"
 
 enum config_security { SECURITY_NONE, SECURITY_STARTTLS, SECURITY_TLS };
-enum config_auth { AUTH_AUTO, AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN, AUTH_SCRAM_SHA_256, AUTH_XOAUTH2 };
+enum config_auth {
+    AUTH_AUTO,
+    AUTH_NONE,
+    AUTH_PLAIN,
+    AUTH_LOGIN,
+    AUTH_SCRAM_SHA_256,
+    AUTH_XOAUTH2,
+    AUTH_OAUTHBEARER
+};
 enum config_engine { ENGINE_AUTO, ENGINE_LIBESMTP, ENGINE_LIBCURL };
 enum config_accepted_as { ACCEPTED_AS_DELIVERED, ACCEPTED_AS_SENT, ACCEPTED_AS_NONE };
 enum config_deferred { DEFERRED_AUTO, DEFERRED_TRUE, DEFERRED_FALSE };
@@ -53,6 +61,19 @@ struct config_tls {
 
 #define RATE_BURST_MAX 24 /* of rate-burst */
 
+/* Tokens for a login that are fetched and renewed (RFC 6749). */
+struct config_oauth {
+    char *token_endpoint; /* NULL: there is no such section */
+    char *client_id;
+    char *client_secret; /* secret; NULL: a client without */
+    char *refresh_token; /* secret, the first of its line; NULL: none */
+    /* where it is read from, perhaps not there yet; NULL: given inline, or by client credentials */
+    char *refresh_token_path;
+    char *device_endpoint; /* NULL: none, no first login by setup */
+    char *scope;           /* NULL: what the provider thinks fit */
+    struct config_tls tls;
+};
+
 struct config_tpsp {
     char *name; /* unique; letters, digits, '-', '_', '.' */
     int64_t id;
@@ -66,6 +87,7 @@ struct config_tpsp {
     char *username;    /* NULL: no login */
     char *password;    /* secret; NULL when none */
     char *oauth_token; /* secret; NULL when none */
+    struct config_oauth oauth;
     enum config_engine engine;
     struct config_tls tls;
     int64_t connect_timeout_ms;

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/url.h"
 #include "base/helo_name.h"
+#include "base/url.h"
 #include "base/xalloc.h"
 #include "config/config_values.h"
 
@@ -168,24 +168,19 @@ static bool is_loopback(const char *host)
  * The key goes with every request: https always, but for a receiver on this very machine. The URL itself is
  * not shown, somebody may have put a password into it.
  */
-CONFIG_READER(config_read_endpoint)
+static bool read_url(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
+                     const char *text, const char *none, char **field)
 {
-    const char *text = config_yaml_text(reader, place, node);
-
-    (void)key;
-    if (text == NULL)
-        return false;
-    if (strcmp(text, "none") == 0)
-        return true;
     struct url url;
+
     switch (url_parse(text, &url)) {
     case URL_OK:
         break;
     case URL_SCHEME:
-        return config_fail(reader, place, node, "must be an https:// URL, or the word none");
+        return config_fail(reader, place, node, "must be an https:// URL%s", none);
     case URL_USER:
         return config_fail(reader, place, node,
-                           "must not hold a user name or password; the key goes into api-key-file");
+                           "must not hold a user name or password; secrets go into files of their own");
     case URL_CHARACTERS:
         return config_fail(reader, place, node,
                            "is no URL: spaces, # and bytes above 127 must be %%-encoded");
@@ -201,8 +196,25 @@ CONFIG_READER(config_read_endpoint)
         return config_fail(
             reader, place, node,
             "would send the key unencrypted; write https:// (http:// is for loopback hosts only)");
-    *(char **)field = xstrdup(text);
+    *field = xstrdup(text);
     return true;
+}
+
+CONFIG_READER(config_read_endpoint)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    return text != NULL && (strcmp(text, "none") == 0 ||
+                            read_url(reader, place, node, text, ", or the word none", (char **)field));
+}
+
+CONFIG_READER(config_read_url)
+{
+    const char *text = config_yaml_text(reader, place, node);
+
+    (void)key;
+    return text != NULL && read_url(reader, place, node, text, "", (char **)field);
 }
 
 CONFIG_READER(config_read_listen)

@@ -18,6 +18,8 @@ bool config_schema_read(struct config_reader *reader, struct config *config) __a
 CONFIG_READER(config_read_tpsps); /* field: struct config */
 CONFIG_READER(config_read_pools); /* field: struct config, its tpsps read before */
 
+CONFIG_READER(config_read_oauth); /* field: struct config_oauth */
+void config_oauth_free(struct config_oauth *oauth) __attribute__((nonnull));
 CONFIG_READER(config_read_cluster); /* field: struct config_cluster */
 void config_cluster_free(struct config_cluster *cluster) __attribute__((nonnull));
 

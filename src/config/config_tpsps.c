@@ -8,7 +8,8 @@
 /* --- tpsps ----------------------------------------------------------------------------------- */
 
 static const char *const security[] = {"none", "starttls", "tls", NULL};
-static const char *const auth[] = {"auto", "none", "plain", "login", "scram-sha-256", "xoauth2", NULL};
+static const char *const auth[] = {"auto",          "none",    "plain",       "login",
+                                   "scram-sha-256", "xoauth2", "oauthbearer", NULL};
 static const char *const engine[] = {"auto", "libesmtp", "libcurl", NULL};
 static const char *const strategy[] = {"failover", "round-robin", "weighted", NULL};
 
@@ -50,6 +51,7 @@ static const struct config_key tpsp_keys[] = {
     {"password-file", .read = config_read_secret_file, FIELD(password)},
     {"oauth-token", .read = config_read_secret, FIELD(oauth_token)},
     {"oauth-token-file", .read = config_read_secret_file, FIELD(oauth_token)},
+    {"oauth", .read = config_read_oauth, FIELD(oauth)},
     {"engine", WORD(engine, engine), .default_text = "auto"},
     {"tls-verify", .read = config_read_bool, FIELD(tls.verify), .default_text = "true"},
     {"tls-ca-path", .read = config_read_directory, FIELD(tls.ca_path)},
@@ -74,16 +76,25 @@ static bool check_login(struct config_reader *reader, const struct config_place 
 {
     bool login = tpsp->auth == AUTH_PLAIN || tpsp->auth == AUTH_LOGIN || tpsp->auth == AUTH_SCRAM_SHA_256;
 
-    if (tpsp->auth == AUTH_XOAUTH2 && tpsp->oauth_token == NULL)
-        return config_fail_key(reader, place, node, "oauth-token-file", "is missing; auth: xoauth2 needs it");
-    if (tpsp->username == NULL && (login || tpsp->auth == AUTH_XOAUTH2))
+    bool by_token = tpsp->auth == AUTH_XOAUTH2 || tpsp->auth == AUTH_OAUTHBEARER;
+    bool has_token = tpsp->oauth_token != NULL || tpsp->oauth.token_endpoint != NULL;
+
+    if (tpsp->oauth_token != NULL && tpsp->oauth.token_endpoint != NULL)
+        return config_fail_key(reader, place, node, "oauth",
+                               "is given, and a token as well; remove oauth-token and oauth-token-file");
+    if (by_token && !has_token)
+        return config_fail_key(reader, place, node, "oauth-token-file",
+                               tpsp->auth == AUTH_XOAUTH2
+                                   ? "is missing; auth: xoauth2 needs it, or oauth"
+                                   : "is missing; auth: oauthbearer needs it, or oauth");
+    if (tpsp->username == NULL && (login || by_token))
         return config_fail_key(reader, place, node, "username", "is missing; this auth needs it");
-    if (tpsp->username == NULL && (tpsp->password != NULL || tpsp->oauth_token != NULL))
+    if (tpsp->username == NULL && (tpsp->password != NULL || has_token))
         return config_fail_key(reader, place, node, "username",
                                "is missing; a password or token is of no use without it");
     if (tpsp->username == NULL || tpsp->auth == AUTH_NONE)
         return true;
-    if (tpsp->password == NULL && (login || tpsp->oauth_token == NULL))
+    if (tpsp->password == NULL && (login || !has_token))
         return config_fail_key(reader, place, node, "password-file",
                                "is missing; the username needs it (or say auth: none)");
     if (tpsp->security == SECURITY_NONE && !tpsp->auth_without_tls)

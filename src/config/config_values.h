@@ -34,6 +34,7 @@ CONFIG_READER(config_read_noted_file);   /* char *: an existing one, among the s
 CONFIG_READER(config_read_private_path); /* char *: likewise, that others cannot read */
 CONFIG_READER(config_read_domain);       /* char *: a name, no address */
 CONFIG_READER(config_read_endpoint);     /* char *: https URL, http on loopback; NULL for "none" */
+CONFIG_READER(config_read_url);          /* char *: https URL, http on loopback */
 CONFIG_READER(config_read_listen);       /* char *: address:port; NULL for "none" */
 CONFIG_READER(config_read_log_path);     /* char *: path or "journal" */
 CONFIG_READER(config_read_rate_per_hour);  /* struct config_rate from a bare number */

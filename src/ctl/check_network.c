@@ -6,8 +6,12 @@
 #include "base/url.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "ctl/oauth_words.h"
 #include "event/event_report.h"
 #include "net/dns.h"
+#include "oauth/oauth.h"
+
+#define TOKEN_MS 20000
 
 static void look_name(struct check *check, struct dns_resolver *resolver, const char *what, const char *host,
                       uint16_t port)
@@ -100,10 +104,38 @@ static void look_api(struct check *check)
     event_reporter_close(reporter);
 }
 
+/* A token that is good for a while is asked for: fetched anew where there is none. */
+static void look_tokens(struct check *check)
+{
+    const struct config *config = check->config;
+    struct oauth *oauth = oauth_open(config, NULL);
+
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &config->tpsps[i];
+        struct outcome error;
+        bool ok;
+        if (tpsp->oauth.token_endpoint == NULL)
+            continue;
+        if (!oauth_keep(oauth, tpsp, 0, clock_monotonic_ms() + TOKEN_MS, &error)) {
+            check_say(check, CHECK_FAILURE,
+                      "look at oauth in the configuration; sendpostctl setup --oauth makes a new login", "%s",
+                      error.text);
+            continue;
+        }
+        AUTO_FREE char *words = oauth_words(config, tpsp, &ok);
+        check_say(check, ok ? CHECK_OK : CHECK_WARNING,
+                  ok ? NULL : "sendpostctl setup --oauth makes a new login", "tpsp %s: %s", tpsp->name,
+                  words);
+    }
+    oauth_close(oauth);
+}
+
 void check_network(struct check *check)
 {
     check->subject = "names";
     check_as_user(check, look_names);
+    check->subject = "tokens";
+    check_as_user(check, look_tokens);
     check->subject = "events";
     if (check->config->endpoint != NULL)
         check_as_user(check, look_api);

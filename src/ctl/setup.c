@@ -320,6 +320,8 @@ static enum ctl_status run(struct ctl *ctl)
     if (geteuid() == 0 && getpwnam(setup.user) == NULL)
         return ctl_fail(ctl, "there is no user \"%s\" to deliver as; create it, or name another with --user",
                         setup.user);
+    if (ctl_option(ctl, "oauth") != NULL)
+        return setup_oauth(&setup, ctl_option(ctl, "oauth"));
     if (!may_replace(&setup, batch))
         return CTL_NOT_WELL;
     setup.log_path = find_log(ctl_option(ctl, "postfix-config"));
@@ -349,6 +351,7 @@ static const struct ctl_option options[] = {
     {"test-to", 0, "ADDRESS", "send the test message to"},
     {"no-test", 0, NULL, "do not test the connection"},
     {"force", 0, NULL, "replace an existing configuration"},
+    {"oauth", 0, "TPSP", "first login at the provider of this TPSP's tokens, and nothing else"},
     {"postfix", 0, NULL, "add the transport to Postfix"},
     {"postfix-config", 0, "DIR", "Postfix's configuration directory"},
     {.name = NULL},
@@ -360,6 +363,7 @@ const struct ctl_command ctl_setup = {
     .summary = "Write a configuration from a few answers, and test it",
     .examples =
         "  sendpostctl setup\n"
+        "  sendpostctl setup --oauth primary\n"
         "  sendpostctl setup --batch --account-id 117 --subaccount-id 4321 --host smtp.example.net \\\n"
         "      --username relay@example.net --password-file /root/password --api-key-file /root/key "
         "--postfix\n",

@@ -40,6 +40,15 @@ struct config *setup_stage(const struct setup *setup) __attribute__((nonnull));
 bool setup_commit(const struct setup *setup) __attribute__((nonnull));
 void setup_discard(const struct setup *setup) __attribute__((nonnull));
 
+/* One line to a new file with the modes of a secret; and a file in the place of another. False: it was said
+ * why not. */
+bool setup_write_secret(const struct setup *setup, const char *path, const char *secret)
+    __attribute__((nonnull));
+bool setup_replace(const struct setup *setup, const char *from, const char *to) __attribute__((nonnull));
+
+/* --oauth NAME */
+enum ctl_status setup_oauth(const struct setup *setup, const char *name) __attribute__((nonnull));
+
 /* "DIRECTORY/NAME" beside the configuration; the caller frees. */
 char *setup_path(const struct setup *setup, const char *name) __attribute__((nonnull, returns_nonnull));
 

@@ -169,6 +169,19 @@ static bool write_file(const struct setup *setup, const char *path, const char *
     return false;
 }
 
+bool setup_write_secret(const struct setup *setup, const char *path, const char *secret)
+{
+    return write_file(setup, path, secret, "\n");
+}
+
+bool setup_replace(const struct setup *setup, const char *from, const char *to)
+{
+    if (rename(from, to) == 0)
+        return true;
+    ctl_fail(setup->ctl, "cannot put %s in place: %s", to, strerror(errno));
+    return false;
+}
+
 static bool write_configuration(const struct setup *setup, const char *path, char *const secrets[FILES])
 {
     AUTO_FREE char *text = render(setup, secrets);

@@ -8,6 +8,7 @@
 #include "base/xalloc.h"
 #include "ctl/agent_health.h"
 #include "ctl/ctl.h"
+#include "ctl/oauth_words.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
 #include "policy/standing.h"
@@ -288,6 +289,20 @@ static void print_held(const struct status *status)
     }
 }
 
+static void print_tokens(const struct status *status)
+{
+    for (size_t i = 0; i < status->config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &status->config->tpsps[i];
+        bool ok;
+        if (tpsp->oauth.token_endpoint == NULL)
+            continue;
+        AUTO_FREE char *words = oauth_words(status->config, tpsp, &ok);
+        AUTO_FREE char *line = xasprintf("%s: %s", tpsp->name, words);
+        AUTO_FREE char *clean = ctl_text(line);
+        print_line("OAuth", ok, clean);
+    }
+}
+
 static struct json_object *held_json(const struct status *status)
 {
     struct json_object *list = json_object_new_array();
@@ -336,6 +351,7 @@ static void print_text(const struct status *status)
     printf("\n");
     print_line("Messages", true, line);
     print_held(status);
+    print_tokens(status);
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
     print_line("Events", status->rejected == 0, line);

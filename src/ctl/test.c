@@ -100,9 +100,12 @@ static void test_all(struct test *test, const struct config *config, char **name
     signal(SIGPIPE, SIG_IGN);
     /* without the ticket cache: the whole handshake is what is tested */
     test->session = relay_open(NULL, NULL, resolver);
+    struct oauth *oauth = oauth_open(config, test->ctl->verbose ? stderr : NULL);
+    relay_use_oauth(test->session, oauth);
     for (size_t i = 0; i < (count > 0 ? count : config->tpsp_count); i++)
         test_one(test, count > 0 ? config_tpsp_by_name(config, names[i]) : &config->tpsps[i]);
     relay_close(test->session);
+    oauth_close(oauth);
     dns_close(resolver);
 }
 

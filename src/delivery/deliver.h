@@ -27,6 +27,7 @@ struct deliver_context {
     struct cluster *cluster; /* NULL: this host alone */
     struct tls_contexts *cluster_tls;
     struct relay_session *relay;
+    struct oauth *oauth;
     struct event_reporter *reporter;
     struct dns_resolver *resolver;
     int64_t deadline_ms;   /* clock_monotonic_ms() */

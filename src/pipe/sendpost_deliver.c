@@ -73,6 +73,8 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
         return false;
     deliver_recover(context);
     context->relay = relay_open(config->state_dir, config->path, context->resolver);
+    context->oauth = oauth_open(config, context->trace);
+    relay_use_oauth(context->relay, context->oauth);
     context->reporter = event_reporter_open(config, context->store,
                                             &(struct event_reporter_options){.trace = context->trace});
     return true;
@@ -232,6 +234,7 @@ static void end(struct deliver_context *context)
 #ifdef __SANITIZE_ADDRESS__
     event_reporter_close(context->reporter);
     relay_close(context->relay);
+    oauth_close(context->oauth);
     dns_close(context->resolver);
     cluster_close(context->cluster);
     tls_contexts_free(context->cluster_tls);

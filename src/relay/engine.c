@@ -46,7 +46,8 @@ unsigned engine_needs(const struct relay_request *request)
 
     if (!address_is_ascii(request->sender) || !address_is_ascii(request->recipient))
         needs |= ENGINE_NEED_SMTPUTF8;
-    if (login && (tpsp->auth == AUTH_XOAUTH2 || (tpsp->auth == AUTH_AUTO && tpsp->oauth_token != NULL)))
+    if (login && (tpsp->auth == AUTH_XOAUTH2 || tpsp->auth == AUTH_OAUTHBEARER ||
+                  (tpsp->auth == AUTH_AUTO && request->token != NULL)))
         needs |= ENGINE_NEED_XOAUTH2;
     if (login && (strlen(tpsp->username) > SECRET_MAX_ESMTP ||
                   (tpsp->password != NULL && strlen(tpsp->password) > SECRET_MAX_ESMTP)))

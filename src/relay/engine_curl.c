@@ -50,8 +50,8 @@ static void set_login(const struct curl_library *lib, CURL *curl, const struct e
     snprintf(options, sizeof options, "AUTH=%s", job->mechanism);
     lib->easy_setopt(curl, CURLOPT_LOGIN_OPTIONS, options);
     lib->easy_setopt(curl, CURLOPT_USERNAME, tpsp->username);
-    if (strcmp(job->mechanism, "XOAUTH2") == 0)
-        lib->easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, tpsp->oauth_token);
+    if (strcmp(job->mechanism, "XOAUTH2") == 0 || strcmp(job->mechanism, "OAUTHBEARER") == 0)
+        lib->easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, job->request->token);
     else
         lib->easy_setopt(curl, CURLOPT_PASSWORD, tpsp->password != NULL ? tpsp->password : "");
     lib->easy_setopt(curl, CURLOPT_SASL_IR, 1L);

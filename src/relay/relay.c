@@ -6,6 +6,7 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/xalloc.h"
 #include "net/sigpipe.h"
 #include "net/tls.h"
@@ -44,6 +45,7 @@ struct relay_session {
     struct kept *kept;
     struct belief beliefs[BELIEFS];
     size_t next_belief;
+    struct oauth *oauth; /* NULL: nobody has tokens to give */
 };
 
 const char *relay_stage_name(enum relay_stage stage)
@@ -288,10 +290,57 @@ static enum attempt_end attempt_anyhow(struct relay_session *session, const stru
     return end;
 }
 
+static void send_once(struct relay_session *session, const struct relay_request *request,
+                      struct relay_result *result_r)
+{
+    /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may
+     * try */
+    const struct engine *engine = engine_choose(request->tpsp->engine, engine_needs(request));
+
+    if (attempt_anyhow(session, request, engine, result_r) == ATTEMPT_ENGINE_FAILED && engine != &engine_curl)
+        attempt_anyhow(session, request, &engine_curl, result_r);
+}
+
+/* With a token that is fetched. One that was revoked before its time is found out by the server's refusal. */
+static void send_with_token(struct relay_session *session, const struct relay_request *request,
+                            struct relay_result *result_r)
+{
+    struct relay_request with_token = *request;
+    char *token = NULL, *another = NULL;
+    struct outcome error;
+
+    if (session->oauth == NULL)
+        outcome_local(&error, "4.3.0", "nobody has OAuth tokens to give here");
+    if (session->oauth == NULL ||
+        !oauth_token(session->oauth, request->tpsp, request->deadline_ms, &token, &error)) {
+        result_r->outcome = error;
+        result_r->stage = RELAY_AUTH;
+        return;
+    }
+    with_token.token = token;
+    send_once(session, &with_token, result_r);
+    if (result_r->stage == RELAY_AUTH && result_r->outcome.smtp_code / 100 == 5) {
+        if (oauth_replace(session->oauth, request->tpsp, token, request->deadline_ms, &another, &error)) {
+            with_token.token = another;
+            send_once(session, &with_token, result_r);
+        } else {
+            log_line(LOG_WARNING, "%s", error.text); /* what the server said is the better reason */
+        }
+    }
+    secret_free(&token);
+    secret_free(&another);
+}
+
+void relay_use_oauth(struct relay_session *session, struct oauth *oauth)
+{
+    session->oauth = oauth;
+}
+
 void relay_send(struct relay_session *session, const struct relay_request *request,
                 struct relay_result *result_r)
 {
-    const struct engine *engine;
+    const struct config_tpsp *tpsp = request->tpsp;
+    struct relay_request with_token = *request;
     struct sigpipe_guard guard;
 
     *result_r = (struct relay_result){.stage = RELAY_RESOLVE, .engine = ""};
@@ -299,10 +348,10 @@ void relay_send(struct relay_session *session, const struct relay_request *reque
     if (!addresses_fit(request, &result_r->outcome))
         return;
     sigpipe_hold(&guard);
-    engine = engine_choose(request->tpsp->engine, engine_needs(request));
-    /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may
-     * try */
-    if (attempt_anyhow(session, request, engine, result_r) == ATTEMPT_ENGINE_FAILED && engine != &engine_curl)
-        attempt_anyhow(session, request, &engine_curl, result_r);
+    with_token.token = tpsp->oauth_token;
+    if (tpsp->oauth.token_endpoint != NULL && tpsp->username != NULL && tpsp->auth != AUTH_NONE)
+        send_with_token(session, request, result_r);
+    else
+        send_once(session, &with_token, result_r);
     sigpipe_release(&guard);
 }

@@ -18,6 +18,7 @@
 #include "classify/replies.h"
 #include "config/config.h"
 #include "net/dns.h"
+#include "oauth/oauth.h"
 
 /*
  * The message as it is to be sent: CRLF line ends, not dot-stuffed, injected header lines included. Owned by
@@ -62,6 +63,7 @@ struct relay_step {
 
 struct relay_request {
     const struct config_tpsp *tpsp;
+    const char *token;  /* of an OAuth login; NULL: relay_send() sees to it */
     const char *sender; /* "" is the null sender */
     const char *recipient;
     const struct relay_message *message;
@@ -113,6 +115,10 @@ void relay_close(struct relay_session *session); /* NULL is fine */
  * deliver again soon.
  */
 void relay_keep_connections(struct relay_session *session, int64_t idle_ms) __attribute__((nonnull));
+
+/* For TPSPs with an oauth section: their tokens come from there; it outlives the session. A token that the
+ * server refuses is renewed once, and the login tried again. */
+void relay_use_oauth(struct relay_session *session, struct oauth *oauth) __attribute__((nonnull));
 
 /* Always fills *result_r. Never blocks beyond request->deadline_ms. */
 void relay_send(struct relay_session *session, const struct relay_request *request,

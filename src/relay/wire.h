@@ -30,7 +30,7 @@ struct wire_capabilities {
     bool eight_bit_mime;
     bool smtputf8;
     bool pipelining;
-    bool auth_plain, auth_login, auth_xoauth2;
+    bool auth_plain, auth_login, auth_xoauth2, auth_oauthbearer;
     char auth_list[256]; /* as offered, for messages to people */
 };
 

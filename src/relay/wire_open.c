@@ -68,6 +68,7 @@ static void note_mechanisms(struct wire_capabilities *capabilities, const char *
         capabilities->auth_plain |= word_is(text + at, end - at, "PLAIN");
         capabilities->auth_login |= word_is(text + at, end - at, "LOGIN");
         capabilities->auth_xoauth2 |= word_is(text + at, end - at, "XOAUTH2");
+        capabilities->auth_oauthbearer |= word_is(text + at, end - at, "OAUTHBEARER");
         at = end + 1;
     }
     if (have < sizeof capabilities->auth_list - 1)
@@ -206,6 +207,18 @@ static bool no_login(struct wire *wire, const char *why, const char *what)
     return wire_stage_failed(wire);
 }
 
+/* Both say the same; XOAUTH2 is what the large providers had first. */
+static const char *choose_token_login(const struct wire *wire)
+{
+    const struct wire_capabilities *offered = &wire->capabilities;
+
+    if (wire->request->token == NULL)
+        return NULL;
+    if (offered->auth_xoauth2 && wire->tpsp->auth != AUTH_OAUTHBEARER)
+        return "XOAUTH2";
+    return offered->auth_oauthbearer && wire->tpsp->auth != AUTH_XOAUTH2 ? "OAUTHBEARER" : NULL;
+}
+
 static bool choose_login(struct wire *wire)
 {
     const struct wire_capabilities *offered = &wire->capabilities;
@@ -216,8 +229,9 @@ static bool choose_login(struct wire *wire)
     if (wire->transport.ssl == NULL && !tpsp->auth_without_tls)
         return no_login(wire, "is reached without TLS, and no password is sent in the clear; ",
                         "set security, or auth-without-tls: true");
-    if (tpsp->auth == AUTH_XOAUTH2 || (tpsp->auth == AUTH_AUTO && tpsp->oauth_token != NULL))
-        wire->mechanism = offered->auth_xoauth2 && tpsp->oauth_token != NULL ? "XOAUTH2" : NULL;
+    if (tpsp->auth == AUTH_XOAUTH2 || tpsp->auth == AUTH_OAUTHBEARER ||
+        (tpsp->auth == AUTH_AUTO && wire->request->token != NULL))
+        wire->mechanism = choose_token_login(wire);
     else if (tpsp->auth != AUTH_LOGIN && offered->auth_plain)
         wire->mechanism = "PLAIN";
     else if (tpsp->auth != AUTH_PLAIN && offered->auth_login)

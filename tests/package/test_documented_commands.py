@@ -192,6 +192,8 @@ LIBEXEC = "/usr/libexec/postfix-sendpost"
 
 # In the order in which they run.
 COMMANDS = {
+    "sendpostctl setup --oauth NAME": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
+    "sendpostctl setup --oauth primary": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
     # by hand
     "useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sendpost": Run(),
     "install -d -m 0750 -o root -g sendpost /etc/postfix-sendpost": Run(),

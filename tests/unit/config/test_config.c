@@ -152,7 +152,7 @@ static const struct {
     /* words */
     {TPSP("    security: ssl\n"), "config.yaml:6: tpsps[0].security: \"ssl\" is none of none, starttls, tls"},
     {TPSP("    auth: cram-md5\n"), "config.yaml:6: tpsps[0].auth: \"cram-md5\" is none of auto, none, plain, "
-                                   "login, scram-sha-256, xoauth2"},
+                                   "login, scram-sha-256, xoauth2, oauthbearer"},
     {TPSP("    engine: smtp\n"),
      "config.yaml:6: tpsps[0].engine: \"smtp\" is none of auto, libesmtp, libcurl"},
     {BASE "mta: exim\n", "config.yaml:4: mta: \"exim\" is not postfix"},
@@ -238,7 +238,7 @@ static const struct {
      "https:// (http:// is for loopback hosts only)"},
     {BASE "endpoint: events.example\n", "config.yaml:4: endpoint: must be an https:// URL, or the word none"},
     {BASE "endpoint: https://user:hunter2@events.example\n",
-     "config.yaml:4: endpoint: must not hold a user name or password; the key goes into api-key-file"},
+     "config.yaml:4: endpoint: must not hold a user name or password; secrets go into files of their own"},
     {BASE "endpoint: https://events.example:0/x\n",
      "config.yaml:4: endpoint: has no valid host name or port; the "
      "form is https://HOST[:PORT]/PATH"},
@@ -277,7 +277,7 @@ static const struct {
     {TPSP("    auth: login\n    username: u\n    oauth-token: hunter2\n"),
      "config.yaml:4: tpsps[0].password-file: is missing; the username needs it (or say auth: none)"},
     {TPSP("    auth: xoauth2\n    username: u\n    password: hunter2\n"),
-     "config.yaml:4: tpsps[0].oauth-token-file: is missing; auth: xoauth2 needs it"},
+     "config.yaml:4: tpsps[0].oauth-token-file: is missing; auth: xoauth2 needs it, or oauth"},
     {TPSP("    security: none\n    username: u\n    password: hunter2\n"),
      "config.yaml:6: tpsps[0].security: none would send the password in the clear; use starttls or tls, or "
      "say "

@@ -75,7 +75,7 @@ static unsigned needs(struct config_tpsp *tpsp, const char *sender, const char *
                                     .read_at = read_text,
                                     .context = (void *)text};
     struct relay_request request = {
-        .tpsp = tpsp, .sender = sender, .recipient = recipient, .message = &message};
+        .tpsp = tpsp, .token = tpsp->oauth_token, .sender = sender, .recipient = recipient, .message = &message};
 
     return engine_needs(&request);
 }

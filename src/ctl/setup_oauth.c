@@ -1,0 +1,90 @@
+/* sendpostctl setup --oauth: the first login at a provider of tokens, with a browser elsewhere (RFC 8628). */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/setup.h"
+#include "oauth/oauth.h"
+
+static const struct config_tpsp *find(struct ctl *ctl, const struct config *config, const char *name)
+{
+    const struct config_tpsp *tpsp = config_tpsp_by_name(config, name);
+
+    if (tpsp == NULL)
+        ctl_usage(ctl, "there is no tpsp \"%s\" in %s", name, ctl->config_path);
+    else if (tpsp->oauth.device_endpoint == NULL || tpsp->oauth.refresh_token_path == NULL)
+        ctl_fail(ctl, "tpsp %s needs oauth: device-endpoint and refresh-token-file in %s", name,
+                 ctl->config_path);
+    else
+        return tpsp;
+    return NULL;
+}
+
+/* NULL: it was said why not. */
+static char *wait_for_person(struct ctl *ctl, struct oauth *oauth, const struct config_oauth *settings,
+                             struct oauth_device *device)
+{
+    int64_t until_ms = clock_monotonic_ms() + device->life_s * 1000;
+    char *token = NULL;
+    struct outcome error;
+
+    while (clock_monotonic_ms() < until_ms) {
+        struct timespec pause = {.tv_sec = device->interval_s};
+        nanosleep(&pause, NULL);
+        switch (oauth_device_ask(oauth, settings, device, &token, &error)) {
+        case OAUTH_DEVICE_DONE:
+            return token;
+        case OAUTH_DEVICE_FAILED:
+            ctl_fail(ctl, "%s", error.text);
+            return NULL;
+        case OAUTH_DEVICE_WAIT:
+            break;
+        }
+    }
+    ctl_fail(ctl, "nobody has entered the code in time; run this again");
+    return NULL;
+}
+
+static bool log_in(const struct setup *setup, struct oauth *oauth, const struct config_tpsp *tpsp)
+{
+    struct oauth_device device;
+    struct outcome error;
+
+    if (!oauth_device_begin(oauth, &tpsp->oauth, &device, &error)) {
+        ctl_fail(setup->ctl, "%s", error.text);
+        return false;
+    }
+    AUTO_FREE char *uri = ctl_text(device.uri), *code = ctl_text(device.user_code);
+    printf("Open %s in a browser anywhere, log in as %s, and enter the code %s\n", uri, tpsp->username, code);
+    fflush(stdout);
+    char *token = wait_for_person(setup->ctl, oauth, &tpsp->oauth, &device);
+    AUTO_FREE char *staged = xasprintf("%s.new", tpsp->oauth.refresh_token_path);
+    bool ok = token != NULL && setup_write_secret(setup, staged, token) &&
+              setup_replace(setup, staged, tpsp->oauth.refresh_token_path);
+    secret_free(&token);
+    oauth_device_clear(&device);
+    return ok;
+}
+
+enum ctl_status setup_oauth(const struct setup *setup, const char *name)
+{
+    struct ctl *ctl = setup->ctl;
+    const struct config *config = ctl_config(ctl);
+    const struct config_tpsp *tpsp = config != NULL ? find(ctl, config, name) : NULL;
+
+    if (tpsp == NULL)
+        return CTL_NOT_WELL;
+    /* nothing is to be opened in the state directory by root: no cache of TLS sessions */
+    struct config without_state = *config;
+    without_state.state_dir = NULL;
+    struct oauth *oauth = oauth_open(&without_state, ctl->verbose ? stderr : NULL);
+    bool ok = log_in(setup, oauth, tpsp);
+    oauth_close(oauth);
+    if (!ok)
+        return CTL_NOT_WELL;
+    printf("Logged in: %s is written. sendpostctl check fetches the first token.\n",
+           tpsp->oauth.refresh_token_path);
+    return CTL_WELL;
+}

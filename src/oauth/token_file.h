@@ -1,0 +1,47 @@
+/*
+ * token_file: what is known of the tokens of one TPSP, in STATE_DIR/oauth/NAME, mode 0600. Replaced
+ * atomically and durably: a refresh token that the provider has exchanged for a new one is of no use any
+ * more, so the new one is on disk before anybody uses what came with it.
+ *
+ * The file belongs to one configuration: when the provider, the client or the content of refresh-token-file
+ * (the seed) changes, what it holds counts for nothing.
+ */
+#ifndef SENDPOST_OAUTH_TOKEN_FILE_H
+#define SENDPOST_OAUTH_TOKEN_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/outcome.h"
+#include "config/config.h"
+
+/* Times are clock_realtime_ms(); 0: none. */
+struct token_state {
+    char *access_token;         /* secret; NULL: none */
+    char *refresh_token;        /* secret; NULL: the one of the configuration, if any */
+    int64_t received_ms;        /* when access_token came */
+    int64_t expires_ms;         /* and from when on it is of no use */
+    int64_t refresh_expires_ms; /* of refresh_token */
+    int failures;               /* in a row */
+    int64_t next_try_ms;        /* after a failure */
+    char error[320];            /* the last failure in words; "" */
+};
+
+/* Empty, when there is none for this configuration, or it is damaged. */
+void token_file_read(const char *state_dir, const struct config_tpsp *tpsp, struct token_state *state_r)
+    __attribute__((nonnull));
+
+/*
+ * A place for what is to come is taken before the provider is asked: a full disk is found out while the old
+ * token is still good. Then written and committed, or given up.
+ */
+struct token_place;
+struct token_place *token_place_take(const char *state_dir, const struct config_tpsp *tpsp,
+                                     struct outcome *error_r) __attribute__((nonnull));
+bool token_place_commit(struct token_place *place, const struct token_state *state, struct outcome *error_r)
+    __attribute__((nonnull));
+void token_place_give_up(struct token_place *place); /* NULL is fine */
+
+void token_state_clear(struct token_state *state) __attribute__((nonnull));
+
+#endif
