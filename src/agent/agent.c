@@ -245,11 +245,22 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
 }
 
 /* A configuration that cannot be used leaves the one at work in place. */
+static struct config *load(const struct agent_options *options, struct outcome *error_r)
+{
+    struct config *config = config_load(options->config_path, error_r);
+
+    if (config != NULL && !overrides_apply(&options->overrides, config, error_r)) {
+        config_free(config);
+        config = NULL;
+    }
+    return config;
+}
+
 static bool reload(struct agent *agent)
 {
     struct outcome error;
     service_manager_reloading();
-    struct config *fresh = config_load(agent->options->config_path, &error);
+    struct config *fresh = load(agent->options, &error);
 
     if (fresh == NULL) {
         log_line(LOG_ERR, "the configuration is not reloaded: %s", error.text);
@@ -360,7 +371,7 @@ int agent_run(const struct agent_options *options)
 
     agent->options = options;
     agent->signals = open_signals();
-    struct config *config = config_load(options->config_path, &error);
+    struct config *config = load(options, &error);
     if (config != NULL)
         board_init(&agent->board, config->log_path, clock_realtime_ms());
     if (config == NULL || !bring_up(agent, config, &error)) {

@@ -321,6 +321,7 @@ bool config_schema_read(struct config_reader *reader, struct config *config)
     config->report.tls.verify = true;
     if (!config_yaml_mapping(reader, NULL, root, top_keys, config) || !check(reader, root, config))
         return false;
+    config->credentials_elsewhere = reader->credentials_elsewhere;
     if (config->pool_count == 0)
         make_default_pool(config);
     if (config->uuid_keys.count == 0 &&

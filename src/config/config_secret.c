@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -136,13 +137,37 @@ static bool read_secret_file(struct config_reader *reader, const struct config_p
     return ok;
 }
 
+/*
+ * From the service manager (systemd.exec(5), LoadCredential=). What Postfix starts is given none: it leaves
+ * what needs the secret to the agent.
+ */
+static bool read_credential(struct config_reader *reader, const struct config_place *place,
+                            const yaml_node_t *node, const char *name, char **secret_r)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+
+    if (*name == '\0' || *name == '.' || strchr(name, '/') != NULL)
+        return config_fail(reader, place, node, "names no credential; the form is cred:NAME");
+    if (directory == NULL || *directory != '/') {
+        reader->credentials_elsewhere = true;
+        return true;
+    }
+    AUTO_FREE char *path = xasprintf("%s/%s", directory, name);
+    return read_secret_file(reader, place, node, path, secret_r);
+}
+
 CONFIG_READER(config_read_secret_file)
 {
     char **secret = field;
     AUTO_FREE char *path = NULL;
+    const char *text = config_yaml_text(reader, place, node);
 
+    if (text == NULL)
+        return false;
     if (*secret != NULL)
         return config_fail(reader, place, node, "the secret is given inline, too; keep one of the two");
+    if (strncmp(text, "cred:", 5) == 0)
+        return read_credential(reader, place, node, text + 5, secret);
     return config_read_absolute_path(reader, place, node, key, &path) &&
            read_secret_file(reader, place, node, path, secret);
 }

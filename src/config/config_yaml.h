@@ -28,8 +28,9 @@ struct config_reader {
     struct config_sources *sources;
     yaml_document_t document;
     struct outcome *error;
-    unsigned mode;             /* permission bits of the file */
-    size_t inline_secret_line; /* 0: the file itself holds no secret */
+    unsigned mode;              /* permission bits of the file */
+    size_t inline_secret_line;  /* 0: the file itself holds no secret */
+    bool credentials_elsewhere; /* a secret is a credential that this process was not given */
 };
 
 struct config_place {

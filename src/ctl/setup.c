@@ -12,6 +12,7 @@
 
 #include "base/address.h"
 #include "base/xalloc.h"
+#include "config/config_import.h"
 #include "ctl/postfix_conf.h"
 #include "ctl/setup.h"
 
@@ -176,6 +177,14 @@ static bool wanted(const struct setup *setup, size_t which)
     return which != SETUP_PASSWORD || *setup->answers[SETUP_USERNAME] != '\0';
 }
 
+/* What the configuration of SendPost's own agent has for it; NULL: nothing. */
+static const char *imported(const struct setup *setup, size_t which)
+{
+    return which == SETUP_API_KEY    ? setup->import.api_key
+           : which == SETUP_ENDPOINT ? setup->import.endpoint
+                                     : NULL;
+}
+
 static enum ctl_status gather_one(struct setup *setup, size_t which, bool batch)
 {
     const struct question *question = &questions[which];
@@ -185,6 +194,8 @@ static enum ctl_status gather_one(struct setup *setup, size_t which, bool batch)
         fallback = "465";
     if (!wanted(setup, which))
         setup->answers[which] = xstrdup("");
+    else if (given == NULL && imported(setup, which) != NULL)
+        setup->answers[which] = xstrdup(imported(setup, which));
     else if (given != NULL && question->secret)
         setup->answers[which] = read_secret_option(setup, question->option, given);
     else if (given != NULL)
@@ -308,6 +319,23 @@ static enum ctl_status carry_out(struct setup *setup, bool batch)
     return CTL_NOT_WELL;
 }
 
+static bool read_import(struct setup *setup, const char *path)
+{
+    struct outcome error;
+
+    if (path == NULL)
+        return true;
+    if (!config_import_read(&setup->import, path, &error)) {
+        ctl_fail(setup->ctl, "--import: %s", error.text);
+        return false;
+    }
+    if (setup->import.mta == NULL || strcmp(setup->import.mta, "postfix") == 0)
+        return true;
+    ctl_fail(setup->ctl, "--import: %s follows another mail server than Postfix", path);
+    config_import_free(&setup->import);
+    return false;
+}
+
 static enum ctl_status run(struct ctl *ctl)
 {
     struct setup setup = {.ctl = ctl, .user = ctl_option(ctl, "user")};
@@ -324,11 +352,15 @@ static enum ctl_status run(struct ctl *ctl)
         return setup_oauth(&setup, ctl_option(ctl, "oauth"));
     if (!may_replace(&setup, batch))
         return CTL_NOT_WELL;
-    setup.log_path = find_log(ctl_option(ctl, "postfix-config"));
+    if (!read_import(&setup, ctl_option(ctl, "import")))
+        return CTL_NOT_WELL;
+    setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path)
+                                                   : find_log(ctl_option(ctl, "postfix-config"));
     enum ctl_status status = carry_out(&setup, batch);
     for (size_t i = 0; i < SETUP_COUNT; i++)
         secret_free(&setup.answers[i]);
     free(setup.log_path);
+    config_import_free(&setup.import);
     return status;
 }
 
@@ -350,6 +382,7 @@ static const struct ctl_option options[] = {
     {"user", 0, "USER", "who delivers (sendpost)"},
     {"test-to", 0, "ADDRESS", "send the test message to"},
     {"no-test", 0, NULL, "do not test the connection"},
+    {"import", 0, "FILE", "take key, endpoint and log from SendPost's own agent (" CONFIG_IMPORT_PATH ")"},
     {"force", 0, NULL, "replace an existing configuration"},
     {"oauth", 0, "TPSP", "first login at the provider of this TPSP's tokens, and nothing else"},
     {"postfix", 0, NULL, "add the transport to Postfix"},
@@ -363,6 +396,7 @@ const struct ctl_command ctl_setup = {
     .summary = "Write a configuration from a few answers, and test it",
     .examples =
         "  sendpostctl setup\n"
+        "  sendpostctl setup --import " CONFIG_IMPORT_PATH "\n"
         "  sendpostctl setup --oauth primary\n"
         "  sendpostctl setup --batch --account-id 117 --subaccount-id 4321 --host smtp.example.net \\\n"
         "      --username relay@example.net --password-file /root/password --api-key-file /root/key "

@@ -5,6 +5,7 @@
 #ifndef SENDPOST_CTL_SETUP_H
 #define SENDPOST_CTL_SETUP_H
 
+#include "config/config_import.h"
 #include "ctl/ctl.h"
 
 enum setup_question {
@@ -26,9 +27,10 @@ enum setup_question {
 
 struct setup {
     struct ctl *ctl;
-    const char *user;           /* who delivers: whose group may read the files */
-    char *log_path;             /* where this machine's Postfix logs; NULL: cannot be told */
-    char *answers[SETUP_COUNT]; /* "" where there is none */
+    const char *user;            /* who delivers: whose group may read the files */
+    char *log_path;              /* where this machine's Postfix logs; NULL: cannot be told */
+    struct config_import import; /* of --import; empty without */
+    char *answers[SETUP_COUNT];  /* "" where there is none */
 };
 
 /*

@@ -101,6 +101,11 @@ enum event_answer event_ask(struct event_asker *asker, const struct event *event
 {
     int64_t begun_ms = clock_monotonic_ms(), until_ms = begun_ms + asker->config->report.timeout_ms;
 
+    if (key == NULL && asker->config->credentials_elsewhere) {
+        snprintf(asker->last_error, sizeof asker->last_error,
+                 "the event API key is a credential of sendpost-agent, events are left to it");
+        return EVENT_ANSWER_NOT_ASKED;
+    }
     if (deadline_ms <= begun_ms) {
         snprintf(asker->last_error, sizeof asker->last_error, "no time was left to ask the event API");
         return EVENT_ANSWER_NOT_ASKED;

@@ -61,10 +61,11 @@ static struct http_client *client_for(struct oauth *oauth, const struct config_o
 /* --- the state of a token --------------------------------------------------------------------------------
  */
 
+/* What was received in the future is of a clock that has been put back since: who knows how old it is? */
 static bool is_good(const struct token_state *state, int64_t now_ms)
 {
     return state->access_token != NULL && now_ms < state->expires_ms &&
-           state->received_ms <= now_ms + CLOCK_SLACK_MS; /* else the clock was put back: who knows */
+           state->received_ms <= now_ms + CLOCK_SLACK_MS;
 }
 
 static bool is_due(const struct token_state *state, int64_t ahead_ms, int64_t now_ms)

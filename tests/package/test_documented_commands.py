@@ -193,6 +193,7 @@ LIBEXEC = "/usr/libexec/postfix-sendpost"
 # In the order in which they run.
 COMMANDS = {
     "sendpostctl setup --oauth NAME": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
+    "sendpostctl setup --import /etc/sendpost-agent/config.yaml": By("tests/integration/test_from_sendposts_agent.py::test_setup_imports_what_their_agent_was_told"),
     "sendpostctl setup --oauth primary": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
     # by hand
     "useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sendpost": Run(),

@@ -74,8 +74,11 @@ static unsigned needs(struct config_tpsp *tpsp, const char *sender, const char *
                                     .size = strlen(text),
                                     .read_at = read_text,
                                     .context = (void *)text};
-    struct relay_request request = {
-        .tpsp = tpsp, .token = tpsp->oauth_token, .sender = sender, .recipient = recipient, .message = &message};
+    struct relay_request request = {.tpsp = tpsp,
+                                    .token = tpsp->oauth_token,
+                                    .sender = sender,
+                                    .recipient = recipient,
+                                    .message = &message};
 
     return engine_needs(&request);
 }
