@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #define HERE 'H'         /* carries the descriptors */
 #define PATIENCE_MS 1000 /* for a process of ours that is only too busy to be scheduled */
 /* deliverers that were tried and said nothing: stopped, or this machine is that busy */
+#define SPREAD 16 /* callers begin at so many places */
 #define SILENT_MAX 2
 
 extern char **environ;
@@ -238,16 +240,31 @@ static bool connect_to(int place, const char *name, struct idle_deliverer *deliv
     return false; /* nobody, or somebody whom others are calling; the socket is as it was */
 }
 
-/* Ask one after the other; true with one that is ready. */
+/* Ask one after the other, from a place on that is not everybody's: callers who all began with the first one
+ * would crowd there. True with one that is ready. */
 static bool ask_around(DIR *stream, int place, uint64_t key, struct idle_deliverer *deliverer)
 {
     const struct dirent *entry;
     char prefix[NAME_SIZE];
     int silent = 0, length = snprintf(prefix, sizeof prefix, "%016llx-", (unsigned long long)key);
+    unsigned pass_by = (unsigned)getpid() % SPREAD, passed = 0;
 
-    while (silent < SILENT_MAX && (entry = readdir(stream)) != NULL) {
-        if (strncmp(entry->d_name, prefix, (size_t)length) != 0 ||
-            !connect_to(place, entry->d_name, deliverer))
+    while (silent < SILENT_MAX) {
+        entry = readdir(stream);
+        if (entry == NULL && pass_by == 0)
+            break;
+        if (entry == NULL) { /* there are fewer: from the beginning */
+            pass_by = 0;
+            rewinddir(stream);
+            continue;
+        }
+        if (strncmp(entry->d_name, prefix, (size_t)length) != 0)
+            continue;
+        if (passed < pass_by) {
+            passed++;
+            continue;
+        }
+        if (!connect_to(place, entry->d_name, deliverer))
             continue;
         enum answer answer = invite(deliverer);
         if (answer == ANSWER_READY)
@@ -278,19 +295,21 @@ bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle
 
 /* --- the deliverer's side -------------------------------------------------------------------- */
 
-/* How many there are. What one that died left behind is removed. */
-static unsigned count_others(int place)
+/* How many there are. What one that died left behind is removed: of each of a few, of every so many of many.
+ */
+static unsigned count_others(int place, unsigned most)
 {
     DIR *stream = list(place);
     const struct dirent *entry;
-    unsigned count = 0;
+    unsigned count = 0, chance = (unsigned)getpid();
 
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         const char *dash = strchr(entry->d_name, '-');
         long process = dash != NULL ? strtol(dash + 1, NULL, 10) : 0;
         if (process <= 0)
             continue;
-        if (kill((pid_t)process, 0) != 0 && errno == ESRCH)
+        bool look = count < SPREAD || count + 1 >= most || (count + chance) % SPREAD == 0;
+        if (look && kill((pid_t)process, 0) != 0 && errno == ESRCH)
             unlinkat(place, entry->d_name, 0);
         else
             count++;
@@ -298,6 +317,20 @@ static unsigned count_others(int place)
     if (stream != NULL)
         closedir(stream);
     return count;
+}
+
+unsigned idle_most(uint64_t memory)
+{
+    uint64_t number = memory / 8 / IDLE_MEMORY;
+
+    return number < IDLE_FEWEST ? IDLE_FEWEST : number > IDLE_MOST ? IDLE_MOST : (unsigned)number;
+}
+
+static unsigned most_here(void)
+{
+    struct sysinfo machine;
+
+    return sysinfo(&machine) == 0 ? idle_most((uint64_t)machine.totalram * machine.mem_unit) : IDLE_FEWEST;
 }
 
 static int listen_at(int place, const char *name)
@@ -348,7 +381,8 @@ bool idle_await(int place, uint64_t key, int64_t deadline_ms, bool (*fit)(void *
     char name[NAME_SIZE];
 
     name_of(key, getpid(), name);
-    if (count_others(place) >= IDLE_MAX)
+    unsigned most = most_here();
+    if (count_others(place, most) >= most)
         return false;
     for (;;) {
         int listener = listen_at(place, name);

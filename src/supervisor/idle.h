@@ -27,7 +27,12 @@
 #include <sys/types.h>
 
 #define IDLE_PLACES RUNSTATEDIR "/postfix-sendpost"
-#define IDLE_MAX 64 /* about so many deliverers may be idle at a time */
+
+/* About so many deliverers may be idle at a time: as many as an eighth of the machine's memory holds. */
+#define IDLE_MEMORY ((uint64_t)4 << 20) /* private memory of one, with some room */
+#define IDLE_FEWEST 8
+#define IDLE_MOST 1000
+unsigned idle_most(uint64_t memory);
 
 /* The meeting place of a user, by its name. */
 void idle_place_path(const char *places, uid_t user, char *path_r, size_t size) __attribute__((nonnull));
@@ -62,7 +67,7 @@ struct idle_visit {
 
 /*
  * The deliverer's side: wait for a supervisor until deadline_ms (clock_monotonic_ms()). fit is asked when one
- * has come; false ends the wait. False when nobody came, IDLE_MAX are there, or it is not fit any more.
+ * has come; false ends the wait. False when nobody came, idle_most() are there, or it is not fit any more.
  */
 bool idle_await(int place, uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
                 struct idle_visit *visit_r) __attribute__((nonnull(4, 6)));

@@ -66,7 +66,7 @@ int main(int argc, char **argv)
         !rate_table_open(&context.rates, context.config->state_dir, &rate_clock_system, &error))
         errx(EXIT_FAILURE, "%s", error.text);
     context.resolver = dns_open(NULL, 0, (int)context.config->dns.timeout_ms);
-    context.relay = relay_open(context.config->state_dir, context.resolver);
+    context.relay = relay_open(context.config->state_dir, context.config->path, context.resolver);
     context.reporter =
         event_reporter_open(context.config, context.store, &(struct event_reporter_options){.trace = NULL});
     for (long number = 0; number < strtol(argv[2], NULL, 10); number++)

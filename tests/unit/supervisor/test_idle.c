@@ -234,15 +234,24 @@ START_TEST(no_more_stay_than_there_is_room_for)
 {
     char name[32];
 
-    for (int i = 0; i < IDLE_MAX; i++) {
+    for (int i = 0; i < IDLE_MOST; i++) {
         snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
         close(openat(place, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     }
     ck_assert_int_eq(status_of(start_deliverer(always, 20000, 'w')), 1);
-    for (int i = 0; i < IDLE_MAX; i++) {
+    for (int i = 0; i < IDLE_MOST; i++) {
         snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
         unlinkat(place, name, 0);
     }
+}
+END_TEST
+
+START_TEST(they_take_an_eighth_of_the_memory_at_most)
+{
+    ck_assert_uint_eq(idle_most(UINT64_C(128) << 20), IDLE_FEWEST);
+    ck_assert_uint_eq(idle_most(UINT64_C(512) << 20), 16);
+    ck_assert_uint_eq(idle_most(UINT64_C(8) << 30), 256);
+    ck_assert_uint_eq(idle_most(UINT64_C(1) << 40), IDLE_MOST);
 }
 END_TEST
 
@@ -308,6 +317,7 @@ UNIT_SUITE(idle_suite)
     tcase_add_test(cases, one_that_is_not_fit_takes_nothing);
     tcase_add_test(cases, each_visitor_has_a_deliverer_of_its_own);
     tcase_add_test(cases, what_a_dead_deliverer_left_is_removed);
+    tcase_add_test(cases, they_take_an_eighth_of_the_memory_at_most);
     tcase_add_test(cases, no_more_stay_than_there_is_room_for);
     tcase_add_test(cases, a_place_that_is_not_this_users_alone_is_none);
     tcase_add_test(cases, whatever_changes_finds_nobody);
