@@ -66,6 +66,9 @@ int main(int argc, char **argv)
         !rate_table_open(&context.rates, context.config->state_dir, &rate_clock_system, &error))
         errx(EXIT_FAILURE, "%s", error.text);
     context.resolver = dns_open(NULL, 0, (int)context.config->dns.timeout_ms);
+    context.marks = mark_table_open(context.config->state_dir, &error);
+    if (context.marks == NULL)
+        errx(EXIT_FAILURE, "%s", error.text);
     context.relay = relay_open(context.config->state_dir, context.config->path, context.resolver);
     context.reporter =
         event_reporter_open(context.config, context.store, &(struct event_reporter_options){.trace = NULL});
@@ -74,6 +77,7 @@ int main(int argc, char **argv)
     event_reporter_close(context.reporter);
     relay_close(context.relay);
     dns_close(context.resolver);
+    mark_table_close(context.marks);
     rate_table_close(context.rates);
     store_close(context.store);
     return EXIT_SUCCESS;

@@ -237,7 +237,9 @@ def test_what_a_new_connection_refuses_is_refused(site):
             "550 5.1.1 no such user" if b"nobody" in connection.recipient else "250 2.1.5 Ok")) as server:
         site.configure([entry(server)])
         send_well(site)
+        site.wait_idle()
         assert send(site, "nobody@example.com")[0] == 69
+        site.wait_idle()
         send_well(site, "next@example.com")
         assert len(server.messages) == 2
         assert [connection.commands.count("RSET") for connection in server.connections] == [1, 1]
