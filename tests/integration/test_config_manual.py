@@ -67,7 +67,7 @@ def test_the_manual_of_sendpostctl_tells_of_every_command_and_option():
     commands = re.findall(r"^  (\S+)", helped().split("Commands:\n")[1].split("\n\n")[0], re.MULTILINE)
     assert list(sections) == commands
     for command in commands:
-        own = re.findall(r"--([a-z-]+)", helped(command).split("Options of every command")[0].partition("Options:")[2])
+        own = re.findall(r"(?m)^ +(?:-\w, )?--([a-z-]+)", helped(command).split("Options of every command")[0].partition("Options:")[2])
         told = re.findall(r"^\.It .*?Fl -([a-z-]+)", sections[command], re.MULTILINE)
         assert sorted(told) == sorted(own), command
 
