@@ -1,7 +1,6 @@
 #include "agent/log_prefix.h"
 
-#include <strings.h>
-
+#include "agent/log_level.h"
 #include "agent/log_stamp.h"
 
 #define WORDS_MAX 2     /* behind a stamp, that are neither level nor tag: machine, and its address */
@@ -122,80 +121,6 @@ bool log_prefix_is_postfix(struct log_slice tag)
     if (slash != NULL)
         return slash != tag.at && slash + 1 != tag.at + tag.length;
     return tag.length >= 7 && memcmp(tag.at, "postfix", 7) == 0 && (tag.length == 7 || tag.at[7] == '-');
-}
-
-/* --- levels ------------------------------------------------------------------------------------------- */
-
-/* "info", "mail.info", "mail:info", "MAIL/INFO"; of the facilities only ours may stand alone. */
-static bool is_level(struct log_slice word)
-{
-    static const char *const names[] = {"emerg", "panic",         "alert",   "crit", "critical",
-                                        "err",   "error",         "warning", "warn", "notice",
-                                        "info",  "informational", "debug",   "mail", "maillog"};
-
-    if (word.length > 5 && strncasecmp(word.at, "mail", 4) == 0 && memchr(".:/|,", word.at[4], 5) != NULL)
-        word = (struct log_slice){word.at + 5, word.length - 5};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strlen(names[i]) == word.length && strncasecmp(word.at, names[i], word.length) == 0)
-            return true;
-    return word.length == 3 && is_digit(word.at[0]) && word.at[1] == '.' && is_digit(word.at[2]); /* "2.6" */
-}
-
-/* "info", "[info]", "<mail.info>", "(info)", each perhaps with a colon behind */
-static bool take_level(struct cursor *cursor)
-{
-    struct cursor probe = *cursor;
-    const char *closing = NULL;
-
-    if (probe.at < probe.end && memchr("[<(", *probe.at, 3) != NULL) {
-        closing = *probe.at == '[' ? "]" : *probe.at == '<' ? ">" : ")";
-        probe.at++;
-    }
-    struct log_slice word = {probe.at, 0};
-    while (probe.at < probe.end && !is_blank(*probe.at) && memchr("[]<>()", *probe.at, 6) == NULL)
-        probe.at++;
-    word.length = (size_t)(probe.at - word.at);
-    if (word.length > 0 && word.at[word.length - 1] == ':')
-        word.length--;
-    if (!is_level(word) || (closing != NULL && !cursor_skip(&probe, closing, 1)))
-        return false;
-    SKIP(&probe, ":");
-    if (probe.at < probe.end && !is_blank(*probe.at))
-        return false;
-    skip_blanks(&probe);
-    *cursor = probe;
-    return true;
-}
-
-void log_prefix_skip_level(struct cursor *cursor)
-{
-    struct cursor probe = *cursor;
-    struct log_slice id;
-
-    SKIP(cursor, " ");
-    if (cursor->at < cursor->end && (is_digit(*cursor->at) || (*cursor->at >= 'A' && *cursor->at <= 'Z')))
-        return; /* a queue id: nearly always */
-    skip_blanks(cursor);
-    SKIP(cursor, "\xef\xbb\xbf");
-    skip_blanks(cursor);
-    probe = *cursor;
-    if (SKIP(&probe, "[ID ") && take_until(&probe, ']', &id)) { /* Solaris: syslogd(8), message IDs */
-        skip_blanks(&probe);
-        *cursor = probe;
-        return;
-    }
-    /* "info: header …" and "warning: …" are Postfix's own words; with a queue id behind they are not */
-    if (probe.at < probe.end &&
-        ((*probe.at >= 'a' && *probe.at <= 'z') || memchr("[<(", *probe.at, 3) != NULL) &&
-        take_level(&probe)) {
-        size_t digits = 0;
-
-        while (digits < cursor_left(&probe) && is_alphanumeric(probe.at[digits]))
-            digits++;
-        if (digits >= 5 && digits < cursor_left(&probe) && probe.at[digits] == ':' &&
-            !(probe.at[0] >= 'a' && probe.at[0] <= 'z'))
-            *cursor = probe;
-    }
 }
 
 /* --- the slow way ------------------------------------------------------------------------------------- */
@@ -342,7 +267,7 @@ static bool take_slowly(struct cursor *cursor, struct log_prefix *prefix)
             words = 0;
             continue;
         }
-        if (take_level(cursor) || take_bracket(cursor, &prefix->stamp) || take_filler(cursor) ||
+        if (log_level_take(cursor) || take_bracket(cursor, &prefix->stamp) || take_filler(cursor) ||
             take_forwarder(cursor, &prefix->host))
             continue;
         tag = take_tag(cursor, &prefix->tag);
@@ -361,33 +286,68 @@ static bool take_slowly(struct cursor *cursor, struct log_prefix *prefix)
     }
 }
 
+/* "name/program[pid]:" and nothing else, in one pass: nearly every line has it. */
+static bool take_common_tag(struct cursor *cursor, struct log_prefix *prefix)
+{
+    static const unsigned char kinds[256] = {['/'] = 1, ['['] = 2, [':'] = 2, [' '] = 2};
+    const char *at = cursor->at;
+
+    prefix->slash = NULL;
+    for (; at < cursor->end; at++) {
+        unsigned char kind = kinds[(unsigned char)*at];
+
+        if (kind == 2)
+            break;
+        if (kind == 1)
+            prefix->slash = at;
+    }
+    prefix->tag = (struct log_slice){cursor->at, (size_t)(at - cursor->at)};
+    if (at == cursor->end || *at != '[' || prefix->slash == NULL || prefix->slash == cursor->at ||
+        prefix->slash + 1 == at)
+        return false;
+    for (at++; at < cursor->end && is_digit(*at);)
+        at++;
+    if (cursor->end - at < 2 || at[0] != ']' || at[1] != ':')
+        return false;
+    cursor->at = at + 2;
+    return true;
+}
+
 bool log_prefix_take(struct cursor *cursor, struct log_prefix *prefix_r)
 {
     struct cursor probe = *cursor;
     struct log_prefix prefix = {.stamp = {NULL, 0}};
     bool rfc5424 = false;
 
-    take_priority(&probe, &rfc5424);
-    rfc5424 = rfc5424 || SKIP(&probe, "1 ");
+    if (probe.at < probe.end && (*probe.at == '<' || *probe.at == '1')) {
+        take_priority(&probe, &rfc5424);
+        rfc5424 = rfc5424 || SKIP(&probe, "1 ");
+    }
     if ((take_rfc3339_stamp(&probe, &prefix.stamp) ||
          (!rfc5424 && take_classic_stamp(&probe, &prefix.stamp))) &&
         take_until(&probe, ' ', &prefix.host) && prefix.host.length > 0 &&
         prefix.host.at[prefix.host.length - 1] != ':') {
         if (rfc5424) {
             if (take_until(&probe, ' ', &prefix.tag) && take_rfc5424_rest(&probe)) {
+                prefix.slash = NULL;
                 *cursor = probe;
                 *prefix_r = prefix;
                 return log_prefix_is_postfix(prefix.tag);
             }
+        } else if (take_common_tag(&probe, &prefix)) {
+            *cursor = probe;
+            *prefix_r = prefix;
+            return true;
         } else {
             int tag = take_tag(&probe, &prefix.tag);
 
             if (tag > 0) {
+                prefix.slash = NULL;
                 *cursor = probe;
                 *prefix_r = prefix;
                 return true;
             }
-            if (tag == 0 && !is_level(prefix.tag)) /* another program's */
+            if (tag == 0 && !log_level_is(prefix.tag)) /* another program's */
                 return false;
         }
     }

@@ -23,6 +23,7 @@
 
 struct log_prefix {
     struct log_slice stamp, host, tag; /* length 0 where there is none; the tag without "[pid]:" */
+    const char *slash;                 /* its last one, where that was looked for; else NULL */
 };
 
 /* The cursor moves on to the message. False: not a line of Postfix. */
@@ -31,8 +32,5 @@ bool log_prefix_take(struct cursor *cursor, struct log_prefix *prefix_r) __attri
 /* Whether SYSLOG_NAME/PROGRAM is Postfix's: there is a program, or the name alone where the syslog daemon has
  * cut it at the slash. */
 bool log_prefix_is_postfix(struct log_slice tag);
-
-/* What may stand between the tag and Postfix's own words: blanks, a byte order mark, a level. */
-void log_prefix_skip_level(struct cursor *cursor) __attribute__((nonnull));
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/log_level.h"
 #include "agent/log_prefix.h"
 #include "base/uuid.h"
 
@@ -269,24 +270,32 @@ static enum postfix_log_kind parse_message(struct cursor cursor, struct postfix_
 
 /* --- the line ------------------------------------------------------------------------------------- */
 
-/* "name/program" at the last slash; a syslog daemon may have cut it there. */
-static void split_tag(struct log_slice tag, struct postfix_log_line *line)
+/* "name/program" at the last slash (NULL: not looked for yet); a syslog daemon may have cut it there. */
+static bool split_tag(struct log_slice tag, const char *slash, struct postfix_log_line *line)
 {
-    const char *slash = memrchr(tag.at, '/', tag.length);
-
     line->name = tag;
+    if (slash == NULL) {
+        if (!log_prefix_is_postfix(tag))
+            return false;
+        slash = memrchr(tag.at, '/', tag.length);
+    }
     if (slash == NULL)
-        return;
+        return true;
     line->name.length = (size_t)(slash - tag.at);
     line->program = (struct log_slice){slash + 1, tag.length - line->name.length - 1};
+    return true;
 }
 
-static void parse_tagged(struct log_slice tag, struct cursor message, struct postfix_log_line *line)
+static void parse_tagged(struct log_slice tag, const char *slash, struct cursor message,
+                         struct postfix_log_line *line)
 {
-    if (!log_prefix_is_postfix(tag))
+    if (!split_tag(tag, slash, line)) {
+        line->name = (struct log_slice){NULL, 0};
         return;
-    split_tag(tag, line);
-    log_prefix_skip_level(&message);
+    }
+    SKIP(&message, " ");
+    if (message.at == message.end || !is_alphanumeric(*message.at) || *message.at >= 'a')
+        log_level_skip(&message); /* else a queue id: nearly always */
     line->kind = parse_message(message, line);
     if (slice_is(line->name, "postfix-sendpost"))
         line->kind = line->kind == POSTFIX_LOG_DELIVERY ? POSTFIX_LOG_OWN : POSTFIX_LOG_OTHER;
@@ -305,12 +314,13 @@ void postfix_log_parse(const char *line, size_t length, struct postfix_log_line 
         return;
     line_r->stamp = prefix.stamp;
     line_r->host = prefix.host;
-    parse_tagged(prefix.tag, cursor, line_r);
+    parse_tagged(prefix.tag, prefix.slash, cursor, line_r);
 }
 
 void postfix_log_parse_message(const char *tag, size_t tag_length, const char *message, size_t length,
                                struct postfix_log_line *line_r)
 {
     *line_r = (struct postfix_log_line){.kind = POSTFIX_LOG_FOREIGN};
-    parse_tagged((struct log_slice){tag, tag_length}, (struct cursor){message, message + length}, line_r);
+    parse_tagged((struct log_slice){tag, tag_length}, NULL, (struct cursor){message, message + length},
+                 line_r);
 }

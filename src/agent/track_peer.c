@@ -39,6 +39,8 @@ bool track_is_near(struct log_slice peer)
         "172.31.", "fc",       "fd",       "fe8",     "fe9",     "fea",     "feb"};
     struct log_slice address = address_of(peer);
 
+    if (address.length == 0 || memchr("1fF:", *address.at, 4) == NULL)
+        return false;
     return track_is_loopback(peer) || address_begins(address, networks, sizeof networks / sizeof networks[0]);
 }
 
