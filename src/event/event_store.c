@@ -313,47 +313,6 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
     return row == 0;
 }
 
-bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
-                       void (*see)(void *context, const char *tpsp, enum event_cs cs, uint64_t count,
-                                   uint64_t recent),
-                       void *context, struct outcome *error_r)
-{
-    sqlite3_stmt *tally = store_statement(store,
-                                          "SELECT tpsp, cs, count(*), sum(timestamp_ms > ?2) FROM events"
-                                          " WHERE source = 0 AND timestamp_ms >= ?1 GROUP BY tpsp, cs",
-                                          error_r);
-    int row;
-
-    if (tally == NULL)
-        return false;
-    sqlite3_bind_int64(tally, 1, since_ms);
-    sqlite3_bind_int64(tally, 2, recent_ms);
-    while ((row = store_step(store, tally, error_r)) == 1)
-        see(context, (const char *)sqlite3_column_text(tally, 0), (enum event_cs)sqlite3_column_int(tally, 1),
-            (uint64_t)sqlite3_column_int64(tally, 2), (uint64_t)sqlite3_column_int64(tally, 3));
-    return row == 0;
-}
-
-int event_store_failures(struct store *store, int64_t since_ms, int limit, struct event *events_r,
-                         struct outcome *error_r)
-{
-    sqlite3_stmt *failures =
-        store_statement(store,
-                        "SELECT " EVENT_ROW_COLUMNS_ID " FROM events WHERE source = 0"
-                        " AND cs NOT IN (59, 60) AND timestamp_ms >= ? ORDER BY id DESC LIMIT ?",
-                        error_r);
-    int count = 0, row = -1;
-
-    if (failures == NULL)
-        return -1;
-    sqlite3_bind_int64(failures, 1, since_ms);
-    sqlite3_bind_int(failures, 2, limit);
-    while (count < limit && (row = store_step(store, failures, error_r)) == 1)
-        event_row_read(failures, &events_r[count++]);
-    sqlite3_reset(failures);
-    return row < 0 ? -1 : count;
-}
-
 /* The last of the rows from this one on that one call looks at; 0: none are left. */
 static int64_t end_of_reach(struct store *store, int64_t from, int64_t before_ms, struct outcome *error_r)
 {

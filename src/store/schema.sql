@@ -45,6 +45,9 @@ CREATE TABLE events (
 CREATE INDEX events_identity ON events (identity);
 -- The outbox is read in its order. What an attempt writes is not in the index.
 CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;
+-- What deliveries came to, by TPSP and kind: counted over a day, and the latest failures found, without reading the rows. New
+-- ones come at the ends of a few runs. The source makes it all that is needed to count.
+CREATE INDEX events_tally ON events (source, tpsp, cs, timestamp_ms) WHERE source = 0;
 -- the few that the API has refused
 CREATE INDEX events_rejected ON events (id) WHERE state = 2;
 
