@@ -27,8 +27,7 @@ static bool choose_uuid(struct delivery *delivery)
     for (size_t nth = 1; known == 0 && identity_earlier(earlier, delivery->message, request->uuid,
                                                         request->queue_id, request->recipient, keys, nth);
          nth++)
-        known = event_store_knows(delivery->context->store, request->queue_id, earlier, request->recipient,
-                                  &delivery->outcome);
+        known = delivery_was_begun(delivery, earlier);
     if (known > 0)
         memcpy(delivery->uuid, earlier, sizeof delivery->uuid);
     return known >= 0;

@@ -64,6 +64,13 @@ int64_t delivery_work_deadline(const struct deliver_context *context) __attribut
 
 /* --- progress.c --- */
 
+/* Of queue id, recipient, content, and this message UUID. */
+int64_t delivery_key(const struct delivery *delivery, const char *uuid) __attribute__((nonnull));
+
+/* Whether an earlier run has worked on it under this UUID: its event, its rung of the ladder, its intent or
+ * its mark is there. -1 with delivery->outcome set when the store cannot tell. */
+int delivery_was_begun(struct delivery *delivery, const char *uuid) __attribute__((nonnull));
+
 /* What earlier runs have come to. False when nothing is left to decide: the outcome is known. */
 bool delivery_look_back(struct delivery *delivery) __attribute__((nonnull));
 

@@ -32,6 +32,28 @@ static bool is_doubtful(struct delivery *delivery, enum mark_state state, bool *
     return found >= 0;
 }
 
+int64_t delivery_key(const struct delivery *delivery, const char *uuid)
+{
+    const struct delivery_request *request = delivery->request;
+
+    return uuid_number((const char *[]){"delivery", uuid, request->queue_id, request->recipient,
+                                        message_content(delivery->message)},
+                       5);
+}
+
+int delivery_was_begun(struct delivery *delivery, const char *uuid)
+{
+    const struct deliver_context *context = delivery->context;
+    int64_t key = delivery_key(delivery, uuid), boot;
+    enum mark_state state;
+    int known = event_store_knows(context->store, delivery->request->queue_id, uuid,
+                                  delivery->request->recipient, &delivery->outcome);
+
+    if (known == 0)
+        known = intent_find(context->store, key, &boot, &delivery->outcome);
+    return known == 0 && mark_find(context->marks, key, &state) >= 0 ? 1 : known;
+}
+
 bool delivery_look_back(struct delivery *delivery)
 {
     const struct delivery_request *request = delivery->request;
@@ -40,8 +62,7 @@ bool delivery_look_back(struct delivery *delivery)
     enum mark_state state;
     bool doubtful;
 
-    delivery->key = uuid_number(
-        (const char *[]){"delivery", delivery->uuid, request->queue_id, request->recipient, content}, 5);
+    delivery->key = delivery_key(delivery, delivery->uuid);
     if (*request->queue_id == '\0')
         return true;
     int found =

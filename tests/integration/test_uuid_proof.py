@@ -1,6 +1,9 @@
 """Message UUIDs carry their proof, stay the same at each retry, and are never made in another way because a key is away."""
+import os
 import re
 import shutil
+import signal
+import subprocess
 
 import pytest
 
@@ -103,6 +106,32 @@ def test_what_was_accepted_under_an_earlier_key_is_not_sent_again(site, tpsp):
     first = uuid_said(deliver(site))
     site.keys(two, one)
     assert uuid_said(deliver(site)) == first and len(tpsp.messages) == 1
+
+
+def test_what_was_broken_off_under_an_earlier_key_keeps_its_uuid(site, tpsp):
+    """The machine's power, so to say: everybody dies while the server thinks about the final dot, and no event is there yet."""
+    one, two, seen = new_key(), new_key(), []
+
+    def think(connection):
+        seen.append(uuid_on(connection.unstuffed()))
+        connection.wait_for_client_to_go()
+
+    site.keys(one)
+    tpsp.script.update(dot=think)
+    process = subprocess.Popen([site.program, "-c", site.config, "-q", "4bXyz", "-f", "a@example.org", "--", "b@example.com"],
+                               stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=site.env(), cwd="/",
+                               user=site.uid, group=site.gid, extra_groups=[], start_new_session=True)
+    process.stdin.write(MESSAGE)
+    process.stdin.close()
+    wait_for(lambda: seen, "the final dot")
+    for pid in site.leftovers():
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not site.leftovers(), "the end of them")
+    assert site.events() == []
+    tpsp.script.update(DEFAULTS)
+    site.keys(two, one)
+    assert uuid_said(deliver(site)) == seen[0]
 
 
 @pytest.mark.parametrize("trouble", ["missing", "unreadable", "open to others", "garbled", "empty"])
