@@ -260,12 +260,16 @@ UNIT_SUITE(sandbox_suite)
 {
     Suite *suite = suite_create("sandbox");
     TCase *tcase = tcase_create("rights");
+    const char *preloaded = getenv("LD_PRELOAD");
 
+    suite_add_tcase(suite, tcase);
+    /* which would be shut in, too, and needs more than what is tested */
+    if (preloaded != NULL && strstr(preloaded, "vgpreload") != NULL)
+        return suite;
     tcase_add_loop_test(tcase, what_a_library_may_try_fails, 0, (int)(sizeof failing / sizeof *failing));
     tcase_add_loop_test(tcase, what_no_library_has_to_try_ends_the_process, 0,
                         (int)(sizeof fatal / sizeof *fatal));
     tcase_add_test(tcase, computing_goes_on);
     tcase_add_test(tcase, time_and_processes_are_limited);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
