@@ -226,25 +226,30 @@ bool event_store_count(struct store *store, enum event_state state, int64_t *cou
 }
 
 /* One row a query: a reader that pauses (a person with a pager) must not hold a snapshot, and with it the
- * WAL. */
-static int read_next(struct store *store, int64_t since_ms, struct event *event, enum event_state *state_r,
-                     struct outcome *error_r)
+ * WAL. recipient: the next one of his (NOCASE is address_equal()), without reading the others out; NULL:
+ * anybody's. */
+static int read_next(struct store *store, int64_t since_ms, const char *recipient, struct event *event,
+                     enum event_state *state_r, struct outcome *error_r)
 {
     sqlite3_stmt *select = store_statement(store,
                                            "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE id > ?1"
-                                           " AND timestamp_ms >= ?2 ORDER BY id LIMIT 1",
+                                           " AND timestamp_ms >= ?2"
+                                           " AND (?3 IS NULL OR recipient = ?3 COLLATE NOCASE)"
+                                           " ORDER BY id LIMIT 1",
                                            error_r);
 
     if (select == NULL)
         return -1;
     sqlite3_bind_int64(select, 1, event->row);
     sqlite3_bind_int64(select, 2, since_ms);
+    event_row_bind_text(select, 3, recipient);
     int row = store_step(store, select, error_r);
     if (row == 1) {
         event_row_read(select, event);
         *state_r = (enum event_state)sqlite3_column_int(select, EVENT_ROW_COUNT + 1);
     }
     sqlite3_reset(select);
+    sqlite3_clear_bindings(select);
     return row;
 }
 
@@ -288,7 +293,7 @@ static bool each_of_message(struct store *store, const struct event_filter *filt
 
     for (ssize_t i = 0; i < count; i++) {
         struct event event = {.row = rows[i] - 1};
-        int row = read_next(store, 0, &event, &state, error_r);
+        int row = read_next(store, 0, NULL, &event, &state, error_r);
         if (row < 0)
             return false;
         if (row == 1 && is_wanted(filter, &event, state) && !see(context, &event, state))
@@ -307,7 +312,7 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
 
     if (filter->message_id != NULL)
         return each_of_message(store, filter, see, context, error_r);
-    while ((row = read_next(store, filter->since_ms, &event, &state, error_r)) == 1)
+    while ((row = read_next(store, filter->since_ms, filter->recipient, &event, &state, error_r)) == 1)
         if (is_wanted(filter, &event, state) && !see(context, &event, state))
             return true;
     return row == 0;
