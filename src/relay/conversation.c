@@ -17,7 +17,6 @@
 #include "relay/conversation_private.h"
 #include "relay/verdict.h"
 
-#define AUTH_ROUNDS_MAX 8
 #define QUIT_MS 5000 /* how long an engine that has done its work may take to say QUIT */
 
 /* --- the engine's side ------------------------------------------------------------------------- */
@@ -77,12 +76,10 @@ static enum conversation_next on_hello(struct conversation *conversation)
 {
     const struct wire *wire = conversation->wire;
     const struct wire_capabilities *offered = &wire->capabilities;
-    const char *login = wire->authenticated ? NULL : wire->mechanism;
     char reply[256];
 
-    snprintf(reply, sizeof reply, "250-wire\r\n%s%s%s%s%s%s250 HELP\r\n", offered->size ? "250-SIZE\r\n" : "",
-             offered->eight_bit_mime ? "250-8BITMIME\r\n" : "", offered->smtputf8 ? "250-SMTPUTF8\r\n" : "",
-             login != NULL ? "250-AUTH " : "", login != NULL ? login : "", login != NULL ? "\r\n" : "");
+    snprintf(reply, sizeof reply, "250-wire\r\n%s%s%s250 HELP\r\n", offered->size ? "250-SIZE\r\n" : "",
+             offered->eight_bit_mime ? "250-8BITMIME\r\n" : "", offered->smtputf8 ? "250-SMTPUTF8\r\n" : "");
     tell_engine(conversation, reply);
     return CONVERSATION_GO_ON;
 }
@@ -94,53 +91,6 @@ enum conversation_next conversation_refused(struct conversation *conversation)
     (void)wire_refused(conversation->wire);
     conversation_take_rest(conversation);
     return CONVERSATION_END;
-}
-
-/* The answer to a challenge of the server. */
-static bool next_answer(struct conversation *conversation)
-{
-    const struct wire *wire = conversation->wire;
-
-    if (strcmp(wire->mechanism, "XOAUTH2") == 0) {
-        /* the challenge is the reason of a refusal: an empty answer asks for the refusal itself. libcurl
-         * gives up. */
-        conversation->length = (size_t)snprintf(conversation->line, sizeof conversation->line, "\r\n");
-        return true;
-    }
-    if (strcmp(wire->mechanism, "OAUTHBEARER") == 0) { /* likewise, RFC 7628 section 3.2.3 */
-        conversation->length = (size_t)snprintf(conversation->line, sizeof conversation->line, "AQ==\r\n");
-        return true;
-    }
-    /* libESMTP gives up on challenges that are no base64 ("334 Username:"), though it looks into none */
-    tell_engine(conversation, "334 VXNlcm5hbWU6\r\n");
-    return next_line(conversation, wire->request->deadline_ms);
-}
-
-static enum conversation_next on_auth(struct conversation *conversation)
-{
-    struct wire *wire = conversation->wire;
-    const struct reply *reply = &wire->parser.reply;
-    char shown[64];
-
-    wire_stage_begin(wire, RELAY_AUTH);
-    if (wire->mechanism == NULL || wire->authenticated)
-        return conversation_engine_trouble(conversation, "wants to log in where it should not");
-    snprintf(shown, sizeof shown, "AUTH %s ***", wire->mechanism);
-    for (int round = 0; round < AUTH_ROUNDS_MAX; round++) {
-        if (!wire_command(wire, conversation->line, conversation->length, round == 0 ? shown : "***"))
-            return CONVERSATION_END;
-        explicit_bzero(conversation->line, sizeof conversation->line);
-        if (reply->code != 334)
-            break;
-        if (!next_answer(conversation))
-            return conversation_engine_trouble(conversation, "gave up the login");
-    }
-    if (reply->code != 235)
-        return conversation_refused(conversation);
-    wire->authenticated = true;
-    wire_stage_done(wire, reply->code, reply->text);
-    conversation_tell_code(conversation, reply->code);
-    return CONVERSATION_GO_ON;
 }
 
 /* Whether the line is this command for this address. libcurl turns a domain that is not ASCII into its ASCII
@@ -169,9 +119,7 @@ static enum conversation_next on_mail(struct conversation *conversation)
 
     wire_stage_begin(wire, RELAY_MAIL);
     if (wire->mechanism != NULL && !wire->authenticated)
-        return conversation_engine_trouble(
-            conversation, "went on without the login (is its plug-in for AUTH %s installed?)",
-            wire->mechanism);
+        return conversation_engine_trouble(conversation, "went on before the login");
     if (!line_is(conversation, "MAIL FROM:", wire->request->sender))
         return conversation_engine_trouble(conversation, "sent another MAIL command than it was asked to");
     /* libcurl does not declare 8-bit content */
@@ -224,8 +172,11 @@ static const struct {
     const char *verb;
     enum conversation_next (*handle)(struct conversation *conversation);
 } commands[] = {
-    {"EHLO ", on_hello},     {"HELO ", on_hello},   {"AUTH ", on_auth},
-    {"MAIL FROM:", on_mail}, {"RCPT TO:", on_rcpt}, {"DATA\r\n", conversation_data},
+    {"EHLO ", on_hello},
+    {"HELO ", on_hello},
+    {"MAIL FROM:", on_mail},
+    {"RCPT TO:", on_rcpt},
+    {"DATA\r\n", conversation_data},
 };
 
 static enum conversation_next converse(struct conversation *conversation)
@@ -281,7 +232,6 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
     struct work work = {
         .engine = engine,
         .job = {.request = wire->request,
-                .mechanism = wire->authenticated ? NULL : wire->mechanism,
                 .eight_bit = wire->request->message->eight_bit && wire->capabilities.eight_bit_mime}};
     enum conversation_next next;
     sigset_t all, before;

@@ -9,8 +9,6 @@
 #define LINE_MAX_ESMTP (64 * 1024)
 /* Below this size no line can be too long to keep. */
 #define SCAN_FROM (1024 * 1024)
-/* Its PLAIN plug-in copies user name and password into a buffer of 2 * 255 + 3 bytes without asking. */
-#define SECRET_MAX_ESMTP 255
 
 static bool has_long_line(const struct relay_message *message)
 {
@@ -40,18 +38,10 @@ static bool has_long_line(const struct relay_message *message)
 
 unsigned engine_needs(const struct relay_request *request)
 {
-    const struct config_tpsp *tpsp = request->tpsp;
-    bool login = tpsp->auth != AUTH_NONE && tpsp->username != NULL;
     unsigned needs = 0;
 
     if (!address_is_ascii(request->sender) || !address_is_ascii(request->recipient))
         needs |= ENGINE_NEED_SMTPUTF8;
-    if (login && (tpsp->auth == AUTH_XOAUTH2 || tpsp->auth == AUTH_OAUTHBEARER ||
-                  (tpsp->auth == AUTH_AUTO && request->token != NULL)))
-        needs |= ENGINE_NEED_XOAUTH2;
-    if (login && (strlen(tpsp->username) > SECRET_MAX_ESMTP ||
-                  (tpsp->password != NULL && strlen(tpsp->password) > SECRET_MAX_ESMTP)))
-        needs |= ENGINE_NEED_LONG_SECRETS;
     if (header_shape_trouble(request->message->header, request->message->header_length) != NULL)
         needs |= ENGINE_NEED_EXACT_HEADER;
     if (has_long_line(request->message))

@@ -13,20 +13,17 @@
 
 /* What a delivery asks of its engine beyond plain SMTP. */
 enum engine_need {
-    ENGINE_NEED_SMTPUTF8 = 1 << 0, /* an address that is not ASCII */
-    ENGINE_NEED_XOAUTH2 = 1 << 1,
-    ENGINE_NEED_EXACT_HEADER = 1 << 2, /* a header that libESMTP would alter */
-    ENGINE_NEED_LONG_LINES = 1 << 3,   /* lines that libESMTP would keep in memory as a whole */
-    ENGINE_NEED_LONG_SECRETS = 1 << 4, /* user names or passwords that its PLAIN plug-in has no room for */
+    ENGINE_NEED_SMTPUTF8 = 1 << 0,     /* an address that is not ASCII */
+    ENGINE_NEED_EXACT_HEADER = 1 << 1, /* a header that libESMTP would alter */
+    ENGINE_NEED_LONG_LINES = 1 << 2,   /* lines that libESMTP would keep in memory as a whole */
 };
 
 struct engine_job {
     int stream; /* the engine's end; it closes it */
     const struct relay_request *request;
-    const char *mechanism; /* NULL: no login */
-    bool eight_bit;        /* declare BODY=8BITMIME */
-    bool accepted;         /* out: the engine believes that the message was accepted */
-    char says[160];        /* out: its last word, for the log */
+    bool eight_bit; /* declare BODY=8BITMIME */
+    bool accepted;  /* out: the engine believes that the message was accepted */
+    char says[160]; /* out: its last word, for the log */
 };
 
 struct engine {

@@ -40,23 +40,6 @@ static size_t discard(char *data, size_t size, size_t count, void *argument)
     return size * count;
 }
 
-static void set_login(const struct curl_library *lib, CURL *curl, const struct engine_job *job)
-{
-    const struct config_tpsp *tpsp = job->request->tpsp;
-    char options[32];
-
-    if (job->mechanism == NULL)
-        return;
-    snprintf(options, sizeof options, "AUTH=%s", job->mechanism);
-    lib->easy_setopt(curl, CURLOPT_LOGIN_OPTIONS, options);
-    lib->easy_setopt(curl, CURLOPT_USERNAME, tpsp->username);
-    if (strcmp(job->mechanism, "XOAUTH2") == 0 || strcmp(job->mechanism, "OAUTHBEARER") == 0)
-        lib->easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, job->request->token);
-    else
-        lib->easy_setopt(curl, CURLOPT_PASSWORD, tpsp->password != NULL ? tpsp->password : "");
-    lib->easy_setopt(curl, CURLOPT_SASL_IR, 1L);
-}
-
 static struct curl_slist *set_up(const struct curl_library *lib, CURL *curl, const struct engine_job *job,
                                  struct source *source)
 {
@@ -81,7 +64,6 @@ static struct curl_slist *set_up(const struct curl_library *lib, CURL *curl, con
     lib->easy_setopt(curl, CURLOPT_READFUNCTION, read_message);
     lib->easy_setopt(curl, CURLOPT_READDATA, source);
     lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
-    set_login(lib, curl, job);
     return recipients;
 }
 
@@ -112,7 +94,6 @@ static void run(struct engine_job *job)
 }
 
 const struct engine engine_curl = {.name = "libcurl",
-                                   .serves = ENGINE_NEED_SMTPUTF8 | ENGINE_NEED_XOAUTH2 |
-                                             ENGINE_NEED_EXACT_HEADER | ENGINE_NEED_LONG_LINES |
-                                             ENGINE_NEED_LONG_SECRETS,
+                                   .serves = ENGINE_NEED_SMTPUTF8 | ENGINE_NEED_EXACT_HEADER |
+                                             ENGINE_NEED_LONG_LINES,
                                    .run = run};

@@ -1,10 +1,9 @@
 /*
- * libESMTP as an engine: a fresh session for each message, over a local stream. It does the login, the
+ * libESMTP as an engine: a fresh session for each message, over a local stream. It does the
  * envelope, DATA and the dot-stuffing; all that it would do with a network is out of its reach.
  */
 #include "relay/engine.h"
 
-#include <auth-client.h>
 #include <errno.h>
 #include <libesmtp.h>
 #include <stdio.h>
@@ -45,19 +44,8 @@ static const char *read_message(void **context, int *length, void *argument)
     return source->buffer;
 }
 
-static int answer_login(auth_client_request_t request, char **result, int fields, void *argument)
-{
-    static char nothing[] = "";
-    const struct config_tpsp *tpsp = argument;
-    char *password = tpsp->password != NULL ? tpsp->password : nothing;
-
-    for (int i = 0; i < fields; i++)
-        result[i] = (request[i].flags & AUTH_PASS) != 0 ? password : tpsp->username;
-    return 1;
-}
-
-static bool prepare(smtp_session_t session, auth_context_t auth, struct source *source,
-                    struct engine_job *job, smtp_message_t *message_r, smtp_recipient_t *recipient_r)
+static bool prepare(smtp_session_t session, struct source *source, struct engine_job *job,
+                    smtp_message_t *message_r, smtp_recipient_t *recipient_r)
 {
     static const int timeouts[] = {Timeout_GREETING, Timeout_ENVELOPE, Timeout_DATA, Timeout_TRANSFER,
                                    Timeout_DATA2};
@@ -68,11 +56,6 @@ static bool prepare(smtp_session_t session, auth_context_t auth, struct source *
         return false;
     for (size_t i = 0; i < sizeof timeouts / sizeof timeouts[0]; i++)
         smtp_set_timeout(session, timeouts[i] | Timeout_OVERRIDE_RFC2822_MINIMUM, NEVER_MS);
-    if (job->mechanism != NULL) {
-        auth_set_mechanism_flags(auth, AUTH_PLUGIN_PLAIN, 0);
-        auth_set_interact_cb(auth, answer_login, (void *)request->tpsp);
-        smtp_auth_set_context(session, auth);
-    }
     *message_r = smtp_add_message(session);
     if (*message_r == NULL ||
         !smtp_set_reverse_path(*message_r, *request->sender != '\0' ? request->sender : NULL))
@@ -101,13 +84,12 @@ static void run(struct engine_job *job)
 {
     AUTO_FREE struct source *source = xcalloc(1, sizeof *source);
     smtp_session_t session = smtp_create_session();
-    auth_context_t auth = auth_create_context();
     smtp_message_t message;
     smtp_recipient_t recipient;
 
     source->message = job->request->message;
     local_connect_begin(job->stream);
-    if (session != NULL && auth != NULL && prepare(session, auth, source, job, &message, &recipient)) {
+    if (session != NULL && prepare(session, source, job, &message, &recipient)) {
         smtp_start_session(session);
         judge_session(job, message, recipient);
     } else {
@@ -116,8 +98,6 @@ static void run(struct engine_job *job)
     local_connect_end();
     if (session != NULL)
         smtp_destroy_session(session);
-    if (auth != NULL)
-        auth_destroy_context(auth);
     close(job->stream);
 }
 

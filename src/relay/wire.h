@@ -30,7 +30,7 @@ struct wire_capabilities {
     bool eight_bit_mime;
     bool smtputf8;
     bool pipelining;
-    bool auth_plain, auth_login, auth_xoauth2, auth_oauthbearer;
+    bool auth_plain, auth_login, auth_scram_sha_256, auth_xoauth2, auth_oauthbearer;
     char auth_list[256]; /* as offered, for messages to people */
 };
 
@@ -70,7 +70,7 @@ void wire_init(struct wire *wire, const struct relay_request *request, struct tl
                struct dns_resolver *resolver, struct verdict_rules *rules) __attribute__((nonnull));
 
 /*
- * From resolving to the capabilities, under TLS where wanted, and the choice of the login. Each address of
+ * From resolving to the capabilities, under TLS where wanted, and the login. Each address of
  * the host is tried until one gets as far as the capabilities.
  */
 bool wire_open(struct wire *wire) __attribute__((nonnull));

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/helo_name.h"
+#include "relay/login.h"
 #include "relay/verdict.h"
 #include "relay/wire.h"
 
@@ -67,6 +68,7 @@ static void note_mechanisms(struct wire_capabilities *capabilities, const char *
             end++;
         capabilities->auth_plain |= word_is(text + at, end - at, "PLAIN");
         capabilities->auth_login |= word_is(text + at, end - at, "LOGIN");
+        capabilities->auth_scram_sha_256 |= word_is(text + at, end - at, "SCRAM-SHA-256");
         capabilities->auth_xoauth2 |= word_is(text + at, end - at, "XOAUTH2");
         capabilities->auth_oauthbearer |= word_is(text + at, end - at, "OAUTHBEARER");
         at = end + 1;
@@ -130,11 +132,6 @@ static void helo_name(const struct wire *wire, char *name, size_t size)
     snprintf(name, size, "[%s%s]", local.ss_family == AF_INET6 ? "IPv6:" : "", address);
 }
 
-static bool wants_login(const struct config_tpsp *tpsp)
-{
-    return tpsp->auth != AUTH_NONE && tpsp->username != NULL;
-}
-
 static bool say_hello(struct wire *wire)
 {
     char name[300], line[320];
@@ -152,7 +149,7 @@ static bool say_hello(struct wire *wire)
     wire->line_seen = NULL;
     code = wire->parser.reply.code;
     /* a server that knows no EHLO: fine where nothing is wanted of it that HELO cannot give */
-    if ((code == 500 || code == 501 || code == 502 || code == 504) && !wants_login(wire->tpsp) &&
+    if ((code == 500 || code == 501 || code == 502 || code == 504) && !login_is_wanted(wire->tpsp) &&
         wire->tpsp->security != SECURITY_STARTTLS) {
         memset(&wire->capabilities, 0, sizeof wire->capabilities);
         length = snprintf(line, sizeof line, "HELO %s\r\n", name);
@@ -198,49 +195,6 @@ static bool negotiate_tls(struct wire *wire)
         return false;
     wire->usable = true;
     return true;
-}
-
-static bool no_login(struct wire *wire, const char *why, const char *what)
-{
-    wire_stage_begin(wire, RELAY_AUTH);
-    outcome_local(&wire->outcome, "4.7.0", "Auth rejected: %s %s%s", wire->peer, why, what);
-    return wire_stage_failed(wire);
-}
-
-/* Both say the same; XOAUTH2 is what the large providers had first. */
-static const char *choose_token_login(const struct wire *wire)
-{
-    const struct wire_capabilities *offered = &wire->capabilities;
-
-    if (wire->request->token == NULL)
-        return NULL;
-    if (offered->auth_xoauth2 && wire->tpsp->auth != AUTH_OAUTHBEARER)
-        return "XOAUTH2";
-    return offered->auth_oauthbearer && wire->tpsp->auth != AUTH_XOAUTH2 ? "OAUTHBEARER" : NULL;
-}
-
-static bool choose_login(struct wire *wire)
-{
-    const struct wire_capabilities *offered = &wire->capabilities;
-    const struct config_tpsp *tpsp = wire->tpsp;
-
-    if (!wants_login(tpsp))
-        return true;
-    if (wire->transport.ssl == NULL && !tpsp->auth_without_tls)
-        return no_login(wire, "is reached without TLS, and no password is sent in the clear; ",
-                        "set security, or auth-without-tls: true");
-    if (tpsp->auth == AUTH_XOAUTH2 || tpsp->auth == AUTH_OAUTHBEARER ||
-        (tpsp->auth == AUTH_AUTO && wire->request->token != NULL))
-        wire->mechanism = choose_token_login(wire);
-    else if (tpsp->auth != AUTH_LOGIN && offered->auth_plain)
-        wire->mechanism = "PLAIN";
-    else if (tpsp->auth != AUTH_PLAIN && offered->auth_login)
-        wire->mechanism = "LOGIN";
-    if (wire->mechanism != NULL)
-        return true;
-    if (offered->auth_list[0] == '\0')
-        return no_login(wire, "offers no login; ", "check port and security, or set auth: none");
-    return no_login(wire, "does not offer the wanted login mechanism; it offers ", offered->auth_list);
 }
 
 /* --- the addresses of the host ------------------------------------------------------------------- */
@@ -352,5 +306,5 @@ bool wire_open(struct wire *wire)
     wire_stage_done(wire, 0, addresses[0].text);
     begun = try_addresses(wire, addresses, count);
     free(addresses);
-    return begun && choose_login(wire);
+    return begun && login_make(wire);
 }
