@@ -14,8 +14,12 @@
 #define TESTS_UNIT_SUITES_H
 
 #include <check.h>
+#include <stdbool.h>
 
 void unit_tests_register(Suite *(*make)(void));
+
+/* valgrind does not know every system call, and would be shut in where a test shuts itself in. */
+bool unit_tests_under_valgrind(void);
 
 #define UNIT_SUITE(name)                                           \
     static Suite *name(void);                                      \

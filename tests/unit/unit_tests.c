@@ -5,6 +5,7 @@
 #include "suites.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SUITES_MAX 200
 
@@ -18,6 +19,13 @@ void unit_tests_register(Suite *(*make)(void))
     if (suites.count == SUITES_MAX)
         abort();
     suites.make[suites.count++] = make;
+}
+
+bool unit_tests_under_valgrind(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+
+    return preloaded != NULL && strstr(preloaded, "vgpreload") != NULL;
 }
 
 int main(void)

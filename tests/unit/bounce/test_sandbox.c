@@ -260,11 +260,9 @@ UNIT_SUITE(sandbox_suite)
 {
     Suite *suite = suite_create("sandbox");
     TCase *tcase = tcase_create("rights");
-    const char *preloaded = getenv("LD_PRELOAD");
 
     suite_add_tcase(suite, tcase);
-    /* which would be shut in, too, and needs more than what is tested */
-    if (preloaded != NULL && strstr(preloaded, "vgpreload") != NULL)
+    if (unit_tests_under_valgrind())
         return suite;
     tcase_add_loop_test(tcase, what_a_library_may_try_fails, 0, (int)(sizeof failing / sizeof *failing));
     tcase_add_loop_test(tcase, what_no_library_has_to_try_ends_the_process, 0,
