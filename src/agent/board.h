@@ -103,6 +103,9 @@ struct board_facts {
     struct board_cluster cluster;
     struct board_token tokens[BOARD_TOKENS_MAX];
     size_t token_count;
+    /* with SendPost's API; 0 and "": never, no trouble */
+    int64_t sync_last_ms, sync_gone;
+    char sync_error[BOARD_TEXT_SIZE];
 };
 
 struct board {

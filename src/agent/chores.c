@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "oauth/oauth.h"
+#include "sendpost/sync.h"
+#include "store/store.h"
 
-#define TOKENS_S 20             /* how often tokens are looked at */
+#define LOOK_S 10               /* how often it is looked whether something is due */
 #define AHEAD_MS (10 * 60000LL) /* twice what a delivery waits for */
 #define TOKEN_MS 15000          /* for one renewal; then a wish to stop is seen */
 
@@ -21,6 +23,8 @@ struct chores {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
+    int64_t sync_due_ms;        /* clock_monotonic_ms() */
+    char told[BOARD_TEXT_SIZE]; /* the trouble of the last synchronisation; "" */
 };
 
 static void note_token(struct board *board, size_t place, const struct config_tpsp *tpsp,
@@ -71,7 +75,7 @@ static bool rest(struct chores *chores)
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += TOKENS_S;
+    until.tv_sec += LOOK_S;
     pthread_mutex_lock(&chores->lock);
     while (!chores->stop && pthread_cond_timedwait(&chores->wake, &chores->lock, &until) == 0)
         ;
@@ -80,20 +84,61 @@ static bool rest(struct chores *chores)
     return go_on;
 }
 
+/* Until all is the same, trouble, or a wish to stop. Another process may be at it: then it is done there. */
+static void synchronise(struct chores *chores, struct store *store, struct sync *sync)
+{
+    struct outcome error;
+    AUTO_CLOSE int turn = store_lock(chores->config->state_dir, "sync", clock_monotonic_ms(), &error);
+    enum sync_progress progress = SYNC_MORE;
+
+    if (turn < 0 || !store_renew(store, &error))
+        return;
+    while (progress == SYNC_MORE && !stopping(chores))
+        progress = sync_step(sync, &error);
+    chores->sync_due_ms = clock_monotonic_ms() + chores->config->sendpost.interval_ms;
+    if (progress == SYNC_TROUBLE) {
+        if (sync_wait_ms(sync) > chores->config->sendpost.interval_ms)
+            chores->sync_due_ms = clock_monotonic_ms() + sync_wait_ms(sync);
+        if (strcmp(chores->told, error.text) != 0)
+            log_line(LOG_WARNING, "%s", error.text);
+    }
+    snprintf(chores->told, sizeof chores->told, "%.500s", progress == SYNC_TROUBLE ? error.text : "");
+    pthread_mutex_lock(&chores->board->lock);
+    snprintf(chores->board->facts.sync_error, sizeof chores->board->facts.sync_error, "%s", chores->told);
+    chores->board->facts.sync_last_ms = (int64_t)store_get_number(store, "sendpost.last");
+    chores->board->facts.sync_gone = (int64_t)store_get_number(store, "sendpost.gone");
+    pthread_mutex_unlock(&chores->board->lock);
+    store_rest(store);
+}
+
 static void *run(void *context)
 {
     struct chores *chores = context;
     struct oauth *oauth = oauth_open(chores->config, NULL);
+    struct store *store = NULL;
+    struct outcome error;
+    bool syncs = chores->config->sendpost.endpoint != NULL;
 
+    if (syncs && !store_open(&store, chores->config->state_dir, &error)) {
+        log_line(LOG_ERR, "nothing is synchronised with SendPost: %s", error.text);
+        syncs = false;
+    }
+    struct sync *sync = syncs ? sync_open(chores->config, store, NULL) : NULL;
     do {
         keep_tokens(chores, oauth);
+        if (sync != NULL && clock_monotonic_ms() >= chores->sync_due_ms)
+            synchronise(chores, store, sync);
     } while (rest(chores));
+    sync_close(sync);
+    store_close(store);
     oauth_close(oauth);
     return NULL;
 }
 
 static bool has_chores(const struct config *config)
 {
+    if (config->sendpost.endpoint != NULL)
+        return true;
     for (size_t i = 0; i < config->tpsp_count; i++)
         if (config->tpsps[i].oauth.token_endpoint != NULL)
             return true;

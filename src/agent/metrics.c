@@ -237,6 +237,16 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
     write_reports(out, facts);
     write_held(out, facts);
     write_tokens(out, facts);
+    if (facts->sync_last_ms > 0 || facts->sync_error[0] != '\0') {
+        head(out, "sync_last_timestamp_seconds", "gauge",
+             "When lists were last the same here and at SendPost.");
+        fprintf(out, "sendpost_agent_sync_last_timestamp_seconds %.3f\n", (double)facts->sync_last_ms / 1000);
+        head(out, "sync_failing", "gauge", "Whether the last synchronisation failed.");
+        fprintf(out, "sendpost_agent_sync_failing %d\n", facts->sync_error[0] != '\0');
+        head(out, "sync_unconfirmed", "gauge",
+             "Suppressed addresses that are gone at SendPost, and wait for sync --confirm.");
+        fprintf(out, "sendpost_agent_sync_unconfirmed %lld\n", (long long)facts->sync_gone);
+    }
     write_cluster(out, &facts->cluster);
     write_rates(out, config);
     fclose(out);
@@ -380,6 +390,11 @@ static char *trouble(const struct board_facts *facts)
     for (size_t i = 0; text == NULL && i < facts->token_count; i++)
         if (facts->tokens[i].error[0] != '\0')
             text = facts->tokens[i].error;
+    if (text == NULL && facts->sync_error[0] != '\0')
+        text = facts->sync_error;
+    if (text == NULL && facts->sync_gone > 0)
+        text = "many suppressed addresses are gone at SendPost; sendpostctl sync --confirm removes them "
+               "here, too";
     char *log = text != NULL ? NULL : log_trouble(facts);
     if (log != NULL)
         return log;

@@ -89,6 +89,7 @@ void config_free(struct config *config)
     free(config->return_path.cname_target);
     free(config->retry.schedule_ms);
     config_cluster_free(&config->cluster);
+    config_sendpost_free(&config->sendpost);
     free_strings(&config->dns.servers);
     free(config);
 }

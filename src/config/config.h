@@ -37,7 +37,7 @@ enum config_accepted_as { ACCEPTED_AS_DELIVERED, ACCEPTED_AS_SENT, ACCEPTED_AS_N
 enum config_deferred { DEFERRED_AUTO, DEFERRED_TRUE, DEFERRED_FALSE };
 enum config_dropped_as { DROPPED_AS_AUTO, DROPPED_AS_DROPPED, DROPPED_AS_BOUNCED };
 enum config_strategy { STRATEGY_FAILOVER, STRATEGY_ROUND_ROBIN, STRATEGY_WEIGHTED };
-enum config_verify { VERIFY_OFF, VERIFY_STATIC, VERIFY_DNS };
+enum config_verify { VERIFY_OFF, VERIFY_STATIC, VERIFY_DNS, VERIFY_SENDPOST };
 enum config_provider_lookup { PROVIDER_LOOKUP_DOMAIN, PROVIDER_LOOKUP_MX };
 
 struct config_strings {
@@ -131,6 +131,15 @@ struct config_cluster {
     uint32_t share_ppm; /* of each limit, in millionths */
 };
 
+/* SendPost's own API. */
+struct config_sendpost {
+    char *endpoint;            /* NULL: there is no such section */
+    char *key;                 /* secret, of the sub-account; NULL: a credential of another process */
+    bool suppression, domains; /* what is synchronised */
+    int64_t interval_ms;
+    struct config_tls tls;
+};
+
 /* The files that were read, the secrets' among them. */
 struct config_sources {
     struct config_source {
@@ -206,6 +215,7 @@ struct config {
     bool credentials_elsewhere; /* a secret is a credential of another process: "cred:NAME" */
     struct uuid_keys uuid_keys; /* secret; none where no file is named and none stands at the default place */
     struct config_cluster cluster;
+    struct config_sendpost sendpost;
 };
 
 /*

@@ -144,7 +144,7 @@ static CONFIG_READER(read_deferred)
 
 static const char *const accepted_as[] = {"delivered", "sent", "none", NULL};
 static const char *const dropped_as[] = {"auto", "dropped", "bounced", NULL};
-static const char *const verify[] = {"off", "static", "dns", NULL};
+static const char *const verify[] = {"off", "static", "dns", "sendpost", NULL};
 static const char *const provider_lookup[] = {"domain", "mx", NULL};
 
 #define FIELD(member) .offset = offsetof(struct config, member)
@@ -233,6 +233,7 @@ static const struct config_key top_keys[] = {
      .default_text = "10"},
     {"provider-lookup", WORD(provider_lookup, provider_lookup), .default_text = "domain"},
     {"dns", BELOW(dns_keys)},
+    {"sendpost-api", .read = config_read_sendpost, FIELD(sendpost)},
     {"cluster", .read = config_read_cluster, FIELD(cluster)},
     {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY), .default_text = "7d"},
     {"trusted-senders", .read = read_networks, FIELD(trusted_senders)},
@@ -304,6 +305,9 @@ static bool check(struct config_reader *reader, const yaml_node_t *root, struct 
         return config_fail_key(
             reader, &return_path, config_yaml_find(reader, root, "return-path"), "domains",
             "is empty, so that verify: static would drop every message; list the verified sender domains");
+    if (config->return_path.verify == VERIFY_SENDPOST && !config->sendpost.domains)
+        return config_fail_key(reader, &return_path, config_yaml_find(reader, root, "return-path"), "verify",
+                               "sendpost needs sendpost-api: {sync: [domains]}, from where the domains come");
     if (reader->inline_secret_line > 0 && (reader->mode & 07) != 0) {
         outcome_local(reader->error, "4.3.5",
                       "%s:%zu: a secret in a file that is open to others (mode %04o); chmod o= %s, or move "

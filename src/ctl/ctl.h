@@ -117,6 +117,7 @@ extern const struct ctl_command ctl_status_command;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;
 extern const struct ctl_command ctl_suppress;
+extern const struct ctl_command ctl_sync;
 extern const struct ctl_command ctl_rates;
 extern const struct ctl_command ctl_explain;
 extern const struct ctl_command ctl_classify;

@@ -20,6 +20,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_events,
     &ctl_deliveries,
     &ctl_suppress,
+    &ctl_sync,
     &ctl_rates,
     &ctl_explain,
     &ctl_classify,

@@ -71,20 +71,26 @@ static bool log_in(const struct setup *setup, struct oauth *oauth, const struct 
 enum ctl_status setup_oauth(const struct setup *setup, const char *name)
 {
     struct ctl *ctl = setup->ctl;
-    const struct config *config = ctl_config(ctl);
+    /* not ctl_config(): with it root becomes the owner of the state directory, who may not write secrets */
+    struct outcome error;
+    struct config *config = config_load(ctl->config_path, &error);
     const struct config_tpsp *tpsp = config != NULL ? find(ctl, config, name) : NULL;
 
-    if (tpsp == NULL)
+    if (config == NULL)
+        return ctl_fail(ctl, "%s", error.text);
+    if (tpsp == NULL) {
+        config_free(config);
         return CTL_NOT_WELL;
+    }
     /* nothing is to be opened in the state directory by root: no cache of TLS sessions */
     struct config without_state = *config;
     without_state.state_dir = NULL;
     struct oauth *oauth = oauth_open(&without_state, ctl->verbose ? stderr : NULL);
     bool ok = log_in(setup, oauth, tpsp);
     oauth_close(oauth);
-    if (!ok)
-        return CTL_NOT_WELL;
-    printf("Logged in: %s is written. sendpostctl check fetches the first token.\n",
-           tpsp->oauth.refresh_token_path);
-    return CTL_WELL;
+    if (ok)
+        printf("Logged in: %s is written. sendpostctl check fetches the first token.\n",
+               tpsp->oauth.refresh_token_path);
+    config_free(config);
+    return ok ? CTL_WELL : CTL_NOT_WELL;
 }

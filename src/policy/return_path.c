@@ -128,20 +128,83 @@ static enum verdict verify_dns(const struct config *config, struct store *store,
     return NOT_VERIFIED;
 }
 
+/* --- sendpost ----------------------------------------------------------------------------------------- */
+
+/* The account's answer for this very name (sendpost/sync.h keeps the table): 1, 0, or -1 when the store
+ * cannot tell. */
+static int account_knows(struct store *store, const char *name, bool *verified_r,
+                         char host_r[FROM_DOMAIN_SIZE])
+{
+    struct outcome ignored;
+    sqlite3_stmt *statement =
+        store_statement(store, "SELECT verified, host FROM sendpost_domain WHERE name = ?", &ignored);
+
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    int step = store_step(store, statement, &ignored);
+    if (step > 0) {
+        *verified_r = sqlite3_column_int(statement, 0) != 0;
+        snprintf(host_r, FROM_DOMAIN_SIZE, "%s", (const char *)sqlite3_column_text(statement, 1));
+    }
+    sqlite3_reset(statement);
+    return step;
+}
+
+/* What stands before the domain in the name that the account has for bounces: "sp-bounces" or "sp-bounce",
+ * the documents have both. Unless it is below the domain, our default does. */
+static void take_prefix(const char *host, const char *domain, char prefix_r[FROM_DOMAIN_SIZE])
+{
+    size_t host_length = strlen(host), length = strlen(domain);
+
+    if (host_length > length + 1 && host[host_length - length - 1] == '.' &&
+        strcasecmp(host + host_length - length, domain) == 0)
+        snprintf(prefix_r, FROM_DOMAIN_SIZE, "%.*s", (int)(host_length - length - 1), host);
+}
+
+/* The nearest domain that the account has, from the sender domain upwards, decides. */
+static enum verdict verify_sendpost(struct store *store, struct return_path *path,
+                                    char prefix_r[FROM_DOMAIN_SIZE])
+{
+    for (const char *name = path->domain; name != NULL && strchr(name, '.') != NULL;
+         name = strchr(name, '.') + 1) {
+        bool verified = false;
+        char host[FROM_DOMAIN_SIZE];
+        int known = account_knows(store, name, &verified, host);
+        if (known < 0) {
+            snprintf(path->note, sizeof path->note, "the store cannot tell");
+            return UNKNOWN;
+        }
+        if (known == 0)
+            continue;
+        snprintf(path->note, sizeof path->note, "SendPost has %.120s %s", name,
+                 verified ? "as verified" : "without a verified return path");
+        if (!verified)
+            return NOT_VERIFIED;
+        snprintf(path->verified, sizeof path->verified, "%s", name);
+        take_prefix(host, name, prefix_r);
+        return VERIFIED;
+    }
+    snprintf(path->note, sizeof path->note, "SendPost has neither it nor a domain above it");
+    return NOT_VERIFIED;
+}
+
 /* --- decide ----------------------------------------------------------------------------------------- */
 
-static void rewrite(const struct config *config, const char *uuid, struct return_path *path)
+static void rewrite(const struct config *config, const char *uuid, const char *prefix,
+                    struct return_path *path)
 {
-    bounce_address_format(path->sender, uuid, config->subaccount_id, config->return_path.bounce_prefix,
-                          path->verified);
+    bounce_address_format(path->sender, uuid, config->subaccount_id, prefix, path->verified);
 }
 
 bool return_path_decide(const struct config *config, struct store *store, struct dns_resolver *resolver,
                         const char *from, const char *sender, const char *uuid, int64_t deadline_ms,
                         struct return_path *path_r, struct outcome *outcome_r)
 {
+    char prefix[FROM_DOMAIN_SIZE];
     enum verdict verdict;
 
+    snprintf(prefix, sizeof prefix, "%s", config->return_path.bounce_prefix);
     *path_r = (struct return_path){.note = ""};
     snprintf(path_r->sender, sizeof path_r->sender, "%s", sender);
     find_domain(from, sender, path_r->domain);
@@ -155,7 +218,10 @@ bool return_path_decide(const struct config *config, struct store *store, struct
         verdict = NOT_VERIFIED;
     } else if (config->return_path.verify == VERIFY_STATIC) {
         verdict = verify_static(config, path_r);
-    } else {
+    } else if (config->return_path.verify == VERIFY_SENDPOST && store != NULL &&
+               store_get_number(store, "sendpost.domains") > 0) {
+        verdict = verify_sendpost(store, path_r, prefix);
+    } else { /* nothing was heard of the account yet: DNS tells */
         verdict = verify_dns(config, store, resolver, deadline_ms, path_r);
     }
     if (verdict == UNKNOWN)
@@ -165,6 +231,6 @@ bool return_path_decide(const struct config *config, struct store *store, struct
         outcome_set(outcome_r, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.7.1",
                     "No verified return path domain configured for sender domain");
     else if (config->return_path.rewrite)
-        rewrite(config, uuid, path_r);
+        rewrite(config, uuid, prefix, path_r);
     return verdict == VERIFIED;
 }

@@ -3,7 +3,9 @@
  *
  * The sender domain is that of the From: field, or of the envelope sender where the field names none. With
  * verify static it must be in return-path.domains or below one of them; with verify dns the CNAME of
- * BOUNCE-PREFIX.DOMAIN must lead to cname-target, directly or through at most RETURN_PATH_HOPS aliases.
+ * BOUNCE-PREFIX.DOMAIN must lead to cname-target, directly or through at most RETURN_PATH_HOPS aliases. With
+ * verify sendpost the account says which domains are, and what their bounce prefix is; until it was heard,
+ * DNS.
  *
  * With rewrite the reverse path becomes bounces+UUID+SUBACCOUNT@BOUNCE-PREFIX.DOMAIN, so that bounces name
  * the message that they are about. DOMAIN is the one that is verified: with static the entry of the list,

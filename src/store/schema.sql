@@ -130,6 +130,23 @@ END;
 -- ... and without regard to case
 CREATE INDEX suppression_by_folded_address ON suppression (address COLLATE NOCASE);
 
+-- sendpost/sync_store.h: what SendPost's list is known to hold, by address in lower case, and in which pass it was last seen
+CREATE TABLE sendpost_suppression (
+    address TEXT PRIMARY KEY NOT NULL,
+    -- enum suppression_reason
+    reason INTEGER NOT NULL,
+    created_ns INTEGER NOT NULL,
+    seen INTEGER NOT NULL
+) WITHOUT ROWID;
+-- the sender domains of the account, and the name below them that bounces go to
+CREATE TABLE sendpost_domain (
+    name TEXT PRIMARY KEY NOT NULL,
+    host TEXT NOT NULL,
+    target TEXT NOT NULL,
+    verified INTEGER NOT NULL,
+    seen INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- policy/dns_cache.h: a fixed number of slots
 CREATE TABLE dns_cache (
     slot INTEGER PRIMARY KEY,

@@ -13,7 +13,7 @@ ROW = re.compile(r'^\s*\{"([a-z0-9-]+)",\s+(?:\.read|[A-Z]+\()', re.MULTILINE)
 
 
 def tables():
-    return "".join((TOP / "src/config" / name).read_text() for name in ("config_cluster.c", "config_oauth.c", "config_schema.c", "config_tpsps.c"))
+    return "".join((TOP / "src/config" / name).read_text() for name in ("config_cluster.c", "config_oauth.c", "config_sendpost.c", "config_schema.c", "config_tpsps.c"))
 
 
 def known_keys():
@@ -46,7 +46,7 @@ def test_the_manual_describes_exactly_the_known_keys():
 
 def test_the_example_shows_every_key_that_has_no_second_form():
     shown = set(re.findall(r"(?:^[ #-]*|[{,] ?)([a-z][a-z0-9-]+):(?= |$)", uncommented(), re.MULTILINE))
-    assert known_keys() - shown == {"api-key", "password", "oauth-token", "oauth-token-file", "tls-ca-file", "client-secret", "refresh-token"}
+    assert known_keys() - shown == {"api-key", "password", "oauth-token", "oauth-token-file", "tls-ca-file", "client-secret", "refresh-token", "subaccount-api-key"}
 
 
 def helped(*arguments, program="sendpostctl"):

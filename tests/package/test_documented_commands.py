@@ -192,6 +192,8 @@ LIBEXEC = "/usr/libexec/postfix-sendpost"
 
 # In the order in which they run.
 COMMANDS = {
+    "sendpostctl sync": By("tests/integration/test_sync.py::test_both_lists_become_one_with_reason_and_time"),
+    "sendpostctl sync --confirm": By("tests/integration/test_sync.py::test_many_that_are_gone_wait_for_a_person"),
     "sendpostctl setup --oauth NAME": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
     "sendpostctl setup --import /etc/sendpost-agent/config.yaml": By("tests/integration/test_from_sendposts_agent.py::test_setup_imports_what_their_agent_was_told"),
     "sendpostctl setup --oauth primary": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),

@@ -157,7 +157,7 @@ static const struct {
      "config.yaml:6: tpsps[0].engine: \"smtp\" is none of auto, libesmtp, libcurl"},
     {BASE "mta: exim\n", "config.yaml:4: mta: \"exim\" is not postfix"},
     {BASE "return-path:\n  verify: always\n",
-     "config.yaml:5: return-path.verify: \"always\" is none of off, static, dns"},
+     "config.yaml:5: return-path.verify: \"always\" is none of off, static, dns, sendpost"},
     {BASE "pools:\n  - {name: default, members: [a], strategy: random}\n",
      "config.yaml:5: pools[0].strategy: \"random\" is none of failover, round-robin, weighted"},
     /* durations, sizes, rates */
