@@ -92,14 +92,15 @@ static bool pass_final_dot(struct wire *wire)
 
 /*
  * Something came along with the final reply although one reply was due: these replies were not to what we
- * sent, and the first of them may be older than the end of the message. A server that closes with 421 may say
- * so in the same breath.
+ * sent, and the first of them may be older than the end of the message. A server that closes, with 421 or
+ * 221, may say so in the same breath.
  */
 static bool more_than_asked(const struct transport *transport)
 {
     size_t length = transport->in_end - transport->in_start;
 
-    return length > 0 && (length < 3 || memcmp(transport->in + transport->in_start, "421", 3) != 0);
+    return length > 0 && (length < 3 || (memcmp(transport->in + transport->in_start, "421", 3) != 0 &&
+                                         memcmp(transport->in + transport->in_start, "221", 3) != 0));
 }
 
 /*

@@ -77,12 +77,15 @@ enum reply_progress reply_feed(struct reply_parser *parser, const char *data, si
         const char *end = memchr(data + used, '\n', length - used);
         size_t chunk = end != NULL ? (size_t)(end - (data + used)) : length - used;
 
-        if (parser->line_length + chunk > sizeof parser->line || parser->total + chunk > REPLY_TOTAL_MAX) {
+        if (parser->total + chunk > REPLY_TOTAL_MAX) {
             *used_r = used;
             return REPLY_FLOOD;
         }
-        memcpy(parser->line + parser->line_length, data + used, chunk);
-        parser->line_length += chunk;
+        /* code and first words are what counts of a line: its end is cut, or an acceptance would be in doubt
+         */
+        size_t room = sizeof parser->line - parser->line_length, kept = chunk < room ? chunk : room;
+        memcpy(parser->line + parser->line_length, data + used, kept);
+        parser->line_length += kept;
         parser->total += chunk + 1;
         used += chunk;
         if (end == NULL)

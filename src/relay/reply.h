@@ -17,14 +17,14 @@
 #include <stddef.h>
 
 #define REPLY_TEXT_SIZE 1024
-#define REPLY_LINE_MAX 4096   /* bytes; the RFC asks for 512 */
+#define REPLY_LINE_MAX 4096   /* bytes; the RFC asks for 512; a longer line is cut */
 #define REPLY_TOTAL_MAX 65536 /* bytes of one reply, all lines */
 
 enum reply_progress {
     REPLY_MORE, /* the reply is not complete */
     REPLY_COMPLETE,
     REPLY_MALFORMED, /* these bytes are no SMTP reply */
-    REPLY_FLOOD,     /* a line or the reply is longer than any honest one */
+    REPLY_FLOOD,     /* the reply is longer than any honest one */
 };
 
 struct reply {
