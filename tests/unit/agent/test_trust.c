@@ -15,7 +15,7 @@ static void begin(void)
     config.uuid_keys = (struct uuid_keys){.keys = {"a key"}, .count = 1};
     mta = (struct mta){.known = true};
     networks_read(&mta.networks, &mta.tables,
-                      "127.0.0.0/8, !192.0.2.66 192.0.2.0/24 [::1]/128 [2001:db8::]/32");
+                  "127.0.0.0/8, !192.0.2.66 192.0.2.0/24 [::1]/128 [2001:db8::]/32");
 }
 
 static void end(void)
@@ -77,7 +77,7 @@ START_TEST(tables_in_mynetworks_are_named)
 {
     networks_clear(&mta.networks);
     networks_read(&mta.networks, &mta.tables,
-                      " hash:/etc/postfix/a,192.0.2.0/24\t/etc/postfix/b 192.0.2.1/24");
+                  " hash:/etc/postfix/a,192.0.2.0/24\t/etc/postfix/b 192.0.2.1/24");
     ck_assert_uint_eq(mta.networks.count, 1);
     ck_assert_str_eq(mta.tables, "hash:/etc/postfix/a /etc/postfix/b 192.0.2.1/24");
 }

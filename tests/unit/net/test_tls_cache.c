@@ -46,7 +46,11 @@ static SSL_SESSION *session_of(int64_t age_s, long lifetime_s)
     ck_assert(SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION));
     ck_assert(SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, aes_128_gcm_sha256)));
     ck_assert(SSL_SESSION_set1_master_key(session, master_key, sizeof master_key));
-    SSL_SESSION_set_time(session, (long)(time(NULL) - age_s));
+#if OPENSSL_VERSION_NUMBER >= 0x30400000L
+    ck_assert(SSL_SESSION_set_time_ex(session, time(NULL) - age_s) != 0);
+#else
+    ck_assert(SSL_SESSION_set_time(session, (long)(time(NULL) - age_s)) != 0);
+#endif
     SSL_SESSION_set_timeout(session, lifetime_s);
     SSL_free(ssl);
     SSL_CTX_free(context);
