@@ -190,6 +190,9 @@ def test_an_installed_transport_delivers_and_check_is_content(postfix_runs, tpsp
             subprocess.run(["postfix", "-c", str(front.etc), "reload"], check=True, capture_output=True)
             queue_id = front.sendmail(b"From: a@example.org\nSubject: hello\n\nhello\n", "user@example.net")
             front.wait_status(queue_id, "sent")
+            front.top.chmod(0o755)  # the log that the agent would read, as the group adm can
+            front.log_path.chmod(0o644)
+            installation.configure([installation.tpsp(tpsp, ca)], log_path=str(front.log_path))
             done = subprocess.run([str(CTL), "-c", str(installation.config), "check", "--postfix-config", str(front.etc)],
                                   capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout
