@@ -80,3 +80,15 @@ void board_note_post(struct board *board, int status, int64_t elapsed_ms)
         board->facts.last_report_ms = clock_realtime_ms();
     pthread_mutex_unlock(&board->lock);
 }
+
+int64_t board_unread(const struct board_facts *facts)
+{
+    return facts->ingest.size > facts->ingest.offset ? facts->ingest.size - facts->ingest.offset : 0;
+}
+
+double board_lag_seconds(const struct board_facts *facts)
+{
+    int64_t lag_ms = facts->ingest.last_line_ms > 0 ? clock_realtime_ms() - facts->ingest.last_line_ms : 0;
+
+    return board_unread(facts) > 0 && lag_ms > 0 ? (double)lag_ms / 1000 : 0;
+}

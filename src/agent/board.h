@@ -114,6 +114,11 @@ struct board {
 };
 
 void board_init(struct board *board, const char *log_path, int64_t started_ms) __attribute__((nonnull));
+/* Bytes of the log still to be read, and the seconds between the last line read and now, while there are
+ * some; else 0. */
+int64_t board_unread(const struct board_facts *facts) __attribute__((nonnull));
+double board_lag_seconds(const struct board_facts *facts) __attribute__((nonnull));
+
 void board_read(struct board *board, struct board_facts *facts_r) __attribute__((nonnull));
 
 void board_note_ingest(struct board *board, const struct ingest_status *status) __attribute__((nonnull));

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/health.h"
 #include "agent/http_connectivity.h"
 #include "agent/metrics.h"
 #include "base/clock.h"
@@ -82,7 +83,7 @@ static enum MHD_Result answer_get(struct http_server *http, struct MHD_Connectio
     if (strcmp(path, "/metrics") == 0)
         return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
                       metrics_prometheus(&facts, http->config));
-    char *body = metrics_health(&facts, http->config, &healthy);
+    char *body = health_json(&facts, http->config, &healthy);
     return answer(connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "application/json", body);
 }
 

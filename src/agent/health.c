@@ -1,0 +1,205 @@
+#include "agent/health.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/redact.h"
+#include "base/xalloc.h"
+
+#define STALE_MS (10 * 60 * 1000LL) /* a log that has waited so long to be read is trouble */
+
+static void add_time(struct json_object *object, const char *key, int64_t time_ms)
+{
+    char text[CLOCK_RFC3339_SIZE];
+
+    json_object_object_add(object, key,
+                           time_ms > 0 ? json_object_new_string(clock_rfc3339(time_ms, text)) : NULL);
+}
+
+/* Anybody who reaches the port may read it, and the words may be a remote end's: addresses are replaced.
+ * NULL: null. */
+static void add_text(struct json_object *object, const char *key, const char *text)
+{
+    AUTO_FREE char *clean = text != NULL ? redact_text(text, strlen(text)) : NULL;
+
+    json_object_object_add(object, key, clean != NULL ? json_object_new_string(clean) : NULL);
+}
+
+/* What is wrong with the log, with its remedy; NULL: nothing. The caller frees. */
+static char *log_trouble(const struct board_facts *facts)
+{
+    const struct ingest_status *ingest = &facts->ingest;
+
+    if (facts->log_error[0] != '\0')
+        return xstrdup(facts->log_error);
+    if (facts->log_missing)
+        return xasprintf("%s is not there: name Postfix's log as log-path (postconf maillog_file), or "
+                         "log-path: journal",
+                         facts->log_path);
+    if (ingest->elsewhere[0] != '\0')
+        return xasprintf("Postfix logs to %s (postconf maillog_file), and not to %s: correct log-path",
+                         ingest->elsewhere, facts->log_path);
+    if (ingest->unread > 0)
+        return xasprintf(
+            "lines of Postfix are not understood, %llu so far and none that is: \"%s\"; let the "
+            "syslog daemon write its traditional or the ISO format, or set log-path: journal, and "
+            "send us such a line",
+            (unsigned long long)ingest->unread, ingest->unread_line);
+    if (facts->log_stalled)
+        return xstrdup("the log does not grow although Postfix works: check log-path, and that syslog or "
+                       "journald gets Postfix's messages");
+    if (board_lag_seconds(facts) * 1000 > STALE_MS && board_unread(facts) > 0)
+        return xstrdup("the log is read slower than it grows");
+    return NULL;
+}
+
+static struct json_object *log_object(const struct board_facts *facts)
+{
+    struct json_object *log = json_object_new_object(), *lag = json_object_new_object();
+
+    json_object_object_add(log, "path", json_object_new_string(facts->log_path));
+    json_object_object_add(log, "position", json_object_new_int64(facts->ingest.offset));
+    json_object_object_add(lag, "bytes", json_object_new_int64(board_unread(facts)));
+    json_object_object_add(lag, "seconds", json_object_new_double(board_lag_seconds(facts)));
+    json_object_object_add(log, "lag", lag);
+    add_time(log, "last_line_at", facts->ingest.last_line_ms);
+    AUTO_FREE char *wrong = log_trouble(facts);
+    add_text(log, "error", wrong);
+    return log;
+}
+
+static struct json_object *held_list(const struct board_facts *facts)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < facts->held_count; i++) {
+        struct json_object *held = json_object_new_object();
+        json_object_object_add(held, "tpsp", json_object_new_string(facts->held[i].tpsp));
+        add_time(held, "since", facts->held[i].since_ms);
+        json_object_object_add(held, "messages", json_object_new_int64(facts->held[i].messages));
+        add_text(held, "text", facts->held[i].text);
+        json_object_array_add(list, held);
+    }
+    return list;
+}
+
+static struct json_object *cluster_object(const struct board_cluster *cluster)
+{
+    struct json_object *object = json_object_new_object(), *hosts = json_object_new_array();
+
+    json_object_object_add(object, "server", json_object_new_string(cluster->server));
+    json_object_object_add(object, "version", json_object_new_string(cluster->version));
+    json_object_object_add(object, "delay_us", json_object_new_int64(cluster->delay_us));
+    add_time(object, "away_since", cluster->away_since_ms);
+    add_text(object, "why", *cluster->why != '\0' ? cluster->why : NULL);
+    json_object_object_add(object, "granted", json_object_new_int64(cluster->taken));
+    add_time(object, "suppression_complete_at", cluster->list_complete_ms);
+    for (size_t i = 0; i < cluster->host_count; i++) {
+        struct json_object *host = json_object_new_object();
+        json_object_object_add(host, "name", json_object_new_string(cluster->hosts[i].name));
+        add_time(host, "heard_at", cluster->hosts[i].heard_ms);
+        json_object_object_add(host, "granted", json_object_new_int64(cluster->hosts[i].taken));
+        json_object_object_add(host, "same_uuid_key", json_object_new_boolean(!cluster->hosts[i].other_key));
+        json_object_array_add(hosts, host);
+    }
+    json_object_object_add(object, "hosts", hosts);
+    return object;
+}
+
+static const char *cluster_trouble(const struct board_cluster *cluster)
+{
+    if (cluster->away_since_ms > 0)
+        return cluster->why;
+    for (size_t i = 0; i < cluster->host_count; i++)
+        if (cluster->hosts[i].other_key)
+            return "the hosts of the cluster have different UUID keys, so that bounces are not believed: "
+                   "copy "
+                   "the file of uuid-key-file from one host to all";
+    return NULL;
+}
+
+static struct json_object *token_list(const struct board_facts *facts)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < facts->token_count; i++) {
+        struct json_object *token = json_object_new_object();
+        json_object_object_add(token, "tpsp", json_object_new_string(facts->tokens[i].tpsp));
+        add_time(token, "expires", facts->tokens[i].expires_ms);
+        add_time(token, "login_needed", facts->tokens[i].refresh_expires_ms);
+        json_object_object_add(token, "error", json_object_new_string(facts->tokens[i].error));
+        json_object_array_add(list, token);
+    }
+    return list;
+}
+
+/* The first thing that is wrong, with its remedy; NULL: nothing. The caller frees. */
+static char *trouble(const struct board_facts *facts)
+{
+    const char *text = cluster_trouble(&facts->cluster);
+
+    if (text == NULL && facts->held_count > 0)
+        text = facts->held[0].text;
+    for (size_t i = 0; text == NULL && i < facts->token_count; i++)
+        if (facts->tokens[i].error[0] != '\0')
+            text = facts->tokens[i].error;
+    if (text == NULL && facts->sync_error[0] != '\0')
+        text = facts->sync_error;
+    if (text == NULL && facts->sync_gone > 0)
+        text = "many suppressed addresses are gone at SendPost; sendpostctl sync --confirm removes them "
+               "here, too";
+    char *log = text != NULL ? NULL : log_trouble(facts);
+    if (log != NULL)
+        return log;
+    if (text == NULL && facts->report_error[0] != '\0')
+        text = facts->report_error;
+    return text != NULL ? xstrdup(text) : NULL;
+}
+
+/* What is no trouble yet, and may become some. */
+static struct json_object *warnings(const struct board_facts *facts, const struct config *config)
+{
+    struct json_object *list = json_object_new_array();
+
+    if (config->uuid_keys.count == 0)
+        json_object_array_add(list, json_object_new_string(BOARD_KEY_REMEDY));
+    if (facts->ingest.counts.untrusted > 0)
+        json_object_array_add(list, json_object_new_string(BOARD_TRUST_REMEDY));
+    return list;
+}
+
+char *health_json(const struct board_facts *facts, const struct config *config, bool *healthy_r)
+{
+    const struct track_counts *counts = &facts->ingest.counts;
+    struct json_object *object = json_object_new_object();
+    AUTO_FREE char *wrong = trouble(facts);
+
+    *healthy_r = wrong == NULL;
+    json_object_object_add(object, "status", json_object_new_string(*healthy_r ? "ok" : "trouble"));
+    json_object_object_add(object, "version", json_object_new_string(PACKAGE_VERSION));
+    json_object_object_add(object, "uptime_seconds",
+                           json_object_new_int64((clock_realtime_ms() - facts->started_ms) / 1000));
+    json_object_object_add(object, "log", log_object(facts));
+    add_time(object, "last_report_at", facts->last_report_ms);
+    json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
+    json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
+    json_object_object_add(object, "held", held_list(facts));
+    if (facts->token_count > 0)
+        json_object_object_add(object, "oauth", token_list(facts));
+    if (facts->cluster.configured)
+        json_object_object_add(object, "cluster", cluster_object(&facts->cluster));
+    json_object_object_add(object, "uncorrelated_lines",
+                           json_object_new_int64((int64_t)counts->uncorrelated));
+    json_object_object_add(object, "parse_errors", json_object_new_int64((int64_t)counts->broken));
+    json_object_object_add(object, "untrusted_lines", json_object_new_int64((int64_t)counts->untrusted));
+    add_text(object, "last_error", wrong);
+    json_object_object_add(object, "warnings", warnings(facts, config));
+    if (counts->uncorrelated > 0)
+        json_object_object_add(object, "hint", json_object_new_string(BOARD_CORRELATION_REMEDY));
+    char *text = xasprintf("%s\n", json_object_to_json_string_ext(
+                                       object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
+    return text;
+}

@@ -1,0 +1,13 @@
+/*
+ * health: the board as the JSON of /health, and whether all is in order.
+ */
+#ifndef SENDPOST_AGENT_HEALTH_H
+#define SENDPOST_AGENT_HEALTH_H
+
+#include "agent/board.h"
+
+/* healthy_r: 200 or 503. The caller frees. */
+char *health_json(const struct board_facts *facts, const struct config *config, bool *healthy_r)
+    __attribute__((nonnull, returns_nonnull));
+
+#endif
