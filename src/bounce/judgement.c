@@ -178,15 +178,17 @@ bool judgement_decode(const char *text, size_t length, struct judgement *judgeme
     const char *wrong = "whole";
 
     memset(judgement_r, 0, sizeof *judgement_r);
-    /* json-c 0.18, strict, takes the line end for more than the object */
+    /* not JSON_TOKENER_STRICT, to which json-c 0.18 takes whatever is not ASCII for a control character: that
+       nothing stands behind the object is asked here */
     if (length > 0 && text[length - 1] == '\n')
         length--;
     if (tokener == NULL || length > JUDGEMENT_SIZE_MAX) {
         outcome_local(error_r, "4.3.0", "the judge said more than a judgement holds");
     } else {
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+        json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
         judgement_r->holder = json_tokener_parse_ex(tokener, text, (int)length);
-        if (json_tokener_get_error(tokener) == json_tokener_success && judgement_r->holder != NULL)
+        if (json_tokener_get_error(tokener) == json_tokener_success && judgement_r->holder != NULL &&
+            json_tokener_get_parse_end(tokener) == length)
             wrong = take_report(judgement_r->holder, &judgement_r->report);
         if (wrong != NULL)
             outcome_local(error_r, "4.3.0", "the judge said what is no judgement: see its %s", wrong);
