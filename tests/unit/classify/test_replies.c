@@ -222,8 +222,7 @@ END_TEST
 START_TEST(what_is_passed_on_from_the_recipients_server_is_the_recipients)
 {
     static const char *const texts[] = {
-        "5.1.1 undeliverable address: host mx.example.org[192.0.2.7] said: 550 5.7.1 Your account is "
-        "suspended",
+        "5.1.1 undeliverable: host mx.example.org[192.0.2.7] said: 550 5.7.1 Your account is suspended",
         "host mx.example.org [192.0.2.7] said: 554 5.7.1 Relay access denied",
         "Callback setup failed: 550 sending limit exceeded",
         "remote server answered: 550 authentication required",
