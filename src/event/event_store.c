@@ -242,7 +242,8 @@ static int read_next(struct store *store, int64_t since_ms, const char *recipien
         return -1;
     sqlite3_bind_int64(select, 1, event->row);
     sqlite3_bind_int64(select, 2, since_ms);
-    event_row_bind_text(select, 3, recipient);
+    if (recipient != NULL)
+        event_row_bind_text(select, 3, recipient);
     int row = store_step(store, select, error_r);
     if (row == 1) {
         event_row_read(select, event);
