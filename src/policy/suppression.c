@@ -40,15 +40,20 @@ bool suppression_reason_by_name(const char *name, enum suppression_reason *reaso
 
 /* --- normal form ------------------------------------------------------------------------------------ */
 
-/* Lower case from at on, without a final dot. */
-static void normalise_domain(char *at)
+static void fold_case(char *text)
 {
-    size_t length = strlen(at);
+    for (; *text != '\0'; text++)
+        *text = (char)tolower((unsigned char)*text);
+}
 
-    while (length > 1 && at[length - 1] == '.')
-        at[--length] = '\0';
-    for (; *at != '\0'; at++)
-        *at = (char)tolower((unsigned char)*at);
+/* Lower case, without a final dot. */
+static void normalise_domain(char *domain)
+{
+    size_t length = strlen(domain);
+
+    while (length > 1 && domain[length - 1] == '.')
+        domain[--length] = '\0';
+    fold_case(domain);
 }
 
 unsigned suppression_match(const struct config *config)
@@ -70,7 +75,9 @@ bool suppression_normalise(const char *text, unsigned match, char address_r[ADDR
     }
     if (!address_valid(address_r, why_r))
         return false;
-    normalise_domain((match & SUPPRESSION_CASE_SENSITIVE) != 0 ? strrchr(address_r, '@') + 1 : address_r);
+    normalise_domain(strrchr(address_r, '@') + 1);
+    if ((match & SUPPRESSION_CASE_SENSITIVE) == 0)
+        fold_case(address_r);
     if (whole_domain && strchr(address_r, '.') == NULL) {
         *why_r = "it is neither an address nor a domain";
         return false;

@@ -176,7 +176,7 @@ def test_two_recipients_at_once_stay_in_the_queue_until_the_limit_is_set(postfix
 
 @pytest.fixture
 def small_disk(sendpost):
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=4m,uid={sendpost.uid},gid={sendpost.gid},mode=750", "tmpfs",
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=12m,uid={sendpost.uid},gid={sendpost.gid},mode=750", "tmpfs",
                            str(sendpost.state)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"no tmpfs may be mounted here: {done.stderr.strip()}")
