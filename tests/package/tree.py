@@ -30,6 +30,8 @@ minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 transport_retry_time = 1s
 """
+if os.environ.get("SENDPOST_SYSTEM"):  # Postfix 3.9 and later let nobody but root read the log, unless told so
+    SETTINGS += "maillog_file_permissions = 0644\n"
 
 
 def base(packages):
