@@ -63,26 +63,40 @@ static bool accept_secret(struct config_reader *reader, const struct config_plac
     return true;
 }
 
+/* A regular file that can be read, and, where it is private, not by others. -1 after config_fail(). */
+static int open_file(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
+                     const char *path, bool is_private, struct stat *status_r)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (file < 0 && errno == EACCES)
+        config_fail(reader, place, node,
+                    "%s cannot be read by uid %ld; chgrp it to the group of that user and chmod 640 it", path,
+                    (long)geteuid());
+    else if (file < 0 || fstat(file, status_r) != 0)
+        config_fail(reader, place, node, "cannot open %s: %s", path, strerror(errno));
+    else if (!S_ISREG(status_r->st_mode))
+        config_fail(reader, place, node, "%s is not a regular file", path);
+    else if (is_private && (status_r->st_mode & 07) != 0)
+        config_fail(reader, place, node, "%s is open to others (mode %04o); chmod o= %s", path,
+                    (unsigned)status_r->st_mode & 07777, path);
+    else
+        return file;
+    if (file >= 0)
+        close(file);
+    return -1;
+}
+
 /* The file's bytes, length of them; false when it cannot be had, or others can read it. */
 static bool read_private_file(struct config_reader *reader, const struct config_place *place,
                               const yaml_node_t *node, const char *path, char text_r[SECRET_MAX + 1],
                               size_t *length_r)
 {
-    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
+    AUTO_CLOSE int file = open_file(reader, place, node, path, true, &status);
 
-    if (file < 0 && errno == EACCES)
-        return config_fail(
-            reader, place, node,
-            "%s cannot be read by uid %ld; chgrp it to the group of that user and chmod 640 it", path,
-            (long)geteuid());
-    if (file < 0 || fstat(file, &status) != 0)
-        return config_fail(reader, place, node, "cannot open %s: %s", path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return config_fail(reader, place, node, "%s is not a regular file", path);
-    if ((status.st_mode & 07) != 0)
-        return config_fail(reader, place, node, "%s is open to others (mode %04o); chmod o= %s", path,
-                           (unsigned)status.st_mode & 07777, path);
+    if (file < 0)
+        return false;
     if (!read_all(file, text_r, SECRET_MAX + 1, length_r))
         return config_fail(reader, place, node, "cannot read %s: %s", path, strerror(errno));
     config_note_source(reader, path, &status);
@@ -94,21 +108,11 @@ static bool read_private_file(struct config_reader *reader, const struct config_
 static bool note_file(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
                       const char *path, bool is_private)
 {
-    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
+    AUTO_CLOSE int file = open_file(reader, place, node, path, is_private, &status);
 
-    if (file < 0 && errno == EACCES)
-        return config_fail(
-            reader, place, node,
-            "%s cannot be read by uid %ld; chgrp it to the group of that user and chmod 640 it", path,
-            (long)geteuid());
-    if (file < 0 || fstat(file, &status) != 0)
-        return config_fail(reader, place, node, "cannot open %s: %s", path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return config_fail(reader, place, node, "%s is not a regular file", path);
-    if (is_private && (status.st_mode & 07) != 0)
-        return config_fail(reader, place, node, "%s is open to others (mode %04o); chmod o= %s", path,
-                           (unsigned)status.st_mode & 07777, path);
+    if (file < 0)
+        return false;
     config_note_source(reader, path, &status);
     return true;
 }
