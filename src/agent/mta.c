@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/maillog.h"
 #include "base/postconf.h"
+#include "base/run.h"
 #include "base/xalloc.h"
 
 #define LOOK_MS 60000
@@ -15,10 +16,11 @@
 /* Postfix's default in every mynetworks_style. */
 #define LOOPBACK "127.0.0.0/8 [::1]/128"
 
-enum { MYNETWORKS, MAIL_OWNER, VALUES };
+enum { MYNETWORKS, MAIL_OWNER, CONTENT_FILTER, VALUES };
 static const char *const names[VALUES] = {
     [MYNETWORKS] = "mynetworks",
     [MAIL_OWNER] = "mail_owner",
+    [CONTENT_FILTER] = "content_filter",
 };
 
 void mta_init(struct mta *mta, const char *log_path)
@@ -45,6 +47,18 @@ void mta_clear(struct mta *mta)
     *mta = (struct mta){.owner = (uid_t)-1};
 }
 
+/* "smtp/inet/content_filter = scan:[127.0.0.1]:10025"; nothing behind the "=" where a service has none. */
+static bool has_filtering_service(const struct mta *mta)
+{
+    struct run run;
+
+    run_program(&run,
+                (const char *const[]){"postconf", "-c", mta->directory, "-P", "*/*/content_filter", NULL});
+    bool has = strstr(run.out, "/content_filter = ") != NULL;
+    run_free(&run);
+    return has;
+}
+
 static void ask(struct mta *mta)
 {
     char *values[VALUES];
@@ -55,24 +69,28 @@ static void ask(struct mta *mta)
     mta->elsewhere = mta->known ? maillog_elsewhere(mta->directory, mta->log_path) : NULL;
     const struct passwd *owner = getpwnam(values[MAIL_OWNER] != NULL ? values[MAIL_OWNER] : "postfix");
     mta->owner = owner != NULL ? owner->pw_uid : (uid_t)-1;
+    mta->filters = mta->known && ((values[CONTENT_FILTER] != NULL && *values[CONTENT_FILTER] != '\0') ||
+                                  has_filtering_service(mta));
     for (size_t i = 0; i < VALUES; i++)
         free(values[i]);
 }
 
 void mta_look(struct mta *mta, int64_t now_ms)
 {
-    struct file_stamp stamp = {0};
+    struct file_stamp main_now = {0}, services_now = {0};
 
     if (mta->looked_ms > 0 && now_ms < mta->looked_ms + LOOK_MS)
         return;
     AUTO_FREE char *main = xasprintf("%s/main.cf", mta->directory);
-    bool there = file_stamp_of(main, &stamp);
-    if (mta->looked_ms > 0 && memcmp(&stamp, &mta->stamp, sizeof stamp) == 0) {
-        mta->looked_ms = now_ms;
-        return;
-    }
+    AUTO_FREE char *services = xasprintf("%s/master.cf", mta->directory);
+    bool there = file_stamp_of(main, &main_now), first = mta->looked_ms == 0;
+    file_stamp_of(services, &services_now);
     mta->looked_ms = now_ms;
-    mta->stamp = stamp;
+    if (!first && memcmp(&main_now, &mta->main, sizeof main_now) == 0 &&
+        memcmp(&services_now, &mta->services, sizeof services_now) == 0)
+        return;
+    mta->main = main_now;
+    mta->services = services_now;
     ask(mta);
     if (there && !mta->known)
         log_line(LOG_WARNING,

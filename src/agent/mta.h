@@ -1,6 +1,7 @@
 /*
  * mta: what the Postfix of this machine says of itself: whose clients may send through it, where it logs, as
- * which user it runs. Its settings are asked for with postconf(1), again when main.cf has changed.
+ * which user it runs, whether a filter gives mail back to it. Its settings are asked for with postconf(1),
+ * again when main.cf or master.cf has changed.
  *
  * Which Postfix: that of $MAIL_CONFIG, else /etc/postfix. Where there is none, nothing is known.
  */
@@ -22,7 +23,8 @@ struct mta {
     char *tables;             /* of mynetworks: "hash:/etc/postfix/mynetworks …"; "" */
     char *elsewhere;          /* where it logs to, when that is not log_path; NULL: it may be */
     uid_t owner;              /* mail_owner; (uid_t)-1: not known */
-    struct file_stamp stamp;
+    bool filters;             /* a content_filter stands in main.cf or at a service of master.cf */
+    struct file_stamp main, services; /* main.cf and master.cf, as they were when it was asked */
     int64_t looked_ms;
     const char *log_path;
 };
@@ -31,7 +33,7 @@ struct mta {
 void mta_init(struct mta *mta, const char *log_path) __attribute__((nonnull));
 void mta_clear(struct mta *mta) __attribute__((nonnull));
 
-/* Ask, if main.cf has changed since or it is the first time; looks once a minute. now_ms:
+/* Ask, if one of them has changed since or it is the first time; looks once a minute. now_ms:
  * clock_monotonic_ms(). */
 void mta_look(struct mta *mta, int64_t now_ms) __attribute__((nonnull));
 

@@ -34,6 +34,17 @@ bool track_tell(const struct track_step *step, uint32_t slot, enum track_verb ve
     return step->track->note(step->track->context, &note);
 }
 
+/* The message is gone and no filter has named it: it was the sender's own. */
+static bool decide(struct track *track, uint32_t slot)
+{
+    static const struct postfix_log_line none;
+    const struct track_step step = {.track = track, .line = &none};
+    const struct correlation_entry *entry = correlation_peek(track->table, slot);
+
+    return entry->origin != TRUST_UNDECIDED || entry->source == SOURCE_NONE ||
+           track_tell(&step, slot, TRACK_ADOPTED);
+}
+
 /* What is remembered of the message is no longer needed. */
 static bool forget(struct track *track, uint32_t slot)
 {
@@ -42,7 +53,7 @@ static bool forget(struct track *track, uint32_t slot)
 
     if (!(entry->flags & CORRELATION_NOTES))
         return true;
-    return track->note(track->context, &note);
+    return decide(track, slot) && track->note(track->context, &note);
 }
 
 bool track_bury(struct track *track, int64_t now_ms)
@@ -102,7 +113,8 @@ bool track_learn(const struct track_step *step, uint32_t slot, enum correlation_
                  const unsigned char uuid[16])
 {
     struct correlation_entry *entry = correlation_entry(step->track->table, slot);
-    bool waiting = entry->source == SOURCE_NONE && (entry->flags & CORRELATION_NOTES);
+    bool waiting =
+        entry->source == SOURCE_NONE && (entry->flags & CORRELATION_NOTES) && entry->origin < TRUST_STRANGER;
 
     if (entry->source >= source)
         return true;
@@ -144,6 +156,16 @@ static bool inherit(const struct track_step *step, uint32_t slot)
     return true;
 }
 
+static enum trust_origin origin_of_client(const struct track_step *step)
+{
+    const struct track *track = step->track;
+    enum trust_origin origin = trust_client(track->trust, step->line->client, step->line->sasl.length > 0);
+    bool may_be_filter = (track->filtered || track->trust->mta->filters) && step->line->sasl.length == 0 &&
+                         track_is_near(step->line->client);
+
+    return origin == TRUST_SENDER && may_be_filter ? TRUST_UNDECIDED : origin;
+}
+
 /* Who handed in the message that begins with this line. Where a filter says by XFORWARD what it has got the
  * message from, that counts and not the filter. */
 static enum trust_origin origin_of(const struct track_step *step)
@@ -154,7 +176,7 @@ static enum trust_origin origin_of(const struct track_step *step)
         0) /* pickup: a user of this machine, or "postsuper -r", which inherit() looks at */
         return line->orig_id.length == 0 ? TRUST_SENDER : TRUST_UNKNOWN;
     if (line->passed.length == 0 && line->before.length == 0)
-        return trust_client(step->track->trust, line->client, line->sasl.length > 0);
+        return origin_of_client(step);
     uint32_t before = line->before.length == 0
                           ? CORRELATION_NONE
                           : correlation_find(step->track->table, line->before, step->instance, false);
@@ -224,8 +246,11 @@ static bool on_header(const struct track_step *step)
     if (!track_being_made(step, &slot))
         return false;
     struct correlation_entry *entry = correlation_entry(step->track->table, slot);
-    if (entry->origin == TRUST_UNKNOWN) /* its birth was not seen */
-        entry->origin = trust_client(step->track->trust, step->line->client, false) & 15u;
+    if (entry->origin == TRUST_UNKNOWN) { /* its birth was not seen, or under another host's name */
+        entry->origin = origin_of_client(step) & 15u;
+        if (track_is_near(step->line->client))
+            entry->flags |= CORRELATION_LATE;
+    }
     /* a bounce or report: the line is that of the returned message inside, because header_checks look there,
      * too */
     if (step->line->from.at != NULL && step->line->from.length == 0)

@@ -65,6 +65,7 @@ struct track {
     struct senders *senders;              /* NULL: events do without */
     const struct classify_rules *filters; /* data/filters; NULL: no 2xx is a discard */
     const struct trust *trust;
+    bool filtered; /* a message was handed over to a filter since the start */
     struct track_counts counts;
     /* false: stop, the chunk will be read again */
     bool (*note)(void *context, const struct track_note *note);

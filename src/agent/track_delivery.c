@@ -64,6 +64,8 @@ static bool pass_origin(const struct track_step *step, uint32_t next, enum trust
     bool waited =
         entry->origin != TRUST_SENDER && (entry->flags & CORRELATION_NOTES) && entry->source != SOURCE_NONE;
 
+    if (origin == TRUST_UNDECIDED) /* what goes into a filter has not just come out of one */
+        origin = TRUST_SENDER;
     entry->origin = origin & 15u;
     entry->flags &= (uint8_t)~CORRELATION_LATE; /* there is nothing to wait for any more */
     return !waited || origin == TRUST_STRANGER || track_tell(step, next, TRACK_ADOPTED);
@@ -85,6 +87,7 @@ static int hand_over(const struct track_step *step, uint32_t slot, const unsigne
         return 0;
     if (!forwarded && !may_have_made(step, correlation_peek(table, next), uuid))
         return 0;
+    step->track->filtered |= !forwarded && step->line->kind == POSTFIX_LOG_DELIVERY;
     if (next == CORRELATION_NONE) {
         struct postfix_log_line born = {.kind = POSTFIX_LOG_BORN, .queue_id = next_id};
         struct track_step sub = *step;
@@ -149,7 +152,7 @@ static bool without_trust(const struct track_step *step, uint32_t slot)
 
     if (entry->flags & CORRELATION_NULL)
         return true;
-    step->track->counts.untrusted++;
+    step->track->counts.untrusted += entry->origin != TRUST_UNDECIDED;
     sub.withheld = true;
     return !(entry->flags & CORRELATION_LATE) || remember(&sub, slot, verb_of(step));
 }

@@ -53,7 +53,7 @@ bool trust_uuid(const struct trust *trust, enum trust_origin origin, const unsig
 
     if (origin == TRUST_SENDER || (origin == TRUST_UNKNOWN && out))
         return true;
-    if (origin == TRUST_STRANGER && !out)
+    if (origin >= TRUST_STRANGER && !out)
         return false;
     return proves(trust, uuid, line->to) || proves(trust, uuid, line->orig_to);
 }

@@ -17,6 +17,9 @@ enum trust_origin {
     TRUST_UNKNOWN, /* the log does not tell, or it cannot be told from the configuration */
     TRUST_SENDER,
     TRUST_STRANGER,
+    /* a sender, or a filter that gives back anybody's mail: the filter's answer to that, which may be logged
+     * later, will tell */
+    TRUST_UNDECIDED,
 };
 
 struct trust { /* borrows all */

@@ -502,6 +502,57 @@ START_TEST(a_filter_makes_no_sender_of_a_stranger)
 }
 END_TEST
 
+#define TAKES(id) TO("a@b", "127.0.0.1[127.0.0.1]:10024", "sent (250 ok: queued as " id ")")
+
+/* What a filter gives back may be delivered before its answer to the first is logged. */
+START_TEST(a_filter_that_is_faster_than_its_answer_makes_no_sender_of_a_stranger)
+{
+    senders_are("192.0.2.0/24 127.0.0.0/8");
+    mta.filters = true;
+    reads("postfix/smtpd", "4AAAAA: client=evil[203.0.113.9]");
+    reads("postfix/cleanup", "4AAAAA: " FROM("evil[203.0.113.9]"));
+    if (_i <= 1) /* else it logs under a host name of its own */
+        reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+    if (_i != 1) /* else no_header_body_checks */
+        reads("postfix/cleanup", "4BBBBB: " FROM("localhost[127.0.0.1]"));
+    reads("postfix/local", "4BBBBB: " LOCAL);
+    reads("postfix/qmgr", "4BBBBB: removed");
+    reads("postfix/smtp", "4AAAAA: " TAKES("4BBBBB"));
+    read_at(1700000061, "postfix/qmgr", "4CCCCC: removed");
+    ck_assert_str_eq(told, "delivered a@b 00\nforgotten\n");
+    mta.filters = false;
+}
+END_TEST
+
+START_TEST(beside_a_filter_a_sender_of_this_machine_is_told_of_once_it_is_known)
+{
+    senders_are("127.0.0.0/8");
+    mta.filters = true;
+    for (int filtered = 0; filtered < 2; filtered++) {
+        told[0] = '\0';
+        reads("postfix/smtpd", "4AAAAA: client=localhost[127.0.0.1]");
+        reads("postfix/cleanup", "4AAAAA: " FROM("localhost[127.0.0.1]"));
+        if (filtered) {
+            reads("postfix/smtpd", "4BBBBB: client=localhost[127.0.0.1]");
+            reads("postfix/cleanup", "4BBBBB: " FROM("localhost[127.0.0.1]"));
+            reads("postfix/smtp", "4AAAAA: " TAKES("4BBBBB"));
+            reads("postfix/smtp", "4BBBBB: " OUT);
+            reads("postfix/qmgr", "4AAAAA: removed");
+            reads("postfix/qmgr", "4BBBBB: removed");
+        } else { /* by a service without one */
+            reads("postfix/smtp", "4AAAAA: " OUT);
+            reads("postfix/qmgr", "4AAAAA: removed");
+        }
+        ck_assert_str_eq(told, filtered ? "delivered a@b 31\n" : "delivered a@b 00\n");
+        read_at(1700000061, "postfix/qmgr", "4CCCCC: removed");
+        ck_assert_str_eq(told,
+                         filtered ? "delivered a@b 31\n" : "delivered a@b 00\nadopted  31\nforgotten\n");
+        track.filtered = false;
+    }
+    mta.filters = false;
+}
+END_TEST
+
 START_TEST(a_senders_message_is_followed_through_a_filter_that_is_none)
 {
     senders_are("192.0.2.0/24");
@@ -582,6 +633,8 @@ UNIT_SUITE(track_suite)
     tcase_add_test(tcase, who_has_logged_in_or_is_of_this_machine_is_a_sender);
     tcase_add_test(tcase, where_nobody_tells_the_client_what_leaves_counts);
     tcase_add_test(tcase, a_filter_makes_no_sender_of_a_stranger);
+    tcase_add_loop_test(tcase, a_filter_that_is_faster_than_its_answer_makes_no_sender_of_a_stranger, 0, 3);
+    tcase_add_test(tcase, beside_a_filter_a_sender_of_this_machine_is_told_of_once_it_is_known);
     tcase_add_test(tcase, a_senders_message_is_followed_through_a_filter_that_is_none);
     tcase_add_test(tcase, an_alias_makes_no_sender_of_a_stranger);
     tcase_add_test(tcase, requeued_mail_is_whose_it_was);
