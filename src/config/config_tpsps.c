@@ -2,6 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/nearest.h"
 #include "base/xalloc.h"
 #include "config/config_schema.h"
 
@@ -187,7 +188,7 @@ static CONFIG_READER(read_member_tpsp)
             return true;
         }
     return fail_name(reader, place, node, "tpsp", text,
-                     config_nearest(text, tpsp_name, config, config->tpsp_count));
+                     nearest_name(text, tpsp_name, config, config->tpsp_count));
 }
 
 static bool read_member(struct config_reader *reader, const struct config_place *place,
@@ -270,7 +271,7 @@ static bool read_overflow(struct config_reader *reader, const struct config_plac
         to++;
     if (to == config->pool_count)
         return fail_name(reader, &below, node, "pool", text,
-                         config_nearest(text, pool_name, config, config->pool_count));
+                         nearest_name(text, pool_name, config, config->pool_count));
     config->pools[index].overflow = (ptrdiff_t)to;
     /* only a chain that comes back here can have become a cycle by this link */
     for (ptrdiff_t at = (ptrdiff_t)to; at >= 0; at = config->pools[at].overflow)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/xalloc.h"
 
 #define KEYS_MAX 40 /* rows of one table */
@@ -255,48 +256,6 @@ const yaml_node_t *config_yaml_entry(struct config_reader *reader, const yaml_no
 
 /* --- mappings -------------------------------------------------------------------------------- */
 
-/* Levenshtein's edit distance, case and '_' for '-' forgiven; names are short. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64], length = strlen(b);
-
-    if (length >= sizeof row / sizeof row[0] || strlen(a) >= sizeof row / sizeof row[0])
-        return SIZE_MAX;
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < length; j++) {
-            int ca = a[i] == '_' ? '-' : tolower((unsigned char)a[i]), cb = tolower((unsigned char)b[j]);
-            size_t best = diagonal + (ca != cb);
-            diagonal = row[j + 1];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (diagonal + 1 < best)
-                best = diagonal + 1;
-            row[j + 1] = best;
-        }
-    }
-    return row[length];
-}
-
-const char *config_nearest(const char *written, const char *(*name)(const void *context, size_t index),
-                           const void *context, size_t count)
-{
-    size_t length = strlen(written), best = length < 3 ? 1 : length < 7 ? 2 : 3;
-    const char *nearest = NULL;
-
-    for (size_t i = 0; i < count; i++) {
-        size_t away = distance(written, name(context, i));
-        if (away < best || (away == best && nearest == NULL)) {
-            best = away;
-            nearest = name(context, i);
-        }
-    }
-    return nearest;
-}
-
 static const char *key_name(const void *context, size_t index)
 {
     return ((const struct config_key *)context)[index].name;
@@ -319,7 +278,7 @@ static bool fail_unknown(struct config_reader *reader, const struct config_place
     shown[length] = '\0';
     while (keys[count].name != NULL)
         count++;
-    const char *nearest = config_nearest(shown, key_name, keys, count);
+    const char *nearest = nearest_name(shown, key_name, keys, count);
     if (nearest != NULL && strcmp(nearest, shown) == 0)
         return config_fail(reader, place, key, "\"%s\" must be followed by a colon and a space", shown);
     if (nearest == NULL && is_null(value))

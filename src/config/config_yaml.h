@@ -92,8 +92,4 @@ bool config_yaml_mapping(struct config_reader *reader, const struct config_place
                          const yaml_node_t *node, const struct config_key *keys, void *base)
     __attribute__((nonnull(1, 3, 4, 5)));
 
-/* The name among count names that is nearest to what was written; NULL when none is near. */
-const char *config_nearest(const char *written, const char *(*name)(const void *context, size_t index),
-                           const void *context, size_t count) __attribute__((nonnull(1, 2)));
-
 #endif

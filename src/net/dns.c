@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "net/dns_address.h"
 #include "net/dns_message.h"
 
 /* Rounds over all servers. c-ares doubles the wait at each, so three rounds and up to two servers fit into
@@ -220,45 +221,6 @@ static bool lookup_wait(struct lookup *lookup, int64_t deadline_ms)
 
 /* --- addresses --------------------------------------------------------------------------------- */
 
-static void set_port(struct sockaddr_storage *address, uint16_t port)
-{
-    if (address->ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
-    else
-        ((struct sockaddr_in *)address)->sin_port = htons(port);
-}
-
-static bool address_from(struct dns_address *address_r, const struct sockaddr *from, socklen_t length,
-                         uint16_t port)
-{
-    *address_r = (struct dns_address){.length = length};
-    if (length > sizeof address_r->address)
-        return false;
-    memcpy(&address_r->address, from, length);
-    set_port(&address_r->address, port);
-    return getnameinfo(from, length, address_r->text, sizeof address_r->text, NULL, 0, NI_NUMERICHOST) == 0;
-}
-
-/* IPv4, IPv6 with or without brackets and zone. 1: it is one; 0: it is not; -1: it begins like one. */
-static int address_literal(const char *host, uint16_t port, struct dns_address *address_r)
-{
-    size_t length = strlen(host);
-    bool bracketed = length >= 2 && host[0] == '[' && host[length - 1] == ']';
-    char *bare AUTO_FREE = bracketed ? xstrndup(host + 1, length - 2) : xstrdup(host);
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *found = NULL;
-    struct in_addr ipv4;
-    bool ok;
-
-    /* inet_pton() first: getaddrinfo() would take "10.1" and "0x7f000001" for addresses, too */
-    if (strchr(bare, ':') == NULL && inet_pton(AF_INET, bare, &ipv4) != 1)
-        return bracketed ? -1 : 0;
-    if (getaddrinfo(bare, NULL, &hints, &found) != 0)
-        return -1;
-    ok = address_from(address_r, found->ai_addr, found->ai_addrlen, port);
-    freeaddrinfo(found);
-    return ok ? 1 : -1;
-}
-
 static void addresses_callback(void *context, int status, int timeouts, struct ares_addrinfo *result)
 {
     struct lookup *lookup = context;
@@ -278,7 +240,7 @@ static size_t addresses_collect(const struct ares_addrinfo *result, uint16_t por
     for (const struct ares_addrinfo_node *node = result->nodes; node != NULL; node = node->ai_next) {
         bool known = false;
         addresses = xrealloc(addresses, (count + 1) * sizeof *addresses);
-        if (!address_from(&addresses[count], node->ai_addr, (socklen_t)node->ai_addrlen, port))
+        if (!dns_address_from(&addresses[count], node->ai_addr, (socklen_t)node->ai_addrlen, port))
             continue;
         for (size_t i = 0; i < count && !known; i++) /* a hosts file may name one twice */
             known = strcmp(addresses[i].text, addresses[count].text) == 0;
@@ -299,7 +261,7 @@ enum dns_result dns_addresses(struct dns_resolver *resolver, const char *host, u
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct lookup lookup = {.resolver = resolver};
     struct dns_address literal;
-    int is_literal = address_literal(host, port, &literal);
+    int is_literal = dns_address_literal(host, port, &literal);
 
     *addresses_r = NULL;
     *count_r = 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
+#include "net/tls_files.h"
 
 /* A file this young is not written again: its session is good for the next deliveries as well. */
 #define REWRITE_AFTER_S 600
@@ -137,42 +138,6 @@ static bool same(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static const char *openssl_reason(unsigned long code)
-{
-    const char *reason = ERR_reason_error_string(code);
-
-    return reason != NULL ? reason : "unknown reason";
-}
-
-/* A pass phrase would have to lie beside the key: OpenSSL is not to ask for one on a terminal. */
-static int no_pass_phrase(char *buffer, int size, int writing, void *context)
-{
-    (void)buffer, (void)size, (void)writing, (void)context;
-    return -1;
-}
-
-static bool load_client_certificate(SSL_CTX *ctx, const struct config_tls *settings, char *error,
-                                    size_t error_size)
-{
-    if (settings->cert_file == NULL)
-        return true;
-    SSL_CTX_set_default_passwd_cb(ctx, no_pass_phrase);
-    if (SSL_CTX_use_certificate_chain_file(ctx, settings->cert_file) != 1) {
-        snprintf(error, error_size, "cannot use the client certificate %s: %s; check tls-cert-file (PEM)",
-                 settings->cert_file, openssl_reason(ERR_peek_last_error()));
-        return false;
-    }
-    if (SSL_CTX_use_PrivateKey_file(ctx, settings->key_file, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(ctx) != 1) {
-        snprintf(error, error_size,
-                 "cannot use the key %s of the client certificate: %s; check tls-key-file (PEM, without pass "
-                 "phrase)",
-                 settings->key_file, openssl_reason(ERR_peek_last_error()));
-        return false;
-    }
-    return true;
-}
-
 static bool set_up_context(SSL_CTX *ctx, const struct config_tls *settings, char *error, size_t error_size)
 {
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
@@ -181,18 +146,9 @@ static bool set_up_context(SSL_CTX *ctx, const struct config_tls *settings, char
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, session_arrived);
-    if (settings->verify) {
+    if (settings->verify)
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, certificate_seen);
-        if ((settings->ca_file != NULL && SSL_CTX_load_verify_file(ctx, settings->ca_file) != 1) ||
-            (settings->ca_path != NULL && (access(settings->ca_path, R_OK | X_OK) != 0 ||
-                                           SSL_CTX_load_verify_dir(ctx, settings->ca_path) != 1))) {
-            snprintf(error, error_size, "cannot read CA certificates from %s: check tls-ca-%s",
-                     settings->ca_file != NULL ? settings->ca_file : settings->ca_path,
-                     settings->ca_file != NULL ? "file" : "path");
-            return false;
-        }
-    }
-    return load_client_certificate(ctx, settings, error, error_size);
+    return tls_files_load(ctx, settings, error, error_size);
 }
 
 static SSL_CTX *make_context(const struct config_tls *settings, char *error, size_t error_size)
@@ -201,7 +157,7 @@ static SSL_CTX *make_context(const struct config_tls *settings, char *error, siz
 
     if (ctx == NULL) {
         snprintf(error, error_size, "OpenSSL cannot make a context: %s",
-                 openssl_reason(ERR_peek_last_error()));
+                 tls_files_reason(ERR_peek_last_error()));
     } else if (!set_up_context(ctx, settings, error, error_size)) {
         SSL_CTX_free(ctx);
         ctx = NULL;
@@ -324,7 +280,7 @@ static void explain_failure(const struct transport *transport, const struct tls_
     else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
         snprintf(error, error_size, "the server does not speak TLS here; check port and security");
     else if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        snprintf(error, error_size, "%s", openssl_reason(code));
+        snprintf(error, error_size, "%s", tls_files_reason(code));
     else if (ssl_error == SSL_ERROR_SYSCALL && saved_errno != 0)
         snprintf(error, error_size, "%s", strerror_r(saved_errno, buffer, sizeof buffer));
     else
@@ -342,7 +298,7 @@ bool tls_start(struct tls_contexts *contexts, struct transport *transport, const
     transport->ssl = make_ssl(contexts, ctx, peer);
     if (transport->ssl == NULL || SSL_set_fd(transport->ssl, transport->descriptor) != 1) {
         snprintf(error, error_size, "OpenSSL cannot set up the connection: %s",
-                 openssl_reason(ERR_peek_last_error()));
+                 tls_files_reason(ERR_peek_last_error()));
         return false;
     }
     for (;;) {
