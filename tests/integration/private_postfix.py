@@ -80,7 +80,9 @@ class PrivatePostfix:
         for directory in ("etc", "queue", "data"):
             (self.top / directory).mkdir()
             (self.top / directory).chmod(0o755)
-        run("chown", "postfix", self.top / "data")
+        self.log_path.touch(mode=0o644)
+        # postsuper(1), which has given up root's rights, logs what a killed Postfix has left in incoming/
+        run("chown", "postfix", self.top / "data", self.log_path)
 
     # --- life ---------------------------------------------------------------------------------------------
 
