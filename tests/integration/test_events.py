@@ -268,8 +268,8 @@ def test_an_api_that_does_not_come_to_an_end_costs_one_timeout_for_all(api, acco
     api.default = Answer(503, act=act)
     results = account.one(1, count=20)
     assert {result["result"] for result in results} == {"kept"}
-    assert sum(result["ms"] >= 1000 for result in results) == (act != "continue-flood")  # enough is enough
-    assert len(api.requests) == 1
+    assert all(("in time" in result["last_error"]) == (act != "continue-flood") for result in results)  # enough is enough
+    assert len(api.requests) <= 3  # a pause of a second or two may end among the twenty
     account.end_pauses()
     api.default = Answer()
     assert account.pending()["result"] == "done"
