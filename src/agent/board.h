@@ -91,7 +91,7 @@ struct board_facts {
     struct event_report_counts reported; /* since the start */
     int64_t pending, rejected;           /* in the store */
     /* of sendpost-bounce: in the store, since its beginning */
-    uint64_t no_bounces, nobodys_bounces, unbelieved_bounces;
+    uint64_t no_bounces, nobodys_bounces, unbelieved_bounces, complaints;
     int64_t last_report_ms;             /* when the API last took something; 0: never */
     char report_error[BOARD_TEXT_SIZE]; /* "": the last request was accepted, or there was none */
     uint64_t posts[BOARD_POST_COUNT];

@@ -135,6 +135,16 @@ static struct json_object *token_list(const struct board_facts *facts)
     return list;
 }
 
+static struct json_object *sync_object(const struct board_facts *facts)
+{
+    struct json_object *object = json_object_new_object();
+
+    add_time(object, "last_at", facts->sync_last_ms);
+    json_object_object_add(object, "unconfirmed", json_object_new_int64(facts->sync_gone));
+    add_text(object, "error", facts->sync_error[0] != '\0' ? facts->sync_error : NULL);
+    return object;
+}
+
 /* The first thing that is wrong, with its remedy; NULL: nothing. The caller frees. */
 static char *trouble(const struct board_facts *facts)
 {
@@ -188,6 +198,8 @@ char *health_json(const struct board_facts *facts, const struct config *config, 
     json_object_object_add(object, "held", held_list(facts));
     if (facts->token_count > 0)
         json_object_object_add(object, "oauth", token_list(facts));
+    if (config->sendpost.endpoint != NULL)
+        json_object_object_add(object, "sync", sync_object(facts));
     if (facts->cluster.configured)
         json_object_object_add(object, "cluster", cluster_object(&facts->cluster));
     json_object_object_add(object, "uncorrelated_lines",

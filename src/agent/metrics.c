@@ -85,6 +85,9 @@ static void write_reports(FILE *out, const struct board_facts *facts)
     labelled(out, "bounces_without_event_total", "reason", "ignored", facts->no_bounces);
     labelled(out, "bounces_without_event_total", "reason", "unattributed", facts->nobodys_bounces);
     labelled(out, "bounces_without_event_total", "reason", "unbelieved", facts->unbelieved_bounces);
+    number(out, "complaints_total", "counter",
+           "Recipients who have told their provider that a message was spam, and are suppressed for it.",
+           facts->complaints);
     head(out, "posts_total", "counter", "Requests to the event API by result.");
     for (int i = 0; i < BOARD_POST_COUNT; i++)
         labelled(out, "posts_total", "result", results[i], facts->posts[i]);

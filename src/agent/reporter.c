@@ -11,6 +11,7 @@
 #include "event/event_gzip.h"
 #include "event/event_store.h"
 #include "policy/standing.h"
+#include "policy/suppression.h"
 
 #define ROUND_MS 2000 /* then the status is brought up to date, and a wish to stop is seen */
 #define TROUBLE_MS 5000
@@ -68,7 +69,8 @@ static void note(const struct config *config, struct board *board, struct store 
 {
     uint64_t no_bounces = store_get_number(store, "bounce.ignored"),
              nobodys_bounces = store_get_number(store, "bounce.unattributed"),
-             unbelieved_bounces = store_get_number(store, "bounce.unbelieved");
+             unbelieved_bounces = store_get_number(store, "bounce.unbelieved"),
+             complaints = store_get_number(store, SUPPRESSION_COMPLAINTS_KEY);
     int64_t pending = 0, rejected = 0;
     struct held_list held = {.count = 0};
     struct outcome failure;
@@ -86,6 +88,7 @@ static void note(const struct config *config, struct board *board, struct store 
     board->facts.no_bounces = no_bounces;
     board->facts.nobodys_bounces = nobodys_bounces;
     board->facts.unbelieved_bounces = unbelieved_bounces;
+    board->facts.complaints = complaints;
     board->facts.reported.reported += counts->reported;
     board->facts.reported.rejected += counts->rejected;
     /* what kept events back, or had one refused, is over when none is left: nobody would ask again */

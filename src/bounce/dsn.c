@@ -7,6 +7,7 @@
 
 #include "base/xalloc.h"
 #include "bounce/charset.h"
+#include "bounce/complaint.h"
 #include "bounce/failure.h"
 #include "bounce/fields.h"
 #include "bounce/mime.h"
@@ -286,7 +287,7 @@ void dsn_read(const struct dsn_reader *reader, const char *bytes, size_t length,
     read_message_id(&reading);
     count = find_fields(&reading, &fields);
     if (reading.mime.is_feedback)
-        report_r->why_none = "an abuse report";
+        complaint_read(reading.mime.feedback, reading.returned, report_r);
     else if (reading.mime.is_disposition)
         report_r->why_none = "a read receipt";
     else if (count > 0)

@@ -3,8 +3,8 @@
  * and recipients, and is each address bad (hard) or did something else fail (soft)?
  *
  * What has RFC 3464 fields is read from them, everything else from its prose. A notice of delay is soft,
- * whatever it says. Abuse reports, read receipts, confirmations, auto-replies and ordinary mail are no
- * failures.
+ * whatever it says. A feedback report is read by bounce/complaint.h. Read receipts, confirmations,
+ * auto-replies and ordinary mail are no failures.
  */
 #ifndef SENDPOST_BOUNCE_DSN_H
 #define SENDPOST_BOUNCE_DSN_H
@@ -15,7 +15,7 @@
 #include "classify/classify.h"
 #include "event/event.h"
 
-/* One failed recipient. */
+/* One recipient who failed, or who has complained. */
 struct dsn_recipient {
     char address[ADDRESS_SIZE]; /* whom we sent to, as the report has it; "" when it names none */
     /* where it went from there (Final-Recipient); where that is not said, address */
@@ -31,7 +31,8 @@ struct dsn_recipient {
 struct dsn {
     struct dsn_recipient *recipients; /* none: no failure */
     size_t count;
-    const char *why_none;       /* a constant: "an abuse report"; NULL when there are recipients */
+    bool complaint;             /* they complain (bounce/complaint.h); nothing has failed */
+    const char *why_none;       /* a constant: "a read receipt"; NULL when there are recipients */
     char message_id[UUID_SIZE]; /* from the returned message; "" when it is not there */
     int64_t date_ms;            /* of the report; 0: not known */
 };

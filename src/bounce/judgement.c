@@ -27,6 +27,8 @@ char *judgement_encode(const struct dsn *report)
 
     if (report->why_none != NULL)
         add_text(object, "why_none", report->why_none);
+    if (report->complaint)
+        json_object_object_add(object, "complaint", json_object_new_boolean(true));
     add_text(object, "message_id", report->message_id);
     json_object_object_add(object, "date_ms", json_object_new_int64(report->date_ms));
     for (size_t i = 0; i < report->count && i < JUDGEMENT_RECIPIENTS_MAX; i++) {
@@ -169,6 +171,9 @@ static const char *take_report(struct json_object *object, struct dsn *report_r)
     if (json_object_object_get_ex(object, "why_none", &ignored) &&
         (report_r->why_none = text_of(object, "why_none", WORDS_MAX)) == NULL)
         return "why_none";
+    if (json_object_object_get_ex(object, "complaint", &ignored) &&
+        (!take_flag(object, "complaint", &report_r->complaint) || report_r->count == 0))
+        return "complaint";
     return (report_r->count == 0) != (report_r->why_none != NULL) ? "why_none" : NULL;
 }
 

@@ -12,7 +12,7 @@
 
 struct walk {
     struct mime_report *report;
-    GString *notice, *html, *fields, *returned;
+    GString *notice, *html, *fields, *feedback, *returned;
     unsigned parts;
 };
 
@@ -141,9 +141,10 @@ static void walk_leaf(struct walk *walk, GMimeObject *object)
     if (strstr(sub, "delivery-status") != NULL ||
         (message && g_ascii_strcasecmp(sub, "delivery-status") == 0))
         append_part(walk->fields, GMIME_PART(object));
-    else if (message && g_ascii_strcasecmp(sub, "feedback-report") == 0)
+    else if (message && g_ascii_strcasecmp(sub, "feedback-report") == 0) {
         walk->report->is_feedback = true;
-    else if (message && strstr(sub, "disposition-notification") != NULL)
+        append_part(walk->feedback, GMIME_PART(object));
+    } else if (message && strstr(sub, "disposition-notification") != NULL)
         walk->report->is_disposition = true;
     else if (message || (text && g_ascii_strcasecmp(sub, "rfc822-headers") == 0))
         append_part(walk->returned, GMIME_PART(object));
@@ -239,6 +240,7 @@ void mime_read(struct mime_report *report_r, const char *bytes, size_t length)
                         .notice = g_string_new(NULL),
                         .html = g_string_new(NULL),
                         .fields = g_string_new(NULL),
+                        .feedback = g_string_new(NULL),
                         .returned = g_string_new(NULL)};
     GMimeStream *stream;
     GMimeParser *parser;
@@ -284,15 +286,22 @@ void mime_read(struct mime_report *report_r, const char *bytes, size_t length)
     g_string_free(walk.html, TRUE);
     report_r->notice = take(walk.notice);
     report_r->fields = take(walk.fields);
+    report_r->feedback = take(walk.feedback);
     report_r->returned = take(walk.returned);
 }
 
 void mime_clear(struct mime_report *report)
 {
-    char **texts[] = {
-        &report->notice,        &report->fields, &report->returned,    &report->subject,
-        &report->from,          &report->to,     &report->return_path, &report->failed_recipients,
-        &report->auto_submitted};
+    char **texts[] = {&report->notice,
+                      &report->fields,
+                      &report->feedback,
+                      &report->returned,
+                      &report->subject,
+                      &report->from,
+                      &report->to,
+                      &report->return_path,
+                      &report->failed_recipients,
+                      &report->auto_submitted};
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(*texts[i]);

@@ -22,13 +22,14 @@
 struct mime_report {
     char *notice;   /* what the mail system says in words */
     char *fields;   /* message/delivery-status, RFC 3464 section 2 */
+    char *feedback; /* message/feedback-report, RFC 5965 section 3.1 */
     char *returned; /* header of the returned message */
 
     char *subject, *from, *to, *return_path, *failed_recipients, *auto_submitted;
     int64_t date_ms; /* 0: none */
 
     bool is_report;      /* multipart/report of type delivery-status, RFC 3464 */
-    bool is_feedback;    /* an abuse report, RFC 5965 */
+    bool is_feedback;    /* a feedback report, RFC 5965 */
     bool is_disposition; /* a read receipt, RFC 8098 */
 };
 

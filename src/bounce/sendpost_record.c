@@ -1,5 +1,6 @@
 /*
- * sendpost-record: what a report says becomes events: store, API, log. Started by sendpost-bounce and by
+ * sendpost-record: what a report says becomes events, a complaint an entry of the suppression list: store,
+ * API, log. Started by sendpost-bounce and by
  * nobody else. The request comes over REQUEST_DESCRIPTOR, and the result goes back over it; the report is on
  * standard input, which is left to sendpost-judge: this process, which has the key, looks at no byte of it
  * (bounce/judge_process.h). What is printed here, or by any library, ends in the log; with --dry-run standard
@@ -22,6 +23,7 @@
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "bounce/bounce_event.h"
+#include "bounce/complaint_store.h"
 #include "bounce/judge_process.h"
 #include "config/config.h"
 #include "event/event_report.h"
@@ -40,6 +42,17 @@ struct judging {
 
 /* --- --dry-run ------------------------------------------------------------------------------------------ */
 
+static void print_complaint(const struct dsn_recipient *recipient, const char *message_id)
+{
+    struct json_object *object = json_object_new_object();
+
+    json_object_object_add(object, "message_id", json_object_new_string(message_id));
+    json_object_object_add(object, "recipient", json_object_new_string(recipient->address));
+    json_object_object_add(object, "complaint", json_object_new_string(recipient->text));
+    puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
+}
+
 static void print_recipients(const struct judging *judging)
 {
     const struct delivery_request *request = judging->request;
@@ -49,11 +62,16 @@ static void print_recipients(const struct judging *judging)
 
     for (size_t i = 0; i < report->count; i++) {
         const struct dsn_recipient *recipient = &report->recipients[i];
+        const char *message_id = named ? verp.uuid : report->message_id;
         struct event event;
         struct json_object *object;
 
-        bounce_event_compose(&event, report, recipient, recipient->address,
-                             named ? verp.uuid : report->message_id, NULL, clock_realtime_ms());
+        if (report->complaint) {
+            print_complaint(recipient, message_id);
+            continue;
+        }
+        bounce_event_compose(&event, report, recipient, recipient->address, message_id, NULL,
+                             clock_realtime_ms());
         object = event_to_json(&event, NULL);
         json_object_object_add(object, "status", json_object_new_string(recipient->status));
         json_object_object_add(object, "delayed", json_object_new_boolean(recipient->delayed));
@@ -135,6 +153,19 @@ static bool record(struct judging *judging, const struct belief *belief, struct 
     return true;
 }
 
+/* No event: the API knows none for it. */
+static bool suppress(struct judging *judging, const struct belief *belief, struct outcome *error_r)
+{
+    if (!complaint_store(judging->store, judging->config, belief, clock_realtime_ms(), error_r))
+        return false;
+    for (size_t i = 0; i < belief->count; i++)
+        log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, status=complaint, suppressed (%s)", queue_id(judging),
+                 belief->failures[i].recipient, belief->message_id, belief->failures[i].said->text);
+    snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s complaint",
+             belief->message_id);
+    return true;
+}
+
 static bool judge_report(struct judging *judging, struct outcome *error_r)
 {
     struct belief belief;
@@ -144,7 +175,8 @@ static bool judge_report(struct judging *judging, struct outcome *error_r)
     bool ok = belief_form(&belief, judging->store, judging->config, judging->request->recipient,
                           &judging->judgement.report, error_r);
     if (ok && belief.why_not == NULL)
-        ok = record(judging, &belief, error_r);
+        ok = judging->judgement.report.complaint ? suppress(judging, &belief, error_r)
+                                                 : record(judging, &belief, error_r);
     else if (ok)
         ok = ignore(judging, *belief.message_id == '\0' ? "unattributed" : "unbelieved", belief.why_not,
                     error_r);

@@ -8,7 +8,7 @@
 #include "base/xalloc.h"
 #include "ctl/agent_health.h"
 #include "ctl/ctl.h"
-#include "ctl/oauth_words.h"
+#include "ctl/status_shared.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
 #include "policy/standing.h"
@@ -206,11 +206,6 @@ static void print_tpsps(const struct status *status)
     ctl_table_print(table);
 }
 
-static void print_line(const char *what, bool ok, const char *text)
-{
-    printf("%-9s %s%s%s\n", what, ctl_colour(ok ? CTL_GREEN : CTL_RED), text, ctl_colour(CTL_PLAIN));
-}
-
 static void print_agent(const struct status *status)
 {
     bool ok = status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
@@ -229,36 +224,7 @@ static void print_agent(const struct status *status)
                          agent_text(status, "uncorrelated_lines"), ok ? "" : ": ",
                          ok ? "" : agent_text(status, "last_error"));
     AUTO_FREE char *clean = ctl_text(text);
-    print_line("Agent", ok || status->config->listen == NULL, clean);
-}
-
-/* As the agent sees it; it alone knows the other hosts. */
-static void print_cluster(const struct status *status)
-{
-    const struct config_cluster *settings = &status->config->cluster;
-    struct json_object *cluster = NULL, *hosts = NULL, *delay = NULL;
-
-    if (settings->server_count == 0)
-        return;
-    if (status->agent == NULL || !json_object_object_get_ex(status->agent, "cluster", &cluster)) {
-        print_line("Cluster", false, "not known: the agent, which looks after it, does not run");
-        return;
-    }
-    const char *away = agent_health_text(cluster, "away_since");
-    size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
-    json_object_object_get_ex(cluster, "delay_us", &delay);
-    AUTO_FREE char *text =
-        *away != '\0'
-            ? xasprintf(
-                  "%s away since %s: %s; mail %s", settings->name, away, agent_health_text(cluster, "why"),
-                  settings->when_away == WHEN_AWAY_HOLD ? "is held" : "goes out within this host's share")
-            : xasprintf(
-                  "%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
-                  settings->name, agent_health_text(cluster, "server"), agent_health_text(cluster, "version"),
-                  count, (double)json_object_get_int64(delay) / 1000,
-                  agent_health_text(cluster, "suppression_complete_at"));
-    AUTO_FREE char *clean = ctl_text(text);
-    print_line("Cluster", *away == '\0', clean);
+    status_line("Agent", ok || status->config->listen == NULL, clean);
 }
 
 static void print_errors(const struct status *status)
@@ -285,21 +251,7 @@ static void print_held(const struct status *status)
                       clock_rfc3339(held->standing.held_ms, since), held->messages, held->standing.text,
                       held->standing.mend[0] != '\0' ? "; see " : "", held->standing.mend);
         AUTO_FREE char *clean = ctl_text(text);
-        print_line("Held", false, clean);
-    }
-}
-
-static void print_tokens(const struct status *status)
-{
-    for (size_t i = 0; i < status->config->tpsp_count; i++) {
-        const struct config_tpsp *tpsp = &status->config->tpsps[i];
-        bool ok;
-        if (tpsp->oauth.token_endpoint == NULL)
-            continue;
-        AUTO_FREE char *words = oauth_words(status->config, tpsp, &ok);
-        AUTO_FREE char *line = xasprintf("%s: %s", tpsp->name, words);
-        AUTO_FREE char *clean = ctl_text(line);
-        print_line("OAuth", ok, clean);
+        status_line("Held", false, clean);
     }
 }
 
@@ -332,7 +284,7 @@ static void print_leftovers(const struct status *status)
                         leftovers->count, leftovers->count == 1 ? "" : "s", leftovers->latest);
 
     if (leftovers->count > 0 || leftovers->unfinished)
-        print_line("Store", false, text);
+        status_line("Store", false, text);
 }
 
 static void print_text(const struct status *status)
@@ -349,22 +301,21 @@ static void print_text(const struct status *status)
                  status->waiting, status->next_ms > status->now_ms ? "in " : "now",
                  status->next_ms > status->now_ms ? span(status->next_ms - status->now_ms, next) : "");
     printf("\n");
-    print_line("Messages", true, line);
+    status_line("Messages", true, line);
     print_held(status);
-    print_tokens(status);
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
-    print_line("Events", status->rejected == 0, line);
+    status_line("Events", status->rejected == 0, line);
     print_leftovers(status);
     if (status->no_bounces + status->nobodys_bounces + status->unbelieved_bounces > 0) {
         snprintf(line, sizeof line,
                  "without an event: %" PRIu64 " of no message of ours, %" PRIu64 " not believed, %" PRIu64
                  " that were no bounces",
                  status->nobodys_bounces, status->unbelieved_bounces, status->no_bounces);
-        print_line("Bounces", true, line);
+        status_line("Bounces", true, line);
     }
     print_agent(status);
-    print_cluster(status);
+    status_shared_print(status->config, ctl_store(status->ctl), status->agent);
     print_errors(status);
 }
 
@@ -411,6 +362,7 @@ static void print_json(const struct status *status)
     json_object_object_add(json, "bounces_unbelieved",
                            json_object_new_int64((int64_t)status->unbelieved_bounces));
     json_object_object_add(json, "bounces_ignored", json_object_new_int64((int64_t)status->no_bounces));
+    status_shared_json(status->config, ctl_store(status->ctl), json);
     json_object_object_add(json, "agent", status->agent != NULL ? json_object_get(status->agent) : NULL);
     json_object_object_add(json, "last_failures", errors);
     ctl_print_json(json);

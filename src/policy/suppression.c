@@ -195,6 +195,23 @@ bool suppression_after_hard_bounce(struct store *store, const struct config *con
         &entry, error_r);
 }
 
+bool suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,
+                                 int64_t now_ms, struct outcome *error_r)
+{
+    struct suppression entry = {.reason = SUPPRESSION_SPAM_COMPLAINT, .since_ms = now_ms};
+    const char *why;
+
+    if (!suppression_normalise(recipient, suppression_match(config), entry.address, &why))
+        return true;
+    return insert(store,
+                  store_statement(store,
+                                  "INSERT OR REPLACE INTO suppression (address, reason, since_ms)"
+                                  " SELECT ?1, ?2, ?3 WHERE NOT EXISTS"
+                                  " (SELECT 1 FROM suppression WHERE address = ?1 AND reason = ?2)",
+                                  error_r),
+                  &entry, error_r);
+}
+
 int suppression_remove(struct store *store, const char *address, unsigned match, struct outcome *error_r)
 {
     sqlite3_stmt *statement =

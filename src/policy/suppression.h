@@ -63,6 +63,13 @@ bool suppression_add(struct store *store, const struct suppression *entry, struc
 bool suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
                                    int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
 
+#define SUPPRESSION_COMPLAINTS_KEY "bounce.complaints" /* of the meta table: how many were believed */
+
+/* The recipient has complained: it is added, or its reason becomes the stronger one; a complaint that is
+ * there already keeps its date. */
+bool suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,
+                                 int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
+
 /* 1 when it was there (in any case, without SUPPRESSION_CASE_SENSITIVE), 0 when not, -1 with *error_r set.
  * address: in normal form. */
 int suppression_remove(struct store *store, const char *address, unsigned match, struct outcome *error_r)

@@ -47,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dsn_read(reader, (const char *)data, size, "", "bounces@sp-bounce.example.com", &report);
     if (report.count > NOTICE_RECIPIENTS_MAX || (report.count == 0) != (report.why_none != NULL))
         abort();
+    if (report.complaint && (report.count == 0 || report.recipients[0].hard))
+        abort();
     for (size_t i = 0; i < report.count; i++)
         check(&report.recipients[i]);
     if (*report.message_id != '\0' && !uuid_valid(report.message_id, strlen(report.message_id)))

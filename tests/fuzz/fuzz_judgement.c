@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check(&judgement.report.recipients[i]);
         char *line = judgement_encode(&judgement.report);
         must(judgement_decode(line, strlen(line), &again, &error));
-        must(again.report.count == judgement.report.count);
+        must(again.report.count == judgement.report.count &&
+             again.report.complaint == judgement.report.complaint);
         judgement_clear(&again);
         free(line);
     }

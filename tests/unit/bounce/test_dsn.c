@@ -62,6 +62,12 @@ static char *summary(struct dsn *report)
 #define RETURNED                                          \
     "Received: from here\nX-Sendpost-Message-UUID: " UUID \
     "\nFrom: me@example.com\nTo: <returned@example.org>\nSubject: hi\n\nhi\n"
+#define FEEDBACK(fields, returned)                                                                 \
+    DAEMON "Subject: complaint\nContent-Type: multipart/report; report-type=feedback-report; "     \
+           "boundary=b\n\n--b\nContent-Type: text/plain\n\n"                                       \
+           "user unknown, could not be delivered to c@example.org\n--b\nContent-Type: "            \
+           "message/feedback-report\n\n" fields "\n--b\nContent-Type: message/rfc822\n\n" returned \
+           "\n--b--\n"
 #define DSN(fields)                                                                       \
     DAEMON "Subject: Undelivered Mail Returned to Sender\nMIME-Version: 1.0\n"            \
            "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"  \
@@ -148,13 +154,31 @@ static const struct {
      DAEMON "Subject: Warning: message delayed 24 hours\n\nYour message has not yet been delivered to:\n\n  "
             "a@example.org\n    550 user unknown\n",
      "soft a@example.org  user-unknown\n"},
-    {"an abuse report",
-     DAEMON "Subject: complaint\nContent-Type: multipart/report; report-type=feedback-report; "
-            "boundary=b\n\n--b\nContent-Type: text/plain\n\n"
-            "user unknown, could not be delivered to a@example.org\n--b\nContent-Type: "
-            "message/feedback-report\n\nFeedback-Type: abuse\n"
-            "Original-Rcpt-To: a@example.org\n--b--\n",
-     "an abuse report"},
+    {"a complaint, and not of those whom its words name",
+     FEEDBACK("Feedback-Type: abuse\nOriginal-Rcpt-To: <a@example.org>\nOriginal-Rcpt-To: rfc822; "
+              "b@example.org\n",
+              RETURNED),
+     "soft a@example.org  complaint\nsoft b@example.org  complaint\nsoft returned@example.org  "
+     "complaint\n"},
+    {"a complaint in another spelling",
+     FEEDBACK("feedback-type:  Fraud (phishing)\nORIGINAL-RCPT-TO: a@example.org\n", "X: y\n\n"),
+     "soft a@example.org  complaint\n"},
+    {"a complaint of somebody who is hidden",
+     FEEDBACK("Feedback-Type: abuse\nVersion: 1\nOriginal-Rcpt-To: redacted\n",
+              "X-Sendpost-Message-UUID: " UUID "\nTo: undisclosed-recipients:;\n\n"),
+     "soft   complaint\n"},
+    {"a wish to be taken off a list",
+     FEEDBACK("Feedback-Type: opt-out\n", "To: \"Doe, Jane\" <a@example.org>, b@example.org\n\n"),
+     "soft a@example.org  complaint\nsoft b@example.org  complaint\n"},
+    {"a message that is no spam",
+     FEEDBACK("Feedback-Type: not-spam\nOriginal-Rcpt-To: a@example.org\n", RETURNED),
+     "a report that a message is no spam"},
+    {"a signature that did not hold",
+     FEEDBACK("Feedback-Type: auth-failure\nOriginal-Rcpt-To: a@example.org\n", RETURNED),
+     "a feedback report that is no complaint"},
+    {"a feedback report without a type",
+     FEEDBACK("Original-Rcpt-To: a@example.org\nX-Feedback-Type: abuse\n", RETURNED),
+     "a feedback report that is no complaint"},
     {"a vacation",
      "Return-Path: <>\nFrom: a@example.org\nAuto-Submitted: auto-replied\nSubject: Out of office: hi\n\nI am "
      "away until Monday.\n",
@@ -199,6 +223,24 @@ START_TEST(the_message_id_comes_from_the_returned_header)
     dsn_clear(&report);
     report = read_text(messages[5].message);
     ck_assert_str_eq(report.message_id, UUID);
+    dsn_clear(&report);
+}
+END_TEST
+
+START_TEST(a_complaint_names_its_message_by_our_bounce_address_where_the_header_is_cut_off)
+{
+    struct dsn report =
+        read_text(FEEDBACK("Feedback-Type: abuse\nUser-Agent: Loop/1\nReporting-MTA: dns; mx.example.net\n"
+                           "Original-Mail-From: <" VERP ">\n",
+                           "From: me@example.com\n\n"));
+
+    ck_assert(report.complaint);
+    ck_assert_str_eq(report.message_id, UUID);
+    ck_assert_str_eq(report.recipients[0].text, "abuse, reported by dns; mx.example.net");
+    dsn_clear(&report);
+    report = read_text(FEEDBACK("Feedback-Type: abuse\n", "Return-Path: <" VERP ">\n\n"));
+    ck_assert_str_eq(report.message_id, UUID);
+    ck_assert_str_eq(report.recipients[0].text, "abuse, reported by somebody without a name");
     dsn_clear(&report);
 }
 END_TEST
@@ -258,6 +300,9 @@ static const struct {
     {"", "Content-Type: message/rfc822\n\n"},
     {"From: MAILER-DAEMON\nSubject: failure notice\nContent-Type: text/html\n\n", "<&"},
     {"X-Failed-Recipients: a@b.c", ",a@b.c"},
+    {"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: "
+     "message/feedback-report\n\nFeedback-Type: abuse\n",
+     "Original-Rcpt-To: a@b.c,d@e.f\n"},
 };
 
 START_TEST(any_flood_is_read_to_an_end)
@@ -356,6 +401,7 @@ UNIT_SUITE(dsn_suite)
     tcase_add_loop_test(tcase, a_report_names_its_recipients_and_what_became_of_them, 0,
                         sizeof messages / sizeof messages[0]);
     tcase_add_test(tcase, the_message_id_comes_from_the_returned_header);
+    tcase_add_test(tcase, a_complaint_names_its_message_by_our_bounce_address_where_the_header_is_cut_off);
     tcase_add_test(tcase, an_address_is_taken_out_of_any_dress);
     tcase_add_loop_test(tcase, any_flood_is_read_to_an_end, 0, sizeof floods / sizeof floods[0]);
     tcase_add_test(tcase, real_reports_are_read_right);

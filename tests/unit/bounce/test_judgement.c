@@ -75,11 +75,26 @@ START_TEST(no_failure_has_a_reason)
 }
 END_TEST
 
+START_TEST(a_complaint_arrives_as_one)
+{
+    struct dsn_recipient recipient = {
+        .text = "abuse, reported by somebody", .reason = "complaint", .rule = ""};
+    struct dsn report = {.recipients = &recipient, .count = 1, .complaint = true};
+    AUTO_FREE char *line = judgement_encode(&report);
+    struct judgement judgement;
+
+    ck_assert(judgement_decode(line, strlen(line), &judgement, &error));
+    ck_assert(judgement.report.complaint && judgement.report.count == 1);
+    judgement_clear(&judgement);
+}
+END_TEST
+
 START_TEST(the_forms_that_are_right_are_taken)
 {
     ck_assert_msg(decodes(HEAD RECIPIENT "]}"), "%s", error.text);
     ck_assert(decodes(HEAD RECIPIENT "," RECIPIENT "]}\n"));
     ck_assert(decodes(HEAD "],\"why_none\":\"an auto-reply\"}"));
+    ck_assert(decodes(HEAD RECIPIENT "],\"complaint\":false}"));
 }
 END_TEST
 
@@ -99,6 +114,8 @@ static const char *const hostile[] = {
     HEAD "]}",
     HEAD RECIPIENT "],\"why_none\":\"x\"}",
     HEAD "],\"why_none\":7}",
+    HEAD RECIPIENT "],\"complaint\":1}",
+    HEAD "],\"why_none\":\"x\",\"complaint\":true}",
     HEAD "],\"why_none\":\"x\\ny\"}",
     /* fields missing, of another type, beyond their bounds */
     "{\"message_id\":\"" UUID "\",\"recipients\":[" RECIPIENT "]}",
@@ -184,6 +201,7 @@ UNIT_SUITE(judgement_suite)
     tcase_add_test(tcase, what_the_judge_says_arrives);
     tcase_add_test(tcase, no_failure_has_a_reason);
     tcase_add_test(tcase, the_forms_that_are_right_are_taken);
+    tcase_add_test(tcase, a_complaint_arrives_as_one);
     tcase_add_loop_test(tcase, whatever_else_it_says_is_refused, 0, (int)(sizeof hostile / sizeof *hostile));
     tcase_add_test(tcase, what_is_too_much_is_refused);
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,118 @@
+#include "ctl/status_shared.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "ctl/agent_health.h"
+#include "ctl/oauth_words.h"
+#include "policy/suppression.h"
+#include "sendpost/sync_store.h"
+
+void status_line(const char *what, bool ok, const char *text)
+{
+    printf("%-9s %s%s%s\n", what, ctl_colour(ok ? CTL_GREEN : CTL_RED), text, ctl_colour(CTL_PLAIN));
+}
+
+static void print_tokens(const struct config *config)
+{
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &config->tpsps[i];
+        bool ok;
+        if (tpsp->oauth.token_endpoint == NULL)
+            continue;
+        AUTO_FREE char *words = oauth_words(config, tpsp, &ok);
+        AUTO_FREE char *line = xasprintf("%s: %s", tpsp->name, words);
+        AUTO_FREE char *clean = ctl_text(line);
+        status_line("OAuth", ok, clean);
+    }
+}
+
+/* As the agent sees it; it alone knows the other hosts. */
+static void print_cluster(const struct config *config, struct json_object *agent)
+{
+    const struct config_cluster *settings = &config->cluster;
+    struct json_object *cluster = NULL, *hosts = NULL, *delay = NULL;
+
+    if (settings->server_count == 0)
+        return;
+    if (agent == NULL || !json_object_object_get_ex(agent, "cluster", &cluster)) {
+        status_line("Cluster", false, "not known: the agent, which looks after it, does not run");
+        return;
+    }
+    const char *away = agent_health_text(cluster, "away_since");
+    size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
+    json_object_object_get_ex(cluster, "delay_us", &delay);
+    AUTO_FREE char *text =
+        *away != '\0'
+            ? xasprintf(
+                  "%s away since %s: %s; mail %s", settings->name, away, agent_health_text(cluster, "why"),
+                  settings->when_away == WHEN_AWAY_HOLD ? "is held" : "goes out within this host's share")
+            : xasprintf(
+                  "%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
+                  settings->name, agent_health_text(cluster, "server"), agent_health_text(cluster, "version"),
+                  count, (double)json_object_get_int64(delay) / 1000,
+                  agent_health_text(cluster, "suppression_complete_at"));
+    AUTO_FREE char *clean = ctl_text(text);
+    status_line("Cluster", *away == '\0', clean);
+}
+
+/* What the store knows, and the trouble that only the agent does. */
+static void print_sync(const struct config *config, struct store *store, struct json_object *agent)
+{
+    int64_t last_ms = (int64_t)store_get_number(store, SYNC_LAST),
+            gone = (int64_t)store_get_number(store, SYNC_GONE);
+    char since[CLOCK_RFC3339_SIZE];
+    struct json_object *sync = NULL;
+
+    if (config->sendpost.endpoint == NULL)
+        return;
+    const char *trouble = agent != NULL && json_object_object_get_ex(agent, "sync", &sync)
+                              ? agent_health_text(sync, "error")
+                              : "";
+    AUTO_FREE char *when = last_ms > 0 ? xasprintf("lists the same at %s", clock_rfc3339(last_ms, since))
+                                       : xstrdup("lists were never the same yet");
+    AUTO_FREE char *waits =
+        gone > 0
+            ? xasprintf(", %" PRId64 " suppressed addresses are gone there: sendpostctl sync --confirm", gone)
+            : xstrdup("");
+    AUTO_FREE char *text = xasprintf("%s%s%s%s", when, waits, *trouble != '\0' ? "; " : "", trouble);
+    AUTO_FREE char *clean = ctl_text(text);
+    status_line("SendPost", last_ms > 0 && gone == 0 && *trouble == '\0', clean);
+}
+
+static void print_complaints(struct store *store)
+{
+    uint64_t count = store_get_number(store, SUPPRESSION_COMPLAINTS_KEY);
+    AUTO_FREE char *text =
+        xasprintf("%" PRIu64 " recipients have called a message spam, and are suppressed", count);
+
+    if (count > 0)
+        status_line("Complaints", true, text);
+}
+
+void status_shared_print(const struct config *config, struct store *store, struct json_object *agent)
+{
+    print_tokens(config);
+    print_complaints(store);
+    print_sync(config, store, agent);
+    print_cluster(config, agent);
+}
+
+void status_shared_json(const struct config *config, struct store *store, struct json_object *object)
+{
+    char since[CLOCK_RFC3339_SIZE];
+    int64_t last_ms = (int64_t)store_get_number(store, SYNC_LAST);
+
+    json_object_object_add(
+        object, "complaints",
+        json_object_new_int64((int64_t)store_get_number(store, SUPPRESSION_COMPLAINTS_KEY)));
+    if (config->sendpost.endpoint == NULL)
+        return;
+    struct json_object *sync = json_object_new_object();
+    json_object_object_add(sync, "last_at",
+                           last_ms > 0 ? json_object_new_string(clock_rfc3339(last_ms, since)) : NULL);
+    json_object_object_add(sync, "unconfirmed",
+                           json_object_new_int64((int64_t)store_get_number(store, SYNC_GONE)));
+    json_object_object_add(object, "sync", sync);
+}
