@@ -39,6 +39,9 @@ struct delivery_result status_result(const struct status_facts *facts)
     describe(facts, description, sizeof description);
     result.status = outcome->class == OUTCOME_DEFERRED ? EX_TEMPFAIL : EX_UNAVAILABLE;
     snprintf(result.text, sizeof result.text, "%s %s", outcome->enhanced, description);
+    /* a server has a store, too, and says 4.3.x of it */
+    result.own_trouble =
+        outcome->cause == CAUSE_OURS && outcome->smtp_code == 0 && strncmp(outcome->enhanced, "4.3.", 4) == 0;
     return result;
 }
 

@@ -159,8 +159,8 @@ static void serve(struct deliverer *deliverer, const struct delivery_request *re
         channel_send(&(struct delivery_result){.deadline_s = (int)(timeout_ms / 1000)});
         result = run(deliverer, request);
     }
-    /* trouble of our own, 4.3.0 and 4.3.5, may be this process's: a new one starts afresh */
-    deliverer->may_stay = deliverer->may_stay && strncmp(result.text, "4.3.", 4) != 0;
+    /* trouble of our own may be this process's: a new one starts afresh */
+    deliverer->may_stay = deliverer->may_stay && !result.own_trouble;
     channel_stop_looking();
     channel_send(&result);
     alarm(0);

@@ -37,6 +37,9 @@ struct delivery_result {
     int status;     /* 0, 75, 69 */
     /* the line for Postfix, beginning with the enhanced status code; no line end */
     char text[DELIVERY_TEXT_SIZE];
+    /* The deliverer's own: what failed was its store, its memory, its configuration, and nobody else spoke.
+       Stays with it, and is not sent. */
+    bool own_trouble;
 };
 
 /* Append the frame to buffer (malloc'd). Returns its length; 0 when it would be larger than

@@ -195,6 +195,21 @@ def test_trouble_of_our_own_ends_the_process(site):
         send_well(site)
 
 
+@pytest.mark.parametrize("stage, reply", [("mail", "451 4.3.2 our store is busy"), ("rcpt", "451 4.3.0 Temporary lookup failure"),
+                                          ("data", "452 4.3.1 Insufficient system storage"), ("dot", "451 4.3.0 queue file write error")])
+def test_trouble_of_the_servers_store_does_not_end_our_process(site, stage, reply):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)])
+        send_well(site)
+        ((pid, _),) = site.wait_idle()
+        well, server.script[stage] = server.script[stage], reply
+        status, text = send(site, "other@example.net")
+        assert status == 75 and reply.split()[1] in text, text
+        server.script[stage] = well
+        send_well(site, "third@example.org")
+        assert site.wait_idle()[0][0] == pid and len(set(deliverers(site))) == 1
+
+
 # --- a connection that was kept -----------------------------------------------------------------------------------------------
 
 

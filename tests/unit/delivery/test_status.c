@@ -48,6 +48,29 @@ START_TEST(our_own_words_stand_alone)
 }
 END_TEST
 
+START_TEST(only_what_nobody_else_said_is_own_trouble)
+{
+    static const struct {
+        enum outcome_cause cause;
+        int code;
+        const char *enhanced;
+        bool own;
+    } cases[] = {
+        {CAUSE_OURS, 0, "4.3.0", true},         {CAUSE_OURS, 0, "4.3.5", true},
+        {CAUSE_OURS, 0, "4.4.3", false},        {CAUSE_OURS, 454, "4.3.0", false}, /* a refused login */
+        {CAUSE_MESSAGE, 451, "4.3.2", false},   {CAUSE_HOST, 421, "4.3.2", false},
+        {CAUSE_UNREACHABLE, 0, "4.3.0", false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct outcome outcome;
+        outcome_set(&outcome, OUTCOME_DEFERRED, cases[i].cause, cases[i].code, cases[i].enhanced, "words");
+        ck_assert_msg(status_result(&(struct status_facts){.outcome = &outcome}).own_trouble == cases[i].own,
+                      "%zu", i);
+    }
+}
+END_TEST
+
 START_TEST(every_outcome_makes_a_valid_result)
 {
     struct outcome outcome;
@@ -70,6 +93,7 @@ UNIT_SUITE(status_suite)
     tcase_add_test(tcase, of_a_success_the_uuid_comes_first);
     tcase_add_test(tcase, a_refusal_names_the_host_and_the_command);
     tcase_add_test(tcase, our_own_words_stand_alone);
+    tcase_add_test(tcase, only_what_nobody_else_said_is_own_trouble);
     tcase_add_loop_test(tcase, every_outcome_makes_a_valid_result, 0, 6);
     suite_add_tcase(suite, tcase);
     return suite;
