@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define NAME_MAX_LENGTH 255 /* RFC 5321 section 4.5.3.1.2 */
 #define LABEL_MAX_LENGTH 63
@@ -61,4 +62,11 @@ bool helo_name_is_public(const char *name)
             return false;
     /* a top-level domain of digits alone is an address without its brackets */
     return last[1 + strspn(last + 1, "0123456789")] != '\0';
+}
+
+bool helo_name_of_host(char name_r[HELO_NAME_SIZE])
+{
+    memset(name_r, 0, HELO_NAME_SIZE);
+    gethostname(name_r, HELO_NAME_SIZE - 1);
+    return helo_name_is_public(name_r);
 }

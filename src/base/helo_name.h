@@ -18,4 +18,9 @@ bool helo_name_valid(const char *name) __attribute__((nonnull));
  */
 bool helo_name_is_public(const char *name) __attribute__((nonnull));
 
+#define HELO_NAME_SIZE 256
+
+/* The name of this host, as gethostname(2) has it; whether it is public. */
+bool helo_name_of_host(char name_r[HELO_NAME_SIZE]) __attribute__((nonnull));
+
 #endif

@@ -32,6 +32,7 @@ void check_say(struct check *check, enum check_level level, const char *remedy, 
 void check_as_user(struct check *check, void (*look)(struct check *check)) __attribute__((nonnull));
 
 void check_configuration(struct check *check) __attribute__((nonnull)); /* check_config.c */
+void check_smtp(struct check *check) __attribute__((nonnull));          /* check_smtp.c */
 void check_state(struct check *check) __attribute__((nonnull));         /* check_state.c */
 void check_log(struct check *check) __attribute__((nonnull));           /* check_agent.c */
 void check_agent(struct check *check) __attribute__((nonnull));

@@ -207,5 +207,6 @@ void check_configuration(struct check *check)
     for (size_t i = 0; i < check->config->pool_count; i++)
         tell_pool(check, &check->config->pools[i]);
     tell_unused(check);
+    check_smtp(check);
     tell_events(check);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/address.h"
+#include "base/helo_name.h"
 #include "base/xalloc.h"
 #include "config/config_import.h"
 #include "ctl/postfix_conf.h"
@@ -242,6 +243,18 @@ static char *find_log(const char *directory)
     return NULL;
 }
 
+/* --- the name that this machine's mail goes out under ------------------------------------------------- */
+
+static char *find_helo_name(const char *directory)
+{
+    char *said = postfix_parameter(directory, "smtp_helo_name");
+
+    if (said != NULL && helo_name_is_public(said))
+        return said;
+    free(said);
+    return NULL;
+}
+
 /* --- the run ---------------------------------------------------------------------------------------- */
 
 static bool may_replace(const struct setup *setup, bool batch)
@@ -356,10 +369,12 @@ static enum ctl_status run(struct ctl *ctl)
         return CTL_NOT_WELL;
     setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path)
                                                    : find_log(ctl_option(ctl, "postfix-config"));
+    setup.helo_name = find_helo_name(ctl_option(ctl, "postfix-config"));
     enum ctl_status status = carry_out(&setup, batch);
     for (size_t i = 0; i < SETUP_COUNT; i++)
         secret_free(&setup.answers[i]);
     free(setup.log_path);
+    free(setup.helo_name);
     config_import_free(&setup.import);
     return status;
 }

@@ -29,6 +29,7 @@ struct setup {
     struct ctl *ctl;
     const char *user;            /* who delivers: whose group may read the files */
     char *log_path;              /* where this machine's Postfix logs; NULL: cannot be told */
+    char *helo_name;             /* what its smtp(8) says in EHLO; NULL: no name for others to know */
     struct config_import import; /* of --import; empty without */
     char *answers[SETUP_COUNT];  /* "" where there is none */
 };

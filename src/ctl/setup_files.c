@@ -151,6 +151,8 @@ static char *render(const struct setup *setup, char *const paths[FILES])
         write_quoted(stream, "    username", answers[SETUP_USERNAME]);
     if (paths[PASSWORD] != NULL)
         write_quoted(stream, "    password-file", paths[PASSWORD]);
+    if (setup->helo_name != NULL)
+        write_quoted(stream, "    helo-name", setup->helo_name);
     fprintf(stream, "    max-rate-per-hour: %s\n", answers[SETUP_MAX_RATE]);
     fclose(stream);
     return text;

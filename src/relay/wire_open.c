@@ -110,7 +110,7 @@ static void note_capability(void *context, size_t index, const char *text, size_
  * literal. */
 static void helo_name(const struct wire *wire, char *name, size_t size)
 {
-    char host[256] = "", address[INET6_ADDRSTRLEN] = "127.0.0.1";
+    char host[HELO_NAME_SIZE], address[INET6_ADDRSTRLEN] = "127.0.0.1";
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
 
@@ -118,8 +118,7 @@ static void helo_name(const struct wire *wire, char *name, size_t size)
         snprintf(name, size, "%s", wire->tpsp->helo_name);
         return;
     }
-    gethostname(host, sizeof host - 1);
-    if (helo_name_is_public(host)) {
+    if (helo_name_of_host(host)) {
         snprintf(name, size, "%s", host);
         return;
     }

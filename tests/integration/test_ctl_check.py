@@ -162,6 +162,13 @@ def garble_providers(site):
     (site.sendpost.top / "providers").write_text("# ours\ngmale domain example.com\n")
 
 
+def garble_rules(name, text):
+    def plant(site):
+        (site.sendpost.top / name).write_text(text)
+        site.sendpost.give(site.sendpost.top / name, 0o640)
+    return plant
+
+
 def drop_key(site):
     configure(endpoint="https://localhost/events")(site)
     tree = json.loads(site.sendpost.config.read_text())
@@ -237,6 +244,8 @@ FAILURES = {
     "configuration writable by all": (chmod(lambda it: it.config, 0o666), "configuration", "anybody may change", "chmod o-w "),
     "no CA": (empty_ca, "configuration", "primary: the CA directory", "openssl rehash "),
     "no such mailbox provider": (garble_providers, "configuration", "providers:2: no such category", "correct the line"),
+    "rules of replies": (garble_rules("replies", "[own] nobody\n"), "configuration", "replies:1: the verdict", "correct the line"),
+    "rules of classify": (garble_rules("classify", "# ours\n[own] hard\n{from=}\n"), "configuration", "classify:3: ", "correct the line"),
     "no API key": (drop_key, "events",
                    "no API key for those of tpsp primary", "api-key-file"),
     "no state directory": (remove_state, "state", "cannot find the state directory", "install -d -o nobody -g nobody -m 0750 "),
@@ -292,6 +301,11 @@ WARNINGS = {
                                   "mail for sp-bounce.example.com is not taken here", "relay_domains"),
     "no verification": (set_tpsp(**{"tls-verify": False}), "configuration", "can redirect the connection", "tls-verify: true"),
     "clear text": (set_tpsp(security="none", **{"auth-without-tls": True}), "configuration", "the password travels unencrypted", "starttls"),
+    "a name without a dot": (set_tpsp(**{"helo-name": "mailhost"}), "configuration", "EHLO says mailhost, which is no full name: large",
+                             "helo-name: "),
+    "an address literal": (set_tpsp(**{"helo-name": "[192.0.2.1]"}), "configuration", "[192.0.2.1], an address literal: large providers",
+                           "helo-name: "),
+    "an unknown service": (set_tpsp(service="sendgird"), "configuration", "no rule belongs to service sendgird", "service: auto"),
     "no id": (lambda site: (site.tpsp.pop("id"), site.write()), "configuration", "has no id", "as id"),
     "no default pool": (configure(pools=[{"name": "bulk", "members": ["primary"]}]), "configuration", "there is no pool default",
                         "name one of the pools default"),
@@ -310,6 +324,11 @@ WARNINGS = {
 @pytest.mark.parametrize("name", WARNINGS)
 def test_what_may_be_meant_is_a_warning(site, name):
     find_planted(site, "warning", WARNINGS[name])
+
+
+def test_a_full_name_and_a_known_service_are_well(site):
+    set_tpsp(service="ses", **{"helo-name": "mail.example.com"})(site)
+    assert not [finding for finding in site.findings("warning") if "EHLO" in finding["text"] or "service" in finding["text"]]
 
 
 def test_an_agent_that_runs_is_seen(site):

@@ -159,6 +159,28 @@ def test_the_log_is_where_postfix_says(machine, server):
         remove(postfix)
 
 
+@pytest.mark.parametrize("main, line", [
+    ("smtp_helo_name = out.example.com\n", '    helo-name: "out.example.com"\n'),
+    ("myhostname = mx1.example.com\n", '    helo-name: "mx1.example.com"\n'),  # smtp_helo_name = $myhostname
+    ("smtp_helo_name = $smtp_name\nsmtp_name = a.example.com\n", '    helo-name: "a.example.com"\n'),
+    ("myhostname = localhost.localdomain\n", None), ("smtp_helo_name = [192.0.2.1]\n", None)])
+def test_the_name_in_ehlo_is_that_of_postfix_where_others_may_know_it(machine, server, main, line):
+    if shutil.which("postconf") is None:
+        pytest.skip("Postfix is not installed; run tools/deps test")
+    postfix = scratch("spetc-")
+    (postfix / "main.cf").write_text(main)
+    (postfix / "master.cf").write_text("")
+    try:
+        done = machine.run("--batch", *machine.options(server), f"--postfix-config={postfix}")
+        assert done.returncode == 0, done.stderr
+        text = machine.config.read_text()
+        assert line in text if line else "helo-name" not in text
+        if line:
+            assert server.connections[0].commands[0] == "EHLO " + line.split('"')[1]
+    finally:
+        remove(postfix)
+
+
 def test_an_end_of_input_writes_nothing(machine):
     done = machine.run(f"--user={USER}", stdin="117\n4321\n")
     assert done.returncode == 1 and "the input has ended; nothing was written" in done.stderr
