@@ -45,7 +45,7 @@ static struct belief_failure *add_failure(struct belief *belief, const struct ds
 /* --- which message ---------------------------------------------------------------------------------- */
 
 /* The bounce address names it, else the header of what was returned. */
-static void find_message(struct looking *looking, const char *address)
+static void find_message(struct looking *looking, struct store *store, const char *address)
 {
     struct belief *belief = looking->belief;
     struct bounce_address verp;
@@ -57,7 +57,7 @@ static void find_message(struct looking *looking, const char *address)
     memcpy(belief->message_id, verp.uuid, sizeof belief->message_id);
     if (verp.subaccount != looking->config->subaccount_id)
         belief->why_not = "its bounce address is of another sub-account";
-    else if (!bounce_domain_is_ours(looking->config, &verp))
+    else if (!bounce_domain_is_ours(looking->config, store, &verp))
         belief->why_not = "its bounce address is of a domain that is none of ours";
 }
 
@@ -127,7 +127,7 @@ bool belief_form(struct belief *belief_r, struct store *store, const struct conf
     struct looking looking = {.belief = belief_r, .config = config, .report = report};
 
     *belief_r = (struct belief){.count = 0};
-    find_message(&looking, address);
+    find_message(&looking, store, address);
     if (*belief_r->message_id == '\0')
         belief_r->why_not = "neither the bounce address nor the returned header names its message UUID";
     if (belief_r->why_not != NULL)
