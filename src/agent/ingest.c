@@ -8,6 +8,7 @@
 
 #include "agent/journal.h"
 #include "agent/log_doubt.h"
+#include "agent/log_pieces.h"
 #include "agent/log_shipper.h"
 #include "agent/log_time.h"
 #include "agent/position.h"
@@ -33,6 +34,7 @@ struct ingest {
     uint64_t suppressed;
     struct log_time time;
     struct log_shipper shipper;
+    struct log_pieces pieces;
     struct classify_rules *filters;
     struct log_doubt doubt;
     struct mta mta;
@@ -80,7 +82,9 @@ static bool load(struct ingest *ingest, struct outcome *error_r)
     if (found < 0)
         return false;
     ingest->track.table = correlation_open(CORRELATION_LIMIT);
+    log_pieces_clear(&ingest->pieces); /* of another log, unless there is a position in this one */
     bool ok = correlation_load(ingest->track.table, ingest->store, error_r) &&
+              (found == 0 || log_pieces_load(&ingest->pieces, ingest->store, error_r)) &&
               open_log(ingest, found > 0 ? &position : NULL, error_r);
     ingest->time = (struct log_time){.last_ms = found > 0 ? position.last_ms : 0};
     position_clear(&position);
@@ -100,6 +104,7 @@ static bool commit(struct ingest *ingest, struct outcome *error_r)
     position.cursor = cursor;
     position.last_ms = ingest->time.last_ms;
     return correlation_save(ingest->track.table, ingest->store, error_r) &&
+           log_pieces_save(&ingest->pieces, ingest->store, error_r) &&
            position_save(&position, ingest->store, error_r) && store_commit(ingest->store, error_r);
 }
 
@@ -149,6 +154,7 @@ void ingest_close(struct ingest *ingest)
     forget_all(ingest);
     free(ingest->track.senders);
     log_shipper_free(&ingest->shipper);
+    log_pieces_clear(&ingest->pieces);
     mta_clear(&ingest->mta);
     classify_close(ingest->filters);
     free(ingest);
@@ -157,13 +163,15 @@ void ingest_close(struct ingest *ingest)
 static bool one_line(struct ingest *ingest, const char *text, size_t length)
 {
     struct postfix_log_line line;
+    struct log_slice whole = {text, length > 0 && text[length - 1] == '\r' ? length - 1 : length};
 
-    if (length > 0 && text[length - 1] == '\r')
-        length--;
-    postfix_log_parse(text, length, &line);
-    if (line.kind == POSTFIX_LOG_FOREIGN && memchr(text, '{', length) != NULL)
-        log_shipper_parse(&ingest->shipper, text, length, &line);
-    log_doubt_look(&ingest->doubt, &line, text, length);
+    if (!log_pieces_take(&ingest->pieces, &whole))
+        return true;
+    postfix_log_parse(whole.at, whole.length, &line);
+    if (line.kind == POSTFIX_LOG_FOREIGN && memchr(whole.at, '{', whole.length) != NULL &&
+        !log_shipper_parse(&ingest->shipper, &ingest->pieces, whole.at, whole.length, &line))
+        return true;
+    log_doubt_look(&ingest->doubt, &line, whole.at, whole.length);
     int64_t time_ms =
         line.kind > POSTFIX_LOG_OTHER ? log_time_parse(&ingest->time, line.stamp) : ingest->time.last_ms;
     return track_line(&ingest->track, &line, time_ms);

@@ -8,10 +8,13 @@
 
 #define DEPTH_MAX 32
 
-enum part { PART_TEXT, PART_TAG, PART_HOST, PART_TIME, PART_COUNT };
+#define DOCKER_PART 16384 /* bytes of a line that json-file writes at a time */
+
+enum part { PART_TEXT, PART_TAG, PART_HOST, PART_TIME, PART_STREAM, PART_LOGTAG, PART_COUNT };
 
 /* In order of preference within a part. Sources: Docker's json-file driver, systemd.journal-fields(7),
- * Elastic Common Schema and Filebeat, Fluentd's in_syslog, rsyslog's property names. */
+ * Elastic Common Schema and Filebeat, Fluentd's in_syslog, Fluent Bit's cri parser, rsyslog's property
+ * names. */
 static const struct {
     const char *name;
     enum part part;
@@ -41,6 +44,8 @@ static const struct {
     {"timestamp", PART_TIME},
     {"timegenerated", PART_TIME},
     {"date", PART_TIME},
+    {"stream", PART_STREAM},
+    {"logtag", PART_LOGTAG},
 };
 
 struct object {
@@ -225,7 +230,8 @@ static bool find_object(struct cursor *cursor)
     if (SKIP(cursor, "\t")) {
         if (!take_until(cursor, '\t', &tag))
             return false;
-    } else if (!SKIP(cursor, " stdout F ") && !SKIP(cursor, " stderr F ")) {
+    } else if (!SKIP(cursor, " stdout F ") && !SKIP(cursor, " stderr F ") && !SKIP(cursor, " stdout P ") &&
+               !SKIP(cursor, " stderr P ")) { /* P: the first of parts that were joined */
         return false;
     }
     return cursor->at < cursor->end && *cursor->at == '{';
@@ -250,26 +256,43 @@ static struct log_slice without_pid(struct log_slice tag)
 void log_shipper_free(struct log_shipper *shipper)
 {
     free(shipper->buffer);
-    *shipper = (struct log_shipper){NULL, 0};
+    *shipper = (struct log_shipper){NULL, 0, false};
 }
 
-void log_shipper_parse(struct log_shipper *shipper, const char *line, size_t length,
-                       struct postfix_log_line *line_r)
+/* Whether more of the text follows in the next object of the same stream. */
+static bool is_part(const struct object *object)
+{
+    struct log_slice text = object->parts[PART_TEXT], logtag = object->parts[PART_LOGTAG];
+
+    if (logtag.length > 0)
+        return slice_is(logtag, "P");
+    if (strcmp(known[object->ranks[PART_TEXT]].name, "log") != 0 || text.length == 0)
+        return false;
+    if (text.at[text.length - 1] != '\n')
+        return object->shipper->ends_lines || text.length >= DOCKER_PART;
+    object->shipper->ends_lines = true;
+    return false;
+}
+
+bool log_shipper_parse(struct log_shipper *shipper, struct log_pieces *pieces, const char *line,
+                       size_t length, struct postfix_log_line *line_r)
 {
     struct object object = {.shipper = shipper, .cursor = {line, line + length}};
 
     *line_r = (struct postfix_log_line){.kind = POSTFIX_LOG_FOREIGN};
     if (!find_object(&object.cursor))
-        return;
+        return true;
     if (shipper->size < length) { /* no string is longer than it is written */
         free(shipper->buffer);
         shipper->size = length;
         shipper->buffer = xmalloc(length);
     }
     if (!take_object(&object) || object.parts[PART_TEXT].at == NULL)
-        return;
-    struct log_slice text = without_line_end(object.parts[PART_TEXT]),
-                     tag = without_pid(object.parts[PART_TAG]);
+        return true;
+    struct log_slice text = object.parts[PART_TEXT], tag = without_pid(object.parts[PART_TAG]);
+    if (!log_pieces_join(pieces, slice_is(object.parts[PART_STREAM], "stderr"), !is_part(&object), &text))
+        return false;
+    text = without_line_end(text);
     postfix_log_parse(text.at, text.length, line_r);
     if (line_r->kind == POSTFIX_LOG_FOREIGN && tag.length > 0)
         postfix_log_parse_message(tag.at, tag.length, text.at, text.length, line_r);
@@ -277,4 +300,5 @@ void log_shipper_parse(struct log_shipper *shipper, const char *line, size_t len
         line_r->stamp = object.parts[PART_TIME];
     if (line_r->host.length == 0)
         line_r->host = object.parts[PART_HOST];
+    return true;
 }

@@ -15,17 +15,19 @@
 #ifndef SENDPOST_AGENT_LOG_SHIPPER_H
 #define SENDPOST_AGENT_LOG_SHIPPER_H
 
-#include "agent/postfix_log.h"
+#include "agent/log_pieces.h"
 
 struct log_shipper {
     char *buffer; /* the strings of the object, without their escapes; slices point into it */
     size_t size;
+    bool ends_lines; /* Docker's: a "log" was seen that has its line end, so that one without it is a part */
 };
 
 void log_shipper_free(struct log_shipper *shipper) __attribute__((nonnull));
 
-/* As postfix_log_parse(), for a line that was foreign to it. Slices are valid until the next call. */
-void log_shipper_parse(struct log_shipper *shipper, const char *line, size_t length,
-                       struct postfix_log_line *line_r) __attribute__((nonnull));
+/* As postfix_log_parse(), for a line that was foreign to it. False: it is a part of a line, and waits among
+ * the pieces. Slices are valid until the next call. */
+bool log_shipper_parse(struct log_shipper *shipper, struct log_pieces *pieces, const char *line,
+                       size_t length, struct postfix_log_line *line_r) __attribute__((nonnull));
 
 #endif

@@ -155,7 +155,7 @@ CREATE TABLE dns_cache (
     expires_ms INTEGER NOT NULL
 );
 
--- The log agent writes the following three in one transaction for each piece of the log.
+-- The log agent writes the following four in one transaction for each piece of the log.
 -- agent/position.h: how far the log is read
 CREATE TABLE log_position (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -168,6 +168,13 @@ CREATE TABLE log_position (
     modified_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL,
     cursor TEXT NOT NULL
+);
+
+-- agent/log_pieces.h: lines of which the end is still to come
+CREATE TABLE log_piece (
+    -- 0 standard output, 1 standard error
+    stream INTEGER PRIMARY KEY,
+    text BLOB NOT NULL
 );
 
 -- agent/correlation.h: queue ids and what is known of them

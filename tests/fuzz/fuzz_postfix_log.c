@@ -50,9 +50,29 @@ static void touch(const struct postfix_log_line *parsed)
             sum = (unsigned char)(sum + (unsigned char)slices[i].at[j]);
 }
 
+/* The input as lines of a container's log, joined where they are parts. */
+static void take_lines(struct log_pieces *pieces, struct log_shipper *shipper, const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        const char *newline = memchr(text + at, '\n', size - at);
+        struct log_slice line = {text + at, newline != NULL ? (size_t)(newline - text) - at : size - at};
+        struct postfix_log_line parsed;
+
+        at += line.length + 1;
+        if (!log_pieces_take(pieces, &line))
+            continue;
+        postfix_log_parse(line.at, line.length, &parsed);
+        check(&parsed, line.at, line.length);
+        if (parsed.kind == POSTFIX_LOG_FOREIGN &&
+            log_shipper_parse(shipper, pieces, line.at, line.length, &parsed))
+            touch(&parsed);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct log_shipper shipper;
+    static struct log_pieces pieces;
     struct postfix_log_line parsed;
     char *line = malloc(size ? size : 1); /* a copy of exact size, so that the sanitizer sees its end */
 
@@ -65,8 +85,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     postfix_log_parse_message("postfix/smtp", 12, line, size, &parsed);
     parsed.name = parsed.program = (struct log_slice){NULL, 0}; /* of the tag, not of the line */
     check(&parsed, line, size);
-    log_shipper_parse(&shipper, line, size, &parsed);
-    touch(&parsed);
+    if (log_shipper_parse(&shipper, &pieces, line, size, &parsed))
+        touch(&parsed);
+    take_lines(&pieces, &shipper, line, size);
+    log_pieces_clear(&pieces); /* an input may not depend on the last one */
+    shipper.ends_lines = false;
     free(line);
     return 0;
 }

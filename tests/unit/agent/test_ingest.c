@@ -207,6 +207,28 @@ START_TEST(correlations_survive_a_restart)
 }
 END_TEST
 
+/* Whatever end the agent comes to between the parts of a line, it reads the line once. */
+START_TEST(parts_of_a_line_wait_for_each_other_also_over_a_restart)
+{
+    reads(BEGIN
+          "2026-11-23T05:30:00.1Z stdout P Nov 23 05:30:00 mx postfix/smtp[1]: 4AAAAA: to=<a@b>, rel\n");
+    ck_assert_str_eq(events(), "");
+    ck_assert_int_eq(rows("SELECT length(text) > 0 FROM log_piece WHERE stream = 0"), 1);
+    ingest_close(ingest);
+    open_ingest();
+    reads("2026-11-23T05:30:00.1Z stdout P ay=mx[10.0.0.2]:25, delay=1, \n"
+          "2026-11-23T05:30:00.1Z stderr F another stream\n"
+          "2026-11-23T05:30:00.1Z stdout F dsn=2.0.0, status=sent (250 ok)\n");
+    ck_assert_str_eq(events(), "delivered a@b");
+    ck_assert_int_eq(rows("SELECT sum(length(text)) FROM log_piece"), 0);
+    ingest_close(ingest);
+    open_ingest();
+    reads("2026-11-23T05:30:01Z stdout F Nov 23 05:30:01 mx postfix/smtp[1]: 4AAAAA: to=<c@d>, "
+          "relay=mx[10.0.0.2]:25, dsn=2.0.0, status=sent (250 ok)\n");
+    ck_assert_str_eq(events(), "delivered a@b, delivered c@d");
+}
+END_TEST
+
 UNIT_SUITE(ingest_suite)
 {
     Suite *suite = suite_create("ingest");
@@ -223,6 +245,7 @@ UNIT_SUITE(ingest_suite)
     tcase_add_test(tcase, discarded_mail_is_dropped_mail);
     tcase_add_test(tcase, a_failure_of_the_store_takes_back_all_of_a_piece);
     tcase_add_test(tcase, correlations_survive_a_restart);
+    tcase_add_test(tcase, parts_of_a_line_wait_for_each_other_also_over_a_restart);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -13,6 +13,7 @@
 #define MESSAGE "4cYtGz1Nz3z9rN8: client=localhost[127.0.0.1]"
 
 static struct log_shipper shipper;
+static struct log_pieces pieces;
 
 /* As ingest does it. */
 static struct postfix_log_line parse(const char *text)
@@ -21,7 +22,7 @@ static struct postfix_log_line parse(const char *text)
 
     postfix_log_parse(text, strlen(text), &line);
     if (line.kind == POSTFIX_LOG_FOREIGN)
-        log_shipper_parse(&shipper, text, strlen(text), &line);
+        log_shipper_parse(&shipper, &pieces, text, strlen(text), &line);
     return line;
 }
 
