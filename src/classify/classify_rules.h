@@ -121,7 +121,7 @@ struct classify_rules {
     struct automaton *automaton;
 };
 
-extern const struct classify_kind classify_kind_hardness;
+extern const struct classify_kind classify_kind_hardness, classify_kind_replies;
 
 /*
  * First all definitions of groups and services of all texts, then all rules: so the file of the postmaster,

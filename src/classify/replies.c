@@ -19,11 +19,12 @@ static const char *const stages[REPLY_STAGES + 1] = {
     [REPLY_AUTH] = "auth",         [REPLY_MAIL] = "mail", [REPLY_RCPT] = "rcpt",
     [REPLY_DATA] = "data",         [REPLY_DOT] = "dot",   [REPLY_STAGES] = NULL};
 
-static const struct classify_kind kind = {.verdicts = verdicts,
-                                          .verdict_list = "message, recipient, account, host, session, off",
-                                          .verdict_count = sizeof verdicts / sizeof verdicts[0],
-                                          .off = OFF,
-                                          .stages = stages};
+const struct classify_kind classify_kind_replies = {.verdicts = verdicts,
+                                                    .verdict_list =
+                                                        "message, recipient, account, host, session, off",
+                                                    .verdict_count = sizeof verdicts / sizeof verdicts[0],
+                                                    .off = OFF,
+                                                    .stages = stages};
 
 /* A name of our own for the same table. */
 struct replies {
@@ -71,7 +72,7 @@ static struct replies *wrap(struct classify_rules *rules)
 
 struct replies *replies_open(const char *path, struct outcome *error_r)
 {
-    return wrap(classify_load(&kind, path, data_replies, data_replies_count, error_r));
+    return wrap(classify_load(&classify_kind_replies, path, data_replies, data_replies_count, error_r));
 }
 
 struct replies *replies_open_beside(const char *config_path)
@@ -88,7 +89,8 @@ struct replies *replies_open_beside(const char *config_path)
 
 struct replies *replies_parse(const char *name, const char *text, size_t length, struct outcome *error_r)
 {
-    return wrap(classify_join(&kind, name, text, length, data_replies, data_replies_count, error_r));
+    return wrap(
+        classify_join(&classify_kind_replies, name, text, length, data_replies, data_replies_count, error_r));
 }
 
 void replies_close(struct replies *replies)

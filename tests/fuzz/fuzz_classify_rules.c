@@ -1,5 +1,5 @@
-/* A rule file of the postmaster's, and the text that it is applied to (the file itself): refused with its
- * line, or usable. */
+/* A rule file of the postmaster's, of both kinds, and the text that it is applied to (the file itself):
+ * refused with its line, or usable. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +23,40 @@ static struct classify_rules *parse(const char *text, size_t size, struct outcom
     return rules;
 }
 
+/* As replies_parse(): rules may also name stage, service and login. */
+static void as_replies(const char *text, size_t size)
+{
+    static const char *const none[] = {""};
+    struct outcome error = {.text = ""};
+    struct classify_rules *rules = classify_join(&classify_kind_replies, "fuzz", text, size, none, 0, &error);
+    struct classify_words words;
+
+    if (rules == NULL) {
+        if (strncmp(error.text, "fuzz:", 5) != 0)
+            abort();
+        return;
+    }
+    classify_words(&words, text, size);
+    for (unsigned i = 0; i < 16; i++) {
+        struct classify_facts facts = {.stage = UINT32_C(1) << i % 8,
+                                       .service = i < 8 ? 0 : UINT64_C(1) << i % 3,
+                                       .logged_in = i % 2 != 0,
+                                       .status = words.status};
+        classify_set_code(&facts, words.smtp_code);
+        const struct classify_rule *rule = classify_first(rules, &words, &facts);
+        if (rule != NULL && (rule->line == 0 || rule->section >= rules->section_count))
+            abort();
+    }
+    classify_close(rules);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct outcome error = {.text = ""};
     struct classify_result result;
     struct classify_rules *rules = parse((const char *)data, size, &error);
 
+    as_replies((const char *)data, size);
     if (rules == NULL) {
         if (strncmp(error.text, "fuzz:", 5) != 0)
             abort();
