@@ -68,6 +68,9 @@ void config_free(struct config *config)
     for (size_t i = 0; i < config->pool_count; i++) {
         free(config->pools[i].name);
         free(config->pools[i].members);
+        for (size_t k = 0; k < config->pools[i].route_count; k++)
+            free(config->pools[i].routes[k].key);
+        free(config->pools[i].routes);
     }
     free(config->pools);
     secret_free(&config->api_key);

@@ -36,7 +36,13 @@ enum config_engine { ENGINE_AUTO, ENGINE_LIBESMTP, ENGINE_LIBCURL };
 enum config_accepted_as { ACCEPTED_AS_DELIVERED, ACCEPTED_AS_SENT, ACCEPTED_AS_NONE };
 enum config_deferred { DEFERRED_AUTO, DEFERRED_TRUE, DEFERRED_FALSE };
 enum config_dropped_as { DROPPED_AS_AUTO, DROPPED_AS_DROPPED, DROPPED_AS_BOUNCED };
-enum config_strategy { STRATEGY_FAILOVER, STRATEGY_ROUND_ROBIN, STRATEGY_WEIGHTED };
+enum config_strategy {
+    STRATEGY_FAILOVER,
+    STRATEGY_ROUND_ROBIN,
+    STRATEGY_WEIGHTED,
+    STRATEGY_BY_PROVIDER,
+    STRATEGY_BY_SENDER_DOMAIN
+};
 enum config_verify { VERIFY_OFF, VERIFY_STATIC, VERIFY_DNS, VERIFY_SENDPOST };
 enum config_provider_lookup { PROVIDER_LOOKUP_DOMAIN, PROVIDER_LOOKUP_MX };
 
@@ -105,11 +111,19 @@ struct config_member {
     uint32_t weight;
 };
 
+/* Whose mail goes to which member first (policy/route.h). */
+struct config_route {
+    char *key;     /* a mailbox provider; a sender domain, lower case; or "default" */
+    size_t member; /* index into members */
+};
+
 struct config_pool {
     char *name;
     enum config_strategy strategy;
     struct config_member *members;
     size_t member_count;
+    struct config_route *routes; /* of by-provider and by-sender-domain, which have one at least */
+    size_t route_count;
     ptrdiff_t overflow; /* index into config.pools, or -1; chains have no cycle */
 };
 

@@ -1,18 +1,14 @@
-/* The servers to relay to, and the pools made of them. */
+/* The servers to relay to. */
 #include <string.h>
 #include <strings.h>
 
-#include "base/nearest.h"
 #include "base/xalloc.h"
 #include "config/config_schema.h"
-
-/* --- tpsps ----------------------------------------------------------------------------------- */
 
 static const char *const security[] = {"none", "starttls", "tls", NULL};
 static const char *const auth[] = {"auto",          "none",    "plain",       "login",
                                    "scram-sha-256", "xoauth2", "oauthbearer", NULL};
 static const char *const engine[] = {"auto", "libesmtp", "libcurl", NULL};
-static const char *const strategy[] = {"failover", "round-robin", "weighted", NULL};
 
 static CONFIG_READER(read_rates)
 {
@@ -146,160 +142,6 @@ CONFIG_READER(config_read_tpsps)
     for (size_t i = 0; i < count; i++) {
         const struct config_place entry = {.parent = place, .index = i};
         if (!read_tpsp(reader, &entry, config_yaml_entry(reader, node, i), config))
-            return false;
-    }
-    return true;
-}
-
-/* --- pools ----------------------------------------------------------------------------------- */
-
-static const char *tpsp_name(const void *context, size_t index)
-{
-    return ((const struct config *)context)->tpsps[index].name;
-}
-
-static const char *pool_name(const void *context, size_t index)
-{
-    return ((const struct config *)context)->pools[index].name;
-}
-
-static bool fail_name(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
-                      const char *what, const char *text, const char *nearest)
-{
-    if (nearest != NULL)
-        return config_fail(reader, place, node, "there is no %s \"%.60s\"; did you mean \"%s\"?", what, text,
-                           nearest);
-    return config_fail(reader, place, node, "there is no %s \"%.60s\"; define it, or correct the name", what,
-                       text);
-}
-
-/* The name of a tpsp becomes its index. */
-static CONFIG_READER(read_member_tpsp)
-{
-    const struct config *config = key->detail;
-    struct config_member *member = field;
-    const char *text = config_yaml_text(reader, place, node);
-
-    if (text == NULL)
-        return false;
-    for (size_t i = 0; i < config->tpsp_count; i++)
-        if (strcmp(config->tpsps[i].name, text) == 0) {
-            member->tpsp = i;
-            return true;
-        }
-    return fail_name(reader, place, node, "tpsp", text,
-                     nearest_name(text, tpsp_name, config, config->tpsp_count));
-}
-
-static bool read_member(struct config_reader *reader, const struct config_place *place,
-                        const yaml_node_t *node, const struct config *config, struct config_pool *pool)
-{
-    const struct config_key keys[] = {
-        {"tpsp", .read = read_member_tpsp, .detail = config, .needed = "the name of one of the tpsps"},
-        {"weight", .read = config_read_count, .offset = offsetof(struct config_member, weight), .min = 1,
-         .max = 1000000, .default_text = "1"},
-        {.name = NULL},
-    };
-    struct config_member *member = &pool->members[pool->member_count++];
-
-    member->weight = 1;
-    /* a bare name is a member of weight 1 */
-    if (node->type == YAML_SCALAR_NODE ? !read_member_tpsp(reader, place, node, &keys[0], member)
-                                       : !config_yaml_mapping(reader, place, node, keys, member))
-        return false;
-    for (size_t i = 0; i + 1 < pool->member_count; i++)
-        if (pool->members[i].tpsp == member->tpsp)
-            return config_fail(reader, place, node, "\"%s\" is a member already; give it a weight instead",
-                               config->tpsps[member->tpsp].name);
-    return true;
-}
-
-static CONFIG_READER(read_members)
-{
-    struct config_pool *pool = field;
-    size_t count;
-
-    if (!config_yaml_list(reader, place, node, &count))
-        return false;
-    if (count == 0)
-        return config_fail(reader, place, node, "is empty; name at least one of the tpsps");
-    pool->members = xcalloc(count, sizeof pool->members[0]);
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_member(reader, &entry, config_yaml_entry(reader, node, i), key->detail, pool))
-            return false;
-    }
-    return true;
-}
-
-static bool read_pool(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
-                      struct config *config)
-{
-    const struct config_key keys[] = {
-        {"name", .read = config_read_name, .offset = offsetof(struct config_pool, name),
-         .needed = "it a name, the nexthop in Postfix's transport map"},
-        {"strategy", .read = config_read_word, .offset = offsetof(struct config_pool, strategy),
-         .detail = strategy, .default_text = "failover"},
-        {"members", .read = read_members, .detail = config, .needed = "a list of tpsps: [{tpsp: primary}]"},
-        {"overflow", .read = config_read_later},
-        {.name = NULL},
-    };
-    struct config_pool *pool = &config->pools[config->pool_count++];
-
-    pool->overflow = -1;
-    if (!config_yaml_mapping(reader, place, node, keys, pool))
-        return false;
-    for (size_t i = 0; i + 1 < config->pool_count; i++)
-        if (strcasecmp(config->pools[i].name, pool->name) == 0)
-            return config_fail_key(reader, place, node, "name",
-                                   "is the name of another pool already; choose another one");
-    return true;
-}
-
-/* Once every pool is known by name. */
-static bool read_overflow(struct config_reader *reader, const struct config_place *place,
-                          const yaml_node_t *pool_node, struct config *config, size_t index)
-{
-    const struct config_place below = {.parent = place, .key = "overflow"};
-    const yaml_node_t *node = config_yaml_find(reader, pool_node, "overflow");
-    const char *text = node == NULL ? NULL : config_yaml_text(reader, &below, node);
-
-    if (node == NULL || text == NULL)
-        return node == NULL;
-    size_t to = 0;
-    while (to < config->pool_count && strcasecmp(config->pools[to].name, text) != 0)
-        to++;
-    if (to == config->pool_count)
-        return fail_name(reader, &below, node, "pool", text,
-                         nearest_name(text, pool_name, config, config->pool_count));
-    config->pools[index].overflow = (ptrdiff_t)to;
-    /* only a chain that comes back here can have become a cycle by this link */
-    for (ptrdiff_t at = (ptrdiff_t)to; at >= 0; at = config->pools[at].overflow)
-        if (at == (ptrdiff_t)index)
-            return config_fail(reader, &below, node,
-                               "leads back to this pool in a circle; leave it out in one of them");
-    return true;
-}
-
-CONFIG_READER(config_read_pools)
-{
-    struct config *config = field;
-    size_t count;
-
-    (void)key;
-    if (!config_yaml_list(reader, place, node, &count))
-        return false;
-    if (count == 0)
-        return config_fail(reader, place, node, "is empty; remove it, and all tpsps form the pool default");
-    config->pools = xcalloc(count, sizeof config->pools[0]);
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_pool(reader, &entry, config_yaml_entry(reader, node, i), config))
-            return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_overflow(reader, &entry, config_yaml_entry(reader, node, i), config, i))
             return false;
     }
     return true;

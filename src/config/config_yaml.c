@@ -347,15 +347,41 @@ static bool read_default(struct config_reader *reader, const struct config_place
     return key->read(reader, place, &node, key, field);
 }
 
+static bool expect_mapping(struct config_reader *reader, const struct config_place *place,
+                           const yaml_node_t *node)
+{
+    if (is_null(node))
+        return fail_null(reader, place, node);
+    return node->type == YAML_MAPPING_NODE ||
+           config_fail(reader, place, node, "must be a group of keys: \"key: value\" lines below it");
+}
+
+bool config_yaml_pairs(struct config_reader *reader, const struct config_place *place,
+                       const yaml_node_t *node, size_t *count_r)
+{
+    if (!expect_mapping(reader, place, node))
+        return false;
+    *count_r = (size_t)(node->data.mapping.pairs.top - node->data.mapping.pairs.start);
+    return *count_r <= CONFIG_LIST_MAX ||
+           config_fail(reader, place, node, "has more than %d entries", CONFIG_LIST_MAX);
+}
+
+void config_yaml_pair(struct config_reader *reader, const yaml_node_t *mapping, size_t index,
+                      const yaml_node_t **key_r, const yaml_node_t **value_r)
+{
+    const yaml_node_pair_t *pair = &mapping->data.mapping.pairs.start[index];
+
+    *key_r = yaml_document_get_node(&reader->document, pair->key);
+    *value_r = yaml_document_get_node(&reader->document, pair->value);
+}
+
 bool config_yaml_mapping(struct config_reader *reader, const struct config_place *place,
                          const yaml_node_t *node, const struct config_key *keys, void *base)
 {
     const yaml_node_t *found[KEYS_MAX] = {NULL};
 
-    if (is_null(node))
-        return fail_null(reader, place, node);
-    if (node->type != YAML_MAPPING_NODE)
-        return config_fail(reader, place, node, "must be a group of keys: \"key: value\" lines below it");
+    if (!expect_mapping(reader, place, node))
+        return false;
     if (!collect(reader, place, node, keys, found))
         return false;
     for (size_t row = 0; keys[row].name != NULL; row++) {

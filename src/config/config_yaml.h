@@ -84,6 +84,12 @@ bool config_yaml_list(struct config_reader *reader, const struct config_place *p
 const yaml_node_t *config_yaml_entry(struct config_reader *reader, const yaml_node_t *list, size_t index)
     __attribute__((nonnull));
 
+/* Keys and values of a mapping whose keys are no known ones; false unless it has at most CONFIG_LIST_MAX. */
+bool config_yaml_pairs(struct config_reader *reader, const struct config_place *place,
+                       const yaml_node_t *node, size_t *count_r) __attribute__((nonnull(1, 3, 4)));
+void config_yaml_pair(struct config_reader *reader, const yaml_node_t *mapping, size_t index,
+                      const yaml_node_t **key_r, const yaml_node_t **value_r) __attribute__((nonnull));
+
 /*
  * Read every key of a mapping into base along the table, in the table's order, or its default: unknown and
  * repeated keys, and missing ones that are needed, are errors, a near known key is suggested.

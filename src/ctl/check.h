@@ -33,6 +33,7 @@ void check_as_user(struct check *check, void (*look)(struct check *check)) __att
 
 void check_configuration(struct check *check) __attribute__((nonnull)); /* check_config.c */
 void check_smtp(struct check *check) __attribute__((nonnull));          /* check_smtp.c */
+void check_routes(struct check *check) __attribute__((nonnull));        /* check_routes.c */
 void check_state(struct check *check) __attribute__((nonnull));         /* check_state.c */
 void check_log(struct check *check) __attribute__((nonnull));           /* check_agent.c */
 void check_agent(struct check *check) __attribute__((nonnull));

@@ -117,27 +117,46 @@ static void tell_tpsp(struct check *check, const struct config_tpsp *tpsp)
                   (unsigned)tpsp->global_rate.limit);
 }
 
-static void tell_pool(struct check *check, const struct config_pool *pool)
+static void print_members(FILE *stream, const struct config *config, const struct config_pool *pool)
 {
-    static const char *const strategy[] = {"in this order", "in turn", "by weight"};
-    const struct config *config = check->config;
-    char *members = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&members, &size);
-
-    if (stream == NULL)
-        return;
     for (size_t i = 0; i < pool->member_count; i++) {
         fprintf(stream, "%s%s", i > 0 ? ", " : "", config->tpsps[pool->members[i].tpsp].name);
         if (pool->strategy == STRATEGY_WEIGHTED)
             fprintf(stream, " (%u)", pool->members[i].weight);
     }
+}
+
+static void print_routes(FILE *stream, const struct config *config, const struct config_pool *pool)
+{
+    for (size_t i = 0; i < pool->route_count; i++) {
+        const struct config_route *route = &pool->routes[i];
+        fprintf(stream, "%s%s first to %s", i > 0 ? ", " : "", route->key,
+                config->tpsps[pool->members[route->member].tpsp].name);
+    }
+}
+
+static void tell_pool(struct check *check, const struct config_pool *pool)
+{
+    static const char *const strategy[] = {"in this order", "in turn", "by weight", "by mailbox provider",
+                                           "by sender domain"};
+    const struct config *config = check->config;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+
+    if (stream == NULL)
+        return;
+    print_members(stream, config, pool);
+    fprintf(stream, ", %s", pool->member_count == 1 ? "always" : strategy[pool->strategy]);
+    if (pool->route_count > 0) {
+        fputs(": ", stream);
+        print_routes(stream, config, pool);
+    }
     if (pool->overflow >= 0)
-        fprintf(stream, "; when all are at their limit, pool %s", config->pools[pool->overflow].name);
+        fprintf(stream, "; when nobody of them can take it, pool %s", config->pools[pool->overflow].name);
     fclose(stream);
-    check_say(check, CHECK_OK, NULL, "pool %s: to %s, %s", pool->name, members,
-              pool->member_count == 1 ? "always" : strategy[pool->strategy]);
-    free(members);
+    check_say(check, CHECK_OK, NULL, "pool %s: to %s", pool->name, text);
+    free(text);
 }
 
 static void tell_unused(struct check *check)
@@ -206,6 +225,7 @@ void check_configuration(struct check *check)
         tell_tpsp(check, &check->config->tpsps[i]);
     for (size_t i = 0; i < check->config->pool_count; i++)
         tell_pool(check, &check->config->pools[i]);
+    check_as_user(check, check_routes);
     tell_unused(check);
     check_smtp(check);
     tell_events(check);

@@ -11,6 +11,7 @@
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
 #include "policy/breaker.h"
+#include "policy/pool.h"
 #include "policy/provider.h"
 #include "policy/return_path.h"
 #include "policy/suppression.h"
@@ -25,6 +26,7 @@ struct explanation {
     int64_t deadline_ms;
     const struct config_pool *pool;
     enum provider_category provider;
+    struct return_path path;
     struct json_object *stages;
     const char *verdict; /* "relay", "drop", "defer" */
 };
@@ -89,7 +91,7 @@ static bool explain_suppression(struct explanation *explanation)
 static bool explain_return_path(struct explanation *explanation)
 {
     const struct config *config = explanation->config;
-    struct return_path path;
+    struct return_path *path = &explanation->path;
     struct outcome outcome;
 
     if (explanation->sender == NULL)
@@ -97,13 +99,13 @@ static bool explain_return_path(struct explanation *explanation)
                    config->return_path.verify == VERIFY_OFF ? "return-path.verify is off"
                                                             : "depends on the sender: say --sender ADDRESS");
     if (!return_path_decide(config, explanation->store, explanation->resolver, NULL, explanation->sender,
-                            "UUID", explanation->deadline_ms, &path, &outcome))
+                            "UUID", explanation->deadline_ms, path, &outcome))
         return outcome.class == OUTCOME_DEFERRED
                    ? stop(explanation, "return path", &outcome)
                    : say(explanation, "return path", &outcome, "%s %s (sender domain %s: %s)",
-                         outcome.enhanced, outcome.text, *path.domain ? path.domain : "none", path.note);
-    return say(explanation, "return path", NULL, "MAIL FROM:<%s> (sender domain %s: %s)", path.sender,
-               *path.domain ? path.domain : "none", path.note);
+                         outcome.enhanced, outcome.text, *path->domain ? path->domain : "none", path->note);
+    return say(explanation, "return path", NULL, "MAIL FROM:<%s> (sender domain %s: %s)", path->sender,
+               *path->domain ? path->domain : "none", path->note);
 }
 
 static bool explain_provider(struct explanation *explanation)
@@ -132,7 +134,9 @@ static bool explain_pool(struct explanation *explanation)
 {
     static const char *const strategies[] = {[STRATEGY_FAILOVER] = "failover",
                                              [STRATEGY_ROUND_ROBIN] = "round-robin",
-                                             [STRATEGY_WEIGHTED] = "weighted"};
+                                             [STRATEGY_WEIGHTED] = "weighted",
+                                             [STRATEGY_BY_PROVIDER] = "by-provider",
+                                             [STRATEGY_BY_SENDER_DOMAIN] = "by-sender-domain"};
     const struct config *config = explanation->config;
     const struct config_pool *pool = config_pool_for(config, explanation->nexthop, explanation->recipient);
     AUTO_FREE char *members = xstrdup("");
@@ -152,6 +156,39 @@ static bool explain_pool(struct explanation *explanation)
         members = longer;
     }
     return say(explanation, "pool", NULL, "%s, %s: %s", pool->name, strategies[pool->strategy], members);
+}
+
+static struct route_facts facts_of(const struct explanation *explanation)
+{
+    return (struct route_facts){.provider = explanation->provider, .sender_domain = explanation->path.domain};
+}
+
+static const char *member_name(const struct explanation *explanation, const struct config_pool *pool,
+                               size_t member)
+{
+    return explanation->config->tpsps[pool->members[member].tpsp].name;
+}
+
+/* Who comes first, where the message itself decides that. */
+static bool explain_route(struct explanation *explanation)
+{
+    const struct config_pool *pool = explanation->pool;
+    const struct route_facts facts = facts_of(explanation);
+    const struct config_route *route = route_find(pool, &facts);
+    bool by_domain = pool->strategy == STRATEGY_BY_SENDER_DOMAIN;
+    const char *what = by_domain ? facts.sender_domain : provider_category_name(facts.provider);
+
+    if (pool->route_count == 0)
+        return true;
+    if (by_domain && *what == '\0')
+        what = explanation->sender != NULL ? "no sender domain" : "no sender domain (say --sender ADDRESS)";
+    if (route == NULL)
+        return say(explanation, "route", NULL,
+                   "%s: none of the routes, and there is no default: the members "
+                   "in their order",
+                   what);
+    return say(explanation, "route", NULL, "%s: to %s first, by the route %s", what,
+               member_name(explanation, pool, route->member), route->key);
 }
 
 /* Whether this TPSP would be asked now: it is not left alone, and each of its limits has a slot. */
@@ -186,33 +223,58 @@ static bool explain_tpsp(struct explanation *explanation, const struct admission
                                             : "");
 }
 
+/* The members in the order in which the next message would ask them. The one that would get it, or NULL. */
+static const struct config_tpsp *explain_members(struct explanation *explanation,
+                                                 const struct admission_gate *gate,
+                                                 const struct config_pool *pool)
+{
+    const struct config *config = explanation->config;
+    const struct route_facts facts = facts_of(explanation);
+    AUTO_FREE size_t *order = xcalloc(pool->member_count, sizeof *order);
+    const struct config_tpsp *way = NULL;
+
+    pool_peek_order(gate->table, pool, &facts, order);
+    for (size_t i = 0; i < pool->member_count; i++) {
+        const struct config_tpsp *tpsp = &config->tpsps[pool->members[order[i]].tpsp];
+        if (explain_tpsp(explanation, gate, tpsp) && way == NULL)
+            way = tpsp;
+    }
+    return way;
+}
+
 static bool explain_tpsps(struct explanation *explanation)
 {
     const struct config *config = explanation->config;
     const struct config_pool *pool = explanation->pool;
+    const struct config_tpsp *way = NULL;
     struct ctl_gate gate;
     struct outcome outcome;
-    bool usable = false;
 
     bool ok = ctl_gate_open(&gate, config, &outcome);
     if (!ok)
         return stop(explanation, "rates", &outcome);
-    while (pool != NULL && !usable) {
-        for (size_t i = 0; i < pool->member_count; i++)
-            usable = explain_tpsp(explanation, &gate.gate, &config->tpsps[pool->members[i].tpsp]) || usable;
-        pool = pool->overflow >= 0 ? &config->pools[pool->overflow] : NULL;
+    for (;;) {
+        way = explain_members(explanation, &gate.gate, pool);
+        if (way != NULL || pool->overflow < 0)
+            break;
+        const struct config_pool *next = &config->pools[pool->overflow];
+        say(explanation, "overflow", NULL, "nobody in pool %s can take it now: pool %s", pool->name,
+            next->name);
+        pool = next;
     }
     ctl_gate_close(&gate);
-    explanation->verdict = usable ? "relay" : "defer";
-    return usable;
+    explanation->verdict = way != NULL ? "relay" : "defer";
+    if (way == NULL)
+        return false;
+    return say(explanation, "way", NULL, "%s, of pool %s", way->name, pool->name);
 }
 
 static enum ctl_status explain(struct explanation *explanation)
 {
     /* the order of delivery/deliver.c; there is no message, so the retry ladder has nothing to say */
     static bool (*const stages[])(struct explanation *) = {
-        explain_validation, explain_suppression, explain_return_path,
-        explain_pool,       explain_provider,    explain_tpsps,
+        explain_validation, explain_suppression, explain_return_path, explain_pool,
+        explain_provider,   explain_route,       explain_tpsps,
     };
     bool pass = true;
 

@@ -76,3 +76,9 @@ bool delivery_decide(struct delivery *delivery)
                   delivery_work_deadline(context), &delivery->provider);
     return true;
 }
+
+struct route_facts delivery_route_facts(const struct delivery *delivery)
+{
+    return (struct route_facts){.provider = delivery->provider.category,
+                                .sender_domain = delivery->path.domain};
+}

@@ -139,7 +139,8 @@ static void relay(struct delivery *delivery)
 
     const struct admission_gate gate = {
         .config = context->config, .table = context->rates, .cluster = context->cluster};
-    pool_begin(&cursor, &gate, delivery->pool, delivery->provider.category, delivery_work_deadline(context));
+    const struct route_facts facts = delivery_route_facts(delivery);
+    pool_begin(&cursor, &gate, delivery->pool, &facts, delivery_work_deadline(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
         delivery->broken_off = !delivery_intend(delivery);
         if (!delivery->broken_off)
@@ -247,7 +248,10 @@ struct delivery_result deliver_dry_run(const struct deliver_context *context,
     identity_uuid(delivery.uuid, message, request->uuid, request->queue_id, request->recipient,
                   &context->config->uuid_keys);
     if (delivery_decide(&delivery)) {
-        delivery.tpsp = &context->config->tpsps[delivery.pool->members[0].tpsp];
+        const struct route_facts facts = delivery_route_facts(&delivery);
+        const struct config_route *route = route_find(delivery.pool, &facts);
+        const struct config_member *first = &delivery.pool->members[route != NULL ? route->member : 0];
+        delivery.tpsp = &context->config->tpsps[first->tpsp];
         identity_mark(message, delivery.uuid, context->config, delivery.tpsp);
         fprintf(output, "MAIL FROM:<%s>\nRCPT TO:<%s>\n\n", delivery.sender, request->recipient);
         print_message(message_view(message), output);

@@ -12,6 +12,7 @@
 #include "policy/provider.h"
 #include "policy/retry.h"
 #include "policy/return_path.h"
+#include "policy/route.h"
 
 struct delivery {
     const struct deliver_context *context;
@@ -57,6 +58,9 @@ static inline struct retry_key delivery_retry_key(const struct delivery *deliver
  * comes later. A dry run has neither store nor resolver.
  */
 bool delivery_decide(struct delivery *delivery) __attribute__((nonnull));
+
+/* What routes go by, once it is decided. Points into delivery. */
+struct route_facts delivery_route_facts(const struct delivery *delivery) __attribute__((nonnull));
 
 /* The time until which policy and relay may work: what recording and reporting need at the end is nobody
  * else's. */

@@ -63,12 +63,42 @@ static void choose(const struct config_pool *pool, size_t from, uint64_t *turn, 
     }
 }
 
-void pool_order(const struct config_pool *pool, uint64_t turn, size_t *order_r)
+static bool takes_turns(const struct config_pool *pool)
 {
+    return pool->strategy == STRATEGY_ROUND_ROBIN || pool->strategy == STRATEGY_WEIGHTED;
+}
+
+void pool_order(const struct config_pool *pool, const struct route_facts *facts, uint64_t turn,
+                size_t *order_r)
+{
+    const struct config_route *route = route_find(pool, facts);
+
     for (size_t i = 0; i < pool->member_count; i++)
         order_r[i] = i;
-    for (size_t i = 0; pool->strategy != STRATEGY_FAILOVER && i + 1 < pool->member_count; i++)
+    if (route != NULL) {
+        memmove(&order_r[1], &order_r[0], route->member * sizeof order_r[0]);
+        order_r[0] = route->member;
+    }
+    for (size_t i = 0; takes_turns(pool) && i + 1 < pool->member_count; i++)
         choose(pool, i, &turn, order_r);
+}
+
+static void set_turns_key(struct rate_key *key_r, const struct config_pool *pool)
+{
+    rate_key_set(key_r, pool->name, "turns", 0);
+}
+
+void pool_peek_order(struct rate_table *table, const struct config_pool *pool,
+                     const struct route_facts *facts, size_t *order_r)
+{
+    const struct rate_entry *entry = NULL;
+    struct outcome ignored;
+    struct rate_key key;
+
+    set_turns_key(&key, pool);
+    if (takes_turns(pool) && rate_table_ready(table, rate_table_now(table), &ignored))
+        entry = rate_table_find(table, &key);
+    pool_order(pool, facts, entry != NULL ? (uint64_t)atomic_load(&entry->words[0]) : 0, order_r);
 }
 
 /* Take a turn, unless this delivery has one in that pool. False with *error_r set. */
@@ -79,9 +109,9 @@ static bool take_turn(struct pool_cursor *cursor, const struct config_pool *pool
 
     if (*order != NULL)
         return true;
-    if (pool->strategy != STRATEGY_FAILOVER && pool->member_count > 1) {
+    if (takes_turns(pool) && pool->member_count > 1) {
         struct rate_key key;
-        rate_key_set(&key, pool->name, "turns", 0);
+        set_turns_key(&key, pool);
         if (!rate_table_ready(cursor->table, rate_table_now(cursor->table), error_r))
             return false;
         struct rate_entry *entry = rate_table_obtain(cursor->table, &key, error_r);
@@ -90,7 +120,7 @@ static bool take_turn(struct pool_cursor *cursor, const struct config_pool *pool
         turn = (uint64_t)atomic_fetch_add(&entry->words[0], 1);
     }
     *order = xcalloc(pool->member_count, sizeof **order);
-    pool_order(pool, turn, *order);
+    pool_order(pool, &cursor->facts, turn, *order);
     return true;
 }
 
@@ -137,7 +167,7 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
     struct rate_set set;
     int64_t next;
 
-    if (!rate_set_init(&set, tpsp, cursor->provider, cursor->config->rate_burst, error_r))
+    if (!rate_set_init(&set, tpsp, cursor->facts.provider, cursor->config->rate_burst, error_r))
         return TROUBLE;
     struct breaker breaker = breaker_ask(cursor->table, tpsp->name);
     if (breaker.state == BREAKER_OPEN) {
@@ -157,16 +187,16 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
     return OVER_RATE;
 }
 
-/* One round over the pool, and over its overflow as long as one of them is over its rate. */
+/* One round over the pool, and over its overflow as long as somebody is passed over. */
 static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
 {
     const struct config *config = cursor->config;
     const struct config_pool *pool = cursor->pool;
-    bool over_rate;
+    bool passed_over;
 
     memset(&cursor->obstacles, 0, sizeof cursor->obstacles);
     do {
-        over_rate = false;
+        passed_over = false;
         if (!take_turn(cursor, pool, error_r))
             return TROUBLE;
         for (size_t i = 0; i < pool->member_count; i++) {
@@ -177,17 +207,17 @@ static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
             enum answer answer = try_member(cursor, &config->tpsps[tpsp], error_r);
             if (answer == GIVEN || answer == TROUBLE)
                 return answer;
-            over_rate |= answer == OVER_RATE;
+            passed_over = true;
         }
         pool = pool->overflow < 0 ? NULL : &config->pools[pool->overflow];
-    } while (over_rate && pool != NULL);
+    } while (passed_over && pool != NULL);
     return cursor->obstacles.over_rate ? OVER_RATE : PASSED_OVER;
 }
 
 /* --- the walk ---------------------------------------------------------------------------------- */
 
 void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
-                const struct config_pool *pool, enum provider_category provider, int64_t deadline_ms)
+                const struct config_pool *pool, const struct route_facts *facts, int64_t deadline_ms)
 {
     const struct config *config = gate->config;
 
@@ -196,7 +226,7 @@ void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
     cursor_r->config = config;
     cursor_r->pool = pool;
     cursor_r->table = gate->table;
-    cursor_r->provider = provider;
+    cursor_r->facts = *facts;
     cursor_r->deadline_ns = deadline_ms * MS_NS;
     cursor_r->done = xcalloc(config->tpsp_count, sizeof *cursor_r->done);
     cursor_r->orders = xcalloc(config->pool_count, sizeof *cursor_r->orders);

@@ -9,16 +9,16 @@
  *     }
  *     pool_end(&cursor);          (outcome is what became of the delivery)
  *
- * The first member is chosen by the strategy: the first one (failover), each in turn (round-robin), or each
- * as often as its weight says (weighted). Turns are counted by all processes together; of as many turns as
- * the weights add up to, each member has exactly its weight, well mixed. If a member cannot be used, its
- * turns go to the others in the proportion of theirs.
+ * The first member is chosen by the strategy: the first one (failover), each in turn (round-robin), each as
+ * often as its weight says (weighted), or by what the message is (route.h); the others follow it. Turns are
+ * counted by all processes together; of as many turns as the weights add up to, each member has exactly its
+ * weight, well mixed. If a member cannot be used, its turns go to the others in the proportion of theirs.
  *
  * A member is passed over while its breaker is open, and while one of its rate limits has no slot. The next
  * one is tried only if the TPSP could not be reached or refused us (OUTCOME_DEFERRED, outcome_of_tpsp()):
- * never when the message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members are
- * over their rate and no other could take the message, the overflow pool is tried, then the pools are waited
- * for, up to rate-limit-wait.
+ * never when the message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members were
+ * passed over and no other could take the message, the overflow pool is tried; then, where it is a rate that
+ * is in the way, the pools are waited for, up to rate-limit-wait.
  *
  * Every outcome here is a deferral: CAUSE_RATE (4.7.1), the one that ends first; where no rate is in the way
  * and all breakers are open, CAUSE_OURS (4.4.1), which says when the first is tried again. Neither is an
@@ -30,6 +30,7 @@
 #include "config/config.h"
 #include "policy/admission.h"
 #include "policy/breaker.h"
+#include "policy/route.h"
 
 /* The fields are this module's own. */
 struct pool_cursor {
@@ -37,7 +38,7 @@ struct pool_cursor {
     const struct config_pool *pool;
     struct admission_gate gate;
     struct rate_table *table; /* of the gate */
-    enum provider_category provider;
+    struct route_facts facts;
     int64_t deadline_ns;
     int64_t wait_until_ns; /* 0: has not waited yet */
 
@@ -62,9 +63,10 @@ struct pool_cursor {
     } obstacles;
 };
 
-/* deadline_ms: clock_monotonic_ms() by which pool_next() gives up. Everything is kept by pointer. */
+/* deadline_ms: clock_monotonic_ms() by which pool_next() gives up. Everything is kept by pointer, the sender
+ * domain of the facts, too. */
 void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
-                const struct config_pool *pool, enum provider_category provider, int64_t deadline_ms)
+                const struct config_pool *pool, const struct route_facts *facts, int64_t deadline_ms)
     __attribute__((nonnull));
 
 /*
@@ -97,6 +99,11 @@ void pool_end(struct pool_cursor *cursor) __attribute__((nonnull));
 
 /* The members in the order in which turn number turn tries them: indices into pool->members, member_count of
  * them. */
-void pool_order(const struct config_pool *pool, uint64_t turn, size_t *order_r) __attribute__((nonnull));
+void pool_order(const struct config_pool *pool, const struct route_facts *facts, uint64_t turn,
+                size_t *order_r) __attribute__((nonnull));
+
+/* For people: the order of the message that comes next; its turn is not taken. */
+void pool_peek_order(struct rate_table *table, const struct config_pool *pool,
+                     const struct route_facts *facts, size_t *order_r) __attribute__((nonnull));
 
 #endif

@@ -173,3 +173,19 @@ const struct provider_rule *provider_rules_wildcard(const struct provider_rules 
     }
     return rule;
 }
+
+bool provider_rules_know(const struct provider_rules *rules, enum provider_kind kind,
+                         enum provider_category category)
+{
+    const struct provider_rule *ours = kind == PROVIDER_DOMAIN ? domain_rules : mx_rules;
+    size_t count = kind == PROVIDER_DOMAIN ? sizeof domain_rules / sizeof *domain_rules
+                                           : sizeof mx_rules / sizeof *mx_rules;
+
+    for (size_t i = 0; i < rules->own_count; i++)
+        if (rules->own[i].kind == kind && rules->own[i].rule.category == category)
+            return true;
+    for (size_t i = 0; i < count; i++)
+        if (ours[i].category == category)
+            return true;
+    return false;
+}

@@ -7,6 +7,7 @@
 #ifndef SENDPOST_POLICY_PROVIDER_RULES_H
 #define SENDPOST_POLICY_PROVIDER_RULES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/outcome.h"
@@ -38,5 +39,9 @@ const struct provider_rule *provider_rules_exact(const struct provider_rules *ru
 const struct provider_rule *provider_rules_wildcard(const struct provider_rules *rules,
                                                     enum provider_kind kind, const char *name)
     __attribute__((nonnull));
+
+/* Whether any rule of this kind names the category. */
+bool provider_rules_know(const struct provider_rules *rules, enum provider_kind kind,
+                         enum provider_category category) __attribute__((nonnull));
 
 #endif

@@ -159,7 +159,8 @@ static const struct {
     {BASE "return-path:\n  verify: always\n",
      "config.yaml:5: return-path.verify: \"always\" is none of off, static, dns, sendpost"},
     {BASE "pools:\n  - {name: default, members: [a], strategy: random}\n",
-     "config.yaml:5: pools[0].strategy: \"random\" is none of failover, round-robin, weighted"},
+     "config.yaml:5: pools[0].strategy: \"random\" is none of failover, round-robin, weighted, "
+     "by-provider, by-sender-domain"},
     /* durations, sizes, rates */
     {BASE "delivery-timeout: 10\n",
      "config.yaml:4: delivery-timeout: \"10\" is no duration; write 30s, 5m, 1h or 7d"},
@@ -265,6 +266,38 @@ static const struct {
      "config.yaml:4: pools[0].overflow: there is no pool \"q\"; did you mean \"p\"?"},
     {TWO "pools: [{name: p, members: [one], overflow: p}]\n",
      "config.yaml:4: pools[0].overflow: leads back to this pool in a circle; leave it out in one of them"},
+    /* routes */
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider}]\n",
+     "config.yaml:4: pools[0].routes: is missing; say who is first for whom: {gmail: MEMBER, default: "
+     "MEMBER}"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-sender-domain}]\n",
+     "config.yaml:4: pools[0].routes: is missing; say who is first for whom: {example.com: MEMBER, default: "
+     "MEMBER}"},
+    {TWO "pools: [{name: p, members: [one],\n  routes: {gmail: one}}]\n",
+     "config.yaml:5: pools[0].routes: is of no use with strategy: failover; say by-provider or "
+     "by-sender-domain"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider, routes: {}}]\n",
+     "config.yaml:4: pools[0].routes: is empty; name a member for one of them, or for default"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider, routes: [one]}]\n",
+     "config.yaml:4: pools[0].routes: must be a group of keys: \"key: value\" lines below it"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider,\n  routes: {gmial: one}}]\n",
+     "config.yaml:5: pools[0].routes.gmial: unknown key; did you mean \"gmail\"?"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider, routes: {gmail: two}}]\n",
+     "config.yaml:4: pools[0].routes.gmail: the pool has no member \"two\"; add it to members"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider, routes: {gmail: onne}}]\n",
+     "config.yaml:4: pools[0].routes.gmail: the pool has no member \"onne\"; did you mean \"one\"?"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-provider, routes: {gmail: one, gmail: one}}]\n",
+     "config.yaml:4: pools[0].routes.gmail: is given twice, first on line 4; remove one"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-sender-domain, routes: {'*.example.com': one}}]\n",
+     "config.yaml:4: pools[0].routes.*.example.com: \"*.example.com\": write the domain alone, subdomains "
+     "are "
+     "included"},
+    {TWO
+     "pools: [{name: p, members: [one], strategy: by-sender-domain,\n routes: {a.example: one, A.example.: "
+     "one}}]\n",
+     "config.yaml:5: pools[0].routes.A.example.: is given twice; remove one"},
+    {TWO "pools: [{name: p, members: [one], strategy: by-sender-domain, routes: {a.example: [one]}}]\n",
+     "config.yaml:4: pools[0].routes.a.example: is a list where one value is wanted"},
     {TWO "pools:\n - {name: p, members: [one], overflow: q}\n - {name: q, members: [two], overflow: r}\n"
          " - {name: r, members: [two], overflow: p}\n",
      "config.yaml:7: pools[2].overflow: leads back to this pool in a circle; leave it out in one of them"},
@@ -601,6 +634,9 @@ START_TEST(every_key_is_read)
         "pools:\n"
         "  - {name: bulk, strategy: weighted, members: [{tpsp: two, weight: 3}, one], overflow: default}\n"
         "  - {name: default, strategy: round-robin, members: [one]}\n"
+        "  - {name: far, strategy: by-sender-domain, members: [one, two], routes: {B.Example.: two, default: "
+        "one}}\n"
+        "  - {name: near, strategy: by-provider, members: [one, two], routes: {default: two, gmail: one}}\n"
         "return-path: {verify: static, domains: [example.com, b.example], rewrite: false, bounce-prefix: b,\n"
         "  cname-target: c.example}\n"
         "validation: {max-message-size: 10K, require-from: false}\n"
@@ -670,6 +706,20 @@ START_TEST(every_key_is_read)
     ck_assert_uint_eq(bulk->members[1].tpsp, 0);
     ck_assert_uint_eq(bulk->members[1].weight, 1);
     ck_assert_int_eq(bulk->overflow, 1);
+    ck_assert_uint_eq(bulk->route_count, 0);
+    const struct config_pool *far = config_pool_for(config, "far", "user@example.org");
+    ck_assert_int_eq(far->strategy, STRATEGY_BY_SENDER_DOMAIN);
+    ck_assert_uint_eq(far->route_count, 2);
+    ck_assert_str_eq(far->routes[0].key, "b.example");
+    ck_assert_uint_eq(far->routes[0].member, 1);
+    ck_assert_str_eq(far->routes[1].key, "default");
+    ck_assert_uint_eq(far->routes[1].member, 0);
+    const struct config_pool *near = config_pool_for(config, "near", "user@example.org");
+    ck_assert_int_eq(near->strategy, STRATEGY_BY_PROVIDER);
+    ck_assert_uint_eq(near->route_count, 2);
+    ck_assert_str_eq(near->routes[0].key, "gmail");
+    ck_assert_uint_eq(near->routes[0].member, 0);
+    ck_assert_uint_eq(near->routes[1].member, 1);
 
     ck_assert_int_eq(config->return_path.verify, VERIFY_STATIC);
     ck_assert_uint_eq(config->return_path.domains.count, 2);

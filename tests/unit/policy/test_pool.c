@@ -15,6 +15,8 @@ static struct config_tpsp tpsps[TPSPS];
 static struct config_member members[3][TPSPS];
 static struct config_pool pools[3];
 static struct config config;
+static const struct route_facts nothing_known = {.provider = PROVIDER_DEFAULT, .sender_domain = ""};
+static struct route_facts facts;
 
 /* Three pools: a b c; d e; f. No rates, no overflow. */
 static void setup(void)
@@ -24,6 +26,7 @@ static void setup(void)
     static const size_t counts[3] = {3, 2, 1};
     size_t tpsp = 0;
 
+    facts = nothing_known;
     simulation = simulation_begin();
     table = simulation_table(simulation);
     memset(tpsps, 0, sizeof tpsps);
@@ -87,8 +90,8 @@ static struct outcome deliver_by(struct rate_table *by, size_t pool, const char 
     struct pool_cursor cursor;
     size_t length = 0;
 
-    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = by}, &pools[pool],
-               PROVIDER_DEFAULT, INT64_MAX / 1000000 - 1);
+    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = by}, &pools[pool], &facts,
+               INT64_MAX / 1000000 - 1);
     while (pool_next(&cursor, &tpsp, &outcome)) {
         ck_assert_uint_lt(length, TPSPS);
         walk_r[length++] = *tpsp->name;
@@ -164,7 +167,7 @@ START_TEST(each_member_has_its_share_also_of_the_turns_of_those_that_fail)
         total += mixes[_i].shares[i];
     }
     for (unsigned turn = 0; turn < turns; turn++) {
-        pool_order(&pools[0], turn, order);
+        pool_order(&pools[0], &facts, turn, order);
         ck_assert_uint_eq(order[0] + order[1] + order[2], 3);
         ck_assert(order[0] != order[1] && order[1] != order[2] && order[0] != order[2]);
         size_t at = 0;
@@ -187,7 +190,7 @@ START_TEST(shares_are_exact_in_a_round_and_mixed_within_it)
     pools[0].strategy = STRATEGY_WEIGHTED;
     members[0][0].weight = 6, members[0][1].weight = 3, members[0][2].weight = 1;
     for (uint64_t turn = 0; turn < 10; turn++) {
-        pool_order(&pools[0], turn, order);
+        pool_order(&pools[0], &facts, turn, order);
         counts[order[0]]++;
         in_a_row = order[0] == 0 ? in_a_row + 1 : 0;
         if (in_a_row > longest)
@@ -255,6 +258,24 @@ START_TEST(overflow_begins_when_all_members_are_over_their_rate)
         deliver("wwwwww");
         ck_assert_int_eq(walk[0], expected[i]);
     }
+}
+END_TEST
+
+START_TEST(overflow_takes_over_from_those_that_are_left_alone)
+{
+    pools[0].overflow = 1;
+    for (int i = 0; i < BREAKER_THRESHOLD; i++)
+        deliver("dddww");
+    ck_assert_int_eq(deliver("wwwww").class, OUTCOME_DELIVERED);
+    ck_assert_str_eq(walk, "d");
+    for (int i = 0; i < BREAKER_THRESHOLD; i++) {
+        breaker_report(table, "d", BREAKER_CLOSED, BREAKER_FAILS);
+        breaker_report(table, "e", BREAKER_CLOSED, BREAKER_FAILS);
+    }
+    ck_assert_int_eq(deliver("wwwww").cause, CAUSE_OURS); /* there is nobody left */
+    pools[1].overflow = 2;
+    ck_assert_int_eq(deliver("wwwwww").class, OUTCOME_DELIVERED);
+    ck_assert_str_eq(walk, "f");
 }
 END_TEST
 
@@ -327,6 +348,66 @@ START_TEST(over_the_rate_counts_for_more_than_down)
     pools[0].member_count = 2;
     deliver("dw");
     ck_assert_int_eq(deliver("dw").cause, CAUSE_RATE); /* no attempt, for b will take it */
+}
+END_TEST
+
+/* --- routes -------------------------------------------------------------------------------------- */
+
+static struct config_route routes[] = {{"gmail", 2}, {"yahoo", 1}, {"default", 0}};
+
+static void route_by(enum config_strategy strategy, size_t count)
+{
+    pools[0].strategy = strategy;
+    pools[0].routes = routes;
+    pools[0].route_count = count;
+}
+
+START_TEST(the_routed_member_is_first_and_the_others_follow_in_their_order)
+{
+    static const struct {
+        enum provider_category provider;
+        size_t routes;
+        const char *walk;
+    } cases[] = {
+        {PROVIDER_GMAIL, 3, "cab"},   {PROVIDER_YAHOO, 3, "bac"},   {PROVIDER_AOL, 3, "abc"},
+        {PROVIDER_DEFAULT, 3, "abc"}, {PROVIDER_DEFAULT, 2, "abc"}, {PROVIDER_GMAIL, 1, "cab"},
+    };
+
+    route_by(STRATEGY_BY_PROVIDER, cases[_i].routes);
+    facts.provider = cases[_i].provider;
+    deliver("ddd");
+    ck_assert_str_eq(walk, cases[_i].walk);
+    deliver("www");
+    ck_assert_int_eq(walk[0], cases[_i].walk[0]);
+}
+END_TEST
+
+START_TEST(a_routed_member_over_its_rate_or_left_alone_is_passed_over)
+{
+    route_by(STRATEGY_BY_PROVIDER, 3);
+    facts.provider = PROVIDER_GMAIL;
+    limit(2, 1);
+    deliver("www");
+    deliver("www");
+    ck_assert_str_eq(walk, "a");
+    for (int i = 0; i < BREAKER_THRESHOLD; i++)
+        breaker_report(table, "a", BREAKER_CLOSED, BREAKER_FAILS);
+    deliver("www");
+    ck_assert_str_eq(walk, "b");
+}
+END_TEST
+
+START_TEST(looking_at_the_order_takes_no_turn)
+{
+    size_t order[3], again[3];
+
+    pools[0].strategy = STRATEGY_ROUND_ROBIN;
+    deliver("www");
+    pool_peek_order(table, &pools[0], &facts, order);
+    pool_peek_order(table, &pools[0], &facts, again);
+    ck_assert_mem_eq(order, again, sizeof order);
+    deliver("www");
+    ck_assert_int_eq(walk[0], "abc"[order[0]]);
 }
 END_TEST
 
@@ -404,8 +485,8 @@ START_TEST(a_cursor_given_up_gives_back_what_it_took)
 
     limit(0, 1);
     for (int i = 0; i < 3; i++) {
-        pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = table}, &pools[0],
-                   PROVIDER_DEFAULT, INT64_MAX / 1000000 - 1);
+        pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = table}, &pools[0], &facts,
+                   INT64_MAX / 1000000 - 1);
         ck_assert(pool_next(&cursor, &tpsp, &outcome));
         ck_assert_str_eq(tpsp->name, "a");
         pool_end(&cursor);
@@ -419,8 +500,8 @@ START_TEST(a_delivery_out_of_time_asks_nobody_else)
     struct pool_cursor cursor;
     struct outcome outcome;
 
-    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = table}, &pools[0],
-               PROVIDER_DEFAULT, atomic_load(&simulation->now) / 1000000 + 10);
+    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = table}, &pools[0], &facts,
+               atomic_load(&simulation->now) / 1000000 + 10);
     ck_assert(pool_next(&cursor, &tpsp, &outcome));
     atomic_fetch_add(&simulation->now, SECOND);
     bool contacted = behave('h', &outcome);
@@ -446,7 +527,11 @@ UNIT_SUITE(pool_suite)
     tcase_add_test(tcase, processes_share_the_turns);
     tcase_add_test(tcase, a_member_over_its_rate_is_passed_over);
     tcase_add_test(tcase, overflow_begins_when_all_members_are_over_their_rate);
+    tcase_add_test(tcase, overflow_takes_over_from_those_that_are_left_alone);
     tcase_add_test(tcase, overflow_is_not_for_those_that_are_down);
+    tcase_add_loop_test(tcase, the_routed_member_is_first_and_the_others_follow_in_their_order, 0, 6);
+    tcase_add_test(tcase, a_routed_member_over_its_rate_or_left_alone_is_passed_over);
+    tcase_add_test(tcase, looking_at_the_order_takes_no_turn);
     tcase_add_test(tcase, when_all_are_over_their_rate_the_first_slot_is_named);
     tcase_add_test(tcase, a_slot_that_comes_soon_is_waited_for);
     tcase_add_test(tcase, a_tpsp_that_was_not_reached_keeps_its_slots);
