@@ -67,6 +67,8 @@ struct board_cluster {
     uint64_t changes_sent, changes_taken;
     struct board_host hosts[BOARD_HOSTS_MAX];
     size_t host_count;
+    bool leads_sync;      /* this host synchronises with SendPost for all (sendpost/sync.h) */
+    char sync_leader[64]; /* name of the host that does; "": nobody can tell */
 };
 
 #define BOARD_TOKENS_MAX 32

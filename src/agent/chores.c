@@ -23,7 +23,8 @@ struct chores {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
-    int64_t sync_due_ms;        /* clock_monotonic_ms() */
+    int64_t sync_due_ms; /* clock_monotonic_ms() */
+    enum sync_role role;
     char told[BOARD_TEXT_SIZE]; /* the trouble of the last synchronisation; "" */
 };
 
@@ -75,13 +76,27 @@ static bool rest(struct chores *chores)
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_S;
+    until.tv_sec += chores->role == SYNC_UNKNOWN ? 1 : LOOK_S;
     pthread_mutex_lock(&chores->lock);
     while (!chores->stop && pthread_cond_timedwait(&chores->wake, &chores->lock, &until) == 0)
         ;
     bool go_on = !chores->stop;
     pthread_mutex_unlock(&chores->lock);
     return go_on;
+}
+
+/* In a cluster one host synchronises for all. True: what this one does has changed. */
+static bool role_changes(struct chores *chores)
+{
+    enum sync_role before = chores->role;
+
+    pthread_mutex_lock(&chores->board->lock);
+    const struct board_cluster *cluster = &chores->board->facts.cluster;
+    chores->role = chores->config->cluster.server_count == 0 || cluster->leads_sync ? SYNC_LEADER
+                   : cluster->sync_leader[0] != '\0'                                ? SYNC_FOLLOWER
+                                                                                    : SYNC_UNKNOWN;
+    pthread_mutex_unlock(&chores->board->lock);
+    return chores->role != before;
 }
 
 /* Until all is the same, trouble, or a wish to stop. Another process may be at it: then it is done there. */
@@ -93,7 +108,9 @@ static void synchronise(struct chores *chores, struct store *store, struct sync 
 
     if (turn < 0 || !store_renew(store, &error))
         return;
-    while (progress == SYNC_MORE && !stopping(chores))
+    role_changes(chores);
+    sync_play(sync, chores->role);
+    while (progress == SYNC_MORE && !stopping(chores) && !role_changes(chores))
         progress = sync_step(sync, &error);
     chores->sync_due_ms = clock_monotonic_ms() + chores->config->sendpost.interval_ms;
     if (progress == SYNC_TROUBLE) {
@@ -126,7 +143,7 @@ static void *run(void *context)
     struct sync *sync = syncs ? sync_open(chores->config, store, NULL) : NULL;
     do {
         keep_tokens(chores, oauth);
-        if (sync != NULL && clock_monotonic_ms() >= chores->sync_due_ms)
+        if (sync != NULL && (role_changes(chores) || clock_monotonic_ms() >= chores->sync_due_ms))
             synchronise(chores, store, sync);
     } while (rest(chores));
     sync_close(sync);

@@ -12,6 +12,7 @@
 #include "base/uuid.h"
 #include "base/uuid_proof.h"
 #include "base/xalloc.h"
+#include "cluster/lease.h"
 #include "policy/admission.h"
 #include "policy/suppression_share.h"
 
@@ -20,6 +21,7 @@
 #define HEARTBEAT_MS 5000  /* how often the others hear of this host */
 #define FORGOTTEN_MS 60000 /* a host that was not heard of for so long is not counted */
 #define CALL_MS 2000
+#define LEASE_MS 20000 /* who is not heard of for so long leads no more */
 
 struct cluster_keeper {
     const struct config *config;
@@ -86,6 +88,17 @@ static void hear(struct cluster_keeper *keeper, struct board_cluster *facts)
     cluster_reply_free(keeper->gate.cluster, reply);
 }
 
+/* Which host synchronises with SendPost; those that could ask for it. */
+static void lead(struct cluster_keeper *keeper, struct board_cluster *facts)
+{
+    const struct lease lease = {
+        .what = "sendpost", .id = keeper->share.host, .name = keeper->name, .life_ms = LEASE_MS};
+
+    if (keeper->config->sendpost.endpoint != NULL && keeper->config->sendpost.suppression)
+        facts->leads_sync = lease_renew(keeper->gate.cluster, &keeper->config->cluster, &lease,
+                                        clock_monotonic_ms() + CALL_MS, facts->sync_leader);
+}
+
 /* --- one round -------------------------------------------------------------------------------------------
  */
 
@@ -135,7 +148,13 @@ static void one_round(struct cluster_keeper *keeper, struct board_cluster *facts
             beat(keeper, shared);
             facts->host_count = 0;
             hear(keeper, facts);
+            lead(keeper, facts);
         }
+    }
+    /* until then no other host can have got it */
+    if (!there && clock_monotonic_ms() >= keeper->heartbeat_ms + LEASE_MS) {
+        facts->leads_sync = false;
+        facts->sync_leader[0] = '\0';
     }
     facts->changes_sent = keeper->share.sent;
     facts->changes_taken = keeper->share.taken;

@@ -140,6 +140,10 @@ static struct json_object *sync_object(const struct board_facts *facts)
     struct json_object *object = json_object_new_object();
 
     add_time(object, "last_at", facts->sync_last_ms);
+    if (facts->cluster.configured)
+        json_object_object_add(object, "leader", json_object_new_string(facts->cluster.sync_leader));
+    json_object_object_add(object, "leads",
+                           json_object_new_boolean(!facts->cluster.configured || facts->cluster.leads_sync));
     json_object_object_add(object, "unconfirmed", json_object_new_int64(facts->sync_gone));
     add_text(object, "error", facts->sync_error[0] != '\0' ? facts->sync_error : NULL);
     return object;

@@ -225,7 +225,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
     write_reports(out, facts);
     write_held(out, facts);
     write_tokens(out, facts);
-    if (facts->sync_last_ms > 0 || facts->sync_error[0] != '\0') {
+    if (config->sendpost.endpoint != NULL) {
         head(out, "sync_last_timestamp_seconds", "gauge",
              "When lists were last the same here and at SendPost.");
         fprintf(out, "sendpost_agent_sync_last_timestamp_seconds %.3f\n", (double)facts->sync_last_ms / 1000);
@@ -234,6 +234,9 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
         head(out, "sync_unconfirmed", "gauge",
              "Suppressed addresses that are gone at SendPost, and wait for sync --confirm.");
         fprintf(out, "sendpost_agent_sync_unconfirmed %lld\n", (long long)facts->sync_gone);
+        number(out, "sync_leads", "gauge",
+               "Whether this host synchronises with SendPost, for its cluster or alone.",
+               !facts->cluster.configured || facts->cluster.leads_sync);
     }
     write_cluster(out, &facts->cluster);
     write_rates(out, config);

@@ -1,6 +1,7 @@
 #include "ctl/status_shared.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -57,6 +58,18 @@ static void print_cluster(const struct config *config, struct json_object *agent
     status_line("Cluster", *away == '\0', clean);
 }
 
+/* In a cluster one host does it for all. NULL: it is this one, or nobody knows. The caller frees. */
+static char *others_sync(struct json_object *sync)
+{
+    struct json_object *leads = NULL;
+    const char *leader = agent_health_text(sync, "leader");
+
+    if (!json_object_object_get_ex(sync, "leads", &leads) || json_object_get_boolean(leads) ||
+        *leader == '\0')
+        return NULL;
+    return xasprintf("host %s of the cluster keeps the lists the same", leader);
+}
+
 /* What the store knows, and the trouble that only the agent does. */
 static void print_sync(const struct config *config, struct store *store, struct json_object *agent)
 {
@@ -67,18 +80,21 @@ static void print_sync(const struct config *config, struct store *store, struct 
 
     if (config->sendpost.endpoint == NULL)
         return;
-    const char *trouble = agent != NULL && json_object_object_get_ex(agent, "sync", &sync)
-                              ? agent_health_text(sync, "error")
-                              : "";
-    AUTO_FREE char *when = last_ms > 0 ? xasprintf("lists the same at %s", clock_rfc3339(last_ms, since))
-                                       : xstrdup("lists were never the same yet");
+    json_object_object_get_ex(agent, "sync", &sync);
+    const char *trouble = agent_health_text(sync, "error");
+    char *when = others_sync(sync);
+    bool elsewhere = when != NULL;
+    if (when == NULL)
+        when = last_ms > 0 ? xasprintf("lists the same at %s", clock_rfc3339(last_ms, since))
+                           : xstrdup("lists were never the same yet");
     AUTO_FREE char *waits =
-        gone > 0
+        gone > 0 && !elsewhere
             ? xasprintf(", %" PRId64 " suppressed addresses are gone there: sendpostctl sync --confirm", gone)
             : xstrdup("");
     AUTO_FREE char *text = xasprintf("%s%s%s%s", when, waits, *trouble != '\0' ? "; " : "", trouble);
     AUTO_FREE char *clean = ctl_text(text);
-    status_line("SendPost", last_ms > 0 && gone == 0 && *trouble == '\0', clean);
+    status_line("SendPost", (elsewhere || (last_ms > 0 && gone == 0)) && *trouble == '\0', clean);
+    free(when);
 }
 
 static void print_complaints(struct store *store)

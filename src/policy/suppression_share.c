@@ -96,9 +96,14 @@ static bool send_some(struct suppression_share *share, struct place *place, int 
     const char *words[5 + 2 * BATCH] = {"EVAL", cluster_suppression_script, "2"};
     char list[96], stream[96];
 
-    *count_r = suppression_journal_read(share->store, place->sent, !place->all, BATCH, changes, error_r);
-    if (*count_r <= 0)
-        return *count_r == 0;
+    int64_t seen, before = place->sent;
+    enum suppression_scope scope = place->all ? SUPPRESSION_FOR_ANYBODY : SUPPRESSION_FOR_CLUSTER;
+    *count_r = suppression_journal_read(share->store, before, scope, BATCH, changes, &seen, error_r);
+    if (*count_r < 0)
+        return false;
+    place->sent = seen;
+    if (*count_r == 0)
+        return seen == before || save_place(share, place, error_r);
     name_key(share, "", list);
     name_key(share, ":changes", stream);
     words[3] = list;
@@ -116,7 +121,6 @@ static bool send_some(struct suppression_share *share, struct place *place, int 
         return false;
     share->sent += (uint64_t)reply->integer;
     cluster_reply_free(share->cluster, reply);
-    place->sent = changes[*count_r - 1].sequence;
     return save_place(share, place, error_r);
 }
 
@@ -137,6 +141,7 @@ static bool parse(const char *address, const char *value, struct suppression_cha
         !suppression_normalise(address, SUPPRESSION_CASE_SENSITIVE, change_r->entry.address, &why))
         return false;
     change_r->removed = removed != 0;
+    change_r->heard = true;
     change_r->entry.reason = (enum suppression_reason)reason;
     return true;
 }
@@ -149,7 +154,7 @@ static bool take_one(struct suppression_share *share, const struct redisReply *a
     if (address->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING ||
         !parse(address->str, value->str, &change) || strcmp(change.origin, share->host) == 0)
         return true;
-    int counts = suppression_journal_apply(share->store, &change, error_r);
+    int counts = suppression_journal_apply(share->store, &change, share->host, error_r);
     share->taken += counts > 0;
     return counts >= 0;
 }

@@ -26,9 +26,12 @@ struct sync {
     struct api *api;
     struct sync_counts counts;
     enum phase phase;
-    int batch;     /* changes in one request; 1 after a refusal, to find out which */
-    size_t offset; /* of the next page of the window under way */
+    int batch;                    /* changes in one request; 1 after a refusal, to find out which */
+    size_t offset;                /* of the next page of the window under way */
+    char looked_up[ADDRESS_SIZE]; /* the last of those that are absent */
+    enum sync_role role;
     bool confirmed;
+    bool thrifty; /* the list there is known: only what is there needs to be removed */
 };
 
 struct sync *sync_open(const struct config *config, struct store *store, FILE *trace)
@@ -60,6 +63,11 @@ int64_t sync_wait_ms(const struct sync *sync)
     return api_wait_ms(sync->api);
 }
 
+void sync_play(struct sync *sync, enum sync_role role)
+{
+    sync->role = role;
+}
+
 static int64_t today(void)
 {
     return clock_realtime_ms() / DAY_MS;
@@ -81,10 +89,13 @@ static size_t pick(struct sync *sync, const struct suppression_change *changes, 
 {
     size_t picked = 0;
 
-    for (int i = 0; i < count; i++)
-        if (changes[i].removed == removals && changes[i].entry.address[0] != '@' &&
-            (removals || !sync_store_has(sync->store, &changes[i].entry)))
-            entries_r[picked++] = changes[i].entry;
+    for (int i = 0; i < count; i++) {
+        const struct suppression *entry = &changes[i].entry;
+        bool needed = removals ? !sync->thrifty || sync_store_knows(sync->store, entry->address)
+                               : !sync_store_has(sync->store, entry);
+        if (changes[i].removed == removals && entry->address[0] != '@' && needed)
+            entries_r[picked++] = *entry;
+    }
     return picked;
 }
 
@@ -112,13 +123,21 @@ static bool send_changes(struct sync *sync, const struct suppression_change *cha
 static enum sync_progress send_some(struct sync *sync, struct outcome *error_r)
 {
     AUTO_FREE struct suppression_change *changes = xcalloc(BATCH, sizeof *changes);
-    int64_t sent = (int64_t)store_get_number(sync->store, SYNC_SENT);
-    int count = suppression_journal_read(sync->store, sent, true, sync->batch, changes, error_r);
+    int64_t seen, sent = (int64_t)store_get_number(sync->store, SYNC_SENT);
 
+    if (store_get_number(sync->store, SYNC_FRESH) != 0) {
+        sync->phase = PHASE_PASS;
+        return SYNC_MORE;
+    }
+    int count = suppression_journal_read(sync->store, sent, SUPPRESSION_FOR_SENDPOST, sync->batch, changes,
+                                         &seen, error_r);
     if (count <= 0) {
         sync->phase = PHASE_PASS;
         sync->batch = BATCH;
-        return count == 0 ? SYNC_MORE : SYNC_TROUBLE;
+        sync->thrifty = false;
+        return count == 0 && (seen == sent || sync_store_put_number(sync->store, SYNC_SENT, seen, error_r))
+                   ? SYNC_MORE
+                   : SYNC_TROUBLE;
     }
     if (!send_changes(sync, changes, count, error_r)) {
         if (!is_refusal(sync))
@@ -131,8 +150,7 @@ static enum sync_progress send_some(struct sync *sync, struct outcome *error_r)
                  error_r->text);
         sync->counts.refused++;
     }
-    return sync_store_put_number(sync->store, SYNC_SENT, changes[count - 1].sequence, error_r) ? SYNC_MORE
-                                                                                               : SYNC_TROUBLE;
+    return sync_store_put_number(sync->store, SYNC_SENT, seen, error_r) ? SYNC_MORE : SYNC_TROUBLE;
 }
 
 /* --- what comes in ----------------------------------------------------------------------------------------
@@ -156,6 +174,45 @@ static bool take_page(struct sync *sync, int64_t from_day, int64_t to_day, bool 
     return ok;
 }
 
+static enum sync_progress end_of_pass(struct sync *sync, struct outcome *error_r)
+{
+    bool fresh = store_get_number(sync->store, SYNC_FRESH) != 0;
+
+    sync->phase = fresh ? PHASE_SEND : PHASE_DOMAINS;
+    sync->thrifty = fresh;
+    sync->counts.done = sync->counts.all;
+    sync->confirmed = false;
+    return sync_store_put_number(sync->store, SYNC_WINDOW, 0, error_r) &&
+                   sync_store_put_number(sync->store, SYNC_FULL, clock_realtime_ms(), error_r) &&
+                   sync_store_put_number(sync->store, SYNC_GONE, (int64_t)sync->counts.gone, error_r) &&
+                   sync_store_put_number(sync->store, SYNC_FRESH, 0, error_r)
+               ? SYNC_MORE
+               : SYNC_TROUBLE;
+}
+
+/* The pass is through: how much did it not show? */
+static enum sync_progress count_absent(struct sync *sync, struct outcome *error_r)
+{
+    int64_t gone, all;
+
+    if (!sync_store_count_absent(sync->store, &gone, &all, error_r))
+        return SYNC_TROUBLE;
+    sync->counts.gone = 0;
+    /* what was looked up and removed in this pass counts, too: it is "at once" */
+    if (gone > 0 && !sync->confirmed && (uint64_t)gone + sync->counts.removed > (uint64_t)(all + 99) / 100) {
+        sync->counts.gone = (uint64_t)gone;
+        log_line(LOG_ERR,
+                 "%" PRId64 " of %" PRId64
+                 " suppressed addresses are gone at SendPost: none is removed here before "
+                 "sendpostctl sync --confirm says so",
+                 gone, all);
+        return end_of_pass(sync, error_r);
+    }
+    sync->phase = PHASE_ABSENT;
+    sync->looked_up[0] = '\0';
+    return SYNC_MORE;
+}
+
 static enum sync_progress pass(struct sync *sync, struct outcome *error_r)
 {
     int64_t last = today() + 1, window = (int64_t)store_get_number(sync->store, SYNC_WINDOW);
@@ -169,10 +226,8 @@ static enum sync_progress pass(struct sync *sync, struct outcome *error_r)
         }
         return sync_begin(sync, false, error_r) ? SYNC_MORE : SYNC_TROUBLE;
     }
-    if (window > last) {
-        sync->phase = PHASE_ABSENT;
-        return SYNC_MORE;
-    }
+    if (window > last)
+        return count_absent(sync, error_r);
     sync->counts.all = (unsigned)((last - FIRST_DAY) / WINDOW_DAYS + 1);
     sync->counts.done = (unsigned)((window - FIRST_DAY) / WINDOW_DAYS);
     int64_t to_day = window + WINDOW_DAYS - 1 < last ? window + WINDOW_DAYS - 1 : last;
@@ -181,18 +236,6 @@ static enum sync_progress pass(struct sync *sync, struct outcome *error_r)
     if (end && !sync_store_put_number(sync->store, SYNC_WINDOW, window + WINDOW_DAYS, error_r))
         return SYNC_TROUBLE;
     return SYNC_MORE;
-}
-
-static enum sync_progress end_of_pass(struct sync *sync, struct outcome *error_r)
-{
-    sync->phase = PHASE_DOMAINS;
-    sync->counts.done = sync->counts.all;
-    sync->confirmed = false;
-    return sync_store_put_number(sync->store, SYNC_WINDOW, 0, error_r) &&
-                   sync_store_put_number(sync->store, SYNC_FULL, clock_realtime_ms(), error_r) &&
-                   sync_store_put_number(sync->store, SYNC_GONE, (int64_t)sync->counts.gone, error_r)
-               ? SYNC_MORE
-               : SYNC_TROUBLE;
 }
 
 /* One that a whole pass did not show: is it really gone? */
@@ -217,26 +260,13 @@ static bool look_up(struct sync *sync, const struct api_suppression *absent, str
 
 static enum sync_progress absent(struct sync *sync, struct outcome *error_r)
 {
-    struct api_suppression first;
-    int64_t gone, all;
+    struct api_suppression next;
+    int found = sync_store_next_absent(sync->store, sync->looked_up, &next, error_r);
 
-    if (!sync_store_absent(sync->store, &first, &gone, &all, error_r))
-        return SYNC_TROUBLE;
-    /* what was looked up and removed in this pass counts, too: it is "at once" */
-    if (gone > 0 && !sync->confirmed && (uint64_t)gone + sync->counts.removed > (uint64_t)(all + 99) / 100) {
-        sync->counts.gone = (uint64_t)gone;
-        log_line(LOG_ERR,
-                 "%" PRId64 " of %" PRId64
-                 " suppressed addresses are gone at SendPost: none is removed here before "
-                 "sendpostctl sync --confirm says so",
-                 gone, all);
-        return end_of_pass(sync, error_r);
-    }
-    if (gone == 0) {
-        sync->counts.gone = 0;
-        return end_of_pass(sync, error_r);
-    }
-    return look_up(sync, &first, error_r) ? SYNC_MORE : SYNC_TROUBLE;
+    if (found <= 0)
+        return found == 0 ? end_of_pass(sync, error_r) : SYNC_TROUBLE;
+    memcpy(sync->looked_up, next.entry.address, sizeof sync->looked_up);
+    return look_up(sync, &next, error_r) ? SYNC_MORE : SYNC_TROUBLE;
 }
 
 static enum sync_progress recent(struct sync *sync, struct outcome *error_r)
@@ -284,12 +314,43 @@ bool sync_begin(struct sync *sync, bool confirmed, struct outcome *error_r)
            sync_store_put_number(sync->store, SYNC_WINDOW, FIRST_DAY, error_r);
 }
 
+/* In a cluster another host may have led so far: what is there now has to be known first. */
+static bool begin_to_lead(struct sync *sync, struct outcome *error_r)
+{
+    return sync->config->cluster.server_count == 0 || store_get_number(sync->store, SYNC_LEADS) != 0 ||
+           (sync_store_inherit(sync->store, error_r) && sync_begin(sync, sync->confirmed, error_r) &&
+            sync_store_put_number(sync->store, SYNC_FRESH, 1, error_r) &&
+            sync_store_put_number(sync->store, SYNC_LEADS, 1, error_r));
+}
+
+static bool is_over_the_list(const struct sync *sync)
+{
+    return sync->phase >= PHASE_DOMAINS || sync->role != SYNC_LEADER || !sync->config->sendpost.suppression;
+}
+
+static enum sync_progress end(struct sync *sync, struct outcome *error_r)
+{
+    sync->phase = PHASE_SEND;
+    return sync->role != SYNC_LEADER ||
+                   sync_store_put_number(sync->store, SYNC_LAST, clock_realtime_ms(), error_r)
+               ? SYNC_DONE
+               : SYNC_TROUBLE;
+}
+
 enum sync_progress sync_step(struct sync *sync, struct outcome *error_r)
 {
     enum sync_progress progress = SYNC_MORE;
 
-    if (!sync->config->sendpost.suppression && sync->phase < PHASE_DOMAINS)
+    if (!is_over_the_list(sync)) {
+        if (!begin_to_lead(sync, error_r))
+            return SYNC_TROUBLE;
+    } else if (sync->phase < PHASE_DOMAINS) {
         sync->phase = PHASE_DOMAINS;
+        sync->offset = 0;
+    }
+    if (sync->role == SYNC_FOLLOWER && store_get_number(sync->store, SYNC_LEADS) != 0 &&
+        !sync_store_put_number(sync->store, SYNC_LEADS, 0, error_r))
+        return SYNC_TROUBLE;
     switch (sync->phase) {
     case PHASE_SEND:
         progress = send_some(sync, error_r);
@@ -310,9 +371,7 @@ enum sync_progress sync_step(struct sync *sync, struct outcome *error_r)
             sync->phase = PHASE_END;
         break;
     case PHASE_END:
-        sync->phase = PHASE_SEND;
-        progress = sync_store_put_number(sync->store, SYNC_LAST, clock_realtime_ms(), error_r) ? SYNC_DONE
-                                                                                               : SYNC_TROUBLE;
+        progress = end(sync, error_r);
         break;
     }
     if (progress == SYNC_TROUBLE) {

@@ -3,11 +3,15 @@
  * and what SendPost knows of the sender domains. A step at a time, one request each, so that whoever calls
  * can stop, show progress and be killed: what was done is on record with each step.
  *
- * First own changes go out (the journal of suppression_journal.h says which). Then what is new there comes
- * in: all of it once a day, in windows of 60 days as the API has them, else what was made since yesterday. Of
- * two changes of one address the later counts. That an entry is absent from a whole pass is no removal: each
- * is looked up by itself, and when more than one in a hundred are gone at once nothing is removed here before
- * a person confirms it. An API that is away, slow or in trouble changes nothing that is known.
+ * First changes go out (the journal of suppression_journal.h says which). Then what is new there comes in:
+ * all of it once a day, in windows of 60 days as the API has them, else what was made since yesterday. Of two
+ * changes of one address the later counts. That an entry is absent from a whole pass is no removal: each is
+ * looked up by itself, and when more than one in a hundred are gone at once nothing is removed here before a
+ * person confirms it. An API that is away, slow or in trouble changes nothing that is known.
+ *
+ * Of the hosts of a cluster one leads: it sends what any of them has changed, and what it takes goes to the
+ * others (policy/suppression_share.h). A host that begins to lead reads the whole list before it sends, so
+ * that it sends what is missing and no more. The domains each host reads for itself.
  */
 #ifndef SENDPOST_SENDPOST_SYNC_H
 #define SENDPOST_SENDPOST_SYNC_H
@@ -37,6 +41,15 @@ void sync_close(struct sync *sync); /* NULL is fine */
 /* Begin a whole pass, whenever the last one was; confirmed: remove here what is gone there, however much it
  * is. */
 bool sync_begin(struct sync *sync, bool confirmed, struct outcome *error_r) __attribute__((nonnull));
+
+enum sync_role {
+    SYNC_LEADER,   /* of its cluster, or alone: without sync_play() */
+    SYNC_FOLLOWER, /* another host leads */
+    SYNC_UNKNOWN,  /* nobody can tell who leads: the list has to wait */
+};
+
+/* From the next step on. */
+void sync_play(struct sync *sync, enum sync_role role) __attribute__((nonnull));
 
 /* TROUBLE: *error_r says why; try again after sync_wait_ms(). DONE: until there is something new. */
 enum sync_progress sync_step(struct sync *sync, struct outcome *error_r) __attribute__((nonnull));

@@ -9,8 +9,6 @@
 #include "base/xalloc.h"
 #include "policy/suppression_journal.h"
 
-#define ORIGIN "sendpost"
-
 bool sync_store_put_number(struct store *store, const char *key, int64_t number, struct outcome *error_r)
 {
     AUTO_FREE char *text = number != 0 ? xasprintf("%" PRId64, number) : NULL;
@@ -93,6 +91,36 @@ bool sync_store_has(struct store *store, const struct suppression *entry)
     return find(store, key, &known, &ignored) > 0 && known.reason == (int)entry->reason;
 }
 
+bool sync_store_knows(struct store *store, const char *address)
+{
+    char key[ADDRESS_SIZE];
+    struct known known;
+    struct outcome ignored;
+
+    fold(address, key);
+    return find(store, key, &known, &ignored) > 0;
+}
+
+static bool run(struct store *store, const char *sql, int64_t pass, struct outcome *error_r)
+{
+    sqlite3_stmt *statement = store_statement(store, sql, error_r);
+
+    if (statement == NULL)
+        return false;
+    sqlite3_bind_int64(statement, 1, pass);
+    return store_run(store, statement, error_r);
+}
+
+/* In no pass so far; what a pass does not show is looked up then. */
+bool sync_store_inherit(struct store *store, struct outcome *error_r)
+{
+    return run(store,
+               "INSERT OR IGNORE INTO sendpost_suppression (address, reason, created_ns, seen)"
+               " SELECT lower(address), reason, since_ms * 1000000, ?1 FROM suppression_change"
+               " WHERE origin = '" SUPPRESSION_ORIGIN_SENDPOST "' AND removed = 0",
+               0, error_r);
+}
+
 static bool end(struct store *store, bool ok, struct outcome *error_r)
 {
     if (ok && store_commit(store, error_r))
@@ -157,15 +185,20 @@ static int is_after_our_removal(struct store *store, const char *address, struct
 static bool apply(struct store *store, const struct suppression *entry, uint64_t *taken,
                   struct outcome *error_r)
 {
-    struct suppression_change change = {.entry = *entry, .changed_ms = entry->since_ms, .origin = ORIGIN};
-    int applied = suppression_journal_apply(store, &change, error_r);
+    struct suppression_change change = {
+        .entry = *entry, .changed_ms = entry->since_ms, .origin = SUPPRESSION_ORIGIN_SENDPOST};
+    int held = suppression_journal_holds(store, entry, error_r);
+
+    if (held != 0) /* a host of the cluster has sent it there: no news */
+        return held > 0;
+    int applied = suppression_journal_apply(store, &change, "", error_r);
 
     if (applied == 0) {
         int after = is_after_our_removal(store, entry->address, error_r);
         if (after <= 0)
             return after == 0;
         change.changed_ms = clock_realtime_ms();
-        applied = suppression_journal_apply(store, &change, error_r);
+        applied = suppression_journal_apply(store, &change, "", error_r);
     }
     *taken += applied > 0;
     return applied >= 0;
@@ -203,41 +236,60 @@ bool sync_store_take(struct store *store, const struct api_suppressions *list, u
     return end(store, ok, error_r);
 }
 
-bool sync_store_absent(struct store *store, struct api_suppression *first_r, int64_t *gone_r, int64_t *all_r,
-                       struct outcome *error_r)
+bool sync_store_count_absent(struct store *store, int64_t *gone_r, int64_t *all_r, struct outcome *error_r)
 {
-    sqlite3_stmt *statement = store_statement(
-        store,
-        "SELECT count(*), count(*) FILTER (WHERE seen < ?1), min(address) FILTER (WHERE seen < ?1)"
-        " FROM sendpost_suppression",
-        error_r);
-    struct known known = {.reason = 0};
+    int64_t pass = (int64_t)store_get_number(store, SYNC_PASS);
 
-    *first_r = (struct api_suppression){.created_ns = 0};
+    if (!run(store,
+             "DELETE FROM sendpost_suppression WHERE seen < ?1 AND NOT EXISTS"
+             " (SELECT 1 FROM suppression WHERE suppression.address COLLATE NOCASE = "
+             "sendpost_suppression.address)",
+             pass, error_r))
+        return false;
+    sqlite3_stmt *statement = store_statement(
+        store, "SELECT count(*), count(*) FILTER (WHERE seen < ?1) FROM sendpost_suppression", error_r);
     if (statement == NULL)
         return false;
-    sqlite3_bind_int64(statement, 1, (int64_t)store_get_number(store, SYNC_PASS));
+    sqlite3_bind_int64(statement, 1, pass);
     if (store_step(store, statement, error_r) <= 0)
         return false;
     *all_r = sqlite3_column_int64(statement, 0);
     *gone_r = sqlite3_column_int64(statement, 1);
-    if (*gone_r > 0)
-        snprintf(first_r->entry.address, sizeof first_r->entry.address, "%s",
-                 (const char *)sqlite3_column_text(statement, 2));
     sqlite3_reset(statement);
-    if (*gone_r == 0)
-        return true;
-    int found = find(store, first_r->entry.address, &known, error_r);
-    first_r->created_ns = known.created_ns;
-    first_r->entry.since_ms = known.created_ns / 1000000;
-    first_r->entry.reason = (enum suppression_reason)known.reason;
-    return found >= 0;
+    return true;
+}
+
+int sync_store_next_absent(struct store *store, const char *after, struct api_suppression *next_r,
+                           struct outcome *error_r)
+{
+    sqlite3_stmt *statement = store_statement(store,
+                                              "SELECT address, reason, created_ns FROM sendpost_suppression"
+                                              " WHERE address > ?2 AND seen < ?1 ORDER BY address LIMIT 1",
+                                              error_r);
+
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_int64(statement, 1, (int64_t)store_get_number(store, SYNC_PASS));
+    sqlite3_bind_text(statement, 2, after, -1, SQLITE_STATIC);
+    int step = store_step(store, statement, error_r);
+    if (step > 0) {
+        *next_r = (struct api_suppression){.entry.reason =
+                                               (enum suppression_reason)sqlite3_column_int(statement, 1),
+                                           .created_ns = sqlite3_column_int64(statement, 2)};
+        next_r->entry.since_ms = next_r->created_ns / 1000000;
+        snprintf(next_r->entry.address, sizeof next_r->entry.address, "%s",
+                 (const char *)sqlite3_column_text(statement, 0));
+    }
+    sqlite3_reset(statement);
+    return step;
 }
 
 bool sync_store_remove(struct store *store, const struct suppression *entry, struct outcome *error_r)
 {
-    struct suppression_change change = {
-        .entry = *entry, .removed = true, .changed_ms = clock_realtime_ms(), .origin = ORIGIN};
+    struct suppression_change change = {.entry = *entry,
+                                        .removed = true,
+                                        .changed_ms = clock_realtime_ms(),
+                                        .origin = SUPPRESSION_ORIGIN_SENDPOST};
 
     if (!store_begin(store, STORE_NORMAL, error_r))
         return false;
@@ -251,7 +303,8 @@ bool sync_store_remove(struct store *store, const struct suppression *entry, str
             snprintf(change.entry.address, sizeof change.entry.address, "%s",
                      (const char *)sqlite3_column_text(spellings, 0));
         sqlite3_reset(spellings);
-        ok = suppression_journal_apply(store, &change, error_r) >= 0 && drop(store, entry->address, error_r);
+        ok = suppression_journal_apply(store, &change, "", error_r) >= 0 &&
+             drop(store, entry->address, error_r);
     }
     return end(store, ok, error_r);
 }

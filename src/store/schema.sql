@@ -117,7 +117,9 @@ CREATE TABLE suppression_change (
     removed INTEGER NOT NULL,
     changed_ms INTEGER NOT NULL,
     -- who made it; empty: this host
-    origin TEXT NOT NULL DEFAULT ''
+    origin TEXT NOT NULL DEFAULT '',
+    -- 1: it came from the hosts of the cluster, who know it
+    heard INTEGER NOT NULL DEFAULT 0
 );
 CREATE TRIGGER suppression_added AFTER INSERT ON suppression BEGIN
     INSERT OR REPLACE INTO suppression_change (address, reason, since_ms, removed, changed_ms)
