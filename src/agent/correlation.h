@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 #include "store/store.h"
 
 /* What told us the UUID: the higher one wins. */

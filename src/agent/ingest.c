@@ -8,14 +8,14 @@
 
 #include "agent/journal.h"
 #include "agent/log_doubt.h"
-#include "agent/log_pieces.h"
-#include "agent/log_shipper.h"
-#include "agent/log_time.h"
 #include "agent/position.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "classify/classify_rules.h"
+#include "postlog/log_pieces.h"
+#include "postlog/log_shipper.h"
+#include "postlog/log_time.h"
 
 #define JOURNAL_PIECE 4096 /* entries in one transaction */
 #define BULK_MS 150        /* others wait for the store meanwhile */

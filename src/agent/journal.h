@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/postfix_log.h"
 #include "base/outcome.h"
+#include "postlog/postfix_log.h"
 
 struct journal;
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/log_cursor.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
+#include "postlog/log_cursor.h"
 
 /* A Postfix that works writes lines that we understand all the time: as long as there are some, others are
  * not looked at. */

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 
 #define LOG_DOUBT_LINE_SIZE 256
 #define LOG_DOUBT_LINES 3 /* in a row, with none understood between them, are trouble */

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 
 #define SENDERS_COUNT 4096u /* a power of two */
 #define SENDERS_SIZE 248    /* longer ones are not kept */

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "agent/log_cursor.h"
 #include "base/bounce_address.h"
+#include "postlog/log_cursor.h"
 
 #define OVERTAKING_S 2 /* by so much lines of two processes may change places on their way into the log */
 

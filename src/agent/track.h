@@ -16,10 +16,10 @@
 #define SENDPOST_AGENT_TRACK_H
 
 #include "agent/correlation.h"
-#include "agent/postfix_log.h"
 #include "agent/senders.h"
 #include "agent/trust.h"
 #include "classify/classify.h"
+#include "postlog/postfix_log.h"
 
 enum track_verb {
     /* a recipient's fate; without uuid it has to wait for TRACK_ADOPTED */

@@ -1,6 +1,6 @@
 /* The lines that tell what became of one recipient. */
-#include "agent/log_cursor.h"
 #include "agent/track_private.h"
+#include "postlog/log_cursor.h"
 
 #include "base/uuid.h"
 

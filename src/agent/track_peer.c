@@ -3,8 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/log_cursor.h"
 #include "agent/track_private.h"
+#include "postlog/log_cursor.h"
 
 static struct log_slice address_of(struct log_slice peer)
 {

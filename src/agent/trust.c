@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "agent/log_cursor.h"
+#include "postlog/log_cursor.h"
 
 /* "host[192.0.2.7]:25": the address; length 0 when there is none ("local", "unknown[unknown]" has a word). */
 static struct log_slice address_of(struct log_slice client)

@@ -9,9 +9,9 @@
 #define SENDPOST_AGENT_TRUST_H
 
 #include "agent/mta.h"
-#include "agent/postfix_log.h"
 #include "base/uuid_proof.h"
 #include "config/config.h"
+#include "postlog/postfix_log.h"
 
 enum trust_origin {
     TRUST_UNKNOWN, /* the log does not tell, or it cannot be told from the configuration */

@@ -172,7 +172,7 @@ CREATE TABLE log_position (
     cursor TEXT NOT NULL
 );
 
--- agent/log_pieces.h: lines of which the end is still to come
+-- postlog/log_pieces.h: lines of which the end is still to come
 CREATE TABLE log_piece (
     -- 0 standard output, 1 standard error
     stream INTEGER PRIMARY KEY,

@@ -25,10 +25,10 @@
 #include <unistd.h>
 
 #include "agent/ingest.h"
-#include "agent/log_time.h"
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
+#include "postlog/log_time.h"
 
 static char directory[] = "/tmp/sendpost-bench-XXXXXX";
 static char *log_path;

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/log_shipper.h"
-#include "agent/log_time.h"
-#include "agent/postfix_log.h"
 #include "base/uuid.h"
+#include "postlog/log_shipper.h"
+#include "postlog/log_time.h"
+#include "postlog/postfix_log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
-#include "agent/log_time.h"
+#include "postlog/log_time.h"
 
 #include <stdlib.h>
 #include <string.h>

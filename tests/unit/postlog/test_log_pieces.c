@@ -1,10 +1,10 @@
-#include "agent/log_pieces.h"
+#include "postlog/log_pieces.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/log_shipper.h"
+#include "postlog/log_shipper.h"
 #include "suites.h"
 
 #define STAMP "2026-11-23T03:30:52.123456789Z"

@@ -1,11 +1,11 @@
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 
 #include <string.h>
 #include <strings.h>
 
-#include "agent/log_level.h"
-#include "agent/log_prefix.h"
 #include "base/uuid.h"
+#include "postlog/log_level.h"
+#include "postlog/log_prefix.h"
 
 /* "value, " or the rest of the line. */
 static struct log_slice take_value(struct cursor *cursor)

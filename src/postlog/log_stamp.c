@@ -1,8 +1,8 @@
-#include "agent/log_stamp.h"
+#include "postlog/log_stamp.h"
 
 #include <string.h>
 
-#include "agent/log_cursor.h"
+#include "postlog/log_cursor.h"
 
 #define WORD_MAX 24 /* bytes of a month's or a day's name */
 

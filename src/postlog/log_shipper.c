@@ -1,10 +1,10 @@
-#include "agent/log_shipper.h"
+#include "postlog/log_shipper.h"
 
 #include <stdlib.h>
 
-#include "agent/log_cursor.h"
-#include "agent/log_stamp.h"
 #include "base/xalloc.h"
+#include "postlog/log_cursor.h"
+#include "postlog/log_stamp.h"
 
 #define DEPTH_MAX 32
 

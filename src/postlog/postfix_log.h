@@ -12,8 +12,8 @@
  *
  * Slices point into the line; an absent field has length 0 and at == NULL. Thread-safe: no state.
  */
-#ifndef SENDPOST_AGENT_POSTFIX_LOG_H
-#define SENDPOST_AGENT_POSTFIX_LOG_H
+#ifndef SENDPOST_POSTLOG_POSTFIX_LOG_H
+#define SENDPOST_POSTLOG_POSTFIX_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

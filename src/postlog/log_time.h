@@ -9,12 +9,12 @@
  *
  * One instance a log, one thread; it remembers the last minute it computed, because mktime(3) is slow.
  */
-#ifndef SENDPOST_AGENT_LOG_TIME_H
-#define SENDPOST_AGENT_LOG_TIME_H
+#ifndef SENDPOST_POSTLOG_LOG_TIME_H
+#define SENDPOST_POSTLOG_LOG_TIME_H
 
 #include <stdint.h>
 
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 
 struct log_time {
     int64_t reference_ms; /* when the log was last written; kept up to date by the caller */

@@ -1,10 +1,10 @@
 /*
  * log_level: the word of a level or facility that some syslog daemons put on either side of the tag.
  */
-#ifndef SENDPOST_AGENT_LOG_LEVEL_H
-#define SENDPOST_AGENT_LOG_LEVEL_H
+#ifndef SENDPOST_POSTLOG_LOG_LEVEL_H
+#define SENDPOST_POSTLOG_LOG_LEVEL_H
 
-#include "agent/log_cursor.h"
+#include "postlog/log_cursor.h"
 
 /* "info", "mail.info", "mail:info", "2.6" */
 bool log_level_is(struct log_slice word);

@@ -13,8 +13,8 @@
  * A month whose name we do not know, or that is another month in another language ("lis", "srp"), is the
  * latest that is not in the future: log_time decides. Reads nothing beyond the length given; no state.
  */
-#ifndef SENDPOST_AGENT_LOG_STAMP_H
-#define SENDPOST_AGENT_LOG_STAMP_H
+#ifndef SENDPOST_POSTLOG_LOG_STAMP_H
+#define SENDPOST_POSTLOG_LOG_STAMP_H
 
 #include <stdbool.h>
 #include <stddef.h>

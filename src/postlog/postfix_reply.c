@@ -1,7 +1,7 @@
 /* What the remote end said: the text in parentheses at the end of a delivery line. */
 #include <string.h>
 
-#include "agent/log_cursor.h"
+#include "postlog/log_cursor.h"
 
 /* "550 5.1.1 …", "421-4.7.0 …", "250" */
 static int take_code(struct cursor *cursor)

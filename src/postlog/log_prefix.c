@@ -1,7 +1,7 @@
-#include "agent/log_prefix.h"
+#include "postlog/log_prefix.h"
 
-#include "agent/log_level.h"
-#include "agent/log_stamp.h"
+#include "postlog/log_level.h"
+#include "postlog/log_stamp.h"
 
 #define WORDS_MAX 2     /* behind a stamp, that are neither level nor tag: machine, and its address */
 #define BRACKET_MAX 120 /* bytes of "[…]" before the tag */

@@ -1,13 +1,13 @@
-#include "agent/log_prefix.h"
+#include "postlog/log_prefix.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "agent/log_shipper.h"
-#include "agent/log_time.h"
 #include "base/clock.h"
+#include "postlog/log_shipper.h"
+#include "postlog/log_time.h"
 #include "suites.h"
 
 #define MESSAGE "4cYtGz1Nz3z9rN8: client=localhost[127.0.0.1]"

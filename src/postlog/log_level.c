@@ -1,4 +1,4 @@
-#include "agent/log_level.h"
+#include "postlog/log_level.h"
 
 #include <strings.h>
 

@@ -16,10 +16,10 @@
  * The innermost prefix counts. The tag must be the first on the line: a line of another program stays that
  * program's, whatever it says. Reads nothing beyond the line; no state.
  */
-#ifndef SENDPOST_AGENT_LOG_PREFIX_H
-#define SENDPOST_AGENT_LOG_PREFIX_H
+#ifndef SENDPOST_POSTLOG_LOG_PREFIX_H
+#define SENDPOST_POSTLOG_LOG_PREFIX_H
 
-#include "agent/log_cursor.h"
+#include "postlog/log_cursor.h"
 
 struct log_prefix {
     struct log_slice stamp, host, tag; /* length 0 where there is none; the tag without "[pid]:" */

@@ -1,4 +1,4 @@
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 
 #include <json-c/json.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
-#include "agent/log_time.h"
+#include "postlog/log_time.h"
 
 #include <string.h>
 #include <time.h>
 
-#include "agent/log_stamp.h"
+#include "postlog/log_stamp.h"
 
 #define SECOND_MS INT64_C(1000)
 #define MINUTE_MS (60 * SECOND_MS)

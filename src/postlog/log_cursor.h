@@ -1,12 +1,12 @@
 /*
  * log_cursor: the few steps of which the log parser is made, all bounded by the end of the line.
  */
-#ifndef SENDPOST_AGENT_LOG_CURSOR_H
-#define SENDPOST_AGENT_LOG_CURSOR_H
+#ifndef SENDPOST_POSTLOG_LOG_CURSOR_H
+#define SENDPOST_POSTLOG_LOG_CURSOR_H
 
 #include <string.h>
 
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 
 /* What is still to be read of the line. */
 struct cursor {

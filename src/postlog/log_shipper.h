@@ -12,10 +12,10 @@
  *
  * One thread. Linear in the length of the line.
  */
-#ifndef SENDPOST_AGENT_LOG_SHIPPER_H
-#define SENDPOST_AGENT_LOG_SHIPPER_H
+#ifndef SENDPOST_POSTLOG_LOG_SHIPPER_H
+#define SENDPOST_POSTLOG_LOG_SHIPPER_H
 
-#include "agent/log_pieces.h"
+#include "postlog/log_pieces.h"
 
 struct log_shipper {
     char *buffer; /* the strings of the object, without their escapes; slices point into it */

@@ -1,4 +1,4 @@
-#include "agent/log_pieces.h"
+#include "postlog/log_pieces.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,10 +10,10 @@
  * LOG_PIECES_MAX bytes are passed over. What waits for its end is part of the position in the log: it is
  * saved and loaded with it. One thread.
  */
-#ifndef SENDPOST_AGENT_LOG_PIECES_H
-#define SENDPOST_AGENT_LOG_PIECES_H
+#ifndef SENDPOST_POSTLOG_LOG_PIECES_H
+#define SENDPOST_POSTLOG_LOG_PIECES_H
 
-#include "agent/postfix_log.h"
+#include "postlog/postfix_log.h"
 #include "store/store.h"
 
 #define LOG_PIECES_MAX (256u * 1024)
