@@ -13,23 +13,26 @@
 
 #include "base/xalloc.h"
 
-#define OUTPUT_MAX (4u << 20)
+#define OUTPUT_MAX (64u << 20)
 
 extern char **environ;
 
-/* What the child wrote into its memory file; no pipe, so no order of reading that could block. */
-static char *slurp(int file)
+/* What the child wrote into its memory file; no pipe, so no order of reading that could block. *whole_r: all
+ * of it. */
+static char *slurp(int file, bool *whole_r)
 {
     struct stat status;
     size_t length = 0;
     ssize_t got;
 
+    *whole_r = false;
     if (fstat(file, &status) != 0 || status.st_size < 0)
         return xstrdup("");
     size_t size = (size_t)status.st_size < OUTPUT_MAX ? (size_t)status.st_size : OUTPUT_MAX;
     char *text = xmalloc(size + 1);
     while (length < size && (got = pread(file, text + length, size - length, (off_t)length)) > 0)
         length += (size_t)got;
+    *whole_r = length == (size_t)status.st_size;
     while (length > 0 && text[length - 1] == '\n')
         length--;
     text[length] = '\0';
@@ -85,13 +88,14 @@ bool run_program(struct run *run, const char *const argv[])
     AUTO_CLOSE int out = memfd_create("stdout", MFD_CLOEXEC);
     AUTO_CLOSE int err = memfd_create("stderr", MFD_CLOEXEC);
     AUTO_FREE char *program = find_program(argv[0]);
+    bool whole, ignored;
 
     *run = (struct run){.status = 127};
     if (program != NULL && out >= 0 && err >= 0)
         run->status = spawn(program, argv, out, err);
-    run->out = slurp(out);
-    run->err = slurp(err);
-    return run->status == 0;
+    run->out = slurp(out, &whole);
+    run->err = slurp(err, &ignored);
+    return run->status == 0 && whole;
 }
 
 void run_free(struct run *run)

@@ -13,7 +13,7 @@ struct run {
 };
 
 /* argv[0] is looked for in PATH and then in /usr/sbin and /sbin, which not every PATH has. run_free() in
- * any case. Returns whether it ran and ended with 0. */
+ * any case. Returns whether it ran and ended with 0, and all that it printed, up to 64 MB, is here. */
 bool run_program(struct run *run, const char *const argv[]) __attribute__((nonnull));
 void run_free(struct run *run) __attribute__((nonnull));
 

@@ -226,6 +226,7 @@ struct config {
         int64_t timeout_ms;
     } dns;
     int64_t events_retention_ms;
+    bool events_subject;        /* of a message, kept with its events */
     bool credentials_elsewhere; /* a secret is a credential of another process: "cred:NAME" */
     struct uuid_keys uuid_keys; /* secret; none where no file is named and none stands at the default place */
     struct config_cluster cluster;

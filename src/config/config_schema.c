@@ -236,6 +236,7 @@ static const struct config_key top_keys[] = {
     {"sendpost-api", .read = config_read_sendpost, FIELD(sendpost)},
     {"cluster", .read = config_read_cluster, FIELD(cluster)},
     {"events-retention", DURATION(events_retention_ms, MINUTE, 3650 * DAY), .default_text = "7d"},
+    {"events-subject", .read = config_read_bool, FIELD(events_subject), .default_text = "true"},
     {"trusted-senders", .read = read_networks, FIELD(trusted_senders)},
     {"uuid-key-file", .read = config_read_uuid_keys, FIELD(uuid_keys)},
     {.name = NULL},

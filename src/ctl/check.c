@@ -221,7 +221,7 @@ static enum ctl_status run(struct ctl *ctl)
         json_object_put(check.findings);
     }
     free(check.user);
-    return ok ? CTL_WELL : CTL_NOT_WELL;
+    return ok ? CTL_OK : CTL_TROUBLE;
 }
 
 static const struct ctl_option options[] = {

@@ -88,7 +88,7 @@ static enum ctl_status report(struct ctl *ctl, const char *path, const char *tex
 
     if (result->hard == hard) {
         fprintf(stderr, "it is judged so already; nothing was added to %s\n", path);
-        return CTL_WELL;
+        return CTL_OK;
     }
     struct json_object *row = json_object_new_object();
     json_object_object_add(row, "smtp_description", json_object_new_string(clean));
@@ -103,7 +103,7 @@ static enum ctl_status report(struct ctl *ctl, const char *path, const char *tex
     else
         fprintf(stderr, "added to %s: %s\n", path, clean);
     json_object_put(row);
-    return ok ? CTL_WELL : CTL_NOT_WELL;
+    return ok ? CTL_OK : CTL_TROUBLE;
 }
 
 /* --- whose trouble a reply is --------------------------------------------------------------------- */
@@ -157,7 +157,7 @@ static enum ctl_status judge_reply(struct ctl *ctl, const char *name, struct rep
     replies_judge(replies, facts, text, strlen(text), &verdict);
     print_verdict(ctl, &verdict);
     replies_close(replies);
-    return CTL_WELL;
+    return CTL_OK;
 }
 
 static enum ctl_status run(struct ctl *ctl)
@@ -194,7 +194,7 @@ static enum ctl_status run(struct ctl *ctl)
     else
         print_text(&result);
     enum ctl_status outcome = path_of_report == NULL
-                                  ? CTL_WELL
+                                  ? CTL_OK
                                   : report(ctl, path_of_report, text, strcmp(word, "hard") == 0, &result);
     classify_close(rules);
     return outcome;

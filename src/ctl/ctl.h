@@ -3,7 +3,7 @@
  * manual and the shell completion tell the same story; a subcommand is one file with one struct ctl_command,
  * listed in main.c.
  *
- *     static int run(struct ctl *ctl) { … return CTL_WELL; }
+ *     static int run(struct ctl *ctl) { … return CTL_OK; }
  *     const struct ctl_command ctl_rates = {.name = "rates", …, .run = run};
  *
  * Text that came from a remote end or a message is printed through ctl_text() or a table, which make it safe
@@ -17,12 +17,13 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/run.h"
 #include "config/config.h"
 #include "store/store.h"
 
 #define CTL_FRAGMENTS PKGDATADIR "/postfix-conf" /* settings of Postfix, with the reasons */
 
-enum ctl_status { CTL_WELL = 0, CTL_NOT_WELL = 1, CTL_USAGE = 64 };
+enum ctl_status { CTL_OK = 0, CTL_TROUBLE = 1, CTL_USAGE = 64 };
 
 struct ctl_option {
     const char *name;     /* long form, without dashes */
@@ -43,6 +44,7 @@ struct ctl {
     const char **values; /* one for each row of command->options; see ctl_option() */
     struct config *config;
     struct store *store;
+    struct run *queue; /* "postqueue -j", once the configuration is there; NULL where nobody asks it */
 };
 
 struct ctl_command {
@@ -52,24 +54,29 @@ struct ctl_command {
     const char *examples;             /* indented by two spaces, a line each, with line ends */
     const struct ctl_option *options; /* ends with a row without name; NULL: none of its own */
     bool stays_root;                  /* opens nothing in the state directory, but in children that do not */
+    bool reads_log;                   /* with the groups that the agent has for it */
+    bool asks_queue;                  /* Postfix's, with the rights that we come with: ctl->queue */
     enum ctl_status (*run)(struct ctl *ctl);
 };
 
 /* The value given for an option of the subcommand: NULL when it was not given, "" when it takes none. */
 const char *ctl_option(const struct ctl *ctl, const char *name) __attribute__((nonnull));
 
-/* "sendpostctl NAME: …" and where help is, on stderr. Returns CTL_USAGE, ctl_fail() CTL_NOT_WELL. */
+/* "sendpostctl NAME: …" and where help is, on stderr. Returns CTL_USAGE, ctl_fail() CTL_TROUBLE. */
 enum ctl_status ctl_usage(const struct ctl *ctl, const char *format, ...)
     __attribute__((nonnull, format(printf, 2, 3)));
 enum ctl_status ctl_fail(const struct ctl *ctl, const char *format, ...)
     __attribute__((nonnull, format(printf, 2, 3)));
 
 /*
- * The configuration, loaded once; NULL when it cannot be: that has been said, return CTL_NOT_WELL. With it
+ * The configuration, loaded once; NULL when it cannot be: that has been said, return CTL_TROUBLE. With it
  * root becomes the owner of the state directory, for good (base/state_dir.h): what only root may open, a file
  * that a person names, say, is to be open by then.
  */
 const struct config *ctl_config(struct ctl *ctl) __attribute__((nonnull));
+
+/* Asks Postfix for its queue, anew; ctl->queue->status is 0 when it answered. */
+void ctl_ask_queue(struct ctl *ctl) __attribute__((nonnull));
 
 /* The store of that configuration, opened once; NULL as above. */
 struct store *ctl_store(struct ctl *ctl) __attribute__((nonnull));
@@ -113,6 +120,7 @@ enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, cons
 extern const struct ctl_command ctl_setup;
 extern const struct ctl_command ctl_check;
 extern const struct ctl_command ctl_test;
+extern const struct ctl_command ctl_trace;
 extern const struct ctl_command ctl_status_command;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;

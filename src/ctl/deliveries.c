@@ -75,7 +75,7 @@ static enum ctl_status list(struct ctl *ctl)
     int step = -1;
 
     if (store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (ctl->json)
         printf("[");
     for (bool first = true; row != NULL && (step = store_step(store, row, &error)) > 0; first = false) {
@@ -102,7 +102,7 @@ static enum ctl_status list(struct ctl *ctl)
         printf("]\n");
     else
         ctl_table_print(table);
-    return step == 0 ? CTL_WELL : ctl_fail(ctl, "%s", error.text);
+    return step == 0 ? CTL_OK : ctl_fail(ctl, "%s", error.text);
 }
 
 static enum ctl_status retry(struct ctl *ctl, const char *queue_id)
@@ -112,7 +112,7 @@ static enum ctl_status retry(struct ctl *ctl, const char *queue_id)
     int count = store == NULL ? -1 : retry_now(store, queue_id, &error);
 
     if (store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (count < 0)
         return ctl_fail(ctl, "%s", error.text);
     if (ctl->json) {
@@ -128,7 +128,7 @@ static enum ctl_status retry(struct ctl *ctl, const char *queue_id)
     if (!ctl->json)
         printf("%d due now; Postfix comes for it when its own time is up, or at once with: postqueue -i %s\n",
                count, queue_id);
-    return CTL_WELL;
+    return CTL_OK;
 }
 
 static enum ctl_status run(struct ctl *ctl)

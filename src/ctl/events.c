@@ -1,6 +1,5 @@
 /* sendpostctl events: the history of what was reported, and `events flush`, which reports what is pending
  * now. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,30 +7,12 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/people.h"
 #include "event/event_gzip.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
 
 #define FLUSH_TIME_MS (3600 * 1000LL)
-
-/* "90s", "5m", "1h", "7d", a bare number of seconds; -1 when it is no duration. */
-static int64_t milliseconds(const char *text)
-{
-    static const struct {
-        const char *unit;
-        int64_t milliseconds;
-    } units[] = {{"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-    char *end;
-
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (errno != 0 || end == text || number < 0)
-        return -1;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (strcmp(end, units[i].unit) == 0 && number < INT64_MAX / 2 / units[i].milliseconds)
-            return number * units[i].milliseconds;
-    return -1;
-}
 
 /* --- the history ---------------------------------------------------------------------------------- */
 
@@ -80,7 +61,7 @@ static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter)
     struct outcome error;
 
     if (store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (ctl->json)
         printf("[");
     else
@@ -90,7 +71,7 @@ static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter)
         printf("]\n");
     else
         ctl_table_print(listing.table);
-    return ok ? CTL_WELL : ctl_fail(ctl, "%s", error.text);
+    return ok ? CTL_OK : ctl_fail(ctl, "%s", error.text);
 }
 
 /* --- flush ------------------------------------------------------------------------------------------ */
@@ -119,7 +100,7 @@ static enum ctl_status flush(struct ctl *ctl)
     int64_t pending = 0;
 
     if (store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     struct event_reporter *reporter = event_reporter_open(
         ctl->config, store,
         &(struct event_reporter_options){.trace = ctl->verbose ? stderr : NULL, .compress = event_gzip});
@@ -131,7 +112,7 @@ static enum ctl_status flush(struct ctl *ctl)
         return ctl_fail(ctl, "%s", error.text);
     print_counts(ctl, &counts, pending, why);
     if (pending == 0)
-        return CTL_WELL;
+        return CTL_OK;
     return ctl_fail(ctl, "%" PRId64 " events stay pending: %s", pending,
                     *why != '\0' ? why
                                  : "another process is reporting them, or they came just now; try again");
@@ -146,7 +127,7 @@ static enum ctl_status retry(struct ctl *ctl, const char *message_id)
     struct outcome error;
 
     if (store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     int64_t count = event_store_retry_rejected(store, message_id, clock_realtime_ms(), &error);
     if (count < 0)
         return ctl_fail(ctl, "%s", error.text);
@@ -164,7 +145,7 @@ static enum ctl_status retry(struct ctl *ctl, const char *message_id)
         printf("%" PRId64 " rejected events are pending again; the agent, or \"sendpostctl events flush\", "
                "reports them\n",
                count);
-    return CTL_WELL;
+    return CTL_OK;
 }
 
 /* A message UUID in our own form into copy_r, or the words why it is none. */
@@ -173,7 +154,7 @@ static enum ctl_status take_uuid(const struct ctl *ctl, const char *text, char c
     if (!uuid_valid(text, strlen(text)))
         return ctl_usage(ctl, "\"%s\" is no message UUID: it is the uuid= of the log lines", text);
     uuid_copy(copy_r, text);
-    return CTL_WELL;
+    return CTL_OK;
 }
 
 static enum ctl_status run_retry(struct ctl *ctl)
@@ -186,7 +167,7 @@ static enum ctl_status run_retry(struct ctl *ctl)
     if (all)
         return retry(ctl, NULL);
     enum ctl_status status = take_uuid(ctl, ctl->operands[1], message_id);
-    return status == CTL_WELL ? retry(ctl, message_id) : status;
+    return status == CTL_OK ? retry(ctl, message_id) : status;
 }
 
 /* ------------------------------------------------------------------------------------------------------ */
@@ -221,13 +202,13 @@ static enum ctl_status run(struct ctl *ctl)
     if (state != NULL && !event_state_by_name(state, &filter.state))
         return ctl_usage(ctl, "there is no state \"%s\": pending, reported, rejected, local", state);
     if (since != NULL) {
-        int64_t ago_ms = milliseconds(since);
+        int64_t ago_ms = people_duration_ms(since);
         if (ago_ms < 0)
             return ctl_usage(ctl, "\"%s\" is no duration: write it like 90s, 5m, 1h or 7d", since);
         filter.since_ms = clock_realtime_ms() - ago_ms;
     }
     if (filter.message_id != NULL) {
-        if (take_uuid(ctl, filter.message_id, message_id) != CTL_WELL)
+        if (take_uuid(ctl, filter.message_id, message_id) != CTL_OK)
             return CTL_USAGE;
         filter.message_id = message_id;
     }

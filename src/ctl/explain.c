@@ -289,7 +289,7 @@ static enum ctl_status explain(struct explanation *explanation)
     } else {
         json_object_put(explanation->stages);
     }
-    return pass ? CTL_WELL : CTL_NOT_WELL;
+    return pass ? CTL_OK : CTL_TROUBLE;
 }
 
 static enum ctl_status run(struct ctl *ctl)
@@ -303,7 +303,7 @@ static enum ctl_status run(struct ctl *ctl)
         return ctl_usage(ctl, "one recipient is wanted");
     config = ctl_config(ctl);
     if (config == NULL || (explanation.store = ctl_store(ctl)) == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     explanation.config = config;
     explanation.recipient = ctl->operands[0];
     explanation.nexthop = nexthop != NULL ? nexthop : "";

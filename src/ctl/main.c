@@ -16,6 +16,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_setup,
     &ctl_check,
     &ctl_test,
+    &ctl_trace,
     &ctl_status_command,
     &ctl_events,
     &ctl_deliveries,
@@ -105,10 +106,20 @@ enum ctl_status ctl_fail(const struct ctl *ctl, const char *format, ...)
     va_start(arguments, format);
     complain(ctl, format, arguments);
     va_end(arguments);
-    return CTL_NOT_WELL;
+    return CTL_TROUBLE;
 }
 
 /* --- configuration and store ----------------------------------------------------------------- */
+
+void ctl_ask_queue(struct ctl *ctl)
+{
+    if (ctl->queue != NULL)
+        run_free(ctl->queue);
+    else
+        ctl->queue = xcalloc(1, sizeof *ctl->queue);
+    if (!run_program(ctl->queue, (const char *const[]){"postqueue", "-j", NULL}) && ctl->queue->status == 0)
+        ctl->queue->status = 1; /* not all of it is here */
+}
 
 const struct config *ctl_config(struct ctl *ctl)
 {
@@ -117,9 +128,13 @@ const struct config *ctl_config(struct ctl *ctl)
     if (ctl->config != NULL)
         return ctl->config;
     struct config *config = config_load(ctl->config_path, &error);
+    if (config != NULL && ctl->command->asks_queue)
+        ctl_ask_queue(ctl);
     if (config == NULL) {
         ctl_fail(ctl, "%s", error.text);
-    } else if (!ctl->command->stays_root && !state_dir_become_owner(config->state_dir, NULL, &error)) {
+    } else if (!ctl->command->stays_root &&
+               !state_dir_become_owner(config->state_dir, ctl->command->reads_log ? AGENT_GROUPS : NULL,
+                                       &error)) {
         ctl_fail(ctl, "%s", error.text);
         config_free(config);
     } else {
@@ -166,7 +181,7 @@ static void add_options(struct parser *parser, const struct ctl_option *options)
 /* False when the program is to end with *status_r. */
 static bool take_common(struct ctl *ctl, const char *name, const char *value, enum ctl_status *status_r)
 {
-    *status_r = CTL_WELL;
+    *status_r = CTL_OK;
     if (strcmp(name, "config") == 0)
         ctl->config_path = value;
     else if (strcmp(name, "json") == 0)
@@ -263,9 +278,12 @@ int main(int argc, char **argv)
     store_close(ctl.store);
     config_free(ctl.config);
     free(ctl.values);
+    if (ctl.queue != NULL)
+        run_free(ctl.queue);
+    free(ctl.queue);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         perror("sendpostctl: cannot write the result");
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     }
     return (int)status;
 }

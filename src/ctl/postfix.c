@@ -93,12 +93,12 @@ static enum ctl_status finish(struct plan *plan, enum ctl_status status, const c
 {
     if (plan->ctl->json) {
         struct json_object *result = json_object_new_object();
-        json_object_object_add(result, "ok", json_object_new_boolean(status == CTL_WELL));
+        json_object_object_add(result, "ok", json_object_new_boolean(status == CTL_OK));
         json_object_object_add(result, "changes", json_object_get(plan->list));
         ctl_print_json(result);
-    } else if (status == CTL_WELL && plan->changes == 0)
+    } else if (status == CTL_OK && plan->changes == 0)
         printf("%s\n", nothing);
-    else if (status == CTL_WELL)
+    else if (status == CTL_OK)
         printf("%s\n", next);
     return status;
 }
@@ -148,7 +148,7 @@ static enum ctl_status show_or_install(struct plan *plan, bool apply)
     if (apply && !plan->there && getpwnam(plan->user) == NULL)
         return ctl_fail(plan->ctl, "there is no user \"%s\"; create it, or name another with --user",
                         plan->user);
-    enum ctl_status status = add(plan, apply) ? CTL_WELL : CTL_NOT_WELL;
+    enum ctl_status status = add(plan, apply) ? CTL_OK : CTL_TROUBLE;
     return finish(plan, status, "Everything is there already.",
                   !apply                            ? "\"sendpostctl postfix install\" does this."
                   : plan->kind == &postfix_outgoing ? "Now route mail to it, see " CTL_FRAGMENTS
@@ -203,8 +203,8 @@ static enum ctl_status remove_all(struct plan *plan)
     if (plan->taken)
         return ctl_fail(plan->ctl, "the service \"%s\" in master.cf is not ours", plan->name);
     if (still_routed(plan))
-        return CTL_NOT_WELL;
-    return finish(plan, take_away(plan) ? CTL_WELL : CTL_NOT_WELL, "Nothing of it is there.",
+        return CTL_TROUBLE;
+    return finish(plan, take_away(plan) ? CTL_OK : CTL_TROUBLE, "Nothing of it is there.",
                   "Now take it out of transport tables, and run: postfix reload");
 }
 
@@ -225,7 +225,7 @@ static enum ctl_status carry_out(struct plan *plan, const char *verb)
     if (plan->user == NULL)
         plan->user = "sendpost";
     if (!make_plan(plan))
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     plan->list = json_object_new_array();
     status =
         strcmp(verb, "remove") == 0 ? remove_all(plan) : show_or_install(plan, strcmp(verb, "install") == 0);

@@ -169,7 +169,7 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
     const struct config *config = ctl->config;
     struct listing listing = {.gate = gate, .table = gate->table, .all = ctl->verbose};
     struct json_object *all = ctl->json ? json_object_new_array() : NULL;
-    enum ctl_status status = CTL_WELL;
+    enum ctl_status status = CTL_OK;
     struct outcome error;
 
     if (!ctl->json)
@@ -179,7 +179,7 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         if (!list_tpsp(&listing, config, all, &error))
             status = ctl_fail(ctl, "%s", error.text);
         if (listing.breaker.state != BREAKER_CLOSED)
-            status = CTL_NOT_WELL;
+            status = CTL_TROUBLE;
     }
     if (ctl->json)
         ctl_print_json(all);
@@ -216,7 +216,7 @@ static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
     breaker_reset(gate->table, tpsp->name);
     if (!ctl->json)
         printf("%s starts anew: its limits are unused, and it is not left alone.\n", tpsp->name);
-    return CTL_WELL;
+    return CTL_OK;
 }
 
 static enum ctl_status run(struct ctl *ctl)
@@ -227,7 +227,7 @@ static enum ctl_status run(struct ctl *ctl)
         return ctl_usage(ctl, "takes no operand, or reset and one TPSP");
     struct ctl_gate gate;
     if (!open_gate(ctl, &gate))
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     enum ctl_status status = resets ? reset(ctl, &gate.gate) : list(ctl, &gate.gate);
     ctl_gate_close(&gate);
     return status;

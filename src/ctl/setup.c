@@ -208,17 +208,16 @@ static enum ctl_status gather_one(struct setup *setup, size_t which, bool batch)
     else
         return ctl_usage(setup->ctl, "--%s is needed with --batch", question->option);
     if (setup->answers[which] == NULL)
-        return given != NULL ? CTL_NOT_WELL
-                             : ctl_fail(setup->ctl, "the input has ended; nothing was written");
+        return given != NULL ? CTL_TROUBLE : ctl_fail(setup->ctl, "the input has ended; nothing was written");
     const char *why = wanted(setup, which) ? fault(question, setup->answers[which]) : NULL;
-    return why == NULL ? CTL_WELL : ctl_usage(setup->ctl, "--%s: %s", question->option, why);
+    return why == NULL ? CTL_OK : ctl_usage(setup->ctl, "--%s: %s", question->option, why);
 }
 
 static enum ctl_status gather(struct setup *setup, bool batch)
 {
-    enum ctl_status status = CTL_WELL;
+    enum ctl_status status = CTL_OK;
 
-    for (size_t i = 0; i < SETUP_COUNT && status == CTL_WELL; i++)
+    for (size_t i = 0; i < SETUP_COUNT && status == CTL_OK; i++)
         status = gather_one(setup, i, batch);
     return status;
 }
@@ -304,7 +303,7 @@ static bool try_connection(const struct setup *setup, const struct config *confi
 static enum ctl_status finish(const struct setup *setup, bool batch)
 {
     const char *directory = ctl_option(setup->ctl, "postfix-config");
-    enum ctl_status status = CTL_WELL;
+    enum ctl_status status = CTL_OK;
 
     printf("\n%s is written.\n", setup->ctl->config_path);
     if (setup->log_path != NULL)
@@ -320,16 +319,16 @@ static enum ctl_status finish(const struct setup *setup, bool batch)
 static enum ctl_status carry_out(struct setup *setup, bool batch)
 {
     enum ctl_status status = gather(setup, batch);
-    struct config *config = status == CTL_WELL ? setup_stage(setup) : NULL;
+    struct config *config = status == CTL_OK ? setup_stage(setup) : NULL;
 
     if (config == NULL)
-        return status == CTL_WELL ? CTL_NOT_WELL : status;
+        return status == CTL_OK ? CTL_TROUBLE : status;
     bool ok = try_connection(setup, config, batch) && setup_commit(setup);
     config_free(config);
     if (ok)
         return finish(setup, batch);
     setup_discard(setup);
-    return CTL_NOT_WELL;
+    return CTL_TROUBLE;
 }
 
 static bool read_import(struct setup *setup, const char *path)
@@ -364,9 +363,9 @@ static enum ctl_status run(struct ctl *ctl)
     if (ctl_option(ctl, "oauth") != NULL)
         return setup_oauth(&setup, ctl_option(ctl, "oauth"));
     if (!may_replace(&setup, batch))
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (!read_import(&setup, ctl_option(ctl, "import")))
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path)
                                                    : find_log(ctl_option(ctl, "postfix-config"));
     setup.helo_name = find_helo_name(ctl_option(ctl, "postfix-config"));

@@ -93,11 +93,10 @@ static bool make_directory(const struct setup *setup, const char *path, bool of_
 
     if (mkdir(path, 0700) != 0)
         return errno == EEXIST ||
-               ctl_fail(setup->ctl, "cannot create %s: %s", path, strerror(errno)) == CTL_WELL;
+               ctl_fail(setup->ctl, "cannot create %s: %s", path, strerror(errno)) == CTL_OK;
     if (user != NULL &&
         (chown(path, of_user ? user->pw_uid : 0, user->pw_gid) != 0 || chmod(path, 0750) != 0))
-        return ctl_fail(setup->ctl, "cannot give %s to %s: %s", path, setup->user, strerror(errno)) ==
-               CTL_WELL;
+        return ctl_fail(setup->ctl, "cannot give %s to %s: %s", path, setup->user, strerror(errno)) == CTL_OK;
     return true;
 }
 

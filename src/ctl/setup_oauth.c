@@ -80,7 +80,7 @@ enum ctl_status setup_oauth(const struct setup *setup, const char *name)
         return ctl_fail(ctl, "%s", error.text);
     if (tpsp == NULL) {
         config_free(config);
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     }
     /* nothing is to be opened in the state directory by root: no cache of TLS sessions */
     struct config without_state = *config;
@@ -92,5 +92,5 @@ enum ctl_status setup_oauth(const struct setup *setup, const char *name)
         printf("Logged in: %s is written. sendpostctl check fetches the first token.\n",
                tpsp->oauth.refresh_token_path);
     config_free(config);
-    return ok ? CTL_WELL : CTL_NOT_WELL;
+    return ok ? CTL_OK : CTL_TROUBLE;
 }

@@ -375,7 +375,7 @@ static enum ctl_status run(struct ctl *ctl)
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
     if (config == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     AUTO_FREE struct status *status = xcalloc(1, sizeof *status);
     AUTO_FREE struct tally *tallies = xcalloc(config->tpsp_count + 1, sizeof *tallies);
     AUTO_FREE struct held *held = xcalloc(config->tpsp_count, sizeof *held);
@@ -388,7 +388,7 @@ static enum ctl_status run(struct ctl *ctl)
                               .held = held,
                               .ok = true};
     if (!read_store(status) || !read_breakers(status))
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (config->listen != NULL) {
         status->agent = agent_health(config, &status->agent_error);
         status->ok = status->ok && status->agent != NULL && strcmp(agent_text(status, "status"), "ok") == 0;
@@ -400,7 +400,7 @@ static enum ctl_status run(struct ctl *ctl)
         print_text(status);
     json_object_put(status->agent);
     free(status->agent_error);
-    return status->ok ? CTL_WELL : CTL_NOT_WELL;
+    return status->ok ? CTL_OK : CTL_TROUBLE;
 }
 
 const struct ctl_command ctl_status_command = {

@@ -76,13 +76,13 @@ static enum ctl_status add(struct ctl *ctl, struct store *store, struct suppress
         if (!ctl->json)
             printf("%s suppressed (%s)\n", entries[i].address, suppression_reason_name(reason));
     }
-    return end(ctl, added, CTL_WELL);
+    return end(ctl, added, CTL_OK);
 }
 
 static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
 {
     struct json_object *removed = json_object_new_array();
-    enum ctl_status status = CTL_WELL;
+    enum ctl_status status = CTL_OK;
     struct outcome error;
 
     for (size_t i = 0; i < count; i++) {
@@ -117,7 +117,7 @@ static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppre
 {
     unsigned match = suppression_match(ctl_config(ctl));
     struct json_object *answers = json_object_new_array();
-    enum ctl_status status = CTL_WELL;
+    enum ctl_status status = CTL_OK;
     char since[CLOCK_RFC3339_SIZE];
     struct outcome error;
 
@@ -127,7 +127,7 @@ static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppre
         if (result < 0)
             return end(ctl, answers, ctl_fail(ctl, "%s", error.text));
         json_object_array_add(answers, answer_to_json(&entries[i], result > 0 ? &found : NULL));
-        status = result > 0 ? CTL_NOT_WELL : status;
+        status = result > 0 ? CTL_TROUBLE : status;
         if (ctl->json)
             continue;
         if (result > 0)
@@ -184,7 +184,7 @@ static enum ctl_status export_file(struct ctl *ctl, const char *name)
             ctl_fail(ctl, "%s: %s", name, strerror(errno));
         if (!to_stdout)
             fclose(stream);
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     }
     bool read = export_rows(ctl, store, stream, &error);
     bool written = fflush(stream) == 0 && !ferror(stream);
@@ -195,7 +195,7 @@ static enum ctl_status export_file(struct ctl *ctl, const char *name)
     }
     if (!read)
         return ctl_fail(ctl, "%s", error.text);
-    return written ? CTL_WELL : ctl_fail(ctl, "%s: %s; the list is not complete", name, strerror(reason));
+    return written ? CTL_OK : ctl_fail(ctl, "%s: %s; the list is not complete", name, strerror(reason));
 }
 
 /* --- the command ------------------------------------------------------------------------------------ */
@@ -228,7 +228,7 @@ static enum ctl_status run(struct ctl *ctl)
         enum ctl_status status = CTL_USAGE;
         if (normalise_all(ctl, &entries)) {
             struct store *store = ctl_store(ctl);
-            status = store == NULL ? CTL_NOT_WELL
+            status = store == NULL ? CTL_TROUBLE
                                    : verbs[i].on_entries(ctl, store, entries, ctl->operand_count - 1);
         }
         free(entries);

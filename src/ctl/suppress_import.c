@@ -149,7 +149,7 @@ static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *st
         return CTL_USAGE;
     import.store = ctl_store(ctl);
     if (import.store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (fstat(fileno(stream), &status) == 0 && S_ISREG(status.st_mode))
         import.size = status.st_size;
     import.batch = xcalloc(BATCH_ENTRIES, sizeof *import.batch);
@@ -166,7 +166,7 @@ static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *st
     }
     if (!ok)
         return ctl_fail(ctl, "%s", error.text);
-    return import.rejected > 0 ? CTL_NOT_WELL : CTL_WELL;
+    return import.rejected > 0 ? CTL_TROUBLE : CTL_OK;
 }
 
 enum ctl_status suppress_import(struct ctl *ctl, const char *name)

@@ -90,7 +90,7 @@ static enum ctl_status run(struct ctl *ctl)
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
     if (store == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     if (config->sendpost.endpoint == NULL)
         return ctl_fail(ctl, "there is no sendpost-api in %s: nothing is shared", ctl->config_path);
     AUTO_CLOSE int turn = store_lock(config->state_dir, "sync", clock_monotonic_ms() + TURN_MS, &error);
@@ -113,7 +113,7 @@ static enum ctl_status run(struct ctl *ctl)
             " entries are gone at SendPost, more than one in a hundred: sendpostctl sync --confirm "
             "removes them here",
             counts.gone);
-    return ok ? CTL_WELL : CTL_NOT_WELL;
+    return ok ? CTL_OK : CTL_TROUBLE;
 }
 
 static const struct ctl_option options[] = {

@@ -89,7 +89,7 @@ static enum ctl_status check_words(struct ctl *ctl, const struct config *config)
     for (size_t i = 0; i < ctl->operand_count; i++)
         if (config_tpsp_by_name(config, ctl->operands[i]) == NULL)
             return ctl_usage(ctl, "there is no tpsp \"%s\" in %s", ctl->operands[i], ctl->config_path);
-    return CTL_WELL;
+    return CTL_OK;
 }
 
 static void test_all(struct test *test, const struct config *config, char **names, size_t count)
@@ -123,15 +123,15 @@ static enum ctl_status run(struct ctl *ctl)
     struct test test = {.ctl = ctl, .sender = ctl_option(ctl, "from"), .recipient = ctl_option(ctl, "to")};
 
     if (config == NULL)
-        return CTL_NOT_WELL;
+        return CTL_TROUBLE;
     enum ctl_status status = check_words(ctl, config);
-    if (status != CTL_WELL)
+    if (status != CTL_OK)
         return status;
     test.results = ctl->json ? json_object_new_array() : NULL;
     test_all(&test, config, ctl->operands, ctl->operand_count);
     if (ctl->json)
         ctl_print_json(test.results);
-    return test.failed ? CTL_NOT_WELL : CTL_WELL;
+    return test.failed ? CTL_TROUBLE : CTL_OK;
 }
 
 static const struct ctl_option options[] = {

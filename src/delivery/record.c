@@ -3,9 +3,13 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/encoded_word.h"
 #include "base/log.h"
+#include "base/utf8.h"
+#include "base/xalloc.h"
 #include "delivery/delivery.h"
 #include "delivery/intent.h"
+#include "delivery/message.h"
 #include "event/event_report.h"
 
 static enum event_cs event_kind(const struct delivery *delivery)
@@ -58,20 +62,37 @@ static void compose_event(struct delivery *delivery)
     event_identify(event, event->cs == CS_DEFERRED ? occurrence : message_content(delivery->message));
 }
 
+/* What people know the message by. */
+static struct event_mail describe_mail(const struct delivery *delivery)
+{
+    AUTO_FREE char *id = message_header(delivery->message, "Message-ID", 0);
+    AUTO_FREE char *subject =
+        delivery->context->config->events_subject ? message_header(delivery->message, "Subject", 0) : NULL;
+    struct event_mail mail = {"", ""};
+
+    if (id != NULL)
+        utf8_clean(mail.message_id, sizeof mail.message_id, id, strlen(id));
+    if (subject != NULL)
+        encoded_word_decode(mail.subject, sizeof mail.subject, subject);
+    return mail;
+}
+
 /* The event and the end of the intent, both or none; inside the caller's transaction or as one of its own. */
 static bool record_event(struct delivery *delivery, struct outcome *error_r)
 {
     const struct config *config = delivery->context->config;
     struct store *store = delivery->context->store;
     int64_t due_ms = event_report_due_ms(config, clock_realtime_ms());
+    const struct event_mail mail = describe_mail(delivery);
     bool own = !store_in_transaction(store);
 
     if (own && !store_begin(store, STORE_NORMAL, error_r))
         return false;
     delivery->event_state = event_report_state(config, &delivery->event);
-    delivery->recorded = event_store_add(store, &delivery->event, delivery->event_state, due_ms, error_r) &&
-                         (delivery->mark < 0 || intent_remove(store, delivery->key, error_r)) &&
-                         (!own || store_commit(store, error_r));
+    delivery->recorded =
+        event_store_add_of(store, &delivery->event, &mail, delivery->event_state, due_ms, error_r) &&
+        (delivery->mark < 0 || intent_remove(store, delivery->key, error_r)) &&
+        (!own || store_commit(store, error_r));
     if (own && !delivery->recorded)
         store_rollback(store);
     return delivery->recorded;

@@ -42,13 +42,14 @@ static int find_event(struct store *store, const struct event *event, struct out
     return found;
 }
 
-static bool insert_event(struct store *store, const struct event *event, enum event_state state,
-                         int64_t due_ms, struct outcome *error_r)
+static bool insert_event(struct store *store, const struct event *event, const struct event_mail *mail,
+                         enum event_state state, int64_t due_ms, struct outcome *error_r)
 {
     sqlite3_stmt *insert =
         store_statement(store,
-                        "INSERT INTO events (" EVENT_ROW_COLUMNS ", state, due_ms, identity)"
-                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?17,?18,?19)",
+                        "INSERT INTO events (" EVENT_ROW_COLUMNS ", state, due_ms, identity,"
+                        " header_message_id, subject)"
+                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?17,?18,?19,?20,?21)",
                         error_r);
 
     if (insert == NULL)
@@ -57,25 +58,57 @@ static bool insert_event(struct store *store, const struct event *event, enum ev
     sqlite3_bind_int(insert, 17, (int)state);
     sqlite3_bind_int64(insert, 18, due_ms);
     sqlite3_bind_int64(insert, 19, event_row_identity(event));
+    event_row_bind_text(insert, 20, mail != NULL ? mail->message_id : "");
+    event_row_bind_text(insert, 21, mail != NULL ? mail->subject : "");
     bool ok = store_run(store, insert, error_r);
     sqlite3_clear_bindings(insert);
     return ok;
 }
 
-bool event_store_add(struct store *store, const struct event *event, enum event_state state, int64_t due_ms,
-                     struct outcome *error_r)
+bool event_store_add_of(struct store *store, const struct event *event, const struct event_mail *mail,
+                        enum event_state state, int64_t due_ms, struct outcome *error_r)
 {
     bool own = !store_in_transaction(store); /* nobody may add it between the question and the answer */
 
     if (own && !store_begin(store, STORE_NORMAL, error_r))
         return false;
     int found = find_event(store, event, error_r);
-    bool ok = found == 1 || (found == 0 && insert_event(store, event, state, due_ms, error_r));
+    bool ok = found == 1 || (found == 0 && insert_event(store, event, mail, state, due_ms, error_r));
     if (own && ok)
         return store_commit(store, error_r);
     if (own)
         store_rollback(store);
     return ok;
+}
+
+bool event_store_add(struct store *store, const struct event *event, enum event_state state, int64_t due_ms,
+                     struct outcome *error_r)
+{
+    return event_store_add_of(store, event, NULL, state, due_ms, error_r);
+}
+
+int event_store_read(struct store *store, int64_t row, struct event *event_r, enum event_state *state_r,
+                     struct event_mail *mail_r, struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(store,
+                                           "SELECT " EVENT_ROW_COLUMNS_ID ", state, header_message_id,"
+                                           " subject FROM events WHERE id = ?",
+                                           error_r);
+
+    if (select == NULL)
+        return -1;
+    sqlite3_bind_int64(select, 1, row);
+    int found = store_step(store, select, error_r);
+    if (found == 1) {
+        event_row_read(select, event_r);
+        *state_r = (enum event_state)sqlite3_column_int(select, EVENT_ROW_COUNT + 1);
+        snprintf(mail_r->message_id, sizeof mail_r->message_id, "%s",
+                 (const char *)sqlite3_column_text(select, EVENT_ROW_COUNT + 2));
+        snprintf(mail_r->subject, sizeof mail_r->subject, "%s",
+                 (const char *)sqlite3_column_text(select, EVENT_ROW_COUNT + 3));
+    }
+    sqlite3_reset(select);
+    return found;
 }
 
 /* Each of the two ways to report an acceptance has one id for all time (event_identify()). */

@@ -22,12 +22,27 @@ enum event_state {
 const char *event_state_name(enum event_state state) __attribute__((returns_nonnull));
 bool event_state_by_name(const char *name, enum event_state *state_r) __attribute__((nonnull));
 
+/* What people know a message by; "" where it is not known. */
+#define EVENT_MAIL_SIZE 512
+struct event_mail {
+    char message_id[EVENT_MAIL_SIZE]; /* the field Message-ID, RFC 5322 section 3.6.4 */
+    char subject[EVENT_MAIL_SIZE];    /* decoded as far as it could be, valid UTF-8 */
+};
+
 /*
  * Insert. An event whose event_id is there already is left as it is (true). A pending row is first due at
  * due_ms (clock_realtime_ms()): the writer's own time to report it before anybody else tries.
  */
 bool event_store_add(struct store *store, const struct event *event, enum event_state state, int64_t due_ms,
                      struct outcome *error_r) __attribute__((nonnull));
+/* The same, with what the message is known by; NULL: nothing. */
+bool event_store_add_of(struct store *store, const struct event *event, const struct event_mail *mail,
+                        enum event_state state, int64_t due_ms, struct outcome *error_r)
+    __attribute__((nonnull(1, 2, 6)));
+
+/* The event in that row: 1, 0 when there is none, -1 with *error_r set. */
+int event_store_read(struct store *store, int64_t row, struct event *event_r, enum event_state *state_r,
+                     struct event_mail *mail_r, struct outcome *error_r) __attribute__((nonnull));
 
 /*
  * Whether this queue id, message and recipient, with this content (delivery/message.h), were delivered before

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "event/event_store.h"
+#include "event/event_index.h"
 
 #define MINUTE_MS 60000LL
 
@@ -45,9 +45,13 @@ void event_sweep_sometimes(struct event_sweep *sweep, struct store *store, int64
 void event_sweep_regularly(struct event_sweep *sweep, struct store *store, int64_t retention_ms)
 {
     int64_t now_ms = clock_monotonic_ms();
+    struct outcome error;
 
     if (sweep->swept_ms != 0 && now_ms - sweep->swept_ms <= MINUTE_MS)
         return;
     sweep->swept_ms = now_ms;
     run(sweep, store, retention_ms, SWEEP_MANY_MS);
+    if (!event_index_catch_up(store, clock_monotonic_ms() + SWEEP_MANY_MS, &error) ||
+        !event_index_sweep(store, &error))
+        log_line(LOG_WARNING, "the index of events is behind: %s", error.text);
 }

@@ -19,7 +19,7 @@ struct event_sweep {
 void event_sweep_sometimes(struct event_sweep *sweep, struct store *store, int64_t retention_ms)
     __attribute__((nonnull));
 
-/* For one that reports what others left. */
+/* For one that reports what others left; it looks after the index (event/event_index.h), too. */
 void event_sweep_regularly(struct event_sweep *sweep, struct store *store, int64_t retention_ms)
     __attribute__((nonnull));
 

@@ -40,7 +40,10 @@ CREATE TABLE events (
     tpsp TEXT NOT NULL DEFAULT '',
     tpsp_id INTEGER NOT NULL DEFAULT 0,
     provider TEXT NOT NULL DEFAULT '',
-    attempt INTEGER NOT NULL DEFAULT 0
+    attempt INTEGER NOT NULL DEFAULT 0,
+    -- of the message itself, for people; not reported
+    header_message_id TEXT NOT NULL DEFAULT '',
+    subject TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX events_identity ON events (identity);
 -- The outbox is read in its order. What an attempt writes is not in the index.
@@ -50,6 +53,14 @@ CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;
 CREATE INDEX events_tally ON events (source, tpsp, cs, timestamp_ms) WHERE source = 0;
 -- the few that the API has refused
 CREATE INDEX events_rejected ON events (id) WHERE state = 2;
+
+-- event/event_index.h: made behind the events, a block of them at a time
+CREATE TABLE event_words (
+    -- the block, above a hash
+    word INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    PRIMARY KEY (word, event)
+) WITHOUT ROWID;
 
 -- policy/retry.h: a row for each message and recipient that has failed, or is held, and is not through
 CREATE TABLE deliveries (

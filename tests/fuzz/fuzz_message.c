@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/encoded_word.h"
+#include "base/utf8.h"
 #include "base/xalloc.h"
 #include "delivery/identity.h"
 #include "delivery/message.h"
@@ -52,6 +54,18 @@ static char *expected(const char *data, size_t size, size_t *length_r)
     return bytes;
 }
 
+static void check_subject(const struct message *message)
+{
+    AUTO_FREE char *subject = message_header(message, "Subject", 0);
+    char decoded[64], again[64];
+
+    if (subject == NULL)
+        return;
+    size_t decoded_length = encoded_word_decode(decoded, sizeof decoded, subject);
+    must(decoded_length < sizeof decoded && strlen(decoded) == decoded_length);
+    must(utf8_clean(again, sizeof again, decoded, decoded_length) == decoded_length);
+}
+
 static void check_identity(struct message *message)
 {
     const struct config config = {.account_id = 1, .subaccount_id = 2};
@@ -82,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_FREE char *bytes = read_view(message, &length);
     AUTO_FREE char *wanted = expected((const char *)data, size, &expected_length);
     must(length == expected_length && memcmp(bytes, wanted, length) == 0);
+    check_subject(message);
     check_identity(message);
     AUTO_FREE char *marked = read_view(message, &length);
     must(length > sizeof IDENTITY_HEADER_UUID &&

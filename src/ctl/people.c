@@ -1,0 +1,112 @@
+#include "ctl/people.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+bool people_look(void)
+{
+    const char *wanted = getenv("SENDPOSTCTL_PEOPLE");
+
+    return wanted != NULL ? strcmp(wanted, "1") == 0 : isatty(STDOUT_FILENO);
+}
+
+char *people_time(int64_t realtime_ms, char buffer[PEOPLE_TIME_SIZE])
+{
+    time_t seconds = (time_t)(realtime_ms / 1000), now = (time_t)(clock_realtime_ms() / 1000);
+    struct tm local, today;
+
+    buffer[0] = '\0';
+    if (realtime_ms == 0 || localtime_r(&seconds, &local) == NULL || localtime_r(&now, &today) == NULL)
+        return buffer;
+    strftime(buffer, PEOPLE_TIME_SIZE,
+             local.tm_year != today.tm_year   ? "%Y-%m-%d %H:%M"
+             : local.tm_yday != today.tm_yday ? "%b %e %H:%M:%S"
+                                              : "%H:%M:%S",
+             &local);
+    return buffer;
+}
+
+char *people_time_of(const char *rfc3339, char buffer[PEOPLE_TIME_SIZE])
+{
+    struct tm utc = {.tm_year = 0};
+    const char *rest = strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &utc);
+
+    buffer[0] = '\0';
+    return rest == NULL ? buffer : people_time((int64_t)timegm(&utc) * 1000, buffer);
+}
+
+char *people_span(int64_t ms, char buffer[PEOPLE_SPAN_SIZE])
+{
+    int64_t seconds = ms < 0 ? 0 : (ms + 999) / 1000;
+
+    if (seconds < 120)
+        snprintf(buffer, PEOPLE_SPAN_SIZE, "%" PRId64 " s", seconds);
+    else if (seconds < 7200)
+        snprintf(buffer, PEOPLE_SPAN_SIZE, "%" PRId64 " min", seconds / 60);
+    else if (seconds < 172800)
+        snprintf(buffer, PEOPLE_SPAN_SIZE, "%" PRId64 " h", seconds / 3600);
+    else
+        snprintf(buffer, PEOPLE_SPAN_SIZE, "%" PRId64 " d", seconds / 86400);
+    return buffer;
+}
+
+char *people_uuid(const char *uuid, char buffer[UUID_SIZE])
+{
+    snprintf(buffer, UUID_SIZE, "%.8s", uuid);
+    return buffer;
+}
+
+enum ctl_colour people_colour(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum ctl_colour colour;
+    } words[] = {
+        {"delivered", CTL_GREEN},     {"sent", CTL_GREEN},     {"reported", CTL_GREEN},
+        {"deferred", CTL_YELLOW},     {"waiting", CTL_YELLOW}, {"queued", CTL_YELLOW},
+        {"pending", CTL_YELLOW},      {"held", CTL_RED},       {"dropped", CTL_RED},
+        {"bounced", CTL_RED},         {"rejected", CTL_RED},   {"expired", CTL_RED},
+        {"soft_bounced", CTL_YELLOW}, {"suppressed", CTL_RED}, {"gone", CTL_RED},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i].word, word) == 0)
+            return words[i].colour;
+    return CTL_PLAIN;
+}
+
+bool people_number(const char *text, size_t least, size_t most, size_t *number_r)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || *text == '-' || number < least || number > most)
+        return false;
+    *number_r = number;
+    return true;
+}
+
+int64_t people_duration_ms(const char *text)
+{
+    static const struct {
+        const char *unit;
+        int64_t milliseconds;
+    } units[] = {{"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    char *end;
+
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || number < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].unit) == 0 && number < INT64_MAX / 2 / units[i].milliseconds)
+            return number * units[i].milliseconds;
+    return -1;
+}
