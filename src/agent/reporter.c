@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "event/event_gzip.h"
 #include "event/event_store.h"
+#include "event/event_watch.h"
 #include "policy/standing.h"
 #include "policy/suppression.h"
 
@@ -22,6 +24,7 @@ struct reporter {
     struct board *board;
     struct store *store;
     struct event_reporter *api;
+    int watch; /* deliveries may leave their events; -1: not yet */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -99,6 +102,17 @@ static void note(const struct config *config, struct board *board, struct store 
     pthread_mutex_unlock(&board->lock);
 }
 
+/* Another agent may still have the watch; then it is taken over when that one ends. */
+static void keep_watch(struct reporter *reporter, bool succeeded)
+{
+    struct outcome ignored;
+
+    if (reporter->watch < 0)
+        reporter->watch = event_watch_begin(reporter->config->state_dir, &ignored);
+    if (succeeded)
+        event_watch_succeeded(reporter->watch);
+}
+
 /* *more_r: there is more to do at once. */
 static enum event_report_result one_round(struct reporter *reporter, bool *more_r)
 {
@@ -110,6 +124,7 @@ static enum event_report_result one_round(struct reporter *reporter, bool *more_
 
     if (result == EVENT_REPORT_TROUBLE)
         log_line(LOG_ERR, "events cannot be reported now: %s", error.text);
+    keep_watch(reporter, result == EVENT_REPORT_DONE || counts.reported > 0);
     note(reporter->config, reporter->board, reporter->store, &counts,
          result == EVENT_REPORT_TROUBLE ? &error : NULL, event_reporter_last_error(reporter->api));
     *more_r = result != EVENT_REPORT_TROUBLE && counts.unfinished;
@@ -167,6 +182,7 @@ struct reporter *reporter_start(const struct config *config, struct board *board
 
     reporter->config = config;
     reporter->board = board;
+    reporter->watch = -1;
     if (!store_open(&reporter->store, config->state_dir, error_r)) {
         free(reporter);
         return NULL;
@@ -210,6 +226,8 @@ void reporter_stop(struct reporter *reporter)
     pthread_join(reporter->thread, NULL);
     event_reporter_close(reporter->api);
     store_close(reporter->store);
+    if (reporter->watch >= 0)
+        close(reporter->watch);
     pthread_cond_destroy(&reporter->wake);
     pthread_mutex_destroy(&reporter->lock);
     free(reporter);

@@ -127,7 +127,7 @@ static void report_events(const struct judging *judging, const struct event *eve
     enum event_report_result result = EVENT_REPORT_DONE;
     struct outcome error;
 
-    for (size_t i = 0; i < count && result == EVENT_REPORT_DONE; i++)
+    for (size_t i = 0; i < count && (result == EVENT_REPORT_DONE || result == EVENT_REPORT_LEFT); i++)
         if (event_report_state(judging->config, &events[i]) == EVENT_PENDING)
             result = event_report_one(reporter, &events[i], deadline_ms, &error);
     if (result == EVENT_REPORT_KEPT)

@@ -179,6 +179,7 @@ struct config {
         /* the agent reports repeated deferrals of a recipient this far apart at least */
         int64_t deferred_interval_ms;
         int64_t timeout_ms;
+        int64_t patience_ms; /* event/event_pace.h */
         struct config_tls tls;
     } report;
 

@@ -159,6 +159,7 @@ static const struct config_key report_keys[] = {
     {"deferred", .read = read_deferred, FIELD(report.deferred), .default_text = "auto"},
     {"deferred-interval", DURATION(report.deferred_interval_ms, 0, 7 * DAY), .default_text = "0s"},
     {"timeout", DURATION(report.timeout_ms, SECOND, 10 * MINUTE), .default_text = "10s"},
+    {"patience", DURATION(report.patience_ms, SECOND, 10 * MINUTE), .default_text = "1s"},
     {"tls-ca-path", .read = config_read_directory, FIELD(report.tls.ca_path)},
     {"tls-ca-file", .read = config_read_file, FIELD(report.tls.ca_file)},
     {.name = NULL},

@@ -170,6 +170,7 @@ static void report(struct delivery *delivery)
         return;
     switch (event_report_one(context->reporter, &delivery->event, context->deadline_ms, &error)) {
     case EVENT_REPORT_DONE:
+    case EVENT_REPORT_LEFT:
         break;
     case EVENT_REPORT_KEPT:
         log_line(LOG_WARNING, "%s: event kept for later: %s", delivery->uuid,

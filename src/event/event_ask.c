@@ -115,9 +115,9 @@ enum event_answer event_ask(struct event_asker *asker, const struct event *event
     if (!post_compressed(asker, key, &body, until_ms - begun_ms))
         post(asker, key, NULL, body.bytes, body.length, until_ms - clock_monotonic_ms());
     free(body.bytes);
+    asker->elapsed_ms = clock_monotonic_ms() - begun_ms;
     if (asker->options.observe != NULL)
-        asker->options.observe(asker->options.observe_context, asker->answer->status,
-                               clock_monotonic_ms() - begun_ms);
+        asker->options.observe(asker->options.observe_context, asker->answer->status, asker->elapsed_ms);
 
     enum event_answer kind = event_answer_of(asker->answer->status);
     if (kind == EVENT_ANSWER_ACCEPTED)

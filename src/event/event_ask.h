@@ -23,6 +23,7 @@ struct event_asker {
     bool takes_gzip;            /* said the endpoint in its last answer */
     char fingerprint[9];        /* of the endpoint, for keys of the meta table */
     const struct http_answer *answer;
+    int64_t elapsed_ms;                   /* that it took */
     char last_error[HTTP_TEXT_SIZE + 64]; /* "" after an accepted request */
 };
 

@@ -86,7 +86,10 @@ static bool record_settled(struct event_reporter *reporter, const struct event *
             reporter->asker.answer->text);
     if (store_begin(store, STORE_NORMAL, error_r) && event_outbox_settle(store, event, state, error_r) &&
         (!learnt || event_ask_remember_word(&reporter->asker, event, error_r)) &&
-        (!asked || update_pauses(reporter, kind, error_r)) && store_commit(store, error_r))
+        (!asked || (update_pauses(reporter, kind, error_r) &&
+                    event_pace_learn(&reporter->pace, reporter->asker.config, store,
+                                     reporter->asker.fingerprint, reporter->asker.elapsed_ms, error_r))) &&
+        store_commit(store, error_r))
         return true;
     store_rollback(store);
     return false;
@@ -168,8 +171,10 @@ void event_reporter_prepare(struct event_reporter *reporter, const char *tpsp)
         return;
     event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, event_ask_key(asker, tpsp),
                       now_ms);
+    reporter->pace = event_pace_read(asker->store, asker->fingerprint);
     if (!event_pause_holds(&reporter->pauses.endpoint, now_ms) &&
-        !event_pause_holds(&reporter->pauses.key, now_ms))
+        !event_pause_holds(&reporter->pauses.key, now_ms) &&
+        event_pace_expects(&reporter->pace, asker->config, now_ms))
         http_client_prepare(event_ask_client(asker));
 }
 
@@ -292,6 +297,11 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
         return event_outbox_settle(asker->store, event, EVENT_LOCAL, error_r) ? EVENT_REPORT_DONE
                                                                               : EVENT_REPORT_TROUBLE;
     const char *key = event_ask_key(asker, event->tpsp);
+    reporter->pace = event_pace_read(asker->store, asker->fingerprint);
+    if (event_pace_leaves(&reporter->pace, asker->config, asker->store, asker->fingerprint, now_ms))
+        return record_kept(reporter, event, EVENT_ANSWER_NOT_ASKED, false, false, error_r)
+                   ? EVENT_REPORT_LEFT
+                   : EVENT_REPORT_TROUBLE;
     event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, key, now_ms);
     if (event_report_may_ask(reporter, now_ms))
         kind = ask_in_order(reporter, &copy, key, latest_ms < deadline_ms ? latest_ms : deadline_ms, &learnt);

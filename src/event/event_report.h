@@ -57,13 +57,15 @@ enum event_answer event_reporter_probe(struct event_reporter *reporter, const ch
 enum event_report_result {
     EVENT_REPORT_DONE,    /* every event is reported, rejected or local */
     EVENT_REPORT_KEPT,    /* some that were due stay pending: API down, busy, or the key is refused */
+    EVENT_REPORT_LEFT,    /* of event_report_one() alone: API slow, the agent reports it soon */
     EVENT_REPORT_TROUBLE, /* the store failed; *error_r says why */
 };
 
 /*
  * Report one event, stored as pending and committed by the caller before. When it stays pending, the row is
  * made durable (fsync) before this returns. Takes at most report.timeout, and ends by deadline_ms
- * (clock_monotonic_ms()). While the API is known to be down it is not asked at all (event/event_pause.h).
+ * (clock_monotonic_ms()). While the API is known to be down it is not asked at all (event/event_pause.h),
+ * while it is slow hardly ever (event/event_pace.h).
  * EVENT_REPORT_TROUBLE: the event is neither reported nor durable.
  */
 enum event_report_result event_report_one(struct event_reporter *reporter, const struct event *event,

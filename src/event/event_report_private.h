@@ -6,6 +6,7 @@
 #define SENDPOST_EVENT_EVENT_REPORT_PRIVATE_H
 
 #include "event/event_ask.h"
+#include "event/event_pace.h"
 #include "event/event_pause.h"
 #include "event/event_report.h"
 #include "event/event_sweep.h"
@@ -13,6 +14,7 @@
 struct event_reporter {
     struct event_asker asker;
     struct event_pauses pauses;
+    struct event_pace pace;
     struct event_sweep sweep;
     int batches; /* more than 1: the API is quick */
 };

@@ -47,6 +47,7 @@ class Answer:
     headers: dict = field(default_factory=dict)
     act: str = ""
     keep_alive: bool = True
+    delay: float = 0  # seconds before it
 
 
 @dataclass
@@ -302,6 +303,8 @@ class EventApi:
     def _answer(self, connection, request):
         answer = self._choose(request)
         stream, act = connection.stream, answer.act
+        if answer.delay > 0:
+            self.stopping.wait(answer.delay)
         if act == "hang":
             self._hold(stream)
         elif act == "reset":

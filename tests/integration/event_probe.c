@@ -43,7 +43,7 @@ static struct event make_event(int kind, const char *tpsp, int number, int64_t t
 
 static void print_result(enum event_report_result result, struct event_reporter *reporter, int64_t ms)
 {
-    static const char *const names[] = {"done", "kept", "trouble"};
+    static const char *const names[] = {"done", "kept", "left", "trouble"};
     json_object *line = json_object_new_object();
 
     json_object_object_add(line, "result", json_object_new_string(names[result]));

@@ -23,10 +23,10 @@ class Reporting:
     def write(self, **settings):
         self.settings.update(settings)
         top = {name.replace("_", "-"): value for name, value in self.settings.items()
-               if name in ("batch_size", "events_retention", "dns")}
+               if name in ("batch_size", "events_retention", "dns", "listen", "log_path", "flush_interval")}
         report = {"timeout": "2s", **({"tls-ca-path": str(self.ca.hashed)} if self.ca else {})}
         report.update({name.replace("_", "-"): value for name, value in self.settings.items()
-                       if name in ("timeout", "dropped_as", "accepted_as", "deferred", "tls_ca_path")})
+                       if name in ("timeout", "patience", "dropped_as", "accepted_as", "deferred", "tls_ca_path")})
         tpsps = []
         for name, key in self.tpsps or [("primary", None)]:
             tpsps.append({"name": name, "id": 12, "host": "localhost", **({"api-key-file": self.secret(key)} if key else {})})

@@ -337,6 +337,31 @@ def test_when_a_pause_ends_one_process_asks_for_all(api, account):
     assert account.states() == {"pending": 11}
 
 
+def test_while_the_api_is_slow_events_are_left_to_an_agent_that_runs(api, account):
+    account.write(patience="1s", timeout="20s", listen="none", log_path=str(account.top / "mail.log"), flush_interval="1s")
+    api.default = Answer(delay=2.0)
+    slow = [account.start_one(first=number) for number in range(1, 5)]
+    assert [json.loads(process.communicate(timeout=60)[0])["result"] for process in slow] == ["done"] * 4
+    assert account.one(5)["result"] == "done"  # there is no agent: nobody else would report it
+    agent = account.start("sendpost-agent", "-c", account.config)
+    number = iter(range(6, 1000))
+    try:
+        wait_for(lambda: account.one(next(number))["result"] == "left", "an event to be left to the agent", interval=0)
+        assert sum(account.one(next(number))["result"] == "left" for _ in range(5)) >= 3, "more than a probe"
+        wait_for(lambda: set(account.states()) == {"reported"}, account.states)
+        api.default = Answer()
+        wait_for(lambda: account.one(next(number))["result"] == "done" and not account.query(
+            "SELECT 1 FROM meta WHERE key LIKE 'report.pace.%' AND CAST(value AS INTEGER) > 1000"), "answers to be quick again")
+        assert [account.one(next(number))["result"] for _ in range(3)] == ["done"] * 3
+        wait_for(lambda: set(account.states()) == {"reported"}, account.states)
+    finally:
+        agent.terminate()
+        agent.communicate()
+    ids = api.ids()
+    assert len(ids) == len(set(ids)) == next(number) - 1
+    assert "takes long to answer" in account.log() and "answers quickly again" in account.log()
+
+
 def test_the_deadline_of_the_delivery_is_kept(api, account):
     account.write(timeout="30s")
     api.default = Answer(act="hang")

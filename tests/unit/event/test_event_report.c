@@ -21,13 +21,14 @@ static void observe(void *context, int status, int64_t elapsed_ms)
 static void open_store(void)
 {
     temporary_store_open();
-    config = (struct config){.api_key = (char *)"key",
-                             .state_dir = temporary_directory,
-                             .batch_size = 3,
-                             .endpoint = (char *)"http://127.0.0.1:9/",
-                             .dns = {.timeout_ms = 5000},
-                             .events_retention_ms = INT64_MAX / 2,
-                             .report = {.timeout_ms = 20000, .deferred = DEFERRED_AUTO}};
+    config =
+        (struct config){.api_key = (char *)"key",
+                        .state_dir = temporary_directory,
+                        .batch_size = 3,
+                        .endpoint = (char *)"http://127.0.0.1:9/",
+                        .dns = {.timeout_ms = 5000},
+                        .events_retention_ms = INT64_MAX / 2,
+                        .report = {.timeout_ms = 20000, .patience_ms = 20000, .deferred = DEFERRED_AUTO}};
     observed = 0;
 }
 
