@@ -56,14 +56,18 @@ static enum conversation_next pass_content(struct conversation *conversation, st
     while (verdict == CONTENT_MORE) {
         size_t got, safe = 0, ready;
 
-        if (transport_fill(local, wire->request->deadline_ms) != TRANSPORT_OK)
+        if (local->in_start == local->in_end &&
+            transport_fill(local, wire->request->deadline_ms) != TRANSPORT_OK)
             return conversation_engine_trouble(conversation, "ended in the middle of the message");
         got = local->in_end - local->in_start;
         memcpy(buffer + held, local->in + local->in_start, got);
-        local->in_start = local->in_end;
         verdict = content_feed(check, buffer + held, got, &safe);
-        if (verdict == CONTENT_COMPLETE && safe != got)
-            verdict = CONTENT_ALTERED;
+        if (verdict == CONTENT_COMPLETE && safe != got) {
+            if (!conversation->foretold)
+                verdict = CONTENT_ALTERED;
+            got = safe; /* else its QUIT follows */
+        }
+        local->in_start += got;
         if (verdict != CONTENT_MORE && verdict != CONTENT_COMPLETE)
             return content_refused(conversation, check, verdict);
         ready = safe > 0 ? held + safe : 0;
@@ -168,7 +172,7 @@ enum conversation_next conversation_data(struct conversation *conversation)
         return CONVERSATION_END;
     if (wire->parser.reply.code != 354)
         return conversation_refused(conversation);
-    if (conversation->local.in_start < conversation->local.in_end)
+    if (!conversation->foretold && conversation->local.in_start < conversation->local.in_end)
         return conversation_engine_trouble(conversation, "sent content before it was asked to");
     wire->usable = false; /* until the final reply */
     wire->content_begun = true;

@@ -15,6 +15,7 @@ struct conversation {
     const struct engine *engine;
     struct transport local; /* our end of the local stream */
     bool mail_accepted, rcpt_accepted;
+    bool foretold; /* the engine has said all that it has to say: see conversation_run() */
     bool answered; /* the engine was told the final reply */
     bool ahead;    /* RCPT and DATA are sent, too */
     char rcpt_sent[512];

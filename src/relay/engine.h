@@ -22,6 +22,8 @@ struct engine_job {
     int stream; /* the engine's end; it closes it */
     const struct relay_request *request;
     bool eight_bit; /* declare BODY=8BITMIME */
+    /* every reply lies in the stream already, and there is room in it for all that is to be said */
+    bool foretold;
     bool accepted;  /* out: the engine believes that the message was accepted */
     char says[160]; /* out: its last word, for the log */
 };
@@ -29,7 +31,8 @@ struct engine_job {
 struct engine {
     const char *name;
     unsigned serves;                     /* the needs it can serve */
-    void (*run)(struct engine_job *job); /* to its end; in a thread of its own */
+    bool takes_foretold;                 /* may be told every reply beforehand */
+    void (*run)(struct engine_job *job); /* to its end; in a thread of its own unless foretold */
 };
 
 extern const struct engine engine_esmtp;

@@ -75,6 +75,15 @@ def test_every_byte_arrives_unchanged(relay, engine, name):
         assert server.messages == [message + ending]
 
 
+@pytest.mark.parametrize("size", [45 * 1024, 96 * 1024, 97 * 1024])
+def test_dots_up_to_what_the_local_stream_holds_go_through_libesmtp(relay, size):
+    message = HEADER + b".\r\n" * ((size - len(HEADER)) // 3)
+    with ScriptedTpsp() as server:
+        result = relay(server, engine="libesmtp", message=message)
+        assert (result["class"], result["engine"]) == ("delivered", "libesmtp"), result
+        assert server.messages == [message]
+
+
 @pytest.mark.parametrize("message", [b"\r\n", b"x", b"\r\nbody only\r\n", b"no header, no end"])
 def test_what_is_hardly_a_message_arrives_unchanged(relay, message):
     with ScriptedTpsp() as server:
