@@ -42,17 +42,6 @@ struct judging {
 
 /* --- --dry-run ------------------------------------------------------------------------------------------ */
 
-static void print_complaint(const struct dsn_recipient *recipient, const char *message_id)
-{
-    struct json_object *object = json_object_new_object();
-
-    json_object_object_add(object, "message_id", json_object_new_string(message_id));
-    json_object_object_add(object, "recipient", json_object_new_string(recipient->address));
-    json_object_object_add(object, "complaint", json_object_new_string(recipient->text));
-    puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(object);
-}
-
 static void print_recipients(const struct judging *judging)
 {
     const struct delivery_request *request = judging->request;
@@ -67,7 +56,8 @@ static void print_recipients(const struct judging *judging)
         struct json_object *object;
 
         if (report->complaint) {
-            print_complaint(recipient, message_id);
+            fprintf(stderr, "no event: complaint (%s), to=<%s>, uuid=%s: would be suppressed\n",
+                    recipient->text, recipient->address, message_id);
             continue;
         }
         bounce_event_compose(&event, report, recipient, recipient->address, message_id, NULL,

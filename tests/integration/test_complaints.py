@@ -165,10 +165,13 @@ def test_a_bounce_with_the_words_of_a_complaint_is_none(installation, report):
     assert suppressed(installation) == {} and bounced(installation) == set()
 
 
-def test_a_dry_run_shows_and_changes_nothing(installation, report):
-    said = report(complaint(), LOOP, "-n")
-    first = json.loads(said.splitlines()[0])
-    assert first == {"message_id": PROVEN, "recipient": OURS, "complaint": "abuse, reported by dns; mx.provider.example"}
+def test_a_dry_run_shows_and_changes_nothing(installation):
+    """It prints events as JSON, and a complaint is none."""
+    done = installation.run("-n", "-f", "feedback@provider.example", "--", LOOP, message=complaint(),
+                            program=installation.libexec / "sendpost-bounce")
+    assert done.returncode == 0 and b"{" not in done.stdout
+    assert (f"no event: complaint (abuse, reported by dns; mx.provider.example), to=<{OURS}>, uuid={PROVEN}: would be suppressed"
+            in installation.log())
     assert not (installation.state / "state.db").exists()
 
 
