@@ -20,7 +20,7 @@
 struct automaton {
     uint8_t column[128]; /* of each byte; 0 for those that no word has */
     size_t width;
-    uint32_t state_count, state_room;
+    uint32_t state_count;
     uint16_t *step;         /* [state][column] */
     uint16_t *suffix;       /* [state] */
     uint32_t *output;       /* [state] first of its list */
@@ -28,6 +28,13 @@ struct automaton {
     uint32_t *first_high;   /* [state] first of its steps over bytes from 0x80 on; 0: none */
     struct high_step *high; /* [0] is none */
     uint32_t high_count, high_room;
+    struct branch *branches; /* [state] while it is built */
+};
+
+/* The tree as lists: of the few bytes that go on from a state. 0, the root, is nobody's child. */
+struct branch {
+    uint16_t first, next; /* child, and sibling, over an ASCII byte */
+    uint8_t column;       /* of the byte that leads here */
 };
 
 struct high_step {
@@ -48,20 +55,22 @@ static void assign_columns(struct automaton *automaton, const struct automaton_w
         }
 }
 
+static void reserve_states(struct automaton *automaton, uint32_t room)
+{
+    automaton->step = xrealloc(automaton->step, room * automaton->width * sizeof *automaton->step);
+    automaton->output = xrealloc(automaton->output, room * sizeof *automaton->output);
+    automaton->first_high = xrealloc(automaton->first_high, room * sizeof *automaton->first_high);
+    automaton->branches = xrealloc(automaton->branches, room * sizeof *automaton->branches);
+}
+
+/* There is room for it: see room_for(). */
 static uint32_t new_state(struct automaton *automaton)
 {
-    if (automaton->state_count == automaton->state_room) {
-        automaton->state_room = automaton->state_room ? automaton->state_room * 2 : 1024;
-        automaton->step =
-            xrealloc(automaton->step, automaton->state_room * automaton->width * sizeof *automaton->step);
-        automaton->output = xrealloc(automaton->output, automaton->state_room * sizeof *automaton->output);
-        automaton->first_high =
-            xrealloc(automaton->first_high, automaton->state_room * sizeof *automaton->first_high);
-    }
     memset(automaton->step + automaton->state_count * automaton->width, 0,
            automaton->width * sizeof *automaton->step);
     automaton->output[automaton->state_count] = 0;
     automaton->first_high[automaton->state_count] = 0;
+    automaton->branches[automaton->state_count] = (struct branch){.first = 0};
     return automaton->state_count++;
 }
 
@@ -87,6 +96,16 @@ static void add_high_child(struct automaton *automaton, uint32_t state, unsigned
     automaton->first_high[state] = automaton->high_count++;
 }
 
+static void add_child(struct automaton *automaton, uint32_t state, uint8_t column, uint16_t child)
+{
+    struct branch *branches = automaton->branches;
+
+    automaton->step[state * automaton->width + column] = child;
+    branches[child].column = column;
+    branches[child].next = branches[state].first;
+    branches[state].first = child;
+}
+
 static uint16_t child_of(const struct automaton *automaton, uint32_t state, unsigned char byte)
 {
     return byte < 0x80 ? automaton->step[state * automaton->width + automaton->column[byte]]
@@ -107,7 +126,7 @@ static bool add_word(struct automaton *automaton, const struct automaton_word *w
                 return false;
             child = (uint16_t)new_state(automaton);
             if (byte < 0x80)
-                automaton->step[state * automaton->width + automaton->column[byte]] = child;
+                add_child(automaton, state, automaton->column[byte], child);
             else
                 add_high_child(automaton, state, byte, child);
         }
@@ -139,11 +158,12 @@ static uint32_t step_high(const struct automaton *automaton, uint32_t state, uns
     }
 }
 
-/* Breadth first, so that the row of a state's suffix is complete when the state's own is filled in. */
+/* Breadth first, so that the row of a state's suffix is complete when the state's own is made of it. */
 static void link_suffixes(struct automaton *automaton)
 {
     AUTO_FREE uint16_t *queue = xcalloc(automaton->state_count, sizeof *queue);
     uint16_t *suffix = automaton->suffix = xcalloc(automaton->state_count, sizeof *suffix);
+    const struct branch *branches = automaton->branches;
     size_t width = automaton->width, head = 0, tail = 0;
 
     queue[tail++] = 0;
@@ -160,19 +180,27 @@ static void link_suffixes(struct automaton *automaton)
             append_outputs(automaton, child, suffix[child]);
             queue[tail++] = child;
         }
-        for (size_t column = 0; column < width; column++) {
-            uint16_t child = row[column];
-
-            if (child != 0) {
-                if (state != 0)
-                    suffix[child] = fallback[column];
-                append_outputs(automaton, child, suffix[child]);
-                queue[tail++] = child;
-            } else if (state != 0) {
-                row[column] = fallback[column];
-            }
+        if (state != 0)
+            memcpy(row, fallback, width * sizeof *row);
+        for (uint16_t child = branches[state].first; child != 0; child = branches[child].next) {
+            if (state != 0)
+                suffix[child] = fallback[branches[child].column];
+            row[branches[child].column] = child;
+            append_outputs(automaton, child, suffix[child]);
+            queue[tail++] = child;
         }
     }
+}
+
+/* As many states as the words can need, so that the table is not moved while it grows; what is not used of it
+ * is never touched. */
+static uint32_t room_for(const struct automaton_word *words, size_t count)
+{
+    size_t room = 1;
+
+    for (size_t i = 0; i < count && room < STATES_MAX; i++)
+        room += words[i].length;
+    return room < STATES_MAX ? (uint32_t)room : STATES_MAX;
 }
 
 struct automaton *automaton_build(const struct automaton_word *words, size_t count)
@@ -180,6 +208,7 @@ struct automaton *automaton_build(const struct automaton_word *words, size_t cou
     struct automaton *automaton = xcalloc(1, sizeof *automaton);
 
     assign_columns(automaton, words, count);
+    reserve_states(automaton, room_for(words, count));
     automaton->next = xcalloc(count + 1, sizeof *automaton->next);
     new_state(automaton);
     for (size_t i = 0; i < count; i++)
@@ -188,6 +217,9 @@ struct automaton *automaton_build(const struct automaton_word *words, size_t cou
             return NULL;
         }
     link_suffixes(automaton);
+    reserve_states(automaton, automaton->state_count);
+    free(automaton->branches);
+    automaton->branches = NULL;
     return automaton;
 }
 
@@ -201,6 +233,7 @@ void automaton_free(struct automaton *automaton)
     free(automaton->next);
     free(automaton->first_high);
     free(automaton->high);
+    free(automaton->branches);
     free(automaton);
 }
 

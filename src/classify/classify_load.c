@@ -16,19 +16,18 @@ struct source {
     size_t length;
 };
 
-static bool join_lines(struct source *source, const char *const lines[], size_t count,
-                       struct outcome *error_r)
+static void join_lines(struct source *source, const char *const lines[], size_t count)
 {
-    FILE *stream = open_memstream(&source->text, &source->length);
+    size_t size = 1;
 
-    if (stream == NULL) {
-        outcome_local(error_r, "4.3.0", "%s: out of memory", source->name);
-        return false;
-    }
     for (size_t i = 0; i < count; i++)
-        fprintf(stream, "%s\n", lines[i]);
-    fclose(stream);
-    return true;
+        size += strlen(lines[i]) + 1;
+    char *end = source->text = xmalloc(size);
+    for (size_t i = 0; i < count; i++) {
+        end = stpcpy(end, lines[i]);
+        *end++ = '\n';
+    }
+    source->length = (size_t)(end - source->text);
 }
 
 /* Empty when there is no such file. */
@@ -81,8 +80,8 @@ struct classify_rules *classify_load(const struct classify_kind *kind, const cha
     rules->kind = kind;
     if (path != NULL)
         sources[0].name = rules->path = xstrdup(path);
-    bool ok = (path == NULL || read_file(&sources[0], error_r)) &&
-              join_lines(&sources[1], lines, count, error_r) && read_sources(rules, sources, 2, error_r);
+    join_lines(&sources[1], lines, count);
+    bool ok = (path == NULL || read_file(&sources[0], error_r)) && read_sources(rules, sources, 2, error_r);
     free(sources[0].text);
     free(sources[1].text);
     if (ok)
@@ -98,7 +97,8 @@ struct classify_rules *classify_compile(const char *name, const char *const line
     struct source source = {.name = name};
 
     rules->kind = &classify_kind_hardness;
-    bool ok = join_lines(&source, lines, count, error_r) && read_sources(rules, &source, 1, error_r);
+    join_lines(&source, lines, count);
+    bool ok = read_sources(rules, &source, 1, error_r);
     free(source.text);
     if (ok)
         return rules;
@@ -116,7 +116,8 @@ struct classify_rules *classify_join(const struct classify_kind *kind, const cha
 
     rules->kind = kind;
     memcpy(sources[0].text, text, length);
-    bool ok = join_lines(&sources[1], lines, count, error_r) && read_sources(rules, sources, 2, error_r);
+    join_lines(&sources[1], lines, count);
+    bool ok = read_sources(rules, sources, 2, error_r);
     free(sources[0].text);
     free(sources[1].text);
     if (ok)
@@ -147,8 +148,6 @@ void classify_close(struct classify_rules *rules)
         free(rules->sections[i].reason);
     for (size_t i = 0; i < rules->rule_count; i++)
         free(rules->rules[i].written);
-    for (size_t i = 0; i < rules->fragment_count; i++)
-        free(rules->fragments[i].text);
     for (size_t i = 0; i < rules->group_count; i++) {
         free(rules->groups[i].name);
         free_list(rules->groups[i].words, rules->groups[i].count);
@@ -164,6 +163,7 @@ void classify_close(struct classify_rules *rules)
     free(rules->sections);
     free(rules->rules);
     free(rules->fragments);
+    free(rules->words);
     free(rules->compound);
     free(rules->path);
     free(rules);

@@ -12,6 +12,7 @@ struct classify_reader {
     bool in_section;
     bool skip; /* the section is switched off */
     struct outcome *error;
+    struct classify_words words; /* of the piece that is being read */
 };
 
 /* Sets the error to "file:line: what". Always false. */

@@ -1,5 +1,6 @@
 #include "classify/classify_reader.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/xalloc.h"
@@ -129,8 +130,11 @@ bool classify_rules_finish(struct classify_rules *rules, struct outcome *error_r
     AUTO_FREE struct automaton_word *words = xcalloc(rules->fragment_count + 1, sizeof *words);
 
     for (size_t i = 0; i < rules->fragment_count; i++)
-        words[i] = (struct automaton_word){rules->fragments[i].text, rules->fragments[i].length};
+        words[i] = (struct automaton_word){rules->words + rules->fragments[i].at, rules->fragments[i].length};
     rules->automaton = automaton_build(words, rules->fragment_count);
+    free(rules->words);
+    rules->words = NULL;
+    rules->words_length = rules->words_size = 0;
     if (rules->automaton == NULL)
         outcome_local(error_r, "4.3.5", "%s: too many wordings; leave out what you do not need",
                       rules->path ? rules->path : CLASSIFY_BUILTIN);

@@ -90,8 +90,8 @@ struct classify_fragment {
     uint16_t shared; /* then: which */
     uint16_t slot;   /* among the pieces of parts with a '*', the first one's is followed by the next's */
     bool first, last;
-    char *text;
-    size_t length;
+    uint32_t at; /* its words, in rules->words */
+    uint32_t length;
 };
 
 struct classify_group {
@@ -116,6 +116,8 @@ struct classify_rules {
     struct classify_fragment *fragments; /* same index as the automaton's words */
     uint32_t *compound;                  /* rules of several parts, and those without wording, in order */
     char **shared;                       /* the shared parts as they are written */
+    char *words;                         /* of the fragments, until the automaton is built of them */
+    size_t words_length, words_size;
     size_t group_count, service_count, section_count, rule_count, fragment_count, compound_count,
         shared_count, slot_count;
     struct automaton *automaton;

@@ -45,15 +45,26 @@ static char *with_tokens(const char *text, size_t length)
     return copy;
 }
 
+static uint32_t keep_words(struct classify_rules *rules, const char *words, size_t length)
+{
+    if (rules->words_size < rules->words_length + length) {
+        rules->words_size = (rules->words_length + length) * 2;
+        rules->words = xrealloc(rules->words, rules->words_size);
+    }
+    memcpy(rules->words + rules->words_length, words, length);
+    rules->words_length += length;
+    return (uint32_t)(rules->words_length - length);
+}
+
 /* One way to say one piece of a part. */
 static bool read_fragment(struct part *part, const char *piece, size_t length, struct classify_fragment shape)
 {
     struct classify_rules *rules = part->reader->rules;
-    AUTO_FREE char *text = with_tokens(piece, length);
-    AUTO_FREE struct classify_words *words = xmalloc(sizeof *words);
+    AUTO_FREE char *tokens = memchr(piece, '<', length) != NULL ? with_tokens(piece, length) : NULL;
+    struct classify_words *words = &part->reader->words;
     size_t begin = 0, end;
 
-    classify_words(words, text, length);
+    classify_words(words, tokens != NULL ? tokens : piece, length);
     if (words->length < 3)
         return classify_reader_fail(part->reader, "there are no words beside a '*'");
     if (words->smtp_code != 0 || words->status.class != 0)
@@ -65,8 +76,8 @@ static bool read_fragment(struct part *part, const char *piece, size_t length, s
         begin = 1;
     if ((!shape.last && piece[length - 1] != ' ') || ends_unspaced(words->text, end - 1))
         end--;
-    shape.text = xstrndup(words->text + begin, end - begin);
-    shape.length = end - begin;
+    shape.at = keep_words(rules, words->text + begin, end - begin);
+    shape.length = (uint32_t)(end - begin);
     shape.rule = part->rule;
     shape.shared = part->shared;
     rules->fragments = classify_grow(rules->fragments, rules->fragment_count, sizeof *rules->fragments);
@@ -103,8 +114,8 @@ static bool read_plain_piece(struct part *part, const char *piece, size_t length
     if (!read_fragment(part, piece, length - (open ? 1 : 0), shape))
         return false;
     struct classify_fragment *last = &rules->fragments[rules->fragment_count - 1];
-    if (open && last->text[last->length - 1] == ' ')
-        last->text[--last->length] = '\0';
+    if (open && rules->words[last->at + last->length - 1] == ' ')
+        last->length--;
     return true;
 }
 
@@ -151,10 +162,16 @@ static bool expand_piece(struct part *part, const char *piece, size_t length, st
     if (group == NULL)
         return classify_reader_fail(part->reader, "no group has the name in the brackets");
     for (size_t i = 0; i < group->count; i++) {
-        AUTO_FREE char *said = xasprintf("%.*s%s%.*s", (int)(open - piece), piece, group->words[i],
-                                         (int)(length - (size_t)(close + 1 - piece)), close + 1);
+        size_t before = (size_t)(open - piece), middle = strlen(group->words[i]),
+               behind = length - (size_t)(close + 1 - piece);
+        AUTO_FREE char *said = xmalloc(before + middle + behind + 1);
 
-        if (strlen(said) > CLASSIFY_TEXT_MAX || !expand_piece(part, said, strlen(said), shape, left))
+        memcpy(said, piece, before);
+        memcpy(said + before, group->words[i], middle);
+        memcpy(said + before + middle, close + 1, behind);
+        said[before + middle + behind] = '\0';
+        if (before + middle + behind > CLASSIFY_TEXT_MAX ||
+            !expand_piece(part, said, before + middle + behind, shape, left))
             return false;
     }
     return true;

@@ -1,5 +1,6 @@
 #include "classify/echo.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -24,7 +25,9 @@ struct form {
 struct forms {
     size_t count;
     struct form form[FORMS_MAX];
-    bool any_address; /* one of the two is not known */
+    bool begins[256];     /* some form does so with this byte, in either case */
+    bool at_sign, scheme; /* the text has an '@', a "://": without, there is no address, no URL */
+    bool any_address;     /* one of the two is not known */
     char token_of_any;
 };
 
@@ -72,6 +75,8 @@ static void add(struct forms *forms, char token, enum part what, const char *loc
     for (size_t i = 0; i < forms->count; i++)
         if (forms->form[i].token == token && strcasecmp(forms->form[i].text, form->text) == 0)
             return;
+    forms->begins[(unsigned char)tolower((unsigned char)form->text[0])] = true;
+    forms->begins[(unsigned char)toupper((unsigned char)form->text[0])] = true;
     forms->count++;
 }
 
@@ -224,6 +229,8 @@ static size_t ip_at(const char *text, size_t at, size_t length)
 {
     size_t end = at, dots = 0, colons = 0, digits = 0;
 
+    if (!is_digit(text[at]) && text[at] != ':' && ((text[at] | 0x20) < 'a' || (text[at] | 0x20) > 'f'))
+        return 0;
     for (; end < length && end - at < 45; end++) {
         char c = text[end];
         bool hex = is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
@@ -252,6 +259,13 @@ static size_t ip_at(const char *text, size_t at, size_t length)
     return dots == 0 && colons >= 2 && digits >= 1 ? end - at : 0;
 }
 
+/* RFC 5322 atext and '.', beside letters and digits */
+static const bool in_local_part[256] = {
+    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true,
+    ['+'] = true, ['-'] = true, ['/'] = true, ['='] = true, ['?'] = true, ['^'] = true,  ['_'] = true,
+    ['`'] = true, ['{'] = true, ['|'] = true, ['}'] = true, ['~'] = true, ['.'] = true,
+};
+
 /* An address that is neither of the two: its length, when one begins at at. */
 static size_t address_at(const char *text, size_t at, size_t length)
 {
@@ -263,8 +277,7 @@ static size_t address_at(const char *text, size_t at, size_t length)
                 end++;
         end++;
     } else {
-        while (end < length && (is_alnum(text[end]) || strchr("!#$%&'*+-/=?^_`{|}~.", text[end]) != NULL) &&
-               text[end] != '\0')
+        while (end < length && (is_alnum(text[end]) || in_local_part[(unsigned char)text[end]]))
             end++;
     }
     if (end == at || end >= length || text[end] != '@')
@@ -280,7 +293,8 @@ static size_t address_at(const char *text, size_t at, size_t length)
 static size_t replaceable(const struct forms *forms, const char *text, size_t at, size_t length,
                           char *token_r)
 {
-    const struct form *form = form_at(forms, text, at, length);
+    const struct form *form =
+        forms->begins[(unsigned char)text[at]] ? form_at(forms, text, at, length) : NULL;
     bool start = at == 0 || !is_alnum(text[at - 1]);
     size_t size;
 
@@ -289,13 +303,13 @@ static size_t replaceable(const struct forms *forms, const char *text, size_t at
         return form->length;
     if (!start)
         return 0;
-    if ((size = url_at(text, at, length)) > 0)
+    if (forms->scheme && (size = url_at(text, at, length)) > 0)
         return size;
     if ((size = ip_at(text, at, length)) > 0) {
         *token_r = CLASSIFY_IP;
         return size;
     }
-    size = address_at(text, at, length);
+    size = forms->at_sign ? address_at(text, at, length) : 0;
     *token_r = forms->any_address ? forms->token_of_any : '@';
     return size;
 }
@@ -303,15 +317,19 @@ static size_t replaceable(const struct forms *forms, const char *text, size_t at
 size_t echo_replace(const struct echo_addresses *addresses, const char *text, size_t length, char *out,
                     size_t size)
 {
-    struct forms forms = {.count = 0};
+    struct forms forms; /* large: the forms are not cleared */
     struct output output = {.text = out, .size = size};
 
     if (length > CLASSIFY_TEXT_MAX)
         length = CLASSIFY_TEXT_MAX;
+    forms.count = 0;
+    memset(forms.begins, 0, sizeof forms.begins);
     if (addresses->recipient != NULL)
         add_address(&forms, CLASSIFY_RECIPIENT, addresses->recipient);
     if (addresses->sender != NULL)
         add_address(&forms, CLASSIFY_SENDER, addresses->sender);
+    forms.at_sign = memchr(text, '@', length) != NULL;
+    forms.scheme = memmem(text, length, "://", 3) != NULL;
     forms.any_address = addresses->recipient == NULL || addresses->sender == NULL;
     forms.token_of_any = addresses->recipient == NULL ? CLASSIFY_RECIPIENT : CLASSIFY_SENDER;
     for (size_t at = 0; at < length;) {

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "bounce/dsn.h"
+#include "classify/replies.h"
 
 struct bytes {
     char *text;
@@ -56,6 +57,41 @@ static void bench_texts(const struct classify_rules *rules, struct bytes texts, 
     printf("texts %.0f hard %.3f\n", per_second(count, begin_ms), (double)hard / (double)count);
 }
 
+/* As what the same text would be in reply to RCPT and to the content. */
+static void bench_replies(struct bytes texts, int64_t milliseconds)
+{
+    struct outcome error;
+    struct replies *replies = NULL;
+    int64_t begin_ms = clock_monotonic_ms();
+    uint64_t count = 0, ours = 0;
+
+    for (int i = 0; i < 100; i++) {
+        replies_close(replies);
+        replies = replies_open(NULL, &error);
+    }
+    printf("reply-rules %.3f\n", (double)(clock_monotonic_ms() - begin_ms) / 100);
+    begin_ms = clock_monotonic_ms();
+    while (clock_monotonic_ms() - begin_ms < milliseconds)
+        for (char *line = texts.text; line < texts.text + texts.length;) {
+            char *end = strchrnul(line, '\n');
+            struct reply_facts facts = {.stage = count % 2 == 0 ? REPLY_RCPT : REPLY_DOT,
+                                        .code = 550,
+                                        .status = "",
+                                        .recipient = "bob@example.org",
+                                        .sender = "news@shop.example",
+                                        .service = "",
+                                        .logged_in = true};
+            struct reply_verdict verdict;
+
+            replies_judge(replies, &facts, line, (size_t)(end - line), &verdict);
+            ours += verdict.whose != REPLY_OF_MESSAGE;
+            count++;
+            line = end + 1;
+        }
+    printf("replies %.0f ours %.3f\n", per_second(count, begin_ms), (double)ours / (double)count);
+    replies_close(replies);
+}
+
 static void bench_reports(const struct classify_rules *rules, struct bytes *reports, size_t report_count,
                           int64_t milliseconds)
 {
@@ -98,6 +134,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count; i++)
         reports[i] = read_file(argv[i + 3]);
     bench_texts(rules, texts, milliseconds);
+    bench_replies(texts, milliseconds);
     bench_reports(rules, reports, count, milliseconds);
     for (size_t i = 0; i < count; i++)
         free(reports[i].text);
