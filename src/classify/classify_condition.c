@@ -1,6 +1,7 @@
 /* The braces of a rule: what they ask for, and whether it is so. */
 #include <string.h>
 
+#include "base/provider_category.h"
 #include "classify/classify_reader.h"
 
 /* "550", "5xx" */
@@ -87,6 +88,22 @@ static bool read_service(struct classify_reader *reader, struct classify_conditi
     return bit != 0;
 }
 
+static bool read_provider(struct classify_reader *reader, struct classify_condition *condition,
+                          const char *item, size_t length)
+{
+    enum provider_category category;
+    char name[32] = "";
+
+    (void)reader;
+    if (length >= sizeof name)
+        return false;
+    memcpy(name, item, length);
+    if (!provider_category_by_name(name, &category))
+        return false;
+    condition->providers |= UINT64_C(1) << category;
+    return true;
+}
+
 static const struct term {
     const char *name;
     bool (*read)(struct classify_reader *reader, struct classify_condition *condition, const char *item,
@@ -94,7 +111,7 @@ static const struct term {
     bool of_replies; /* only where rules know stages */
 } terms[] = {
     {"code=", read_code, false},   {"status=", read_status, false}, {"stage=", read_stage, true},
-    {"from=", read_service, true}, {"login=", read_login, true},
+    {"from=", read_service, true}, {"login=", read_login, true},    {"provider=", read_provider, true},
 };
 
 /* One "key=item,item" inside the braces. */
@@ -143,7 +160,7 @@ bool classify_read_condition(struct classify_reader *reader, struct classify_con
                 reader->rules->kind->stages == NULL
                     ? "a condition is code=550,5xx or status=5.1.1,*.2.*,none, at most 8 of a kind"
                     : "a condition is code=550,5xx, status=5.1.1,*.2.*,none, stage=mail,rcpt,data,dot, "
-                      "from=SERVICE or login=yes,no, at most 8 of a kind");
+                      "from=SERVICE, provider=NAME or login=yes,no, at most 8 of a kind");
         count += term > 0;
         at += term + 1;
     }

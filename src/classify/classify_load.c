@@ -144,8 +144,10 @@ void classify_close(struct classify_rules *rules)
 {
     if (rules == NULL)
         return;
-    for (size_t i = 0; i < rules->section_count; i++)
+    for (size_t i = 0; i < rules->section_count; i++) {
         free(rules->sections[i].reason);
+        free(rules->sections[i].written);
+    }
     for (size_t i = 0; i < rules->rule_count; i++)
         free(rules->rules[i].written);
     for (size_t i = 0; i < rules->group_count; i++) {

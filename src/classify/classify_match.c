@@ -39,8 +39,17 @@ static bool condition_holds(const struct classify_condition *condition, const st
 {
     return (condition->stages == 0 || (condition->stages & facts->stage) != 0) &&
            (condition->services == 0 || (condition->services & facts->service) != 0) &&
+           (condition->providers == 0 || (condition->providers & facts->provider) != 0) &&
            (condition->login == 0 || (condition->login > 0) == facts->logged_in) &&
            codes_hold(condition, facts);
+}
+
+/* Verdicts and actions are two tables in one file. */
+static bool applies(const struct classify_rules *rules, const struct classify_rule *rule,
+                    const struct classify_facts *facts)
+{
+    return (rules->sections[rule->section].action.kind != REPLY_NO_ACTION) == facts->action &&
+           condition_holds(&rule->condition, facts);
 }
 
 /* Which of the shared parts were found. */
@@ -84,7 +93,7 @@ static size_t first_of_one_part(const struct classify_rules *rules, const struct
             ends[fragment->slot] = (uint16_t)pass.at;
         else if (fragment->rule == CLASSIFY_SHARED)
             found_r->bits[fragment->shared / 64] |= UINT64_C(1) << (fragment->shared % 64);
-        else if (condition_holds(&rules->rules[fragment->rule].condition, facts))
+        else if (applies(rules, &rules->rules[fragment->rule], facts))
             best = fragment->rule;
     }
     return best;
@@ -100,7 +109,7 @@ const struct classify_rule *classify_first(const struct classify_rules *rules,
     for (size_t i = 0; i < rules->compound_count && rules->compound[i] < best; i++) {
         const struct classify_rule *rule = &rules->rules[rules->compound[i]];
 
-        if (parts_hold(rule, &found) && condition_holds(&rule->condition, facts))
+        if (parts_hold(rule, &found) && applies(rules, rule, facts))
             best = rules->compound[i];
     }
     return best < rules->rule_count ? &rules->rules[best] : NULL;

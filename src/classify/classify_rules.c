@@ -20,9 +20,33 @@ void *classify_grow(void *items, size_t count, size_t size)
 static bool switched_off(const struct classify_rules *rules, const char *reason)
 {
     for (size_t i = 0; i < rules->section_count; i++)
-        if (rules->sections[i].verdict == rules->kind->off && strcmp(rules->sections[i].reason, reason) == 0)
+        if (rules->sections[i].action.kind == REPLY_NO_ACTION &&
+            rules->sections[i].verdict == rules->kind->off && strcmp(rules->sections[i].reason, reason) == 0)
             return true;
     return false;
+}
+
+static void add_section(struct classify_reader *reader, const struct classify_section *section)
+{
+    struct classify_rules *rules = reader->rules;
+
+    rules->sections = classify_grow(rules->sections, rules->section_count, sizeof *rules->sections);
+    reader->skip = (section->action.kind == REPLY_NO_ACTION && section->verdict == rules->kind->off) ||
+                   switched_off(rules, section->reason);
+    rules->sections[rules->section_count++] = *section;
+    reader->in_section = true;
+}
+
+/* "[reason] slower after 3 in 10m"; takes reason. */
+static bool read_action(struct classify_reader *reader, char *reason, const char *text)
+{
+    struct classify_section section = {.reason = reason, .written = xstrdup(text)};
+    const char *wrong = reply_action_read(section.written, &section.action);
+
+    section.action.reason = reason;
+    /* added in any case: whoever frees the rules frees it */
+    add_section(reader, &section);
+    return wrong == NULL || classify_reader_fail(reader, wrong);
 }
 
 /* "[reason] verdict" */
@@ -37,15 +61,14 @@ static bool read_section(struct classify_reader *reader, const char *line, size_
         return classify_reader_fail(reader,
                                     "a section begins with [reason], of lower-case letters, digits and '-'");
     verdict += strspn(verdict, " \t");
+    if (rules->kind->stages != NULL && reply_action_named(verdict))
+        return read_action(reader, xstrndup(line + 1, name), verdict);
     for (size_t i = 0; i < rules->kind->verdict_count; i++) {
         if (strcmp(verdict, rules->kind->verdicts[i]) != 0)
             continue;
         struct classify_section section = {.reason = xstrndup(line + 1, name), .verdict = (unsigned)i};
 
-        rules->sections = classify_grow(rules->sections, rules->section_count, sizeof *rules->sections);
-        reader->skip = section.verdict == rules->kind->off || switched_off(rules, section.reason);
-        rules->sections[rules->section_count++] = section;
-        reader->in_section = true;
+        add_section(reader, &section);
         return true;
     }
     AUTO_FREE char *what = xasprintf("the verdict after [reason] is none of %s", rules->kind->verdict_list);

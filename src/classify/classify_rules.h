@@ -1,7 +1,8 @@
 /*
  * classify_rules: rule files of the form that the head of data/classify describes, and the table they become.
  * Two kinds of file share it: those that tell hard from soft (data/classify, data/notices), and data/replies,
- * which says whose trouble a reply of a TPSP is, and may name stage, service and login in its conditions.
+ * which says whose trouble a reply of a TPSP is and what is to be done about it, and may name stage, service,
+ * provider and login in its conditions.
  *
  * A wording is one or several parts, joined by '&', that must all be in the text ('!' before one: must not).
  * A part is made of fragments between its '*', and each fragment may be any of several, where it names a
@@ -14,6 +15,7 @@
 
 #include "classify/automaton.h"
 #include "classify/classify_words.h"
+#include "classify/reply_action.h"
 
 #define CLASSIFY_CONDITION_MAX 8 /* codes, or statuses, in one pair of braces */
 #define CLASSIFY_GAP_MAX 60      /* characters that may stand at a '*' */
@@ -41,6 +43,8 @@ struct classify_kind {
 struct classify_section {
     char *reason;
     unsigned verdict;
+    char *written;              /* of an action; NULL: of a verdict */
+    struct reply_action action; /* its kind alone tells that the section is of one */
 };
 
 #define CLASSIFY_ANY 0xffff
@@ -54,6 +58,7 @@ struct classify_condition {
     } statuses[CLASSIFY_CONDITION_MAX]; /* or CLASSIFY_ANY */
     uint32_t stages;                    /* a bit each; 0: any */
     uint64_t services;                  /* a bit each; 0: any */
+    uint64_t providers;                 /* likewise, by enum provider_category */
     int login;                          /* 1: only where we logged in, -1: only where not, 0: any */
 };
 
@@ -61,9 +66,11 @@ struct classify_condition {
 struct classify_facts {
     char reply[4]; /* "550"; digits that are not known are no digits */
     struct classify_code status;
-    uint32_t stage;   /* its bit */
-    uint64_t service; /* its bit; 0: none */
+    uint32_t stage;    /* its bit */
+    uint64_t service;  /* its bit; 0: none */
+    uint64_t provider; /* likewise */
     bool logged_in;
+    bool action; /* a rule with an action is looked for, else one with a verdict */
 };
 
 /* One part of a wording of several: a bit in the set of those found. */

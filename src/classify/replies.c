@@ -21,7 +21,9 @@ static const char *const stages[REPLY_STAGES + 1] = {
 
 const struct classify_kind classify_kind_replies = {.verdicts = verdicts,
                                                     .verdict_list =
-                                                        "message, recipient, account, host, session, off",
+                                                        "message, recipient, account, host, session, off, "
+                                                        "or an action (slower, pause, connections, close, "
+                                                        "hold)",
                                                     .verdict_count = sizeof verdicts / sizeof verdicts[0],
                                                     .off = OFF,
                                                     .stages = stages};
@@ -159,6 +161,23 @@ static bool tells_by_stage_alone(const struct classify_rules *rules, const struc
     return strncmp(rules->sections[rule->section].reason, "default", 7) == 0;
 }
 
+/* The other table of the file: what is to be done besides. */
+static void advise(const struct classify_rules *rules, const struct classify_words *words,
+                   struct classify_facts *facts, struct reply_action *action_r)
+{
+    facts->action = true;
+    const struct classify_rule *rule = classify_first(rules, words, facts);
+    facts->action = false;
+    *action_r = (struct reply_action){.reason = "", .source = "", .rule = "", .file = CLASSIFY_BUILTIN};
+    if (rule == NULL)
+        return;
+    *action_r = rules->sections[rule->section].action;
+    action_r->by_service = rule->condition.services != 0;
+    action_r->rule = rule->written;
+    action_r->file = rule->file;
+    action_r->line = rule->line;
+}
+
 /* FNV-1a */
 static uint64_t hash_of(const struct classify_words *words)
 {
@@ -190,12 +209,15 @@ void replies_judge(const struct replies *replies, const struct reply_facts *repl
     classify_set_code(&facts, reply->code > 0 ? reply->code : words->smtp_code);
     if (service != NULL)
         facts.service = UINT64_C(1) << (service - rules->services);
+    if (reply->provider != NULL)
+        facts.provider = UINT64_C(1) << *reply->provider;
     *verdict_r = (struct reply_verdict){.whose = REPLY_OF_MESSAGE,
                                         .by_default = true,
                                         .reason = "default",
                                         .rule = "",
                                         .file = CLASSIFY_BUILTIN};
     verdict_r->words = hash_of(words);
+    advise(rules, words, &facts, &verdict_r->action);
     rule = classify_first(rules, words, &facts);
     if (rule == NULL)
         return;

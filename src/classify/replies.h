@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 #include "base/outcome.h"
+#include "base/provider_category.h"
+#include "classify/reply_action.h"
 
 /* What the reply answers. */
 enum reply_stage {
@@ -46,6 +48,8 @@ struct reply_facts {
     const char *sender;    /* NULL: not known; "" is the null sender */
     const char *service;   /* as replies_service() names it; "" when it is none we know */
     bool logged_in;
+    /* whose words they are where no TPSP speaks, but what is behind it, in a log or a bounce; NULL: none's */
+    const enum provider_category *provider;
 };
 
 enum reply_whose { REPLY_OF_MESSAGE, REPLY_OF_ACCOUNT, REPLY_OF_HOST, REPLY_OF_SESSION };
@@ -61,6 +65,7 @@ struct reply_verdict {
     const char *rule;   /* the deciding line as it is written */
     const char *file;   /* "built-in" or the path of the postmaster's file */
     size_t line;
+    struct reply_action action; /* what is to be done about it besides */
 };
 
 /* "message", "account", "host", "session" */

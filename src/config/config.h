@@ -230,6 +230,16 @@ struct config {
     bool events_subject;        /* of a message, kept with its events */
     bool credentials_elsewhere; /* a secret is a credential of another process: "cred:NAME" */
     struct uuid_keys uuid_keys; /* secret; none where no file is named and none stands at the default place */
+    struct config_slow_down {
+        bool enabled;
+        struct config_rate floor; /* no reply brings a limit below it */
+        int64_t recovery_ms;      /* a limit grows after so long without another such reply */
+        struct {
+            uint32_t deferred_ppm, bounced_ppm; /* of the attempts, in millionths; 0: not looked at */
+            uint32_t attempts;                  /* fewer say nothing */
+            int64_t window_ms;
+        } statistics;
+    } slow_down;
     struct config_cluster cluster;
     struct config_sendpost sendpost;
 };

@@ -197,6 +197,23 @@ static const struct config_key retry_keys[] = {
     {.name = NULL},
 };
 
+static const struct config_key statistics_keys[] = {
+    {"deferred", .read = config_read_share, FIELD(slow_down.statistics.deferred_ppm), .default_text = "30%"},
+    {"bounced", .read = config_read_share, FIELD(slow_down.statistics.bounced_ppm), .default_text = "10%"},
+    {"attempts", .read = config_read_count, FIELD(slow_down.statistics.attempts), .min = 1, .max = 1000000,
+     .default_text = "50"},
+    {"window", DURATION(slow_down.statistics.window_ms, 10 * SECOND, DAY), .default_text = "10m"},
+    {.name = NULL},
+};
+
+static const struct config_key slow_down_keys[] = {
+    {"enabled", .read = config_read_bool, FIELD(slow_down.enabled), .default_text = "true"},
+    {"floor", .read = config_read_rate, FIELD(slow_down.floor), .default_text = "1/m"},
+    {"recovery", DURATION(slow_down.recovery_ms, SECOND, DAY), .default_text = "10m"},
+    {"statistics", BELOW(statistics_keys)},
+    {.name = NULL},
+};
+
 static const struct config_key dns_keys[] = {
     {"servers", .read = read_servers, FIELD(dns.servers)},
     {"timeout", DURATION(dns.timeout_ms, SECOND, 5 * MINUTE), .default_text = "5s"},
@@ -233,6 +250,7 @@ static const struct config_key top_keys[] = {
     {"rate-burst", .read = config_read_count, FIELD(rate_burst), .min = 1, .max = RATE_BURST_MAX,
      .default_text = "10"},
     {"provider-lookup", WORD(provider_lookup, provider_lookup), .default_text = "domain"},
+    {"slow-down", BELOW(slow_down_keys)},
     {"dns", BELOW(dns_keys)},
     {"sendpost-api", .read = config_read_sendpost, FIELD(sendpost)},
     {"cluster", .read = config_read_cluster, FIELD(cluster)},

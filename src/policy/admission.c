@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/slow_down.h"
 
 #define US_NS INT64_C(1000)
 #define MS_NS INT64_C(1000000)
@@ -28,13 +29,23 @@ struct cluster_shared *admission_shared(const struct admission_gate *gate, struc
 
 /* --- what this host was given, in its own lanes ---------------------------------------------------- */
 
+/* What is slowed down has one lane, and no window but its pace. */
+static bool is_slowed(const struct rate_limit *limit)
+{
+    return limit->key.window_ns <= 0;
+}
+
 static void name_limit(const char *tpsp, const struct rate_limit *limit, struct cluster_limit *limit_r)
 {
-    snprintf(limit_r->key, sizeof limit_r->key, "%.100s %.40s %" PRId64, tpsp, limit->kind,
-             limit->rate.window_ms);
+    if (is_slowed(limit))
+        snprintf(limit_r->key, sizeof limit_r->key, "%.100s slow-down %.40s", tpsp,
+                 limit->provider != NULL ? limit->provider : "all");
+    else
+        snprintf(limit_r->key, sizeof limit_r->key, "%.100s %.40s %" PRId64, tpsp, limit->kind,
+                 limit->rate.window_ms);
     limit_r->lanes = limit->lanes;
     limit_r->pace_us = (limit->pace_ns + US_NS - 1) / US_NS;
-    limit_r->window_us = limit->key.window_ns / US_NS;
+    limit_r->window_us = is_slowed(limit) ? limit_r->pace_us : limit->key.window_ns / US_NS;
 }
 
 static void note_key(const char *tpsp, const struct rate_limit *limit, struct rate_key *key_r)
@@ -60,6 +71,8 @@ static bool note_slots(const struct admission_gate *gate, const struct rate_set 
     for (size_t i = 0; i < set->count; i++) {
         const struct cluster_slot *slot = &reply->slots[i];
         struct rate_key key;
+        if (is_slowed(&set->limits[i]))
+            continue; /* it is no promise: after a failover it may begin anew */
         note_key(set->tpsp, &set->limits[i], &key);
         struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
         if (entry == NULL)
@@ -248,6 +261,8 @@ enum rate_answer admission_take(const struct admission_gate *gate, struct rate_s
 
     admission_r->by_cluster = false;
     admission_r->grant.count = 0;
+    if (!slow_down_apply(gate->config, gate->table, set, next_r, why_r))
+        return RATE_REFUSED;
     if (gate->cluster != NULL && set->count > 0)
         return take_from_cluster(gate, set, admission_r, next_r, why_r);
     enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);

@@ -91,6 +91,16 @@ static int64_t carry_over_word(int64_t word, int64_t seen, int64_t window)
     return left > RATE_SYNC_NS ? left : RATE_SYNC_NS;
 }
 
+/* Words of a state stay as they are; its times keep their distance from now. */
+static int64_t carry_over_kept(int64_t word, size_t index, int64_t seen)
+{
+    int64_t left = 0;
+
+    if (index < RATE_KEPT_TIMES)
+        return word;
+    return word > seen && !__builtin_sub_overflow(word, seen, &left) ? left : 0;
+}
+
 static void carry_over(const struct rate_file *from, struct rate_file *to)
 {
     int64_t seen = atomic_load(&from->seen_ns);
@@ -99,7 +109,8 @@ static void carry_over(const struct rate_file *from, struct rate_file *to)
     for (size_t i = 0; i < RATE_ENTRIES; i++) {
         const struct rate_entry *old = &from->entries[i];
         uint64_t hash = atomic_load(&old->hash);
-        if (hash <= RATE_HASH_CLAIMED || old->window_ns <= 0)
+        bool kept = old->window_ns == RATE_WINDOW_KEPT;
+        if (hash <= RATE_HASH_CLAIMED || (old->window_ns <= 0 && !kept))
             continue;
         for (size_t probe = 0; probe < RATE_PROBES; probe++) {
             struct rate_entry *place = &to->entries[(hash + probe) % RATE_ENTRIES];
@@ -107,9 +118,11 @@ static void carry_over(const struct rate_file *from, struct rate_file *to)
                 continue;
             place->window_ns = old->window_ns;
             memcpy(place->label, old->label, sizeof place->label);
-            for (size_t word = 0; word < RATE_WORDS; word++)
-                atomic_store(&place->words[word],
-                             carry_over_word(atomic_load(&old->words[word]), seen, old->window_ns));
+            for (size_t at = 0; at < RATE_WORDS; at++) {
+                int64_t word = atomic_load(&old->words[at]);
+                atomic_store(&place->words[at], kept ? carry_over_kept(word, at, seen)
+                                                     : carry_over_word(word, seen, old->window_ns));
+            }
             atomic_store(&place->hash, hash);
             break;
         }

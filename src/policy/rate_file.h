@@ -42,12 +42,17 @@
 #define RATE_MAGIC UINT64_C(0x3130534554415253)         /* "SRATES01", the last two are the version */
 #define RATE_MAGIC_RETIRED UINT64_C(0x5858534554415253) /* "SRATESXX" */
 
+#define RATE_WINDOW_KEPT INT64_C(-1)    /* instead of a window: words that outlive a reboot */
+#define RATE_WINDOW_SCRATCH INT64_C(-2) /* ... that may be lost at any time */
+#define RATE_KEPT_TIMES 16              /* of RATE_WINDOW_KEPT: from this word on they are times */
+
 #define RATE_HASH_EMPTY 0u
 #define RATE_HASH_CLAIMED 1u /* its words are being rewritten, or their writer died over it */
 
 struct rate_entry {
     _Atomic uint64_t hash; /* published last; everything but the words is constant while it stands */
-    /* > 0: the words are times; 0: the words mean something else, and do not outlive a reboot */
+    /* > 0: the words are times; 0: the words mean something else, and do not outlive a reboot; or one of
+     * RATE_WINDOW_… */
     int64_t window_ns;
     char label[RATE_LABEL_SIZE];
     _Atomic int64_t words[RATE_WORDS];

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/slow_down_law.h"
+
 #define MS_NS INT64_C(1000000)
 
 /* --- the limits of a delivery ---------------------------------------------------------------- */
@@ -46,14 +48,33 @@ static bool add_limit(struct rate_set *set, const char *kind, const char *provid
                 set->limits[i] = limit;
             return true;
         }
-    if (set->count == RATE_SET_MAX) {
+    if (set->count == RATE_SET_CONFIGURED) {
         outcome_local(error_r, "4.3.5",
                       "TPSP %s has more than %d rate limits for one message: remove some of its rates",
-                      set->tpsp, RATE_SET_MAX);
+                      set->tpsp, RATE_SET_CONFIGURED);
         return false;
     }
     set->limits[set->count++] = limit;
     return true;
+}
+
+/* What may be slowed down, and what whole is: the tightest of the limits that are for it alone. */
+static void set_slowed(struct rate_set *set, struct rate_slowed *slowed, const char *provider)
+{
+    char kind[RATE_LABEL_SIZE];
+
+    snprintf(kind, sizeof kind, "slow-down %s", provider != NULL ? provider : "all");
+    rate_key_set(&slowed->key, set->tpsp, kind, RATE_WINDOW_KEPT);
+    slowed->provider = provider;
+    slowed->whole = 0;
+    slowed->entry = NULL;
+    slowed->generation = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct rate_limit *limit = &set->limits[i];
+        int64_t rate = slow_down_rate(limit->rate.limit, limit->key.window_ns);
+        if ((provider != NULL || limit->provider == NULL) && (slowed->whole == 0 || rate < slowed->whole))
+            slowed->whole = rate;
+    }
 }
 
 bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum provider_category provider,
@@ -62,13 +83,18 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
     const char *name = provider_category_name(provider);
 
     set_r->tpsp = tpsp->name;
-    set_r->count = 0;
+    set_r->count = set_r->configured = 0;
     if (!add_limit(set_r, "global", NULL, &tpsp->global_rate, burst, error_r))
         return false;
     for (size_t i = 0; i < tpsp->rate_count; i++)
         if (!add_limit(set_r, "rate", NULL, &tpsp->rates[i], burst, error_r))
             return false;
-    return add_limit(set_r, name, name, &tpsp->provider_rates[provider], burst, error_r);
+    if (!add_limit(set_r, name, name, &tpsp->provider_rates[provider], burst, error_r))
+        return false;
+    set_r->configured = set_r->count;
+    set_slowed(set_r, &set_r->slowed[0], NULL);
+    set_slowed(set_r, &set_r->slowed[1], name);
+    return true;
 }
 
 bool rate_set_share(struct rate_set *set, uint32_t share_ppm)
@@ -77,6 +103,8 @@ bool rate_set_share(struct rate_set *set, uint32_t share_ppm)
         struct rate_limit *limit = &set->limits[i];
         char kind[RATE_LABEL_SIZE];
 
+        if (i >= set->configured)
+            continue; /* what is slowed down is this host's own already */
         limit->rate.limit = (uint32_t)((uint64_t)limit->rate.limit * share_ppm / 1000000);
         if (limit->rate.limit == 0)
             return false;
@@ -113,7 +141,7 @@ static int64_t tame(const struct rate_table *table, _Atomic int64_t *word, int64
 static int64_t lane_word(const struct rate_table *table, const struct rate_limit *limit, unsigned lane,
                          int64_t now)
 {
-    _Atomic int64_t *word = &limit->entry->words[lane];
+    _Atomic int64_t *word = &limit->entry->words[limit->first_word + lane];
     int64_t value = atomic_load(word);
 
     return value > now + interval_of(limit, lane) ? tame(table, word, interval_of(limit, lane)) : value;
@@ -195,7 +223,7 @@ static bool swap_all(const struct rate_set *set, int64_t now, const unsigned lan
                      const int64_t words[RATE_SET_MAX], struct rate_grant *grant)
 {
     for (size_t i = 0; i < set->count; i++) {
-        _Atomic int64_t *word = &set->limits[i].entry->words[lanes[i]];
+        _Atomic int64_t *word = &set->limits[i].entry->words[set->limits[i].first_word + lanes[i]];
         int64_t expected = words[i], after = now + interval_of(&set->limits[i], lanes[i]);
         if (!atomic_compare_exchange_strong(word, &expected, after)) {
             put_back(grant);
@@ -273,9 +301,10 @@ void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_
     int64_t seconds = wait_ns <= 0 ? 1 : (wait_ns + 1000 * MS_NS - 1) / (1000 * MS_NS);
 
     outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-                "rate limit of TPSP %s: %s%s%s%s reached, next slot in %" PRId64 " s", tpsp,
-                rate_text(&limit->rate, text), limit->provider ? " (provider " : "",
-                limit->provider ? limit->provider : "", limit->provider ? ")" : "", seconds);
+                "rate limit of TPSP %s: %s%s%s%s%s reached, next slot in %" PRId64 " s", tpsp,
+                rate_text(&limit->rate, text), strcmp(limit->kind, "slow-down") == 0 ? ", slowed down" : "",
+                limit->provider ? " (provider " : "", limit->provider ? limit->provider : "",
+                limit->provider ? ")" : "", seconds);
 }
 
 unsigned rate_limit_peek(struct rate_table *table, struct rate_limit *limit, int64_t *next_r)

@@ -43,14 +43,17 @@
 #include "config/config.h"
 #include "policy/rate_table.h"
 
-#define RATE_SET_MAX 16 /* limits of one delivery: global, provider, and 14 of rates */
+#define RATE_SET_CONFIGURED 16 /* limits of one delivery: global, provider, and 14 of rates */
+#define RATE_SET_SLOWED 2      /* ... and what is slowed down: of the TPSP, and of the provider */
+#define RATE_SET_MAX (RATE_SET_CONFIGURED + RATE_SET_SLOWED)
 
 struct rate_limit {
     struct rate_key key;
     struct config_rate rate;
-    const char *kind;     /* "global", "rate", or the mailbox provider */
+    const char *kind;     /* "global", "rate", "slow-down", or the mailbox provider */
     const char *provider; /* its mailbox provider; NULL: for all */
     unsigned lanes;
+    unsigned first_word; /* of its entry that is a lane */
     int64_t pace_ns;
     struct rate_entry *entry; /* found in that generation of the table; NULL: not yet */
     uint64_t generation;
@@ -61,6 +64,14 @@ struct rate_set {
     const char *tpsp;
     struct rate_limit limits[RATE_SET_MAX];
     size_t count;
+    size_t configured; /* of them, the first; the others are slow_down's */
+    struct rate_slowed {
+        struct rate_key key;
+        const char *provider; /* NULL: all */
+        int64_t whole;        /* the configured limit, as slow_down_rate() counts; 0: none */
+        struct rate_entry *entry;
+        uint64_t generation;
+    } slowed[RATE_SET_SLOWED];
 };
 
 /* False with *error_r set when there are too many. Of two with the same window the lower counts. tpsp is

@@ -205,9 +205,17 @@ static bool is_idle(const struct rate_entry *entry, int64_t now)
 {
     if (entry->window_ns > RATE_WINDOW_MAX_NS)
         return true; /* damaged */
-    if (entry->window_ns <= 0)
-        return atomic_load(&entry->words[0]) == 0;
-    for (size_t i = 0; i < RATE_WORDS; i++) {
+    if (entry->window_ns == RATE_WINDOW_SCRATCH)
+        return true;
+    if (entry->window_ns <= 0 && atomic_load(&entry->words[0]) != 0)
+        return false;
+    if (entry->window_ns == RATE_WINDOW_KEPT) {
+        for (size_t i = RATE_KEPT_TIMES; i < RATE_WORDS; i++)
+            if (atomic_load(&entry->words[i]) > now)
+                return false;
+        return true;
+    }
+    for (size_t i = 0; entry->window_ns > 0 && i < RATE_WORDS; i++) {
         int64_t word = atomic_load(&entry->words[i]);
         if (word > now && word - now <= entry->window_ns)
             return false;

@@ -5,8 +5,9 @@
  * An entry is found by open addressing and created at its first use, under a lock. An entry that holds
  * nothing worth keeping gives way when there is no free place for another: the entries of a TPSP that has
  * left the configuration vanish this way. The words of an entry with a window are times (see rate_limit.h); a
- * time that has passed is nothing worth keeping. Any other entry is nothing worth keeping while its first
- * word is 0.
+ * time that has passed is nothing worth keeping. Of RATE_WINDOW_SCRATCH nothing ever is, of RATE_WINDOW_KEPT
+ * what has a first word or a time to come; any other entry is nothing worth keeping while its first word is
+ * 0.
  *
  * The file may be truncated, overwritten, replaced or removed at any time: rate_table_ready() then brings a
  * good one, and the entries that were held are void. Whoever changed an entry looks again with
@@ -42,7 +43,7 @@ void rate_table_sleep_until(const struct rate_table *table, int64_t time_ns) __a
 /* What an entry is about. */
 struct rate_key {
     uint64_t hash;
-    int64_t window_ns;           /* 0: the words are no times */
+    int64_t window_ns;           /* 0 or RATE_WINDOW_…: the words are no times */
     char label[RATE_LABEL_SIZE]; /* "primary gmail", cut off where too long: hash has the rest */
 };
 
