@@ -13,7 +13,7 @@
 #include "agent/board.h"
 #include "agent/chores.h"
 #include "agent/cluster_keeper.h"
-#include "agent/http_server.h"
+#include "agent/http_process.h"
 #include "agent/ingest.h"
 #include "agent/reporter.h"
 #include "agent/service_manager.h"
@@ -30,7 +30,6 @@
 #define TROUBLE_MAX_MS 30000
 #define WARNING_MS (60 * 60 * 1000LL) /* at most one correlation warning in this time */
 #define PROGRESS_MS 200
-#define LISTEN_AGAIN_MS 5000
 #define ROTATION_MS 5000 /* a log that is rotated is away for a moment */
 
 /* What one reading of the configuration has brought up. */
@@ -42,9 +41,9 @@ struct agent {
     struct ingest *ingest;
     struct chores *chores;
     struct reporter *reporter;
-    struct http_server *http;
+    struct http_process *http;
     struct cluster_keeper *cluster;
-    struct board board;
+    struct board *board;
     struct stall stall;
     int signals; /* signalfd(2) */
 
@@ -54,9 +53,6 @@ struct agent {
     int64_t warned_ms, trust_warned_ms, progress_ms;
     int64_t trouble_ms; /* how long to wait after the next failure */
     char trouble[BOARD_TEXT_SIZE];
-
-    int64_t listen_due_ms; /* when the port is tried again */
-    char listen_trouble[BOARD_TEXT_SIZE];
     int64_t missing_since_ms; /* the log; 0: it is there */
 };
 
@@ -132,8 +128,8 @@ static void miss_log(struct agent *agent, bool being_read)
         agent->missing_since_ms = 0;
     else if (agent->missing_since_ms == 0)
         agent->missing_since_ms = now_ms;
-    board_note_missing(&agent->board, agent->missing_since_ms > 0 &&
-                                          (!being_read || now_ms > agent->missing_since_ms + ROTATION_MS));
+    board_note_missing(agent->board, agent->missing_since_ms > 0 &&
+                                         (!being_read || now_ms > agent->missing_since_ms + ROTATION_MS));
 }
 
 static void tell(struct agent *agent, bool at_end)
@@ -141,7 +137,7 @@ static void tell(struct agent *agent, bool at_end)
     struct ingest_status status;
 
     ingest_status(agent->ingest, &status);
-    board_note_ingest(&agent->board, &status);
+    board_note_ingest(agent->board, &status);
     miss_log(agent, status.path != NULL);
     warn_of_correlation(agent, &status);
     warn_of_strangers(agent, &status);
@@ -151,12 +147,12 @@ static void tell(struct agent *agent, bool at_end)
     if (agent->reporter != NULL && events > agent->events_told)
         reporter_wake(agent->reporter, events - agent->events_told);
     agent->events_told = events;
-    board_note_stalled(&agent->board, stall_look(&agent->stall, status.log_written_ms, clock_realtime_ms()));
+    board_note_stalled(agent->board, stall_look(&agent->stall, status.log_written_ms, clock_realtime_ms()));
 }
 
 static void note_trouble(struct agent *agent, const struct outcome *error)
 {
-    board_note_log_error(&agent->board, error->text);
+    board_note_log_error(agent->board, error->text);
     if (strcmp(agent->trouble, error->text) != 0)
         log_line(LOG_ERR, "the log is not being read: %s", error->text);
     snprintf(agent->trouble, sizeof agent->trouble, "%.*s", (int)sizeof agent->trouble - 1, error->text);
@@ -170,7 +166,7 @@ static void note_recovery(struct agent *agent)
     if (agent->trouble[0] == '\0')
         return;
     log_line(LOG_INFO, "the log is being read again");
-    board_note_log_error(&agent->board, "");
+    board_note_log_error(agent->board, "");
     agent->trouble[0] = '\0';
     agent->trouble_ms = 0;
 }
@@ -179,7 +175,7 @@ static void note_recovery(struct agent *agent)
 
 static void bring_down(struct agent *agent)
 {
-    http_server_stop(agent->http);
+    http_process_stop(agent->http);
     cluster_keeper_stop(agent->cluster);
     chores_stop(agent->chores);
     agent->chores = NULL;
@@ -197,29 +193,15 @@ static void bring_down(struct agent *agent)
     agent->config = NULL;
 }
 
-/* A port that somebody else has is no reason not to report. */
-static void listen_if_due(struct agent *agent)
-{
-    struct outcome error;
-
-    if (agent->config->listen == NULL || agent->http != NULL || clock_monotonic_ms() < agent->listen_due_ms)
-        return;
-    agent->http = http_server_start(agent->config, &agent->board, &error);
-    agent->listen_due_ms = clock_monotonic_ms() + LISTEN_AGAIN_MS;
-    if (agent->http == NULL && strcmp(agent->listen_trouble, error.text) != 0)
-        log_line(LOG_ERR, "%s; all else goes on, and the port is tried again every %d s", error.text,
-                 LISTEN_AGAIN_MS / 1000);
-    else if (agent->http != NULL && agent->listen_trouble[0] != '\0')
-        log_line(LOG_INFO, "listening on %s now", agent->config->listen);
-    snprintf(agent->listen_trouble, sizeof agent->listen_trouble, "%.*s",
-             (int)sizeof agent->listen_trouble - 1, agent->http == NULL ? error.text : "");
-}
-
 static bool bring_up(struct agent *agent, struct config *config, struct outcome *error_r)
 {
     agent->config = config;
-    if (!state_dir_become_owner(config->state_dir, AGENT_GROUPS, error_r) ||
-        !store_open(&agent->store, config->state_dir, error_r))
+    if (!state_dir_become_owner(config->state_dir, AGENT_GROUPS, error_r))
+        return false;
+    if (config->listen != NULL &&
+        !agent->options->once) /* while there is no other thread, and no store open */
+        agent->http = http_process_start(config, agent->board);
+    if (!store_open(&agent->store, config->state_dir, error_r))
         return false;
     agent->rules = classify_open_beside(config->path);
     agent->ingest = ingest_open(config, agent->store, agent->rules, agent->options->from_start, error_r);
@@ -229,18 +211,16 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
         return false;
     if (agent->options->once) /* reports when it has read all: two at the store at once would be slower */
         return true;
-    agent->chores = chores_start(config, &agent->board);
-    agent->reporter = reporter_start(config, &agent->board, error_r);
+    agent->chores = chores_start(config, agent->board);
+    agent->reporter = reporter_start(config, agent->board, error_r);
     if (agent->reporter == NULL)
         return false;
     if (config->cluster.server_count > 0) {
-        agent->cluster = cluster_keeper_start(config, &agent->board, error_r);
+        agent->cluster = cluster_keeper_start(config, agent->board, error_r);
         if (agent->cluster == NULL)
             return false;
     }
-    agent->listen_due_ms = 0;
-    agent->listen_trouble[0] = '\0';
-    listen_if_due(agent);
+    http_process_listen(agent->http);
     return true;
 }
 
@@ -332,7 +312,7 @@ static int run_once(struct agent *agent)
     tell(agent, true);
     if (result == INGEST_TROUBLE)
         return EX_TEMPFAIL;
-    if (agent->config->endpoint == NULL || reporter_flush(agent->config, agent->store, &agent->board, &error))
+    if (agent->config->endpoint == NULL || reporter_flush(agent->config, agent->store, agent->board, &error))
         return EX_OK;
     log_line(LOG_WARNING, "events stay pending: %s", error.text);
     return EX_TEMPFAIL;
@@ -349,8 +329,6 @@ static int run_until_told(struct agent *agent)
             return EX_TEMPFAIL;
         enum ingest_result result = step(agent);
         service_manager_alive();
-        listen_if_due(agent);
-        http_server_tick(agent->http);
         tell(agent, false);
         if (result == INGEST_TROUBLE) {
             wait_for_signal(agent, agent->trouble_ms);
@@ -372,9 +350,9 @@ int agent_run(const struct agent_options *options)
     agent->options = options;
     agent->signals = open_signals();
     struct config *config = load(options, &error);
-    if (config != NULL)
-        board_init(&agent->board, config->log_path, clock_realtime_ms());
-    if (config == NULL || !bring_up(agent, config, &error)) {
+    if (config != NULL && (agent->board = board_new(config->log_path, clock_realtime_ms())) == NULL)
+        outcome_local(&error, "4.3.0", "no memory");
+    if (config == NULL || agent->board == NULL || !bring_up(agent, config, &error)) {
         log_line(LOG_ERR, "%s", error.text);
         if (!options->verbose)
             fprintf(stderr, "sendpost-agent: %s\n", error.text);

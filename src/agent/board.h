@@ -1,6 +1,7 @@
 /*
- * board: what the agent's threads tell about themselves, for /health and /metrics. Each writes its own part
- * under the lock; readers take a copy.
+ * board: what the agent's threads tell about themselves, for /health, /metrics and the status page. Each
+ * writes its own part under the lock; readers take a copy. It lies in memory that a process forked later
+ * shares, and that one may die at any moment, with the lock, too.
  */
 #ifndef SENDPOST_AGENT_BOARD_H
 #define SENDPOST_AGENT_BOARD_H
@@ -115,7 +116,10 @@ struct board {
     struct board_facts facts;
 };
 
-void board_init(struct board *board, const char *log_path, int64_t started_ms) __attribute__((nonnull));
+/* NULL: no memory. It lives as long as the process. */
+struct board *board_new(const char *log_path, int64_t started_ms) __attribute__((nonnull));
+void board_lock(struct board *board) __attribute__((nonnull));
+void board_unlock(struct board *board) __attribute__((nonnull));
 /* Bytes of the log still to be read, and the seconds between the last line read and now, while there are
  * some; else 0. */
 int64_t board_unread(const struct board_facts *facts) __attribute__((nonnull));

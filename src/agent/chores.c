@@ -38,11 +38,11 @@ static void note_token(struct board *board, size_t place, const struct config_tp
         return;
     snprintf(token.tpsp, sizeof token.tpsp, "%s", tpsp->name);
     snprintf(token.error, sizeof token.error, "%s", state->error);
-    pthread_mutex_lock(&board->lock);
+    board_lock(board);
     board->facts.tokens[place] = token;
     if (board->facts.token_count <= place)
         board->facts.token_count = place + 1;
-    pthread_mutex_unlock(&board->lock);
+    board_unlock(board);
 }
 
 static bool stopping(struct chores *chores)
@@ -120,11 +120,11 @@ static void synchronise(struct chores *chores, struct store *store, struct sync 
             log_line(LOG_WARNING, "%s", error.text);
     }
     snprintf(chores->told, sizeof chores->told, "%.500s", progress == SYNC_TROUBLE ? error.text : "");
-    pthread_mutex_lock(&chores->board->lock);
+    board_lock(chores->board);
     snprintf(chores->board->facts.sync_error, sizeof chores->board->facts.sync_error, "%s", chores->told);
     chores->board->facts.sync_last_ms = (int64_t)store_get_number(store, "sendpost.last");
     chores->board->facts.sync_gone = (int64_t)store_get_number(store, "sendpost.gone");
-    pthread_mutex_unlock(&chores->board->lock);
+    board_unlock(chores->board);
     store_rest(store);
 }
 

@@ -111,9 +111,9 @@ static void note_trouble(struct cluster_keeper *keeper, const char *text)
 
 static void tell_board(struct cluster_keeper *keeper, const struct board_cluster *facts)
 {
-    pthread_mutex_lock(&keeper->board->lock);
+    board_lock(keeper->board);
     keeper->board->facts.cluster = *facts;
-    pthread_mutex_unlock(&keeper->board->lock);
+    board_unlock(keeper->board);
 }
 
 static void one_round(struct cluster_keeper *keeper, struct board_cluster *facts)

@@ -27,8 +27,7 @@ static void add_text(struct json_object *object, const char *key, const char *te
     json_object_object_add(object, key, clean != NULL ? json_object_new_string(clean) : NULL);
 }
 
-/* What is wrong with the log, with its remedy; NULL: nothing. The caller frees. */
-static char *log_trouble(const struct board_facts *facts)
+char *health_log_trouble(const struct board_facts *facts)
 {
     const struct ingest_status *ingest = &facts->ingest;
 
@@ -65,7 +64,7 @@ static struct json_object *log_object(const struct board_facts *facts)
     json_object_object_add(lag, "seconds", json_object_new_double(board_lag_seconds(facts)));
     json_object_object_add(log, "lag", lag);
     add_time(log, "last_line_at", facts->ingest.last_line_ms);
-    AUTO_FREE char *wrong = log_trouble(facts);
+    AUTO_FREE char *wrong = health_log_trouble(facts);
     add_text(log, "error", wrong);
     return log;
 }
@@ -108,7 +107,7 @@ static struct json_object *cluster_object(const struct board_cluster *cluster)
     return object;
 }
 
-static const char *cluster_trouble(const struct board_cluster *cluster)
+const char *health_cluster_trouble(const struct board_cluster *cluster)
 {
     if (cluster->away_since_ms > 0)
         return cluster->why;
@@ -152,7 +151,7 @@ static struct json_object *sync_object(const struct board_facts *facts)
 /* The first thing that is wrong, with its remedy; NULL: nothing. The caller frees. */
 static char *trouble(const struct board_facts *facts)
 {
-    const char *text = cluster_trouble(&facts->cluster);
+    const char *text = health_cluster_trouble(&facts->cluster);
 
     if (text == NULL && facts->held_count > 0)
         text = facts->held[0].text;
@@ -164,7 +163,7 @@ static char *trouble(const struct board_facts *facts)
     if (text == NULL && facts->sync_gone > 0)
         text = "many suppressed addresses are gone at SendPost; sendpostctl sync --confirm removes them "
                "here, too";
-    char *log = text != NULL ? NULL : log_trouble(facts);
+    char *log = text != NULL ? NULL : health_log_trouble(facts);
     if (log != NULL)
         return log;
     if (text == NULL && facts->report_error[0] != '\0')

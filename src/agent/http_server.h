@@ -1,10 +1,11 @@
 /*
- * http_server: GET /health, GET /metrics and POST /api/v1/tpsp/test/custom-smtp on the configured address
- * (data/openapi.yaml).
+ * http_server: what the agent answers (data/openapi.yaml): /health, /metrics, the connectivity test, and the
+ * status page with what it loads (page.h).
  *
  * Hardened: a bounded number of connections, each with a bounded life, header and body, whatever the other
- * end does. All runs in one thread of libmicrohttpd and reads the board only; the connectivity test, which
- * takes time, runs in a thread of its own, one at a time.
+ * end does; http_guard.h says which requests are answered at all. What names addresses is shown to who has
+ * logged in (base/page_login.h), or came over a Unix socket, whose proxy has a login of its own. It lives as
+ * long as its process (http_process.h).
  */
 #ifndef SENDPOST_AGENT_HTTP_SERVER_H
 #define SENDPOST_AGENT_HTTP_SERVER_H
@@ -14,12 +15,11 @@
 
 struct http_server;
 
-/* NULL with *error_r set when the address cannot be bound. config->listen is not NULL; both outlive it. */
-struct http_server *http_server_start(const struct config *config, struct board *board,
+/* descriptor: listens. NULL with *error_r set when there is no memory or no thread. */
+struct http_server *http_server_start(const struct config *config, struct board *board, int descriptor,
                                       struct outcome *error_r) __attribute__((nonnull));
-void http_server_stop(struct http_server *http); /* NULL is fine */
 
-/* End connections that have lived too long; call it every second or so. NULL is fine. */
-void http_server_tick(struct http_server *http);
+/* End connections that have lived too long; call it every second or so. */
+void http_server_tick(struct http_server *http) __attribute__((nonnull));
 
 #endif

@@ -82,7 +82,7 @@ static void note(const struct config *config, struct board *board, struct store 
     standing_each_held(store, config, note_held, &held, &failure);
     event_store_count(store, EVENT_PENDING, &pending, &failure);
     event_store_count(store, EVENT_REJECTED, &rejected, &failure);
-    pthread_mutex_lock(&board->lock);
+    board_lock(board);
     board->facts.pending = pending;
     board->facts.rejected = rejected;
     board->facts.corrupt_stores = corrupt_stores;
@@ -99,7 +99,7 @@ static void note(const struct config *config, struct board *board, struct store 
              trouble != NULL ? trouble->text
              : pending > 0   ? last_error
                              : "");
-    pthread_mutex_unlock(&board->lock);
+    board_unlock(board);
 }
 
 /* Another agent may still have the watch; then it is taken over when that one ends. */

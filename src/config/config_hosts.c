@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 
 #include "base/helo_name.h"
 #include "base/url.h"
@@ -227,9 +228,12 @@ CONFIG_READER(config_read_listen)
     if (strcmp(text, "none") == 0)
         return true;
     bool localhost = strncmp(text, "localhost:", 10) == 0 && is_port(text + 10);
-    if (!localhost && !config_address_valid(text, true, true))
+    bool local =
+        strncmp(text, "unix:/", 6) == 0 && strlen(text + 5) < sizeof((struct sockaddr_un *)NULL)->sun_path;
+    if (!localhost && !local && !config_address_valid(text, true, true))
         return config_fail(reader, place, node,
-                           "\"%.60s\" is not of the form 127.0.0.1:9113, [::1]:9113 or none", text);
+                           "\"%.60s\" is not of the form 127.0.0.1:9113, [::1]:9113, unix:/PATH or none",
+                           text);
     *(char **)field = xstrdup(text);
     return true;
 }

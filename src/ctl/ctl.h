@@ -130,5 +130,6 @@ extern const struct ctl_command ctl_rates;
 extern const struct ctl_command ctl_explain;
 extern const struct ctl_command ctl_classify;
 extern const struct ctl_command ctl_postfix;
+extern const struct ctl_command ctl_ui;
 
 #endif

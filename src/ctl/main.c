@@ -26,6 +26,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_explain,
     &ctl_classify,
     &ctl_postfix,
+    &ctl_ui,
     /* clang-format on */
 };
 

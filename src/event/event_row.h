@@ -1,6 +1,6 @@
 /*
- * event_row: an event as a row of the events table. A part of event_store and event_outbox; nobody else
- * includes it.
+ * event_row: an event as a row of the events table. A part of event_store and event_outbox; of others the
+ * status page alone reads rows (agent/page_tally.h).
  *
  * The column identity is a hash for look-ups: 31 bits of the message UUID above 32 bits of the event id. Both
  * ends of a message UUID take part, since applications choose it and one end of a time-based one hardly

@@ -100,8 +100,8 @@ def test_the_dashboard_shows_all_metrics_that_are_served(agent):
     assert not unshown
 
 
-def test_health_and_metrics_are_as_described(agent, described):
-    for path in ("/health", "/metrics"):
+def test_pages_are_as_described(agent, described):
+    for path in ("/", "/health", "/metrics", "/live", "/login", "/page.js", "/style.css", "/icon.svg"):
         hold_against(described, path, "GET", ask(agent, "GET", path))
 
 
@@ -123,6 +123,6 @@ def test_a_connectivity_test_that_ends_well_is_as_described(agent, described, tp
 
 
 def test_what_is_not_described_is_not_served(agent, described):
-    assert set(described["paths"]) == {"/health", "/metrics", TEST}
-    assert ask(agent, "GET", "/")[0] == 404
+    assert set(described["paths"]) == {"/", "/health", "/metrics", "/live", "/login", "/page.js", "/style.css", "/icon.svg", TEST}
+    assert ask(agent, "GET", "/nothing")[0] == 404
     assert ask(agent, "POST", "/health", {})[0] == 405

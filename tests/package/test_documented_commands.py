@@ -260,6 +260,7 @@ COMMANDS = {
     "openssl s_client -connect HOST:PORT -starttls smtp": Run("Verify return code: 0 (ok)"),
     "curl http://127.0.0.1:9113/health": Run('"status":"ok"', first=Site.wait_agent),
     "curl -s http://127.0.0.1:9113/health | jq": Run('"status": "ok"'),
+    "sendpostctl ui": Run("/login?token="),
     f"{LIBEXEC}/sendpost-pipe -n -f news@example.com user@example.org < message.eml": Run("X-Sendpost-Message-UUID"),
     f"{LIBEXEC}/sendpost-pipe -v -f news@example.com user@example.org < message.eml": Run("250 ", becomes=[("example.org", "example.net")]),
     f"{LIBEXEC}/sendpost-bounce -n bounces+UUID+4321@sp-bounce.example.com < report.eml": Run(

@@ -212,11 +212,12 @@ static const struct {
      "config.yaml:3: tpsps[0].host: \"b\xc3\xbc"
      "cher.example\" is not ASCII; write the xn-- form of the name"},
     {BASE "listen: 9113\n",
-     "config.yaml:4: listen: \"9113\" is not of the form 127.0.0.1:9113, [::1]:9113 or none"},
+     "config.yaml:4: listen: \"9113\" is not of the form 127.0.0.1:9113, [::1]:9113, unix:/PATH or none"},
     {BASE "listen: '*:9113'\n",
-     "config.yaml:4: listen: \"*:9113\" is not of the form 127.0.0.1:9113, [::1]:9113 or none"},
+     "config.yaml:4: listen: \"*:9113\" is not of the form 127.0.0.1:9113, [::1]:9113, unix:/PATH or none"},
     {BASE "listen: 127.0.0.1:0\n",
-     "config.yaml:4: listen: \"127.0.0.1:0\" is not of the form 127.0.0.1:9113, [::1]:9113 or none"},
+     "config.yaml:4: listen: \"127.0.0.1:0\" is not of the form 127.0.0.1:9113, [::1]:9113, unix:/PATH or "
+     "none"},
     {BASE "log-path: mail.log\n",
      "config.yaml:4: log-path: \"mail.log\" is neither an absolute path nor the word journal"},
     {BASE "dns: {servers: [dns.example]}\n",

@@ -1,0 +1,165 @@
+#include "agent/page_facts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "agent/page_findings.h"
+#include "agent/page_store.h"
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "policy/rate_limit.h"
+
+#define TURN_MS 300 /* of reading the store */
+#define QUEUE_EVERY_MS 15000
+#define QUEUE_MS 4000
+
+struct page_facts *page_facts_new(const struct config *config)
+{
+    struct page_facts *facts = xcalloc(1, sizeof *facts);
+
+    facts->config = config;
+    facts->tpsps = xcalloc(config->tpsp_count, sizeof *facts->tpsps);
+    facts->tally = page_tally_new(config);
+    return facts;
+}
+
+/* --- store ------------------------------------------------------------------------------------------ */
+
+static void read_ladder(struct page_ladder *ladder, struct page_store *store)
+{
+    sqlite3_stmt *row = page_store_ask(
+        store,
+        "SELECT min(attempts, ?), held, count(*), min(due_ms), min(first_ms) FROM deliveries GROUP BY 1, 2");
+    struct page_ladder fresh = {.known = row != NULL};
+    int result = SQLITE_DONE;
+
+    if (row != NULL)
+        sqlite3_bind_int(row, 1, PAGE_RUNGS - 1);
+    while (row != NULL && (result = sqlite3_step(row)) == SQLITE_ROW) {
+        int attempts = sqlite3_column_int(row, 0);
+        int64_t count = sqlite3_column_int64(row, 2), due_ms = sqlite3_column_int64(row, 3),
+                first_ms = sqlite3_column_int64(row, 4);
+        fresh.waiting += count;
+        fresh.held += sqlite3_column_int(row, 1) != 0 ? count : 0;
+        if (attempts >= 0 && attempts < PAGE_RUNGS)
+            fresh.by_attempts[attempts] += count;
+        fresh.next_ms = fresh.next_ms == 0 || due_ms < fresh.next_ms ? due_ms : fresh.next_ms;
+        fresh.oldest_ms = fresh.oldest_ms == 0 || first_ms < fresh.oldest_ms ? first_ms : fresh.oldest_ms;
+    }
+    sqlite3_finalize(row);
+    fresh.known = fresh.known && result == SQLITE_DONE;
+    *ladder = fresh;
+}
+
+/* Accepted by the TPSP within the last hour, from an index alone. */
+static int64_t count_hour(struct page_store *store, const char *tpsp, int64_t now_ms)
+{
+    sqlite3_stmt *row =
+        page_store_ask(store, "SELECT count(*) FROM events INDEXED BY events_tally WHERE source = 0"
+                              " AND tpsp = ? AND cs IN (59, 60) AND timestamp_ms > ?");
+    int64_t count = -1;
+
+    if (row == NULL)
+        return -1;
+    sqlite3_bind_text(row, 1, tpsp, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(row, 2, now_ms - PAGE_HOUR_MS);
+    if (sqlite3_step(row) == SQLITE_ROW)
+        count = sqlite3_column_int64(row, 0);
+    sqlite3_finalize(row);
+    return count;
+}
+
+static bool read_store(struct page_facts *facts, struct page_feed *feed)
+{
+    struct page_store store;
+    bool more = false;
+
+    facts->store_known = page_store_open(&store, facts->config->state_dir, TURN_MS);
+    if (!facts->store_known)
+        return false;
+    read_ladder(&facts->ladder, &store);
+    for (size_t i = 0; i < facts->config->tpsp_count; i++)
+        facts->tpsps[i].last_hour = count_hour(&store, facts->config->tpsps[i].name, facts->now_ms);
+    more = page_tally_turn(facts->tally, &store, facts->now_ms, feed);
+    page_store_close(&store);
+    return more;
+}
+
+/* --- limits ----------------------------------------------------------------------------------------- */
+
+/* 27 providers with the same limit that nothing was sent to say nothing. */
+static bool is_shown(const struct config_tpsp *tpsp, const struct rate_limit *limit)
+{
+    const struct config_rate *usual = &tpsp->provider_rates[PROVIDER_DEFAULT];
+
+    return limit->provider == NULL || limit->entry != NULL || limit->rate.limit != usual->limit ||
+           limit->rate.window_ms != usual->window_ms;
+}
+
+/* In a cluster the server alone knows how much of a limit is left. */
+static void add_limit(struct page_tpsp *tpsp, const struct config_tpsp *settings, struct rate_table *table,
+                      struct rate_limit *limit, bool shared)
+{
+    struct page_limit *shown = &tpsp->limits[tpsp->limit_count];
+    int64_t next = 0;
+    char text[RATE_TEXT_SIZE];
+    unsigned available = rate_limit_peek(table, limit, &next);
+
+    if (tpsp->limit_count == PAGE_LIMITS || !is_shown(settings, limit))
+        return;
+    *shown = (struct page_limit){
+        .provider = limit->provider, .lanes = shared ? 0 : limit->lanes, .available = available};
+    if (available == 0)
+        shown->next_ms = (next - rate_table_now(table)) / 1000000;
+    snprintf(shown->text, sizeof shown->text, "%s", rate_text(&limit->rate, text));
+    tpsp->limit_count++;
+}
+
+static void read_limits(struct page_facts *facts)
+{
+    const struct config *config = facts->config;
+    struct rate_table *table;
+    struct outcome error;
+
+    if (!rate_table_open(&table, config->state_dir, &rate_clock_system, &error))
+        return;
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        struct page_tpsp *tpsp = &facts->tpsps[i];
+        tpsp->limit_count = 0;
+        tpsp->breaker = breaker_look(table, config->tpsps[i].name);
+        if (tpsp->breaker.state == BREAKER_OPEN)
+            tpsp->breaker.until_ns -= rate_table_now(table);
+        for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
+            struct rate_set set;
+            if (!rate_set_init(&set, &config->tpsps[i], (enum provider_category)provider, config->rate_burst,
+                               &error))
+                break;
+            for (size_t j = 0; j < set.count; j++) /* those for all come with each provider */
+                if (provider == 0 || set.limits[j].provider != NULL)
+                    add_limit(tpsp, &config->tpsps[i], table, &set.limits[j],
+                              config->cluster.server_count > 0);
+        }
+    }
+    rate_table_close(table);
+}
+
+bool page_facts_gather(struct page_facts *facts, struct board *board, struct page_feed *feed)
+{
+    struct statvfs disk;
+
+    facts->now_ms = clock_realtime_ms();
+    board_read(board, &facts->board);
+    bool more = read_store(facts, feed);
+    read_limits(facts);
+    facts->disk_free = statvfs(facts->config->state_dir, &disk) == 0 && disk.f_blocks > 0
+                           ? (double)disk.f_bavail / (double)disk.f_blocks
+                           : -1;
+    if (clock_monotonic_ms() >= facts->queue_due_ms) {
+        page_queue_read(&facts->queue, QUEUE_MS);
+        facts->queue_due_ms = clock_monotonic_ms() + QUEUE_EVERY_MS;
+    }
+    page_findings(facts);
+    return more;
+}

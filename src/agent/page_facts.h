@@ -1,0 +1,71 @@
+/*
+ * page_facts: what the status page tells, gathered from the board, the store, the rate table, Postfix's queue
+ * and the configuration, in turns that are short. What cannot be known now is marked so.
+ *
+ * One thread. Texts may be a remote end's own words, with addresses: page_html.h says what is shown to whom.
+ */
+#ifndef SENDPOST_AGENT_PAGE_FACTS_H
+#define SENDPOST_AGENT_PAGE_FACTS_H
+
+#include "agent/board.h"
+#include "agent/page_queue.h"
+#include "agent/page_tally.h"
+#include "config/config.h"
+#include "policy/breaker.h"
+#include "policy/rate_table.h"
+
+#define PAGE_RUNGS 16  /* attempts that are told apart; the last has all above */
+#define PAGE_LIMITS 24 /* of a TPSP that are shown */
+#define PAGE_FINDINGS 24
+
+struct page_limit {
+    char text[48];        /* "100/h" */
+    const char *provider; /* NULL: for all */
+    unsigned available, lanes;
+    int64_t next_ms; /* from now until the next slot, where there is none */
+};
+
+struct page_tpsp {
+    struct breaker breaker; /* until_ns: from now */
+    int64_t last_hour;      /* accepted; -1: not known */
+    struct page_limit limits[PAGE_LIMITS];
+    size_t limit_count;
+};
+
+/* The retry ladder. */
+struct page_ladder {
+    bool known;
+    int64_t waiting, held;
+    int64_t by_attempts[PAGE_RUNGS];
+    int64_t next_ms, oldest_ms; /* when the next is due, when the oldest first failed; 0: none */
+};
+
+/* Something that is wrong now, and what mends it. */
+struct page_finding {
+    bool grave;
+    char text[640];
+    char command[128]; /* to copy; "": what to do is in the text */
+};
+
+struct page_facts {
+    int64_t now_ms;
+    const struct config *config;
+    struct board_facts board;
+    struct page_tpsp *tpsps; /* as in the configuration */
+    struct page_ladder ladder;
+    struct page_queue queue;
+    int64_t queue_due_ms; /* when it is asked again, clock_monotonic_ms() */
+    struct page_tally *tally;
+    bool store_known;
+    double disk_free; /* part of the file system of the state directory; below 0: not known */
+    struct page_finding findings[PAGE_FINDINGS];
+    size_t finding_count;
+};
+
+struct page_facts *page_facts_new(const struct config *config) __attribute__((nonnull, returns_nonnull));
+
+/* True: the events are not all counted yet. */
+bool page_facts_gather(struct page_facts *facts, struct board *board, struct page_feed *feed)
+    __attribute__((nonnull));
+
+#endif

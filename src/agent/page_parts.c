@@ -1,0 +1,256 @@
+/* The parts of the status page that are words and tables, see page_html.h. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "agent/page_html.h"
+#include "base/clock.h"
+#include "base/xalloc.h"
+
+void page_write_headline(const struct html *html)
+{
+    size_t grave = 0;
+
+    for (size_t i = 0; i < html->facts->finding_count; i++)
+        grave += html->facts->findings[i].grave;
+    fprintf(html->out, "<p id=\"state\" class=\"%s\" role=\"status\">", grave > 0 ? "trouble" : "ok");
+    if (grave > 0)
+        fprintf(html->out, "%zu %s to be mended", grave, grave == 1 ? "thing has" : "things have");
+    else
+        fputs("All is well", html->out);
+    fputs("</p>", html->out);
+}
+
+void page_write_findings(const struct html *html)
+{
+    const struct page_facts *facts = html->facts;
+
+    if (facts->finding_count == 0) {
+        fputs("<p>Nothing is wrong.</p>", html->out);
+        return;
+    }
+    fputs("<ul class=\"findings\">", html->out);
+    for (size_t i = 0; i < facts->finding_count; i++) {
+        const struct page_finding *finding = &facts->findings[i];
+        fprintf(html->out, "<li class=\"%s\"><strong>%s</strong> ", finding->grave ? "grave" : "note",
+                finding->grave ? "Wrong:" : "Note:");
+        html_foreign(html, finding->text);
+        if (finding->command[0] != '\0') {
+            fputs("<br>", html->out);
+            html_command(html, finding->command);
+        }
+        fputs("</li>", html->out);
+    }
+    fputs("</ul>", html->out);
+}
+
+/* --- TPSPs ------------------------------------------------------------------------------------------ */
+
+static void write_state(const struct html *html, const struct page_tpsp *tpsp)
+{
+    switch (tpsp->breaker.state) {
+    case BREAKER_CLOSED:
+        fputs("<span class=\"ok\">in use</span>", html->out);
+        break;
+    case BREAKER_TRY:
+        fputs("<span class=\"trouble\">to be tried</span>", html->out);
+        break;
+    case BREAKER_OPEN:
+        fputs("<span class=\"trouble\">left alone</span> for ", html->out);
+        html_span(html, tpsp->breaker.until_ns / 1000000 + 999);
+    }
+}
+
+static void write_limit(const struct html *html, const struct page_limit *limit)
+{
+    fputs("<li>", html->out);
+    if (limit->provider != NULL) {
+        html_text(html, limit->provider);
+        fputs(": ", html->out);
+    }
+    html_text(html, limit->text);
+    if (limit->lanes > 0 && limit->available > 0)
+        fprintf(html->out, ", %u at once", limit->available);
+    else if (limit->lanes > 0) {
+        fputs(", <span class=\"trouble\">reached</span>, next in ", html->out);
+        html_span(html, limit->next_ms + 999);
+    }
+    fputs("</li>", html->out);
+}
+
+static void write_hour(const struct html *html, size_t index)
+{
+    uint32_t limit = html->facts->config->tpsps[index].global_rate.limit;
+    int64_t used = html->facts->tpsps[index].last_hour;
+
+    if (used < 0) {
+        fputs("unknown", html->out);
+        return;
+    }
+    html_number(html, used);
+    if (limit > 0) {
+        AUTO_FREE char *label = xasprintf("%" PRId64 " of %u in the last hour", used, limit);
+        fputs(" of ", html->out);
+        html_number(html, limit);
+        html_bar(html, (double)used / limit, label);
+    }
+}
+
+void page_write_tpsps(const struct html *html)
+{
+    const struct page_facts *facts = html->facts;
+
+    for (size_t i = 0; i < facts->config->tpsp_count; i++) {
+        const struct page_tpsp *tpsp = &facts->tpsps[i];
+        struct page_counts counts = page_tally_of(facts->tally, PAGE_HOURS, -1, (int)i);
+        fputs("<tr><th scope=\"row\">", html->out);
+        html_text(html, facts->config->tpsps[i].name);
+        fputs("</th><td>", html->out);
+        write_state(html, tpsp);
+        fputs("</td><td>", html->out);
+        write_hour(html, i);
+        fputs("</td><td>", html->out);
+        if (tpsp->limit_count > 0) {
+            fputs("<ul>", html->out);
+            for (size_t j = 0; j < tpsp->limit_count; j++)
+                write_limit(html, &tpsp->limits[j]);
+            fputs("</ul>", html->out);
+        } else {
+            fputs("none", html->out);
+        }
+        fputs("</td>", html->out);
+        for (int fate = 0; fate <= PAGE_DROPPED; fate++) {
+            fputs("<td class=\"number\">", html->out);
+            html_number(html, counts.of[fate]);
+            fputs("</td>", html->out);
+        }
+        fputs("</tr>", html->out);
+    }
+}
+
+/* --- backlog ---------------------------------------------------------------------------------------- */
+
+static void write_term(const struct html *html, const char *term)
+{
+    fprintf(html->out, "</dd><dt>%s</dt><dd>", term);
+}
+
+static void write_queue(const struct html *html)
+{
+    const struct page_queue *queue = &html->facts->queue;
+
+    fputs("<dt>Postfix&#39;s queue</dt><dd>", html->out);
+    if (!queue->known) {
+        fputs("unknown: ", html->out);
+        html_text(html, queue->why);
+        return;
+    }
+    for (int i = 0; i < PAGE_QUEUES; i++) {
+        fputs(i > 0 ? ", " : "", html->out);
+        html_number(html, (int64_t)queue->messages[i]);
+        fprintf(html->out, " %s", page_queue_name_text((enum page_queue_name)i));
+    }
+    if (!queue->whole)
+        fputs(", and more that were not counted", html->out);
+    if (queue->oldest_ms > 0) {
+        write_term(html, "Oldest message");
+        fputs("waits for ", html->out);
+        html_span(html, html->facts->now_ms - queue->oldest_ms);
+    }
+}
+
+static void write_ladder(const struct html *html)
+{
+    const struct page_ladder *ladder = &html->facts->ladder;
+
+    write_term(html, "Retry ladder");
+    if (!ladder->known) {
+        fputs("unknown", html->out);
+        return;
+    }
+    html_number(html, ladder->waiting);
+    fputs(" deliveries wait", html->out);
+    if (ladder->held > 0) {
+        fputs(", ", html->out);
+        html_number(html, ladder->held);
+        fputs(" of them for trouble that is not their own", html->out);
+    }
+    if (ladder->next_ms > html->facts->now_ms) {
+        fputs(", the next is due in ", html->out);
+        html_span(html, ladder->next_ms - html->facts->now_ms);
+    }
+    if (ladder->waiting == ladder->held)
+        return;
+    fputs("<ul>", html->out);
+    for (int i = 1; i < PAGE_RUNGS; i++)
+        if (ladder->by_attempts[i] > 0) {
+            fputs("<li>", html->out);
+            html_number(html, ladder->by_attempts[i]);
+            fprintf(html->out, " after %d%s %s</li>", i, i == PAGE_RUNGS - 1 ? " or more" : "",
+                    i == 1 ? "attempt" : "attempts");
+        }
+    fputs("</ul>", html->out);
+}
+
+void page_write_backlog(const struct html *html)
+{
+    const struct board_facts *board = &html->facts->board;
+
+    write_queue(html);
+    write_ladder(html);
+    write_term(html, "Events to be reported");
+    html_number(html, board->pending);
+    if (html->facts->config->endpoint != NULL) {
+        fputs("; the API last took some: ", html->out);
+        html_time(html, board->last_report_ms);
+    }
+    write_term(html, "Mail log");
+    if (!board->log_open) {
+        fputs("not being read", html->out);
+    } else if (board_unread(board) > 0) {
+        html_number(html, board_unread(board));
+        fputs(" bytes are still to be read, ", html->out);
+        html_span(html, (int64_t)(1000 * board_lag_seconds(board)));
+        fputs(" behind", html->out);
+    } else {
+        fputs("read to its end", html->out);
+    }
+    if (html->facts->disk_free >= 0) {
+        write_term(html, "Disk");
+        fprintf(html->out, "%.0f %% is free", 100 * html->facts->disk_free);
+    }
+    fputs("</dd>", html->out);
+}
+
+/* --- what ends -------------------------------------------------------------------------------------- */
+
+void page_write_expiry(const struct html *html)
+{
+    const struct board_facts *board = &html->facts->board;
+
+    if (board->token_count == 0)
+        fputs("<p>No TPSP has a login token that ends.</p>", html->out);
+    for (size_t i = 0; i < board->token_count; i++) {
+        const struct board_token *token = &board->tokens[i];
+        fputs("<p>Token for ", html->out);
+        html_text(html, token->tpsp);
+        if (token->expires_ms > 0) {
+            fputs(": good for ", html->out);
+            html_span(html, token->expires_ms - html->facts->now_ms);
+        } else {
+            fputs(": there is none", html->out);
+        }
+        if (token->refresh_expires_ms > 0) {
+            fputs("; a new login is needed in ", html->out);
+            html_span(html, token->refresh_expires_ms - html->facts->now_ms);
+        }
+        fputs("</p>", html->out);
+    }
+}
+
+void page_write_foot(const struct html *html)
+{
+    fputs("postfix-sendpost " PACKAGE_VERSION ", up for ", html->out);
+    html_span(html, html->facts->now_ms - html->facts->board.started_ms);
+    fputs(", as of ", html->out);
+    html_time(html, html->facts->now_ms);
+}
