@@ -45,7 +45,7 @@ static enum ctl_status run(struct ctl *ctl)
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
     if (config == NULL)
-        return CTL_FAILED;
+        return CTL_TROUBLE;
     if (config->listen == NULL)
         return ctl_fail(ctl, "%s says listen: none; give the page an address, and restart sendpost-agent",
                         config->path);
