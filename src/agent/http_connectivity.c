@@ -168,8 +168,12 @@ static char *run(const struct config *config, const struct request *request)
     struct relay_session *session = relay_open(NULL, NULL, resolver);
     struct connectivity test;
 
-    connectivity_test(&test, session, &request->tpsp, request->from, request->to,
-                      clock_monotonic_ms() + HTTP_CONNECTIVITY_DEADLINE_MS, NULL);
+    connectivity_test(&test, &(struct connectivity_request){.session = session,
+                                                            .tpsp = &request->tpsp,
+                                                            .sender = request->from,
+                                                            .recipient = request->to,
+                                                            .deadline_ms = clock_monotonic_ms() +
+                                                                           HTTP_CONNECTIVITY_DEADLINE_MS});
     char *text = text_of(connectivity_json(&test));
     connectivity_free(&test);
     relay_close(session);

@@ -198,6 +198,7 @@ static enum ctl_status run(struct ctl *ctl)
         check_agent(&check);
         if (ctl_option(ctl, "offline") == NULL) {
             check_network(&check);
+            check_tpsps(&check);
             check_cluster(&check);
         }
     }
@@ -225,7 +226,7 @@ static enum ctl_status run(struct ctl *ctl)
 }
 
 static const struct ctl_option options[] = {
-    {"offline", 0, NULL, "ask no name server and no API"},
+    {"offline", 0, NULL, "ask no name server, no API and no TPSP"},
     {"no-postfix", 0, NULL, "leave Postfix's own settings out"},
     {"postfix-config", 0, "DIR", "Postfix's configuration directory (that of postconf)"},
     {.name = NULL},
@@ -234,8 +235,8 @@ static const struct ctl_option options[] = {
 const struct ctl_command ctl_check = {
     .name = "check",
     .synopsis = "[--offline] [--no-postfix] [--postfix-config DIR]",
-    .summary =
-        "Look at configuration, permissions, state, network and Postfix, with a remedy for what is wrong",
+    .summary = "Look at configuration, permissions, state, network and Postfix, try each TPSP, with a remedy "
+               "for what is wrong",
     .examples = "  sendpostctl check\n"
                 "  sendpostctl check --json | jq '.checks[] | select(.status != \"ok\")'\n"
                 "  sendpostctl -c /etc/postfix-sendpost/new.yaml check --offline --no-postfix\n"

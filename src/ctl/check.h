@@ -42,9 +42,17 @@ void check_keys(struct check *check) __attribute__((nonnull));
 void check_trust(struct check *check, const char *directory) __attribute__((nonnull(1)));
 void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
+void check_tpsps(struct check *check) __attribute__((nonnull));   /* check_tpsp.c */
 void check_cluster(struct check *check) __attribute__((nonnull)); /* check_cluster.c */
 /* check_postfix.c */
 void check_postfix(struct check *check, const char *directory) __attribute__((nonnull(1)));
+
+/* check_targets.c: whether each transport that mail is routed to is there */
+void check_route_targets(struct check *check, const char *directory) __attribute__((nonnull(1)));
+
+/* check_port.c: "nginx (process 123)", who listens on this TCP port of this machine; NULL: cannot be told.
+ * The caller frees. */
+char *check_port_owner(const char *listen) __attribute__((nonnull));
 
 /* check_bounces.c */
 void check_bounce_routes(struct check *check, const char *directory,

@@ -90,7 +90,14 @@ void check_agent(struct check *check)
     }
     struct json_object *health = agent_health(check->config, &why);
     const char *word = agent_health_text(health, "status");
-    if (health == NULL)
+    AUTO_FREE char *owner = health == NULL ? check_port_owner(listen) : NULL;
+    if (owner != NULL && strstr(owner, "sendpost-agent") == NULL) {
+        AUTO_FREE char *remedy = xasprintf("name a free port as listen, or end %s; then: systemctl restart "
+                                           "sendpost-agent",
+                                           owner);
+        check_say(check, CHECK_FAILURE, remedy,
+                  "%s is taken by %s, so the agent serves neither health nor metrics", listen, owner);
+    } else if (health == NULL)
         check_say(
             check, CHECK_WARNING,
             "systemctl start sendpost-agent; without it, nobody reads the log, and events that could not be "

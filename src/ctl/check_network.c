@@ -12,6 +12,7 @@
 #include "oauth/oauth.h"
 
 #define TOKEN_MS 20000
+#define CLOCK_APART_S 60
 
 static void look_name(struct check *check, struct dns_resolver *resolver, const char *what, const char *host,
                       uint16_t port)
@@ -88,6 +89,25 @@ static void look_key(struct check *check, struct event_reporter *reporter, const
     }
 }
 
+/* Events carry our time; the API's is the one that SendPost shows. */
+static void look_date(struct check *check, int64_t theirs_s)
+{
+    int64_t apart_s = clock_realtime_ms() / 1000 - theirs_s;
+
+    if (theirs_s == 0)
+        return;
+    check->subject = "clock";
+    if (apart_s > CLOCK_APART_S || apart_s < -CLOCK_APART_S)
+        check_say(check, CHECK_FAILURE, "timedatectl set-ntp true",
+                  "is %lld seconds %s the event API's: events would have wrong times, and certificates and "
+                  "tokens may be "
+                  "refused",
+                  (long long)(apart_s < 0 ? -apart_s : apart_s), apart_s < 0 ? "behind" : "ahead of");
+    else
+        check_say(check, CHECK_OK, NULL, "agrees with the event API's");
+    check->subject = "events";
+}
+
 static void look_api(struct check *check)
 {
     const struct config *config = check->config;
@@ -101,6 +121,7 @@ static void look_api(struct check *check)
             AUTO_FREE char *whose = xasprintf("tpsp %s", config->tpsps[i].name);
             look_key(check, reporter, whose, config->tpsps[i].api_key);
         }
+    look_date(check, event_reporter_date_s(reporter));
     event_reporter_close(reporter);
 }
 

@@ -276,6 +276,8 @@ void check_postfix(struct check *check, const char *directory)
         look_transport(check, directory, &postfix_bounces, &bounces.items[i]);
     if (outgoing.count > 0 && check->config != NULL)
         look_limits(check, directory);
+    if (readable)
+        check_route_targets(check, directory);
     if (readable && check->config != NULL)
         check_bounce_routes(check, directory, &bounces);
     postfix_transports_free(&outgoing);

@@ -19,6 +19,7 @@
 
 #include "base/run.h"
 #include "config/config.h"
+#include "relay/relay.h"
 #include "store/store.h"
 
 #define CTL_FRAGMENTS PKGDATADIR "/postfix-conf" /* settings of Postfix, with the reasons */
@@ -106,10 +107,11 @@ void ctl_print_json(struct json_object *value);
 
 /* --- what one subcommand does for another ---------------------------------------------------------- */
 
-/* test.c: test every TPSP of a configuration, printing for people. sender, recipient: NULL for the
- * default. */
-bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *sender, const char *recipient)
-    __attribute__((nonnull(1, 2)));
+/* test.c: send a test message through a TPSP of a configuration. recipient: NULL for the default. results:
+ * takes what came of it; NULL: it is printed for people, step by step. *failed_at_r: where it failed. */
+bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *name, const char *recipient,
+                     struct json_object *results, enum relay_stage *failed_at_r)
+    __attribute__((nonnull(1, 2, 3, 6)));
 
 /* postfix.c: as `postfix install`. directory, user: NULL for the default. */
 enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, const char *user)

@@ -291,7 +291,8 @@ static bool try_connection(const struct setup *setup, const struct config *confi
         return false;
     }
     printf("\n");
-    if (ctl_test_config(setup->ctl, config, NULL, to))
+    enum relay_stage failed_at;
+    if (ctl_test_config(setup->ctl, config, config->tpsps[0].name, to, NULL, &failed_at))
         return true;
     printf("\n");
     if (!batch && yes("The test failed. Write the configuration all the same?", false))

@@ -18,7 +18,9 @@ struct test {
     const char *sender, *recipient; /* NULL: the default */
     struct relay_session *session;
     struct json_object *results; /* NULL: for people */
+    bool no_send;
     bool failed;
+    enum relay_stage failed_at; /* the first that did */
 };
 
 /* A login that is an address is one that its provider takes. */
@@ -33,47 +35,73 @@ static char *default_sender(const struct config_tpsp *tpsp)
     return xasprintf("postmaster@%s", *host != '\0' ? host : "localhost");
 }
 
-static void print_result(const struct config_tpsp *tpsp, const struct connectivity *test, const char *sender,
-                         const char *recipient)
+static void print_begin(const struct config_tpsp *tpsp, const char *sender, const char *recipient)
 {
     bool six = strchr(tpsp->host, ':') != NULL;
 
-    printf("%s%s%s  %s%s%s:%u, from <%s> to <%s>\n", ctl_colour(CTL_BOLD), tpsp->name, ctl_colour(CTL_PLAIN),
-           six ? "[" : "", tpsp->host, six ? "]" : "", (unsigned)tpsp->port, sender, recipient);
-    for (size_t i = 0; i < test->step_count; i++) {
-        const struct connectivity_step *step = &test->steps[i];
-        AUTO_FREE char *detail = ctl_text(step->detail);
-        char code[16] = "";
-        if (step->smtp_code != 0 && step->ok)
-            snprintf(code, sizeof code, "%d ", step->smtp_code);
-        printf("  %s%-6s%s %-9s %8.1f ms  %s%s\n", ctl_colour(step->ok ? CTL_GREEN : CTL_RED),
-               step->ok ? "ok" : "failed", ctl_colour(CTL_PLAIN), relay_stage_name(step->stage),
-               (double)step->duration_us / 1000, code, detail);
-    }
+    printf("%s%s%s  %s%s%s:%u", ctl_colour(CTL_BOLD), tpsp->name, ctl_colour(CTL_PLAIN), six ? "[" : "",
+           tpsp->host, six ? "]" : "", (unsigned)tpsp->port);
+    if (recipient != NULL)
+        printf(", from <%s> to <%s>\n", sender, recipient);
+    else
+        printf(", no mail is sent\n");
+    fflush(stdout);
+}
+
+/* As it happens: some steps take as long as a timeout. */
+static void print_step(void *context, const struct connectivity_step *step)
+{
+    AUTO_FREE char *detail = ctl_text(step->detail);
+    char code[16] = "";
+
+    (void)context;
+    if (step->smtp_code != 0 && step->ok)
+        snprintf(code, sizeof code, "%d ", step->smtp_code);
+    printf("  %s%-6s%s %-9s %8.1f ms  %s%s\n", ctl_colour(step->ok ? CTL_GREEN : CTL_RED),
+           step->ok ? "ok" : "failed", ctl_colour(CTL_PLAIN), relay_stage_name(step->stage),
+           (double)step->duration_us / 1000, code, detail);
+    fflush(stdout);
+}
+
+static void print_end(const struct connectivity *test, bool with_message)
+{
     if (test->ok)
-        printf("  %sThe message was accepted.%s\n", ctl_colour(CTL_GREEN), ctl_colour(CTL_PLAIN));
+        printf("  %s%s%s\n", ctl_colour(CTL_GREEN),
+               with_message ? "The message was accepted." : "The session stands.", ctl_colour(CTL_PLAIN));
     else
         printf("  %s%s%s at %s. %s\n", ctl_colour(CTL_RED), test->error, ctl_colour(CTL_PLAIN),
                relay_stage_name(test->result.stage), test->advice);
+    fflush(stdout);
 }
 
 static void test_one(struct test *test, const struct config_tpsp *tpsp)
 {
     AUTO_FREE char *own = default_sender(tpsp);
     const char *sender = test->sender != NULL ? test->sender : own;
-    const char *recipient = test->recipient != NULL ? test->recipient : sender;
+    const char *recipient = test->no_send ? NULL : test->recipient != NULL ? test->recipient : sender;
+    bool for_people = test->results == NULL;
     struct connectivity result;
 
-    connectivity_test(&result, test->session, tpsp, sender, recipient,
-                      clock_monotonic_ms() + TEST_DEADLINE_MS, test->ctl->verbose ? stderr : NULL);
+    if (for_people)
+        print_begin(tpsp, sender, recipient);
+    connectivity_test(&result,
+                      &(struct connectivity_request){.session = test->session,
+                                                     .tpsp = tpsp,
+                                                     .sender = sender,
+                                                     .recipient = recipient,
+                                                     .deadline_ms = clock_monotonic_ms() + TEST_DEADLINE_MS,
+                                                     .trace = test->ctl->verbose ? stderr : NULL,
+                                                     .show = for_people ? print_step : NULL});
+    if (!result.ok && !test->failed)
+        test->failed_at = result.result.stage;
     test->failed = test->failed || !result.ok;
-    if (test->results != NULL) {
+    if (for_people) {
+        print_end(&result, recipient != NULL);
+    } else {
         struct json_object *json = connectivity_json(&result);
         json_object_object_add(json, "tpsp", json_object_new_string(tpsp->name));
         json_object_array_add(test->results, json);
-    } else
-        print_result(tpsp, &result, sender, recipient);
-    fflush(stdout);
+    }
     connectivity_free(&result);
 }
 
@@ -109,11 +137,14 @@ static void test_all(struct test *test, const struct config *config, char **name
     dns_close(resolver);
 }
 
-bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *sender, const char *recipient)
+bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *name, const char *recipient,
+                     struct json_object *results, enum relay_stage *failed_at_r)
 {
-    struct test test = {.ctl = ctl, .sender = sender, .recipient = recipient};
+    struct test test = {.ctl = ctl, .recipient = recipient, .results = results};
+    char *names[] = {(char *)(uintptr_t)name};
 
-    test_all(&test, config, NULL, 0);
+    test_all(&test, config, names, 1);
+    *failed_at_r = test.failed_at;
     return !test.failed;
 }
 
@@ -122,6 +153,7 @@ static enum ctl_status run(struct ctl *ctl)
     const struct config *config = ctl_config(ctl);
     struct test test = {.ctl = ctl, .sender = ctl_option(ctl, "from"), .recipient = ctl_option(ctl, "to")};
 
+    test.no_send = ctl_option(ctl, "no-send") != NULL;
     if (config == NULL)
         return CTL_TROUBLE;
     enum ctl_status status = check_words(ctl, config);
@@ -137,15 +169,17 @@ static enum ctl_status run(struct ctl *ctl)
 static const struct ctl_option options[] = {
     {"from", 0, "A", "envelope sender (the login where it is an address, else postmaster of this host)"},
     {"to", 0, "B", "recipient (the sender)"},
+    {"no-send", 0, NULL, "try the session up to the login, and send nothing"},
     {.name = NULL},
 };
 
 const struct ctl_command ctl_test = {
     .name = "test",
-    .synopsis = "[TPSP…] [--from A] [--to B]",
+    .synopsis = "[TPSP…] [--no-send] [--from A] [--to B]",
     .summary = "Send a test message through each TPSP, and show every step",
     .examples = "  sendpostctl test\n"
                 "  sendpostctl test primary --from news@example.com --to me@example.net\n"
+                "  sendpostctl test primary --no-send\n"
                 "  sendpostctl test --json | jq '.[] | {tpsp, ok, error}'\n"
                 "  sendpostctl test primary -v\n",
     .options = options,

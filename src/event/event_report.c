@@ -185,6 +185,11 @@ enum event_answer event_reporter_probe(struct event_reporter *reporter, const ch
     return event_ask(asker, NULL, 0, key, clock_monotonic_ms() + asker->config->report.timeout_ms);
 }
 
+int64_t event_reporter_date_s(const struct event_reporter *reporter)
+{
+    return reporter->asker.answer != NULL ? reporter->asker.answer->date_s : 0;
+}
+
 /* --- reporting ------------------------------------------------------------------------------------ */
 
 static bool is_settled(enum event_answer kind)

@@ -89,6 +89,9 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
                                               struct event_report_counts *counts_r, struct outcome *error_r)
     __attribute__((nonnull));
 
+/* When the API said that it was, in seconds since 1970, with its last answer; 0: it did not say. */
+int64_t event_reporter_date_s(const struct event_reporter *reporter) __attribute__((nonnull));
+
 /* What the API said last, in words for a log line or a person: "HTTP 401: the key is refused". Never NULL,
  * may be "". */
 const char *event_reporter_last_error(const struct event_reporter *reporter)

@@ -17,6 +17,7 @@ struct http_answer {
     int status;                /* 0: no answer, text says why */
     bool whole;                /* body is all of what was sent */
     bool takes_gzip;           /* it says that it takes requests in this coding (RFC 9110 section 12.5.3) */
+    int64_t date_s;            /* Date, since 1970 (RFC 9110 section 6.6.1); 0: none that can be read */
     int64_t retry_after_ms;    /* from now, as the server asks, at most a day; 0: it did not */
     char *body;                /* NUL-terminated; NULL while empty */
     size_t length;             /* of what was kept, without the NUL */

@@ -187,42 +187,51 @@ static void find_advice(struct connectivity *test, const struct config_tpsp *tps
 
 /* --- the run ----------------------------------------------------------------------------------- */
 
+struct observer {
+    struct connectivity *test;
+    const struct connectivity_request *request;
+};
+
 static void observe(void *context, const struct relay_step *step)
 {
-    struct connectivity *test = context;
+    struct observer *observer = context;
+    struct connectivity *test = observer->test;
 
-    if (test->step_count < CONNECTIVITY_STEPS)
-        test->steps[test->step_count++] = (struct connectivity_step){
-            .stage = step->stage,
-            .ok = step->ok,
-            .duration_us = step->duration_us,
-            .smtp_code = step->smtp_code,
-            .detail = xstrdup(step->detail != NULL ? step->detail : ""),
-        };
+    if (test->step_count == CONNECTIVITY_STEPS)
+        return;
+    test->steps[test->step_count++] = (struct connectivity_step){
+        .stage = step->stage,
+        .ok = step->ok,
+        .duration_us = step->duration_us,
+        .smtp_code = step->smtp_code,
+        .detail = xstrdup(step->detail != NULL ? step->detail : ""),
+    };
+    if (observer->request->show != NULL)
+        observer->request->show(observer->request->context, &test->steps[test->step_count - 1]);
 }
 
-void connectivity_test(struct connectivity *test_r, struct relay_session *session,
-                       const struct config_tpsp *tpsp, const char *sender, const char *recipient,
-                       int64_t deadline_ms, FILE *trace)
+void connectivity_test(struct connectivity *test_r, const struct connectivity_request *request)
 {
     struct relay_message message;
-    AUTO_FREE char *text = make_message(sender, recipient, &message);
-    const struct relay_request request = {.tpsp = tpsp,
-                                          .sender = sender,
-                                          .recipient = recipient,
-                                          .message = &message,
-                                          .deadline_ms = deadline_ms,
-                                          .trace = trace,
-                                          .observe = observe,
-                                          .observe_context = test_r};
+    AUTO_FREE char *text =
+        request->recipient != NULL ? make_message(request->sender, request->recipient, &message) : NULL;
+    struct observer observer = {test_r, request};
+    const struct relay_request relay = {.tpsp = request->tpsp,
+                                        .sender = request->sender,
+                                        .recipient = request->recipient,
+                                        /* points into text */
+                                        .message = text != NULL ? &message : NULL,
+                                        .deadline_ms = request->deadline_ms,
+                                        .trace = request->trace,
+                                        .observe = observe,
+                                        .observe_context = &observer};
 
-    (void)text; /* freed at the end: message points into it */
     memset(test_r, 0, sizeof *test_r);
-    relay_send(session, &request, &test_r->result);
+    relay_send(request->session, &relay, &test_r->result);
     test_r->ok = test_r->result.outcome.class == OUTCOME_DELIVERED;
     if (!test_r->ok) {
         name_error(test_r);
-        find_advice(test_r, tpsp);
+        find_advice(test_r, request->tpsp);
     }
 }
 

@@ -29,13 +29,21 @@ struct connectivity {
     const char *advice; /* what to do about it; NULL when ok */
 };
 
-/*
- * Send a test message from sender to recipient, both valid addresses, through tpsp. The result is to be
- * freed.
- */
-void connectivity_test(struct connectivity *test_r, struct relay_session *session,
-                       const struct config_tpsp *tpsp, const char *sender, const char *recipient,
-                       int64_t deadline_ms, FILE *trace) __attribute__((nonnull(1, 2, 3, 4, 5)));
+struct connectivity_request {
+    struct relay_session *session;
+    const struct config_tpsp *tpsp;
+    /* of the test message, both valid addresses; recipient NULL: none is sent, only the session is tried */
+    const char *sender, *recipient;
+    int64_t deadline_ms;
+    FILE *trace; /* NULL: none */
+    /* each step when it is over; NULL: they are looked at afterwards */
+    void (*show)(void *context, const struct connectivity_step *step);
+    void *context;
+};
+
+/* The result is to be freed. */
+void connectivity_test(struct connectivity *test_r, const struct connectivity_request *request)
+    __attribute__((nonnull));
 void connectivity_free(struct connectivity *test) __attribute__((nonnull));
 
 /* {"ok", "stage", "error", "advice", "smtp_code", "smtp_description", "tls", "steps": […]}; the caller owns

@@ -249,7 +249,10 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
         wire_init(wire, request, session->tls, session->resolver, session->rules);
     }
     bool open = kept != NULL ? wire_resume(wire, request) : wire_open(wire);
-    if (open && can_take_addresses(wire)) {
+    if (open && request->message == NULL) {
+        wire->stage = RELAY_QUIT;
+        outcome_set(&wire->outcome, OUTCOME_DELIVERED, CAUSE_NONE, 250, "2.0.0", "the session stands");
+    } else if (open && can_take_addresses(wire)) {
         result_r->engine = engine->name;
         if (conversation_run(wire, engine) == CONVERSATION_ENGINE_FAILED)
             end = ATTEMPT_ENGINE_FAILED;
@@ -295,7 +298,8 @@ static void send_once(struct relay_session *session, const struct relay_request 
 {
     /* an engine that was caught doing wrong, or misses a plug-in, has delivered nothing: the other one may
      * try */
-    const struct engine *engine = engine_choose(request->tpsp->engine, engine_needs(request));
+    const struct engine *engine =
+        engine_choose(request->tpsp->engine, request->message != NULL ? engine_needs(request) : 0);
 
     if (attempt_anyhow(session, request, engine, result_r) == ATTEMPT_ENGINE_FAILED && engine != &engine_curl)
         attempt_anyhow(session, request, &engine_curl, result_r);
@@ -345,7 +349,7 @@ void relay_send(struct relay_session *session, const struct relay_request *reque
 
     *result_r = (struct relay_result){.stage = RELAY_RESOLVE, .engine = ""};
     outcome_local(&result_r->outcome, "4.3.0", "the delivery was not attempted");
-    if (!addresses_fit(request, &result_r->outcome))
+    if (request->message != NULL && !addresses_fit(request, &result_r->outcome))
         return;
     sigpipe_hold(&guard);
     with_token.token = tpsp->oauth_token;

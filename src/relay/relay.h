@@ -120,7 +120,9 @@ void relay_keep_connections(struct relay_session *session, int64_t idle_ms) __at
  * server refuses is renewed once, and the login tried again. */
 void relay_use_oauth(struct relay_session *session, struct oauth *oauth) __attribute__((nonnull));
 
-/* Always fills *result_r. Never blocks beyond request->deadline_ms. */
+/* Always fills *result_r. Never blocks beyond request->deadline_ms. Without a message (request->message NULL)
+ * the session is tried alone: connection, TLS, EHLO, login and QUIT, no MAIL; sender and recipient are not
+ * looked at, and OUTCOME_DELIVERED says that all of it went well. */
 void relay_send(struct relay_session *session, const struct relay_request *request,
                 struct relay_result *result_r) __attribute__((nonnull));
 

@@ -3,6 +3,7 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -10,8 +11,10 @@ import threading
 import pytest
 
 from private_postfix import MAIN, MASTER
+from scripted_tpsp import ScriptedTpsp
 from sendpost import SECRET_KEY, USER, Sendpost, build_directory
 from support import TOP, end_process, free_port, listens, remove, scratch, wait_for
+from tls_ca import CertificateAuthority
 
 CTL = build_directory() / "sendpostctl"
 
@@ -21,7 +24,10 @@ class Site:
 
     def __init__(self, ca):
         self.sendpost, self.etc, self.ca = Sendpost(), scratch("spetc-"), ca
-        self.tpsp = {"name": "primary", "id": 12, "host": "localhost", "port": 2525, "username": "relay",
+        chain, key = ca.issue("tpsp.test")
+        self.server = ScriptedTpsp(security="starttls", chain=chain, key=key, credentials=("relay", "hunter2"))
+        self.server.__enter__()
+        self.tpsp = {"name": "primary", "id": 12, "host": "localhost", "port": self.server.port, "username": "relay",
                      "password-file": self.sendpost.secret_file("primary.password", "hunter2"),
                      "tls-ca-path": str(ca.hashed)}
         self.settings = {"log_path": str(self.sendpost.log_path), "validation": {"max-message-size": "100M"},
@@ -55,6 +61,7 @@ class Site:
         return [finding for finding in self.check()["checks"] if finding["status"] == status]
 
     def close(self):
+        self.server.__exit__(None, None, None)
         self.sendpost.close()
         remove(self.etc)
 
@@ -76,10 +83,12 @@ def test_a_site_that_is_well_has_no_failure(site):
     assert result["ok"], [finding for finding in result["checks"] if finding["status"] == "failure"]
     texts = "\n".join(finding["text"] for finding in result["checks"])
     assert f"{site.sendpost.config} loads for user nobody" in texts
-    assert "tpsp primary: localhost:2525 with STARTTLS, login as relay, at most 100 an hour" in texts
+    assert f"tpsp primary: localhost:{site.server.port} with STARTTLS, login as relay, at most 100 an hour" in texts
     assert "pool default: to primary, always" in texts
     assert f"{site.sendpost.state} is writable; the first delivery will create state.db" in texts
     assert "primary: localhost is " in texts
+    assert f":{site.server.port} takes the login, TLSv1.3" in texts
+    assert not site.server.transactions  # no mail
     assert "transport sendpost: runs sendpost-pipe, at most 7 deliveries at once" in texts
     assert "sendpost_destination_recipient_limit = 1" in texts
     assert "sendpost_time_limit is 1000s, above delivery-timeout (60s)" in texts
@@ -217,6 +226,23 @@ def test_a_postfix_that_only_receives_bounces_is_no_failure(site):
     assert site.check()["ok"], site.findings("failure")
 
 
+def hashed_directory_of_another(site):
+    return CertificateAuthority(site.sendpost.top, "Another CA").hashed
+
+
+def route_in_table(site):
+    table = site.etc / "transport"
+    table.write_text("example.org sendpost:\nexample.net nowhere:\nexample.com :\n")
+    table.chmod(0o644)
+    subprocess.run(["postmap", "-c", str(site.etc), f"hash:{table}"], check=True, capture_output=True)
+    add_main(f"transport_maps = hash:{table}")(site)
+
+
+def take_port(site):
+    site.taken = socket.create_server(("127.0.0.1", 0))
+    configure(listen=f"127.0.0.1:{site.taken.getsockname()[1]}")(site)
+
+
 FAILURES = {
     "bounces to nobody": (lambda site: (receive_bounces()(site), setattr(site, "master", site.master[:site.master.index("sendpost-bounce")]),
                                         site.write()), "postfix", "no transport runs sendpost-bounce: bounces are lost",
@@ -258,6 +284,19 @@ FAILURES = {
                       "maillog_file), and not to ", "set log-path: "),
     "no log": (configure(log_path="/nonexistent/mail.log"), "mail log", "/nonexistent/mail.log does not exist", "log-path"),
     "log of root": (chown_root(lambda it: it.log_path), "mail log", "cannot be read by nobody: Permission denied", "usermod -aG adm nobody"),
+    "wrong password": (lambda site: (site.sendpost.secret_file("primary.password", "hunter3"),), "tpsp",
+                       "primary: Auth rejected at auth: 535", "sendpostctl setup --name primary, with the right username"),
+    "wrong port": (lambda site: set_tpsp(port=free_port())(site), "tpsp", "primary: Connection refused at connect",
+                   "sendpostctl setup --name primary, and correct host and port"),
+    "TLS on a port of STARTTLS": (set_tpsp(security="tls"), "tpsp", "primary: TLS handshake failed at tls",
+                                  "sendpostctl setup --name primary --security starttls"),
+    "unknown CA": (lambda site: set_tpsp(**{"tls-ca-path": str(hashed_directory_of_another(site))})(site), "tpsp", "primary: TLS handshake failed at starttls",
+                   "sendpostctl test primary --no-send -v"),
+    "a transport that is not there": (add_main("relay_transport = sendpst:default"), "routes",
+                                      "relay_transport leads to sendpst:default, but master.cf has no transport sendpst",
+                                      "correct relay_transport"),
+    "a transport that is not there, in a table": (route_in_table, "routes", "example.net in hash:", "correct example.net in hash:"),
+    "port taken": (take_port, "agent", "is taken by python3 (process ", "systemctl restart sendpost-agent"),
     "unknown host": (set_tpsp(host="no-such-host.invalid"), "names", "tpsp primary: no-such-host.invalid ", ""),
     "no transport": (replace_master("sendpost-pipe", "other-pipe"), "postfix", "no transport in master.cf runs sendpost-pipe",
                      "sendpostctl postfix install"),
@@ -364,7 +403,7 @@ class Api(http.server.ThreadingHTTPServer):
 
     def __init__(self, ca, status):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.seen = status, []
+        self.status, self.seen, self.date = status, [], None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*ca.issue("api.test"))
         self.socket = context.wrap_socket(self.socket, server_side=True)
@@ -383,7 +422,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.seen.append((self.headers["X-SP-Event-ApiKey"], json.loads(body)))
-        self.send_response(self.server.status)
+        self.send_response_only(self.server.status)
+        self.send_header("Date", self.server.date or self.date_time_string())
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -415,13 +455,23 @@ def test_an_api_that_is_not_there_is_a_failure(site, ca):
     assert [finding for finding in site.findings("failure") if "cannot be reached: " in finding["text"]]
 
 
+def test_a_clock_that_the_api_does_not_share_is_a_failure(site, ca):
+    with Api(ca, 202) as api:
+        site.settings.update(endpoint=api.url, ca=ca)
+        site.write()
+        assert [finding for finding in site.findings("ok") if finding["text"] == "agrees with the event API's"]
+        api.date = "Thu, 01 Jan 2026 00:00:00 GMT"
+        (found,) = [finding for finding in site.findings("failure") if finding["check"] == "clock"]
+        assert "ahead of the event API's" in found["text"] and found["remedy"] == "timedatectl set-ntp true"
+
+
 def test_offline_asks_nobody(site, ca):
     with Api(ca, 202) as api:
         site.settings.update(endpoint=api.url, ca=ca)
         site.tpsp["host"] = "no-such-host.invalid"
         site.write()
         assert site.run("--offline").returncode == 0
-        assert not api.seen
+        assert not api.seen and not site.server.connections
 
 
 def test_usage_errors_end_with_64():

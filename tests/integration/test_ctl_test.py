@@ -42,6 +42,14 @@ def test_people_read_a_table(desk, tpsp):
     assert "\033" not in done.stdout
 
 
+def test_a_session_is_tried_without_mail(desk, tpsp):
+    result = desk.test("--no-send", port=tpsp.port)
+    assert result["ok"] and stages(result) == "resolve connect greeting ehlo starttls auth quit".split()
+    assert not tpsp.messages()
+    text = desk.run("primary", "--no-send", port=tpsp.port)
+    assert "no mail is sent" in text.stdout and text.stdout.splitlines()[-1] == "  The session stands."
+
+
 def test_verbose_shows_the_dialogue_without_the_password(desk, tpsp):
     done = desk.run("-v", "--to", "user@example.com", port=tpsp.port)
     assert "MAIL FROM:<" in done.stderr and "AUTH" in done.stderr
