@@ -53,18 +53,17 @@ static void read_ladder(struct page_ladder *ladder, struct page_store *store)
     *ladder = fresh;
 }
 
-/* Accepted by the TPSP within the last hour, from an index alone. */
+/* Accepted by the TPSP within the last hour, to the minute. */
 static int64_t count_hour(struct page_store *store, const char *tpsp, int64_t now_ms)
 {
-    sqlite3_stmt *row =
-        page_store_ask(store, "SELECT count(*) FROM events INDEXED BY events_tally WHERE source = 0"
-                              " AND tpsp = ? AND cs IN (59, 60) AND timestamp_ms > ?");
+    sqlite3_stmt *row = page_store_ask(store, "SELECT ifnull(sum(count), 0) FROM tally WHERE minute > ?2"
+                                              " AND tpsp = ?1 AND cs IN (59, 60)");
     int64_t count = -1;
 
     if (row == NULL)
         return -1;
     sqlite3_bind_text(row, 1, tpsp, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(row, 2, now_ms - PAGE_HOUR_MS);
+    sqlite3_bind_int64(row, 2, (now_ms - PAGE_HOUR_MS) / 60000);
     if (sqlite3_step(row) == SQLITE_ROW)
         count = sqlite3_column_int64(row, 0);
     sqlite3_finalize(row);

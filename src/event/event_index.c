@@ -13,8 +13,6 @@
 #include "base/xalloc.h"
 #include "event/event_row.h"
 
-#define BLOCK_BITS 12
-#define BLOCK_ROWS (1 << BLOCK_BITS)
 #define WORDS 4         /* of an event */
 #define UNINDEXED 20000 /* read through at most */
 #define SWEPT "5000"
@@ -151,7 +149,7 @@ static ssize_t read_words(struct store *store, int64_t position, int64_t last, i
     sqlite3_bind_int64(rows, 1, position);
     sqlite3_bind_int64(rows, 2, last);
     while ((row = store_step(store, rows, error_r)) == 1) {
-        int64_t id = sqlite3_column_int64(rows, 0), block = id >> BLOCK_BITS << 32;
+        int64_t id = sqlite3_column_int64(rows, 0), block = id >> EVENT_BLOCK_BITS << 32;
         const char *queue_id = (const char *)sqlite3_column_text(rows, 1);
         const char *recipient = (const char *)sqlite3_column_text(rows, 2);
         const char *uuid = (const char *)sqlite3_column_text(rows, 3);
@@ -200,7 +198,7 @@ static bool index_block(struct store *store, int64_t *pairs, bool *more_r, struc
         position = first - 1;
     if (position == last)
         return true;
-    int64_t end = ((position + 1) | (BLOCK_ROWS - 1));
+    int64_t end = ((position + 1) | (EVENT_BLOCK_ROWS - 1));
     *more_r = end < last;
     if (end > last)
         end = last;
@@ -214,7 +212,7 @@ static bool index_block(struct store *store, int64_t *pairs, bool *more_r, struc
 
 bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome *error_r)
 {
-    AUTO_FREE int64_t *pairs = xmalloc(2 * WORDS * BLOCK_ROWS * sizeof *pairs);
+    AUTO_FREE int64_t *pairs = xmalloc(2 * WORDS * EVENT_BLOCK_ROWS * sizeof *pairs);
     bool more = true;
 
     while (more) {
@@ -242,7 +240,7 @@ bool event_index_sweep(struct store *store, struct outcome *error_r)
 
     if (sweep == NULL || !first_and_last(store, &first, &last, error_r))
         return false;
-    sqlite3_bind_int64(sweep, 1, first >> BLOCK_BITS << 32);
+    sqlite3_bind_int64(sweep, 1, first >> EVENT_BLOCK_BITS << 32);
     return store_run(store, sweep, error_r);
 }
 
@@ -288,12 +286,12 @@ static int look_at(struct search *search, int64_t row, struct outcome *error_r)
            search->see(search->context, &event, state, &mail);
 }
 
-/* Rows of this block, the latest first, into an array of BLOCK_ROWS. */
+/* Rows of this block, in order, into an array of EVENT_BLOCK_ROWS. */
 static ssize_t rows_of_block(struct search *search, int64_t block, int64_t *rows, struct outcome *error_r)
 {
     sqlite3_stmt *select = store_statement(search->store,
                                            "SELECT DISTINCT event FROM event_words"
-                                           " WHERE word BETWEEN ? AND ? ORDER BY event DESC",
+                                           " WHERE word BETWEEN ? AND ? ORDER BY event",
                                            error_r);
     ssize_t count = 0;
     int row = -1;
@@ -302,7 +300,7 @@ static ssize_t rows_of_block(struct search *search, int64_t block, int64_t *rows
         return -1;
     sqlite3_bind_int64(select, 1, block << 32 | search->low);
     sqlite3_bind_int64(select, 2, block << 32 | search->high);
-    while (count < BLOCK_ROWS && (row = store_step(search->store, select, error_r)) == 1)
+    while (count < EVENT_BLOCK_ROWS && (row = store_step(search->store, select, error_r)) == 1)
         rows[count++] = sqlite3_column_int64(select, 0);
     sqlite3_reset(select);
     return row < 0 ? -1 : count;
@@ -314,7 +312,7 @@ bool event_index_each(struct store *store, enum event_word word, const char *tex
                       void *context, bool *complete_r, struct outcome *error_r)
 {
     struct search search = {.store = store, .word = word, .text = text, .see = see, .context = context};
-    AUTO_FREE int64_t *rows = xmalloc(BLOCK_ROWS * sizeof *rows);
+    AUTO_FREE int64_t *rows = xmalloc(EVENT_BLOCK_ROWS * sizeof *rows);
     int64_t first, last;
     int go_on = 1;
     bool ignored, *complete = complete_r != NULL ? complete_r : &ignored;
@@ -326,16 +324,33 @@ bool event_index_each(struct store *store, enum event_word word, const char *tex
     *complete = tail <= position;
     for (int64_t row = last; row > position && row > tail && go_on == 1; row--)
         go_on = look_at(&search, row, error_r);
-    for (int64_t block = position >> BLOCK_BITS; block >= first >> BLOCK_BITS && go_on == 1; block--) {
+    for (int64_t block = position >> EVENT_BLOCK_BITS; block >= first >> EVENT_BLOCK_BITS && go_on == 1;
+         block--) {
         ssize_t count = rows_of_block(&search, block, rows, error_r);
         if (count < 0)
             return false;
-        for (ssize_t i = 0; i < count && go_on == 1; i++)
-            go_on = look_at(&search, rows[i], error_r);
+        while (count > 0 && go_on == 1)
+            go_on = look_at(&search, rows[--count], error_r);
         if (clock_monotonic_ms() >= until_ms && go_on == 1) {
             *complete = false;
             break;
         }
     }
     return go_on >= 0;
+}
+
+int64_t event_index_end(struct store *store, struct outcome *error_r)
+{
+    int64_t first, last;
+
+    return first_and_last(store, &first, &last, error_r) ? indexed(store, last) : -1;
+}
+
+ssize_t event_index_block(struct store *store, enum event_word word, const char *text, int64_t block,
+                          int64_t *rows_r, struct outcome *error_r)
+{
+    struct search search = {.store = store, .word = word, .text = text};
+
+    set_range(&search);
+    return rows_of_block(&search, block, rows_r, error_r);
 }

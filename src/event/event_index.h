@@ -9,6 +9,8 @@
 #ifndef SENDPOST_EVENT_EVENT_INDEX_H
 #define SENDPOST_EVENT_EVENT_INDEX_H
 
+#include <sys/types.h>
+
 #include "event/event_store.h"
 
 enum event_word {
@@ -19,6 +21,10 @@ enum event_word {
     EVENT_WORD_UUID,              /* EVENT_WORD_UUID_MIN characters of it or more */
 };
 #define EVENT_WORD_UUID_MIN 8
+
+/* A block has so many row ids: those that are the same above so many bits. */
+#define EVENT_BLOCK_BITS 12
+#define EVENT_BLOCK_ROWS (1 << EVENT_BLOCK_BITS)
 
 /* Puts what is missing into the index, in transactions of its own, until until_ms (clock_monotonic_ms()).
  * False with *error_r set. */
@@ -38,5 +44,13 @@ bool event_index_each(struct store *store, enum event_word word, const char *tex
                                   const struct event_mail *mail),
                       void *context, bool *complete_r, struct outcome *error_r)
     __attribute__((nonnull(1, 3, 5, 8)));
+
+/*
+ * For who goes from block to block: the last row in the index, -1 with *error_r set; and the rows of a block
+ * that may have the word, in order, into an array of EVENT_BLOCK_ROWS. Their number, or -1.
+ */
+int64_t event_index_end(struct store *store, struct outcome *error_r) __attribute__((nonnull));
+ssize_t event_index_block(struct store *store, enum event_word word, const char *text, int64_t block,
+                          int64_t *rows_r, struct outcome *error_r) __attribute__((nonnull));
 
 #endif

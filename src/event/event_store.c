@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/types.h>
 
 #include "base/xalloc.h"
 #include "event/event_row.h"
@@ -256,100 +255,6 @@ bool event_store_count(struct store *store, enum event_state state, int64_t *cou
         *count_r = sqlite3_column_int64(count, 0);
     sqlite3_reset(count);
     return row == 1;
-}
-
-/* One row a query: a reader that pauses (a person with a pager) must not hold a snapshot, and with it the
- * WAL. recipient: the next one of his (NOCASE is address_equal()), without reading the others out; NULL:
- * anybody's. */
-static int read_next(struct store *store, int64_t since_ms, const char *recipient, struct event *event,
-                     enum event_state *state_r, struct outcome *error_r)
-{
-    sqlite3_stmt *select = store_statement(store,
-                                           "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE id > ?1"
-                                           " AND timestamp_ms >= ?2"
-                                           " AND (?3 IS NULL OR recipient = ?3 COLLATE NOCASE)"
-                                           " ORDER BY id LIMIT 1",
-                                           error_r);
-
-    if (select == NULL)
-        return -1;
-    sqlite3_bind_int64(select, 1, event->row);
-    sqlite3_bind_int64(select, 2, since_ms);
-    if (recipient != NULL)
-        event_row_bind_text(select, 3, recipient);
-    int row = store_step(store, select, error_r);
-    if (row == 1) {
-        event_row_read(select, event);
-        *state_r = (enum event_state)sqlite3_column_int(select, EVENT_ROW_COUNT + 1);
-    }
-    sqlite3_reset(select);
-    sqlite3_clear_bindings(select);
-    return row;
-}
-
-/* The rows of a message in their order; -1 with *error_r set. */
-static ssize_t rows_of_message(struct store *store, const char *message_id, int64_t **rows_r,
-                               struct outcome *error_r)
-{
-    sqlite3_stmt *select = store_statement(
-        store, "SELECT id FROM events WHERE identity BETWEEN ? AND ? AND message_id = ? ORDER BY id",
-        error_r);
-    ssize_t count = 0;
-    int row;
-
-    if (select == NULL)
-        return -1;
-    sqlite3_bind_int64(select, 1, event_row_first(message_id));
-    sqlite3_bind_int64(select, 2, event_row_last(message_id));
-    event_row_bind_text(select, 3, message_id);
-    while ((row = store_step(store, select, error_r)) == 1) {
-        *rows_r = xrealloc(*rows_r, (size_t)(count + 1) * sizeof **rows_r);
-        (*rows_r)[count++] = sqlite3_column_int64(select, 0);
-    }
-    sqlite3_clear_bindings(select);
-    return row < 0 ? -1 : count;
-}
-
-static bool is_wanted(const struct event_filter *filter, const struct event *event, enum event_state state)
-{
-    return event->timestamp_ms >= filter->since_ms && (!filter->by_state || filter->state == state) &&
-           (filter->message_id == NULL || strcmp(filter->message_id, event->message_id) == 0) &&
-           (filter->recipient == NULL || address_equal(filter->recipient, event->recipient));
-}
-
-static bool each_of_message(struct store *store, const struct event_filter *filter,
-                            bool (*see)(void *context, const struct event *event, enum event_state state),
-                            void *context, struct outcome *error_r)
-{
-    AUTO_FREE int64_t *rows = NULL;
-    ssize_t count = rows_of_message(store, filter->message_id, &rows, error_r);
-    enum event_state state = EVENT_PENDING;
-
-    for (ssize_t i = 0; i < count; i++) {
-        struct event event = {.row = rows[i] - 1};
-        int row = read_next(store, 0, NULL, &event, &state, error_r);
-        if (row < 0)
-            return false;
-        if (row == 1 && is_wanted(filter, &event, state) && !see(context, &event, state))
-            break;
-    }
-    return count >= 0;
-}
-
-bool event_store_each(struct store *store, const struct event_filter *filter,
-                      bool (*see)(void *context, const struct event *event, enum event_state state),
-                      void *context, struct outcome *error_r)
-{
-    struct event event = {0};
-    enum event_state state = EVENT_PENDING;
-    int row;
-
-    if (filter->message_id != NULL)
-        return each_of_message(store, filter, see, context, error_r);
-    while ((row = read_next(store, filter->since_ms, filter->recipient, &event, &state, error_r)) == 1)
-        if (is_wanted(filter, &event, state) && !see(context, &event, state))
-            return true;
-    return row == 0;
 }
 
 /* The last of the rows from this one on that one call looks at; 0: none are left. */

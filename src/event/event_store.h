@@ -86,17 +86,22 @@ struct event_filter {
     const char *recipient;  /* NULL: any; the domain without regard to case */
 };
 
-/* Calls see() for each event in order of arrival until it returns false. */
+/* Calls see() for each event in order of arrival until it returns false; those that come meanwhile may be
+ * among them. */
 bool event_store_each(struct store *store, const struct event_filter *filter,
                       bool (*see)(void *context, const struct event *event, enum event_state state),
                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
-/* How many deliveries of the pipe since since_ms came to what, and how many of them since recent_ms: a call
- * for each TPSP and kind of event. */
+/* How many deliveries of the pipe since since_ms came to what, and how many of them after recent_ms, both to
+ * the minute: a call for each TPSP and kind of event. Nothing else may be done with the store in see(). */
 bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
                        void (*see)(void *context, const char *tpsp, enum event_cs cs, uint64_t count,
                                    uint64_t recent),
                        void *context, struct outcome *error_r) __attribute__((nonnull(1, 4, 6)));
+
+/* What happened before is not counted any more; nor are blocks known of which every event is gone. */
+bool event_store_forget(struct store *store, int64_t before_ms, struct outcome *error_r)
+    __attribute__((nonnull));
 
 /* The last deliveries of the pipe that failed, not before since_ms: up to limit, the newest first. -1 with
  * *error_r set. */

@@ -8,6 +8,7 @@
 #include "event/event_index.h"
 
 #define MINUTE_MS 60000LL
+#define TALLY_MS (48 * 60 * MINUTE_MS) /* a day is shown */
 
 /* A process that only ever reports its own event sweeps once in so many runs, some EVENT_SWEEP_ROWS: more
  * than it adds. */
@@ -25,6 +26,8 @@ static void run(struct event_sweep *sweep, struct store *store, int64_t retentio
     do {
         deleted = event_store_sweep(store, before_ms, &sweep->from, &error);
     } while (deleted >= 0 && sweep->from > 0 && clock_monotonic_ms() < until_ms);
+    if (deleted >= 0 && !event_store_forget(store, clock_realtime_ms() - TALLY_MS, &error))
+        deleted = -1;
     if (deleted < 0) /* nothing depends on it: the next sweep finds the same rows */
         log_line(LOG_WARNING, "old events are not deleted: %s", error.text);
 }

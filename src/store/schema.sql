@@ -48,11 +48,36 @@ CREATE TABLE events (
 CREATE INDEX events_identity ON events (identity);
 -- The outbox is read in its order. What an attempt writes is not in the index.
 CREATE INDEX events_pending ON events (tpsp, due_ms) WHERE state = 0;
--- What deliveries came to, by TPSP and kind: counted over a day, and the latest failures found, without reading the rows. New
--- ones come at the ends of a few runs. The source makes it all that is needed to count.
-CREATE INDEX events_tally ON events (source, tpsp, cs, timestamp_ms) WHERE source = 0;
--- the few that the API has refused
+-- the few that the API has refused, and what is kept here only where most is reported
 CREATE INDEX events_rejected ON events (id) WHERE state = 2;
+CREATE INDEX events_local ON events (id) WHERE state = 3;
+-- deliveries that failed (CSSent and CSDelivered did not), for the latest of them
+CREATE INDEX events_failed ON events (timestamp_ms) WHERE source = 0 AND cs NOT IN (59, 60);
+
+-- event/event_history.h: the latest event of each block (event/event_index.h), in hours since 1970, so that older blocks are not looked at. It is
+-- written when a block or an hour begins.
+CREATE TABLE event_block (
+    block INTEGER PRIMARY KEY,
+    latest INTEGER NOT NULL
+);
+CREATE TRIGGER event_blocked AFTER INSERT ON events BEGIN
+    INSERT INTO event_block VALUES (new.id >> 12, new.timestamp_ms / 3600000)
+    ON CONFLICT (block) DO UPDATE SET latest = excluded.latest WHERE excluded.latest > latest;
+END;
+
+-- event/event_tally.c: how many deliveries of the pipe came to what in which minute since 1970
+CREATE TABLE tally (
+    minute INTEGER NOT NULL,
+    tpsp TEXT NOT NULL,
+    -- enum event_cs
+    cs INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (minute, tpsp, cs)
+) WITHOUT ROWID;
+CREATE TRIGGER event_tallied AFTER INSERT ON events WHEN new.source = 0 BEGIN
+    INSERT INTO tally VALUES (new.timestamp_ms / 60000, new.tpsp, new.cs, 1)
+    ON CONFLICT (minute, tpsp, cs) DO UPDATE SET count = count + 1;
+END;
 
 -- event/event_index.h: made behind the events, a block of them at a time
 CREATE TABLE event_words (

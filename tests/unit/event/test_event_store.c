@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
+#include "event/event_index.h"
 #include "stored_events.h"
 #include "suites.h"
+
+#define MINUTE_MS INT64_C(60000)
 
 START_TEST(an_event_comes_back_as_it_was_stored)
 {
@@ -156,19 +159,58 @@ START_TEST(a_tally_counts_the_deliveries_of_the_pipe_since_then)
     struct tallied tallied = {0};
     struct event failures[3], bounce = make(100, CS_HARD_BOUNCED, "p");
 
-    for (int i = 1; i <= 20; i++)
-        add(i, i % 4 ? CS_DELIVERED : CS_DROPPED, EVENT_REPORTED, "p", 0);
+    for (int i = 1; i <= 20; i++) {
+        struct event event = make(i, i % 4 ? CS_DELIVERED : CS_DROPPED, "p");
+        event.timestamp_ms = i * MINUTE_MS + 59999;
+        ck_assert(event_store_add(store, &event, EVENT_REPORTED, 0, &error));
+        ck_assert(event_store_add(store, &event, EVENT_REPORTED, 0, &error)); /* is not counted twice */
+    }
     bounce.source = EVENT_SOURCE_BOUNCE;
     ck_assert(event_store_add(store, &bounce, EVENT_REPORTED, 0, &error));
-    ck_assert(event_store_tally(store, 1005, 1016, see_tally, &tallied, &error));
+    ck_assert(event_store_tally(store, 5 * MINUTE_MS, 16 * MINUTE_MS, see_tally, &tallied, &error));
     ck_assert_uint_eq(tallied.accepted, 12);
     ck_assert_uint_eq(tallied.recent, 3);
     ck_assert_uint_eq(tallied.dropped, 4);
     ck_assert_int_eq(tallied.calls, 2);
-    ck_assert_int_eq(event_store_failures(store, 1005, 3, failures, &error), 3);
+    ck_assert_int_eq(event_store_failures(store, 5 * MINUTE_MS, 3, failures, &error), 3);
     ck_assert_int_eq(failures[0].attempt, 20);
     ck_assert_int_eq(failures[2].attempt, 12);
-    ck_assert_int_eq(event_store_failures(store, 1017, 3, failures, &error), 1);
+    ck_assert_int_eq(event_store_failures(store, 17 * MINUTE_MS, 3, failures, &error), 1);
+    ck_assert(event_store_forget(store, 17 * MINUTE_MS, &error));
+    ck_assert(event_store_tally(store, 0, 0, see_tally, &tallied, &error));
+    ck_assert_uint_eq(tallied.accepted, 3);
+}
+END_TEST
+
+/* Enough for several blocks, and a gap between them. */
+static void add_blocks(void)
+{
+    static const char many[] =
+        "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+        " INSERT INTO events (id, identity, state, event_id, message_id, cs, source, timestamp_ms, recipient)"
+        " SELECT i + 10000 * (i > 9000), i, 1, 'e' || i, 'm', 60, 1, i * 1000, 'User' || (i % 7000) || "
+        "'@example.com' FROM n";
+
+    ck_assert_int_eq(sqlite3_exec(store_handle(store), many, NULL, NULL, NULL), SQLITE_OK);
+}
+
+START_TEST(a_recipient_and_a_time_are_found_in_every_block)
+{
+    add_blocks();
+    if (_i == 1)
+        ck_assert(event_index_catch_up(store, INT64_MAX, &error));
+    ck_assert_int_eq(look((struct event_filter){.recipient = "User77@EXAMPLE.com"}).count, 3);
+    ck_assert_int_eq(
+        look((struct event_filter){.recipient = "User77@example.com", .since_ms = 14000000}).count, 1);
+    ck_assert_int_eq(look((struct event_filter){.since_ms = 19991000}).count, 10);
+    ck_assert_int_eq(look((struct event_filter){0}).count, 20000);
+    ck_assert_int_eq(
+        sqlite3_exec(store_handle(store), "DELETE FROM events WHERE id < 30000", NULL, NULL, NULL),
+        SQLITE_OK);
+    ck_assert(event_store_forget(store, 0, &error));
+    ck_assert_int_eq(look((struct event_filter){0}).count, 1);
+    add(1, CS_DELIVERED, EVENT_REPORTED, "p", 0);
+    ck_assert_int_eq(look((struct event_filter){.recipient = "user1@example.com"}).count, 1);
 }
 END_TEST
 
@@ -278,6 +320,51 @@ START_TEST(what_is_asked_for_all_the_time_is_found_by_an_index)
 }
 END_TEST
 
+/* An index of a state that most events are not in may be read as a whole. */
+static void assert_searched(const char *sql)
+{
+    AUTO_FREE char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
+    sqlite3_stmt *plan = NULL;
+
+    ck_assert_int_eq(sqlite3_prepare_v2(store_handle(store), explain, -1, &plan, NULL), SQLITE_OK);
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        ck_assert_msg(strncmp(detail, "SCAN events", 11) != 0 ||
+                          strstr(detail, "INDEX events_pending") != NULL ||
+                          strstr(detail, "INDEX events_rejected") != NULL ||
+                          strstr(detail, "INDEX events_local") != NULL,
+                      "%s: %s", sql, detail);
+    }
+    sqlite3_finalize(plan);
+}
+
+START_TEST(no_listing_reads_all_events)
+{
+    struct tallied tallied = {0};
+    struct event failures[3];
+    sqlite3_stmt *statement = NULL;
+    int statements = 0;
+
+    for (int i = 0; i < EVENT_STATE_COUNT; i++)
+        if (i != EVENT_REPORTED) /* nearly all */
+            look((struct event_filter){.by_state = true, .state = (enum event_state)i});
+    look((struct event_filter){.recipient = "user4@example.com", .since_ms = 1});
+    look((struct event_filter){.message_id = "00000000-0000-5000-8000-000000000001"});
+    look((struct event_filter){.since_ms = 1000});
+    add(1, CS_DROPPED, EVENT_PENDING, "p", 0);
+    look((struct event_filter){.recipient = "user4@example.com"});
+    look((struct event_filter){.since_ms = 1000});
+    ck_assert(event_store_tally(store, 0, 0, see_tally, &tallied, &error));
+    ck_assert_int_eq(event_store_failures(store, 0, 3, failures, &error), 1);
+    ck_assert_int_eq(count(EVENT_PENDING) + count(EVENT_REJECTED), 1);
+    while ((statement = sqlite3_next_stmt(store_handle(store), statement)) != NULL) {
+        assert_searched(sqlite3_sql(statement));
+        statements++;
+    }
+    ck_assert_int_gt(statements, 10);
+}
+END_TEST
+
 UNIT_SUITE(event_store_suite)
 {
     Suite *suite = suite_create("event_store");
@@ -291,6 +378,8 @@ UNIT_SUITE(event_store_suite)
     tcase_add_test(tcase, a_message_of_many_recipients_is_shown_in_its_order);
     tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
     tcase_add_test(tcase, a_tally_counts_the_deliveries_of_the_pipe_since_then);
+    tcase_add_loop_test(tcase, a_recipient_and_a_time_are_found_in_every_block, 0, 2);
+    tcase_add_test(tcase, no_listing_reads_all_events);
     tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);
     tcase_add_test(tcase, a_sweep_gets_past_a_backlog);
     tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);

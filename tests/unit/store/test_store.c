@@ -215,7 +215,7 @@ START_TEST(corruption_met_later_moves_the_file_aside_at_the_next_transaction)
     sqlite3_wal_checkpoint_v2(store_handle(store), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     store_close(store);
     /* behind the first pages of all tables: only these keys are there */
-    overwrite("state.db", 68 * 4096, "\xff\xfe garbage in the middle of the file");
+    overwrite("state.db", 73 * 4096, "\xff\xfe garbage in the middle of the file");
 
     store = open_store();
     bool failed = false;

@@ -1,0 +1,207 @@
+/*
+ * event_store's part that lists events. It goes from block to block, some thousands of rows: the numbers of
+ * those that may be wanted first, then row by row, so that a reader that pauses (a person with a pager) holds
+ * no snapshot, and with it the WAL. Blocks that ended before the time in question are not looked at.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include "base/xalloc.h"
+#include "event/event_index.h"
+#include "event/event_row.h"
+#include "event/event_store.h"
+
+#define HOUR_MS 3600000
+#define STRING_OF(text) #text
+#define STRING(macro) STRING_OF(macro)
+#define BITS STRING(EVENT_BLOCK_BITS)
+#define LAST "4095"
+_Static_assert(EVENT_BLOCK_ROWS == 4096, "LAST, and store/schema.sql");
+
+/* Of a block, parameter 1. NOCASE takes more than address_equal() does. */
+static const char in_block[] = "SELECT id FROM events WHERE id BETWEEN ?1 << " BITS " AND (?1 << " BITS
+                               ") + " LAST " AND timestamp_ms >= ?2"
+                               " AND (?3 IS NULL OR recipient = ?3 COLLATE NOCASE) ORDER BY id";
+
+/* Without regard to blocks; states that are rare have an index, which is used for a literal condition only.
+ */
+static const char of_message[] =
+    "SELECT id FROM events WHERE identity BETWEEN ?1 AND ?2 AND message_id = ?3 ORDER BY id";
+static const char *const of_state[EVENT_STATE_COUNT] = {
+    [EVENT_PENDING] = "SELECT id FROM events INDEXED BY events_pending WHERE state = 0 ORDER BY id",
+    [EVENT_REJECTED] = "SELECT id FROM events INDEXED BY events_rejected WHERE state = 2 ORDER BY id",
+    [EVENT_LOCAL] = "SELECT id FROM events INDEXED BY events_local WHERE state = 3 ORDER BY id",
+};
+
+struct rows {
+    int64_t *numbers;
+    size_t count, room;
+};
+
+static void rows_free(struct rows *rows)
+{
+    free(rows->numbers);
+}
+
+#define AUTO_ROWS __attribute__((cleanup(rows_free)))
+
+static bool collect(struct store *store, sqlite3_stmt *select, struct rows *rows, struct outcome *error_r)
+{
+    int row;
+
+    rows->count = 0;
+    while ((row = store_step(store, select, error_r)) == 1) {
+        if (rows->count == rows->room) {
+            rows->room = rows->room > 0 ? 2 * rows->room : 64;
+            rows->numbers = xrealloc(rows->numbers, rows->room * sizeof *rows->numbers);
+        }
+        rows->numbers[rows->count++] = sqlite3_column_int64(select, 0);
+    }
+    sqlite3_clear_bindings(select);
+    return row == 0;
+}
+
+static int read_row(struct store *store, int64_t number, struct event *event, enum event_state *state_r,
+                    struct outcome *error_r)
+{
+    sqlite3_stmt *select =
+        store_statement(store, "SELECT " EVENT_ROW_COLUMNS_ID ", state FROM events WHERE id = ?", error_r);
+
+    if (select == NULL)
+        return -1;
+    sqlite3_bind_int64(select, 1, number);
+    int row = store_step(store, select, error_r);
+    if (row == 1) {
+        event_row_read(select, event);
+        *state_r = (enum event_state)sqlite3_column_int(select, EVENT_ROW_COUNT + 1);
+    }
+    sqlite3_reset(select);
+    return row;
+}
+
+/* --- what is asked for ---------------------------------------------------------------------------- */
+
+struct listing {
+    struct store *store;
+    const struct event_filter *filter;
+    bool (*see)(void *context, const struct event *event, enum event_state state);
+    void *context;
+    bool stopped;
+};
+
+static bool is_wanted(const struct event_filter *filter, const struct event *event, enum event_state state)
+{
+    return event->timestamp_ms >= filter->since_ms && (!filter->by_state || filter->state == state) &&
+           (filter->message_id == NULL || strcmp(filter->message_id, event->message_id) == 0) &&
+           (filter->recipient == NULL || address_equal(filter->recipient, event->recipient));
+}
+
+static bool show(struct listing *listing, const struct rows *rows, struct outcome *error_r)
+{
+    for (size_t i = 0; i < rows->count && !listing->stopped; i++) {
+        enum event_state state = EVENT_PENDING;
+        struct event event;
+        int row = read_row(listing->store, rows->numbers[i], &event, &state, error_r);
+        if (row < 0)
+            return false;
+        if (row == 1 && is_wanted(listing->filter, &event, state))
+            listing->stopped = !listing->see(listing->context, &event, state);
+    }
+    return true;
+}
+
+/* All at once: of a message, or in a state that is rare. NULL: neither; with *error_r set on failure. */
+static sqlite3_stmt *select_at_once(const struct listing *listing, struct outcome *error_r)
+{
+    const struct event_filter *filter = listing->filter;
+    sqlite3_stmt *select;
+
+    if (filter->message_id == NULL)
+        return store_statement(listing->store, of_state[filter->state], error_r);
+    select = store_statement(listing->store, of_message, error_r);
+    if (select == NULL)
+        return NULL;
+    sqlite3_bind_int64(select, 1, event_row_first(filter->message_id));
+    sqlite3_bind_int64(select, 2, event_row_last(filter->message_id));
+    event_row_bind_text(select, 3, filter->message_id);
+    return select;
+}
+
+static bool list_at_once(struct listing *listing, struct outcome *error_r)
+{
+    AUTO_ROWS struct rows rows = {0};
+    sqlite3_stmt *select = select_at_once(listing, error_r);
+
+    return select != NULL && collect(listing->store, select, &rows, error_r) && show(listing, &rows, error_r);
+}
+
+/* The next block behind this one that may hold what is asked for: 1, 0 at the end, -1 with *error_r set. */
+static int next_block(const struct listing *listing, int64_t *block, struct outcome *error_r)
+{
+    sqlite3_stmt *next = store_statement(
+        listing->store,
+        "SELECT block FROM event_block WHERE block > ?1 AND latest >= ?2 ORDER BY block LIMIT 1", error_r);
+
+    if (next == NULL)
+        return -1;
+    sqlite3_bind_int64(next, 1, *block);
+    sqlite3_bind_int64(next, 2, listing->filter->since_ms / HOUR_MS);
+    int row = store_step(listing->store, next, error_r);
+    if (row == 1)
+        *block = sqlite3_column_int64(next, 0);
+    sqlite3_reset(next);
+    return row;
+}
+
+static bool read_block(struct listing *listing, int64_t block, struct rows *rows, struct outcome *error_r)
+{
+    const struct event_filter *filter = listing->filter;
+    sqlite3_stmt *select = store_statement(listing->store, in_block, error_r);
+
+    if (select == NULL)
+        return false;
+    sqlite3_bind_int64(select, 1, block);
+    sqlite3_bind_int64(select, 2, filter->since_ms);
+    if (filter->recipient != NULL)
+        event_row_bind_text(select, 3, filter->recipient);
+    return collect(listing->store, select, rows, error_r);
+}
+
+/* indexed: the last row whose recipient is in the index. */
+static bool list_block(struct listing *listing, int64_t block, int64_t indexed, struct rows *rows,
+                       struct outcome *error_r)
+{
+    const char *recipient = listing->filter->recipient;
+
+    if (recipient != NULL && (block << EVENT_BLOCK_BITS) + EVENT_BLOCK_ROWS <= indexed) {
+        ssize_t count =
+            event_index_block(listing->store, EVENT_WORD_RECIPIENT, recipient, block, rows->numbers, error_r);
+        if (count < 0)
+            return false;
+        rows->count = (size_t)count;
+    } else if (!read_block(listing, block, rows, error_r)) {
+        return false;
+    }
+    return show(listing, rows, error_r);
+}
+
+bool event_store_each(struct store *store, const struct event_filter *filter,
+                      bool (*see)(void *context, const struct event *event, enum event_state state),
+                      void *context, struct outcome *error_r)
+{
+    struct listing listing = {.store = store, .filter = filter, .see = see, .context = context};
+    int64_t block = -1, indexed = 0;
+    int more = 1;
+
+    if (filter->message_id != NULL ||
+        (filter->by_state && filter->recipient == NULL && of_state[filter->state] != NULL))
+        return list_at_once(&listing, error_r);
+    if (filter->recipient != NULL && (indexed = event_index_end(store, error_r)) < 0)
+        return false;
+    AUTO_ROWS struct rows rows = {xmalloc(EVENT_BLOCK_ROWS * sizeof *rows.numbers), 0, EVENT_BLOCK_ROWS};
+    while (!listing.stopped && (more = next_block(&listing, &block, error_r)) == 1)
+        if (!list_block(&listing, block, indexed, &rows, error_r))
+            return false;
+    return more >= 0;
+}
