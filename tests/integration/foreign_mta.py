@@ -157,6 +157,10 @@ class Exim(Rooted):
     command = ("/usr/sbin/exim4", "-bdf", "-q30m")
     without_login = "rcpt"
 
+    def __init__(self, ca, expired=False, more=""):
+        self.more = more
+        super().__init__(ca, expired)
+
     def prepare(self):
         os.chown(self.top / "etc/key.pem", 901, 901)
         (self.top / "etc/key.pem").chmod(0o600)
@@ -167,6 +171,7 @@ class Exim(Rooted):
     def settings(self):
         return f"""\
 primary_hostname = mta.test
+{self.more}
 keep_environment =
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {self.starttls_port} : {self.tls_port}
@@ -221,7 +226,7 @@ log_path = {top}/log
 ssl = {ssl}
 ssl_cert = <{certificate}
 ssl_key = <{key}
-auth_mechanisms = plain login
+auth_mechanisms = {mechanisms}
 auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:~/mail
@@ -274,7 +279,7 @@ smtpd_data_restrictions = check_sender_access inline:{{content@example.org = 554
 class Dovecot:
     """The daemon, in the foreground; protocols may be none: then it answers for logins alone."""
 
-    def __init__(self, top, ca, protocols, more="", expired=False):
+    def __init__(self, top, ca, protocols, more="", expired=False, mechanisms="plain login"):
         if shutil.which("dovecot") is None or os.geteuid() != 0:
             pytest.skip("Dovecot needs root, and to be installed: run tools/deps test")
         self.top = top
@@ -282,7 +287,7 @@ class Dovecot:
         (top / "home").mkdir()
         os.chown(top / "home", UID, UID)
         (top / "users").write_text(f"{USERNAME}:{{PLAIN}}{PASSWORD}\n")
-        (top / "dovecot.conf").write_text(DOVECOT.format(protocols=protocols, top=top, certificate=certificate, key=key, uid=UID,
+        (top / "dovecot.conf").write_text(DOVECOT.format(protocols=protocols, top=top, certificate=certificate, key=key, uid=UID, mechanisms=mechanisms,
                                                          ssl="yes" if protocols else "no") + more)
 
     def start(self):
@@ -300,16 +305,16 @@ class DovecotSubmission(Server):
     """Dovecot in front of a Postfix that believes it."""
     name, without_login = "Dovecot submission", "mail"
 
-    def __init__(self, ca, expired=False):
+    def __init__(self, ca, expired=False, mechanisms="plain login"):
         super().__init__()
-        self.top = scratch("spdov-")
+        self.top, self.mechanisms = scratch("spdov-"), mechanisms
         self.relay = Tpsp(ca, name="behind.test", tls="none", login=False, main=ACCESS)
         self.ca, self.expired, self.maildir = ca, expired, self.relay.maildir
 
     def start(self):
         self.relay.start()
         self.dovecot = Dovecot(self.top, self.ca, "submission",
-                               SUBMISSION.format(relay=self.relay.port, starttls=self.starttls_port, tls=self.tls_port), self.expired)
+                               SUBMISSION.format(relay=self.relay.port, starttls=self.starttls_port, tls=self.tls_port), self.expired, self.mechanisms)
         self.dovecot.start()
         self.process = self.dovecot.process
         self.wait_listening()

@@ -63,6 +63,9 @@ static bool take_text(const char *name, char *value, struct probe *probe)
                  {"username", &tpsp->username},
                  {"tls-ca-file", &tpsp->tls.ca_file},
                  {"tls-ca-path", &tpsp->tls.ca_path},
+                 {"tls-cert-file", &tpsp->tls.cert_file},
+                 {"tls-key-file", &tpsp->tls.key_file},
+                 {"helo-name", &tpsp->helo_name},
                  {"dns", &probe->dns_server},
                  {"state-dir", &probe->state_dir}};
 

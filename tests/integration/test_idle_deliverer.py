@@ -238,6 +238,18 @@ def test_a_server_that_has_enough_of_a_connection_is_asked_over_a_new_one(site, 
         assert len(server.messages) == 3 and len(server.connections) == 3
 
 
+def test_a_server_that_accepts_and_leaves_in_one_breath_is_asked_over_a_new_connection(site):
+    def accept_and_leave(connection):
+        connection.send(b"250 2.0.0 Ok: queued as X\r\n221 2.0.0 closing the channel\r\n")
+        hang_up(connection)
+
+    with ScriptedTpsp(dot=accept_and_leave) as server:
+        site.configure([entry(server)])
+        for number in range(3):
+            send_well(site, f"user{number}@example.com")
+        assert len(server.connections) == 3 and len(server.transactions) == 3
+
+
 @pytest.mark.parametrize("action", ["421 4.7.0 too many recipients in this session", "550 5.7.1 enough of you", hang_up], ids=named)
 def test_a_kept_connection_never_drops_a_message_at_rcpt(site, action):
     with ScriptedTpsp(rcpt=lambda connection: later(connection, action, "250 2.1.5 Ok")) as server:

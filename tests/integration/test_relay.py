@@ -159,6 +159,17 @@ def test_replies_without_text_are_understood(relay, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_an_acceptance_and_a_goodbye_in_one_segment_are_an_acceptance(relay, engine):
+    def accept_and_leave(connection):
+        connection.send(b"250 2.0.0 Ok: queued as X\r\n221 2.0.0 closing the channel\r\n")
+        hang_up(connection)
+
+    with ScriptedTpsp(dot=accept_and_leave) as server:
+        result = relay(server, engine=engine)
+        assert (result["class"], result["text"]) == ("delivered", "2.0.0 Ok: queued as X"), result
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_continuation_lines_with_changing_enhanced_codes_are_understood(relay, engine):
     with ScriptedTpsp(rcpt=["250 2.1.5 one", "250 2.1.0 two", "250 three"]) as server:
         assert relay(server, engine=engine)["class"] == "delivered"
