@@ -11,12 +11,9 @@
 #include "base/xalloc.h"
 #include "cluster/answer.h"
 #include "cluster/circuit.h"
+#include "cluster/question.h"
 #include "cluster/script.h"
 #include "cluster/server.h"
-
-#define DRIFT_PER_MS_US 1 /* two clocks that nobody sets drift apart by less: 0.1 % */
-#define WORDS_MAX (16 + CLUSTER_LIMITS_MAX * (6 + CLUSTER_LANES_MAX))
-#define NUMBER_SIZE 24
 
 struct cluster {
     const struct config_cluster *config;
@@ -87,71 +84,6 @@ int64_t cluster_delay_us(const struct cluster *cluster)
     return cluster->delay_us;
 }
 
-/* --- the words of one call ------------------------------------------------------------------------- */
-
-struct call {
-    const char *words[WORDS_MAX];
-    int count;
-    char numbers[WORDS_MAX][NUMBER_SIZE];
-    char keys[CLUSTER_LIMITS_MAX + 1][CLUSTER_KEY_SIZE + 80];
-};
-
-static void add(struct call *call, const char *word)
-{
-    if (call->count < WORDS_MAX)
-        call->words[call->count++] = word;
-}
-
-static void add_number(struct call *call, int64_t number)
-{
-    if (call->count < WORDS_MAX) {
-        snprintf(call->numbers[call->count], NUMBER_SIZE, "%" PRId64, number);
-        add(call, call->numbers[call->count]);
-    }
-}
-
-/* What time it is there, by our own clock; 0: not known. The tolerance grows with the age of the comparison.
- */
-static void add_clock(struct call *call, const struct cluster_shared *shared, int64_t now_us)
-{
-    int64_t measured_ms = atomic_load(&shared->measured_ms), age_ms = now_us / 1000 - measured_ms;
-
-    if (measured_ms == 0 || age_ms < 0) {
-        add_number(call, 0);
-        add_number(call, 0);
-        return;
-    }
-    add_number(call, now_us + atomic_load(&shared->clock_us));
-    add_number(call, CLUSTER_TOLERANCE_US + age_ms * DRIFT_PER_MS_US);
-}
-
-/* EVALSHA: the script by its hash. The rest is what limits.lua says. */
-static void begin(struct cluster *cluster, struct call *call, const char *operation, int64_t epoch,
-                  const struct cluster_limit *limits, size_t count)
-{
-    call->count = 0;
-    add(call, "EVALSHA");
-    add(call, cluster->sha1);
-    add_number(call, (int64_t)count + 1);
-    /* one hash tag: all keys of a cluster belong together */
-    snprintf(call->keys[0], sizeof call->keys[0], "{%.60s}:state", cluster->config->name);
-    add(call, call->keys[0]);
-    for (size_t i = 0; i < count; i++) {
-        snprintf(call->keys[i + 1], sizeof call->keys[i + 1], "{%.60s}:limit:%s", cluster->config->name,
-                 limits[i].key);
-        add(call, call->keys[i + 1]);
-    }
-    add(call, operation);
-    add(call, cluster->server.run_id);
-    add_number(call, epoch);
-    add_clock(call, cluster->shared, clock_monotonic_us());
-    for (size_t i = 0; i < count; i++) {
-        add_number(call, limits[i].lanes);
-        add_number(call, limits[i].pace_us);
-        add_number(call, limits[i].window_us);
-    }
-}
-
 /* --- asking --------------------------------------------------------------------------------------------- */
 
 static enum cluster_answer away(struct cluster *cluster, const char *why)
@@ -186,16 +118,17 @@ static bool is_error(const struct redisReply *reply, const char *code)
 }
 
 /* By hash; where the server does not know the hash (it was started anew) with the whole script. */
-static struct redisReply *evaluate(struct cluster *cluster, struct call *call, int64_t deadline_ms)
+static struct redisReply *evaluate(struct cluster *cluster, struct question_words *words, int64_t deadline_ms)
 {
-    struct redisReply *reply = server_command(&cluster->server, call->count, call->words, NULL, deadline_ms);
+    struct redisReply *reply =
+        server_command(&cluster->server, words->count, words->words, NULL, deadline_ms);
 
     if (reply == NULL || !is_error(reply, "NOSCRIPT"))
         return reply;
     server_reply_free(&cluster->server, reply);
-    call->words[0] = "EVAL";
-    call->words[1] = cluster_limits_script;
-    return server_command(&cluster->server, call->count, call->words, NULL, deadline_ms);
+    words->words[0] = "EVAL";
+    words->words[1] = cluster_limits_script;
+    return server_command(&cluster->server, words->count, words->words, NULL, deadline_ms);
 }
 
 static void note_clock(struct cluster_shared *shared, int64_t server_us, int64_t sent_us, int64_t now_us)
@@ -205,44 +138,19 @@ static void note_clock(struct cluster_shared *shared, int64_t server_us, int64_t
     atomic_store(&shared->measured_ms, now_us / 1000);
 }
 
-struct question {
-    const char *operation;
-    int64_t epoch; /* that it is for; 0: the one of this host */
-    const struct cluster_limit *limits;
-    size_t count;
-    const struct cluster_slot *slots;            /* give-back */
-    const int64_t (*left_us)[CLUSTER_LANES_MAX]; /* bring */
-};
-
-static void compose(struct cluster *cluster, struct call *call, const struct question *question)
-{
-    int64_t epoch = question->epoch != 0 ? question->epoch : atomic_load(&cluster->shared->epoch);
-
-    begin(cluster, call, question->operation, epoch, question->limits, question->count);
-    for (size_t i = 0; question->slots != NULL && i < question->count; i++) {
-        add_number(call, (int64_t)question->slots[i].lane + 1);
-        add_number(call, question->slots[i].before_us);
-        add_number(call, question->slots[i].after_us);
-    }
-    for (size_t i = 0; question->left_us != NULL && i < question->count; i++) {
-        add_number(call, question->limits[i].lanes);
-        for (unsigned lane = 0; lane < question->limits[i].lanes; lane++)
-            add_number(call, question->left_us[i][lane]);
-    }
-}
-
 static enum cluster_answer converse(struct cluster *cluster, const struct question *question,
                                     int64_t deadline_ms, struct cluster_reply *reply_r)
 {
-    static _Thread_local struct call call; /* much for a stack */
+    static _Thread_local struct question_words words; /* much for a stack */
     bool kept = server_is_connected(&cluster->server);
 
     for (;;) {
         if (!kept && !connect_any(cluster, deadline_ms))
             return CLUSTER_AWAY;
-        compose(cluster, &call, question);
+        question_compose(&words, question, cluster->config, cluster->shared, cluster->sha1,
+                         cluster->server.run_id);
         int64_t sent_us = clock_monotonic_us();
-        struct redisReply *reply = evaluate(cluster, &call, deadline_ms);
+        struct redisReply *reply = evaluate(cluster, &words, deadline_ms);
         int64_t now_us = clock_monotonic_us();
         if (reply == NULL && kept && clock_monotonic_ms() < deadline_ms) {
             /* the server may have ended it long ago; a slot that it gave nevertheless is lost, no more */

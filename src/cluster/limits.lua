@@ -19,8 +19,8 @@ local estimate, tolerance = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- offset and not our time. A step ahead may have made keys expire, though: a new epoch then, as if the server were new.
 local raw = redis.call('TIME')
 raw = raw[1] * 1000000 + raw[2]
-local state = redis.call('GET', KEYS[1])
-state = state and cmsgpack.unpack(state) or {0, 0, 0, '', 0}
+local known = redis.call('MGET', unpack(KEYS))
+local state = known[1] and cmsgpack.unpack(known[1]) or {0, 0, 0, '', 0}
 local now = raw + state[1]
 local stepped = estimate > 0 and now > estimate + tolerance
 if stepped then
@@ -41,29 +41,31 @@ if changed then
     redis.call('SET', KEYS[1], cmsgpack.pack(state))
 end
 
-local function interval(i, lane)
-    return tonumber(ARGV[6 + (i - 1) * 3 + (lane == 1 and 1 or 2)])
+-- Of limit number i: lanes, pace (of the first lane), window (of the others).
+local function shape(i)
+    local at = 3 + i * 3
+    return tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 end
 
-local function store(i, words)
-    redis.call('SET', KEYS[1 + i], cmsgpack.pack(words), 'PX', math.ceil(interval(i, 2) / 1000) + DAY_MS)
+local function store(i, words, window)
+    redis.call('SET', KEYS[1 + i], cmsgpack.pack(words), 'PX', math.ceil(window / 1000) + DAY_MS)
 end
 
 -- The lanes of limit number i. A word later than anybody could have made it, by damage or under another configuration, becomes
 -- the latest possible one, and is put down so, that it passes one day.
-local function load(i)
-    local words = redis.call('GET', KEYS[1 + i])
-    local tamed = false
+local function load(i, lanes, pace, window)
+    local words = known[1 + i]
+    local tamed, latest = false, now + pace
     words = words and cmsgpack.unpack(words) or {}
-    for lane = 1, math.max(#words, tonumber(ARGV[6 + (i - 1) * 3])) do
-        words[lane] = words[lane] or 0
-        if words[lane] > now + interval(i, lane) then
-            words[lane] = now + interval(i, lane)
-            tamed = true
+    for lane = 1, math.max(#words, lanes) do
+        local word = words[lane] or 0
+        if word > latest then
+            word, tamed = latest, true
         end
+        words[lane], latest = word, now + window
     end
     if tamed then
-        store(i, words)
+        store(i, words, window)
     end
     return words
 end
@@ -76,10 +78,11 @@ if operation == 'take' then
         return {'epoch', now, state[3], math.max(state[5] - now, 0)}
     end
     local taken, which, latest = {'granted', now, state[3]}, 0, 0
-    local all = {}
+    local all, windows = {}, {}
     for i = 1, limits do
-        local words, free, next = load(i), nil, nil
-        for lane = 1, tonumber(ARGV[6 + (i - 1) * 3]) do
+        local lanes, pace, window = shape(i)
+        local words, free, next = load(i, lanes, pace, window), nil, nil
+        for lane = 1, lanes do
             if words[lane] <= now then
                 free = lane
                 break
@@ -88,8 +91,8 @@ if operation == 'take' then
         end
         if free then
             taken[#taken + 1], taken[#taken + 2] = free, words[free]
-            words[free] = now + interval(i, free)
-            all[i] = words
+            words[free] = now + (free == 1 and pace or window)
+            all[i], windows[i] = words, window
         elseif next > latest then
             which, latest = i, next
         end
@@ -98,7 +101,7 @@ if operation == 'take' then
         return {'refused', now, state[3], which, latest}
     end
     for i = 1, limits do
-        store(i, all[i])
+        store(i, all[i], windows[i])
     end
     return taken
 end
@@ -106,11 +109,12 @@ end
 -- Of each limit: lane, before, after. The TPSP was never reached.
 if operation == 'give-back' then
     for i = 1, limits do
-        local words = load(i)
+        local lanes, pace, window = shape(i)
+        local words = load(i, lanes, pace, window)
         local lane = tonumber(ARGV[rest + (i - 1) * 3])
         if words[lane] == tonumber(ARGV[rest + (i - 1) * 3 + 2]) then
             words[lane] = tonumber(ARGV[rest + (i - 1) * 3 + 1])
-            store(i, words)
+            store(i, words, window)
         end
     end
     return {'done', now, state[3]}
@@ -123,13 +127,14 @@ if operation == 'bring' then
     end
     local at = rest
     for i = 1, limits do
-        local words = load(i)
+        local lanes, pace, window = shape(i)
+        local words = load(i, lanes, pace, window)
         for lane = 1, tonumber(ARGV[at]) do
-            local until_us = now + math.min(tonumber(ARGV[at + lane]), interval(i, lane))
+            local until_us = now + math.min(tonumber(ARGV[at + lane]), lane == 1 and pace or window)
             words[lane] = math.max(words[lane] or 0, until_us)
         end
         at = at + 1 + tonumber(ARGV[at])
-        store(i, words)
+        store(i, words, window)
     end
     return {'done', now, state[3], math.max(state[5] - now, 0)}
 end
@@ -138,8 +143,9 @@ end
 if operation == 'peek' then
     local answer = {'done', now, state[3]}
     for i = 1, limits do
-        local words, available, next = load(i), 0, nil
-        for lane = 1, tonumber(ARGV[6 + (i - 1) * 3]) do
+        local lanes, pace, window = shape(i)
+        local words, available, next = load(i, lanes, pace, window), 0, nil
+        for lane = 1, lanes do
             available = available + (words[lane] <= now and 1 or 0)
             next = math.min(next or words[lane], words[lane])
         end

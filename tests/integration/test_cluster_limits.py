@@ -201,7 +201,7 @@ def test_a_full_server_is_away(make_host):
 
 def test_a_login_is_used_and_a_wrong_one_is_told_without_the_password(make_host):
     with ValkeyServer() as server:
-        server.command("ACL", "SETUSER", "sender", "on", ">parole", "~{fleet}:*", "+eval", "+evalsha", "+info", "+get", "+set", "+del", "+time")
+        server.command("ACL", "SETUSER", "sender", "on", ">parole", "~{fleet}:*", "+eval", "+evalsha", "+info", "+get", "+mget", "+set", "+del", "+time")
         good = make_host([server.address], extra=", username: sender, password: parole, name: fleet")
         assert good.is_let_pass()
         bad = make_host([server.address], extra=", username: sender, password: worse-than-wrong, name: fleet")

@@ -103,7 +103,11 @@ class CuttableProxy:
             if self.cut:
                 client.close()
                 continue
-            server = socket.create_connection(("127.0.0.1", self.target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
             self.connections += [client, server]
             for pair in ((client, server), (server, client)):
                 threading.Thread(target=self.pump, args=pair, daemon=True).start()
