@@ -198,6 +198,7 @@ static enum ctl_status run(struct ctl *ctl)
         check_agent(&check);
         if (ctl_option(ctl, "offline") == NULL) {
             check_network(&check);
+            check_domains(&check);
             check_tpsps(&check);
             check_cluster(&check);
         }

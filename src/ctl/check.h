@@ -43,6 +43,7 @@ void check_trust(struct check *check, const char *directory) __attribute__((nonn
 void check_clock(struct check *check) __attribute__((nonnull));
 void check_network(struct check *check) __attribute__((nonnull)); /* check_network.c */
 void check_tpsps(struct check *check) __attribute__((nonnull));   /* check_tpsp.c */
+void check_domains(struct check *check) __attribute__((nonnull)); /* check_domains.c */
 void check_cluster(struct check *check) __attribute__((nonnull)); /* check_cluster.c */
 /* check_postfix.c */
 void check_postfix(struct check *check, const char *directory) __attribute__((nonnull(1)));

@@ -351,3 +351,22 @@ bool sync_store_domains(struct store *store, const struct api_domains *list, boo
     }
     return end(store, ok, error_r);
 }
+
+int sync_store_each_domain(struct store *store, void (*visit)(void *context, struct api_domain *domain),
+                           void *context, struct outcome *error_r)
+{
+    sqlite3_stmt *statement = store_statement(
+        store, "SELECT name, host, target, verified FROM sendpost_domain ORDER BY name", error_r);
+    int count = 0, step;
+
+    if (statement == NULL)
+        return -1;
+    for (; (step = store_step(store, statement, error_r)) > 0; count++) {
+        struct api_domain domain = {.verified = sqlite3_column_int(statement, 3) != 0};
+        snprintf(domain.name, sizeof domain.name, "%s", (const char *)sqlite3_column_text(statement, 0));
+        snprintf(domain.host, sizeof domain.host, "%s", (const char *)sqlite3_column_text(statement, 1));
+        snprintf(domain.target, sizeof domain.target, "%s", (const char *)sqlite3_column_text(statement, 2));
+        visit(context, &domain);
+    }
+    return step < 0 ? -1 : count;
+}

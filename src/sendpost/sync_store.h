@@ -58,4 +58,8 @@ bool sync_store_remove(struct store *store, const struct suppression *entry, str
 bool sync_store_domains(struct store *store, const struct api_domains *list, bool first, bool last,
                         struct outcome *error_r) __attribute__((nonnull));
 
+/* Each of them, by name; the visitor may change what it is given. How many, -1 with *error_r set. */
+int sync_store_each_domain(struct store *store, void (*visit)(void *context, struct api_domain *domain),
+                           void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 4)));
+
 #endif

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from dns_servers import Unbound
 from sendpost import build_directory
 from sendpost_api import SendPostApi
 from support import free_port, remove, scratch, wait_for
@@ -236,6 +237,18 @@ def test_the_account_says_which_sender_domains_are_verified_and_what_their_bounc
     api.domains.pop(0)
     host.sync()
     assert "neither it nor" in host.ctl("explain", "user@example.com", "--sender", "a@example.org").stdout
+    with Unbound(["sp-bounces.example. CNAME way.example.", "way.example. CNAME sp.sendpost.email."]) as names:
+        api.domain("example", True)
+        api.domain("wrong.example", True)
+        host.tree["dns"] = {"servers": [names.address], "timeout": "2s"}
+        host.write()
+        host.sync()
+        found = [(line["status"], line["text"], line.get("remedy")) for line in json.loads(host.ctl("check", "--no-postfix", "--json").stdout)["checks"]
+                 if line["check"] == "domains"]
+        shown = {text.split(":")[0]: (status, text, remedy) for status, text, remedy in found}
+        assert shown["example"][0] == "ok" and "sp-bounces.example leads to sp.sendpost.email, and SendPost has verified it" in shown["example"][1]
+        assert shown["wrong.example"][0] == "warning" and shown["wrong.example"][2] == "publish  sp-bounces.wrong.example.  CNAME  sp.sendpost.email."
+        assert shown["bad.example"][0] == "warning" and "mail from it is dropped" in shown["bad.example"][1]
 
 
 def test_the_agent_does_it_by_itself(host, api):
