@@ -13,6 +13,7 @@
 #include "base/uuid_proof.h"
 #include "base/xalloc.h"
 #include "cluster/lease.h"
+#include "oauth/token_file.h"
 #include "policy/admission.h"
 #include "policy/suppression_share.h"
 
@@ -43,16 +44,23 @@ struct cluster_keeper {
 
 /* --- what the hosts tell each other -------------------------------------------------------------------- */
 
-/* "HEARD TAKEN FINGERPRINT NAME"; times by the server's clock do not matter: each host's own will do for a
- * minute. */
+/* "HEARD TAKEN FINGERPRINT NAME TPSP=SEED …": the seed tells refresh tokens apart (check_cluster.c); times by
+ * the server's clock do not matter: each host's own will do for a minute. */
 static void beat(struct cluster_keeper *keeper, const struct cluster_shared *shared)
 {
-    char key[96], value[160];
+    char key[96], value[4096];
     const char *const words[] = {"HSET", key, keeper->share.host, value};
 
     snprintf(key, sizeof key, "{%.60s}:hosts", keeper->config->cluster.name);
-    snprintf(value, sizeof value, "%" PRId64 " %" PRId64 " %s %s", clock_realtime_ms(),
-             atomic_load(&shared->taken), keeper->fingerprint, keeper->name);
+    int length = snprintf(value, sizeof value, "%" PRId64 " %" PRId64 " %s %s", clock_realtime_ms(),
+                          atomic_load(&shared->taken), keeper->fingerprint, keeper->name);
+    for (size_t i = 0; i < keeper->config->tpsp_count && length < (int)sizeof value - 100; i++) {
+        char seed[TOKEN_SEED_SIZE];
+        token_seed_fingerprint(&keeper->config->tpsps[i].oauth, seed);
+        if (*seed != '\0')
+            length += snprintf(value + length, sizeof value - (size_t)length, " %.64s=%s",
+                               keeper->config->tpsps[i].name, seed);
+    }
     cluster_reply_free(keeper->gate.cluster,
                        cluster_command(keeper->gate.cluster, 4, words, clock_monotonic_ms() + CALL_MS));
 }

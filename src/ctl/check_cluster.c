@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/xalloc.h"
 #include "cluster/server.h"
 #include "ctl/check.h"
+#include "oauth/token_file.h"
 #include "policy/admission.h"
 
 #define ANSWER_MS 3000
@@ -79,6 +81,60 @@ static void look_script(struct check *check, struct cluster *cluster)
     rate_table_close(gate.table);
 }
 
+/* Whether the provider has given out another token than the one of the configuration. */
+static bool is_rotated(const struct config *config, const struct config_tpsp *tpsp)
+{
+    struct token_state state;
+
+    token_file_read(config->state_dir, tpsp, &state);
+    bool rotated = state.refresh_token != NULL && strcmp(state.refresh_token, tpsp->oauth.refresh_token) != 0;
+    token_state_clear(&state);
+    return rotated;
+}
+
+/* hosts: id and words of each host, in turns (agent/cluster_keeper.c). */
+static void look_token(struct check *check, const struct config_tpsp *tpsp, const struct redisReply *hosts)
+{
+    char seed[TOKEN_SEED_SIZE], names[300] = "";
+    size_t length = 0, count = 0;
+
+    token_seed_fingerprint(&tpsp->oauth, seed);
+    if (*seed == '\0' || !is_rotated(check->config, tpsp))
+        return;
+    AUTO_FREE char *word = xasprintf(" %s=%s", tpsp->name, seed);
+    for (size_t i = 1; i < hosts->elements; i += 2) {
+        const struct redisReply *value = hosts->element[i];
+        char name[64];
+        if (value->type != REDIS_REPLY_STRING || strstr(value->str, word) == NULL ||
+            sscanf(value->str, "%*d %*d %*s %63s", name) != 1)
+            continue;
+        if (length < sizeof names - sizeof name - 2)
+            length +=
+                (size_t)snprintf(names + length, sizeof names - length, "%s%s", count > 0 ? ", " : "", name);
+        count++;
+    }
+    if (count > 1)
+        check_say(check, CHECK_FAILURE,
+                  "give each host a login of its own: sendpostctl setup --oauth NAME on all but one of them",
+                  "tpsp %s: hosts %s have the same refresh token, and the provider rotates it: what one of "
+                  "them gets "
+                  "makes that of the others useless",
+                  tpsp->name, names);
+}
+
+static void look_tokens(struct check *check, struct cluster *cluster)
+{
+    char key[96];
+    const char *const words[] = {"HGETALL", key};
+
+    snprintf(key, sizeof key, "{%.60s}:hosts", check->config->cluster.name);
+    struct redisReply *reply = cluster_command(cluster, 2, words, clock_monotonic_ms() + ANSWER_MS);
+    for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && i < check->config->tpsp_count;
+         i++)
+        look_token(check, &check->config->tpsps[i], reply);
+    cluster_reply_free(cluster, reply);
+}
+
 static void look(struct check *check)
 {
     const struct config *config = check->config;
@@ -109,6 +165,7 @@ static void look(struct check *check)
         if (cluster != NULL) {
             look_script(check, cluster);
             look_rights(check, cluster);
+            look_tokens(check, cluster);
         }
         cluster_close(cluster);
     }

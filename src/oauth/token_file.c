@@ -43,6 +43,19 @@ static char *fingerprint_of(const struct config_oauth *oauth)
     return text;
 }
 
+void token_seed_fingerprint(const struct config_oauth *oauth, char fingerprint_r[TOKEN_SEED_SIZE])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+
+    *fingerprint_r = '\0';
+    if (oauth->refresh_token == NULL || EVP_Digest(oauth->refresh_token, strlen(oauth->refresh_token), digest,
+                                                   &length, EVP_sha256(), NULL) != 1)
+        return;
+    for (unsigned i = 0; i < length && i < (TOKEN_SEED_SIZE - 1) / 2; i++)
+        snprintf(fingerprint_r + 2 * i, 3, "%02x", digest[i]);
+}
+
 static int open_directory(const char *state_dir, bool make)
 {
     char path[PATH_MAX];

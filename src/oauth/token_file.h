@@ -42,6 +42,12 @@ bool token_place_commit(struct token_place *place, const struct token_state *sta
     __attribute__((nonnull));
 void token_place_give_up(struct token_place *place); /* NULL is fine */
 
+/* What tells refresh tokens of the configuration apart without telling them: sixteen digits of a hash; ""
+ * where there is none. Hosts that have the same one disturb each other where the provider rotates it. */
+#define TOKEN_SEED_SIZE 17
+void token_seed_fingerprint(const struct config_oauth *oauth, char fingerprint_r[TOKEN_SEED_SIZE])
+    __attribute__((nonnull));
+
 void token_state_clear(struct token_state *state) __attribute__((nonnull));
 
 #endif
