@@ -16,6 +16,7 @@
 #include "agent/page.h"
 #include "agent/page_feed.h"
 #include "agent/page_files.h"
+#include "agent/page_search.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/page_login.h"
@@ -93,8 +94,12 @@ static enum MHD_Result answer_metrics(struct http_server *http, struct MHD_Conne
 
 static enum MHD_Result answer_page(struct http_server *http, struct MHD_Connection *connection)
 {
+    const char *query = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "q");
+
+    if (query != NULL && strlen(query) > PAGE_SEARCH_MAX)
+        return http_reply_error(connection, MHD_HTTP_URI_TOO_LONG, "that is too long to search for");
     return http_reply(connection, MHD_HTTP_OK, "text/html; charset=utf-8",
-                      page_html(http->page, may_see_addresses(http, connection)));
+                      page_html(http->page, may_see_addresses(http, connection), query));
 }
 
 static enum MHD_Result answer_script(struct http_server *http, struct MHD_Connection *connection)

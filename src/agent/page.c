@@ -7,6 +7,7 @@
 
 #include "agent/page_facts.h"
 #include "agent/page_html.h"
+#include "agent/page_search.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -117,8 +118,20 @@ struct page_feed *page_feed_of(struct page *page)
     return page->feed;
 }
 
-char *page_html(struct page *page, bool addresses)
+/* Nothing foreign has the mark in it: "<" is escaped. */
+static char *with_found(const char *text, const char *found)
 {
+    const char *mark = strstr(text, PAGE_FOUND_MARK);
+
+    return mark != NULL
+               ? xasprintf("%.*s%s%s", (int)(mark - text), text, found, mark + strlen(PAGE_FOUND_MARK))
+               : xstrdup(text);
+}
+
+char *page_html(struct page *page, bool addresses, const char *query)
+{
+    AUTO_FREE char *found =
+        addresses && query != NULL && *query != '\0' ? page_search(page->config, query) : NULL;
     struct timespec give_up;
 
     until(&give_up, PATIENCE_MS);
@@ -128,7 +141,8 @@ char *page_html(struct page *page, bool addresses)
     while ((page->written_ms == 0 || page->written_ms < page->asked_ms - 2 * EVERY_MS) &&
            pthread_cond_timedwait(&page->written, &page->lock, &give_up) == 0)
         ;
-    char *text = xstrdup(page->texts[addresses] != NULL ? page->texts[addresses] : "");
+    char *text =
+        with_found(page->texts[addresses] != NULL ? page->texts[addresses] : "", found != NULL ? found : "");
     pthread_mutex_unlock(&page->lock);
     return text;
 }

@@ -19,8 +19,9 @@ struct page *page_start(const struct config *config, struct board *board)
 
 struct page_feed *page_feed_of(struct page *page) __attribute__((nonnull, returns_nonnull));
 
-/* The document; addresses: whether it may name them. The caller frees. Any thread; waits for a moment where
- * what there is is old. */
-char *page_html(struct page *page, bool addresses) __attribute__((nonnull, returns_nonnull));
+/* The document; addresses: whether it may name them. query: what is searched for, NULL for nothing. The
+ * caller frees. Any thread; waits for a moment where what there is is old. */
+char *page_html(struct page *page, bool addresses, const char *query)
+    __attribute__((nonnull(1), returns_nonnull));
 
 #endif

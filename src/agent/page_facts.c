@@ -156,7 +156,7 @@ bool page_facts_gather(struct page_facts *facts, struct board *board, struct pag
                            ? (double)disk.f_bavail / (double)disk.f_blocks
                            : -1;
     if (clock_monotonic_ms() >= facts->queue_due_ms) {
-        page_queue_read(&facts->queue, QUEUE_MS);
+        page_queue_read(&facts->queue, QUEUE_MS, NULL);
         facts->queue_due_ms = clock_monotonic_ms() + QUEUE_EVERY_MS;
     }
     page_findings(facts);

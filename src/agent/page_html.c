@@ -8,8 +8,15 @@
 
 static void write_login(const struct html *html)
 {
-    if (!html->addresses)
-        fputs("<p id=\"login\">Addresses, and what happens now, are for who has logged in: "
+    if (html->addresses)
+        fputs(
+            "<form id=\"search\" role=\"search\" action=\"./\"><label for=\"q\">Where is my message?</label> "
+            "<input id=\"q\" name=\"q\" type=\"search\" maxlength=\"320\" autocomplete=\"off\" "
+            "spellcheck=\"false\" "
+            "placeholder=\"address, domain, queue id, UUID\"> <button>Search</button></form>" PAGE_FOUND_MARK,
+            html->out);
+    else
+        fputs("<p id=\"login\">Addresses, search, and what happens now are for who has logged in: "
               "<code class=\"command\">sendpostctl ui</code> gives a link.</p>",
               html->out);
 }
@@ -19,7 +26,7 @@ static void write_live(const struct html *html)
     if (html->addresses)
         fputs("<section id=\"live\" aria-labelledby=\"live-h\"><h2 id=\"live-h\">Live</h2>"
               "<p id=\"live-state\" role=\"status\">The live feed needs JavaScript.</p>"
-              "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"live-h\"><table "
+              "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-labelledby=\"live-h\"><table "
               "id=\"feed\"><thead>"
               "<tr><th scope=\"col\">Time</th><th scope=\"col\">What</th><th scope=\"col\">Recipient</th>"
               "<th scope=\"col\">TPSP</th><th "

@@ -53,7 +53,8 @@ void page_write_foot(const struct html *html) __attribute__((nonnull));
 /* --- the document ----------------------------------------------------------------------------------------
  */
 
-/* The caller frees; NULL without memory. */
+/* What was searched for comes where this stands. The caller frees; NULL without memory. */
+#define PAGE_FOUND_MARK "<!--found-->"
 char *page_document(const struct page_facts *facts, bool addresses) __attribute__((nonnull));
 
 #endif

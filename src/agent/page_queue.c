@@ -75,8 +75,16 @@ static pid_t start(int out, int err)
     return trouble == 0 ? child : -1;
 }
 
+/* out: where lines are copied to, NULL: nowhere. */
+static void take_line(struct page_queue *queue, const char *line, size_t length, FILE *out)
+{
+    page_queue_count(queue, line, length);
+    if (out != NULL && ftell(out) + (long)length < (long)PAGE_QUEUE_TEXT)
+        fprintf(out, "%.*s\n", (int)length, line);
+}
+
 /* True: to its end. */
-static bool read_lines(struct page_queue *queue, int file, int64_t until_ms)
+static bool read_lines(struct page_queue *queue, int file, int64_t until_ms, FILE *out)
 {
     AUTO_FREE char *buffer = xmalloc(LINE);
     size_t length = 0, total = 0;
@@ -95,7 +103,7 @@ static bool read_lines(struct page_queue *queue, int file, int64_t until_ms)
         char *line = buffer, *end;
         while ((end = memchr(line, '\n', length - (size_t)(line - buffer))) != NULL) {
             if (!skipping)
-                page_queue_count(queue, line, (size_t)(end - line));
+                take_line(queue, line, (size_t)(end - line), out);
             skipping = false;
             line = end + 1;
         }
@@ -122,11 +130,14 @@ static void explain(struct page_queue *queue, int err)
         snprintf(queue->why, sizeof queue->why, "postqueue cannot tell");
 }
 
-void page_queue_read(struct page_queue *queue_r, int64_t timeout_ms)
+void page_queue_read(struct page_queue *queue_r, int64_t timeout_ms, char **text_r)
 {
     int out[2] = {-1, -1}, err[2] = {-1, -1}, status = 0;
+    size_t size;
 
     *queue_r = (struct page_queue){.whole = true};
+    if (text_r != NULL)
+        *text_r = NULL;
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC | O_NONBLOCK) != 0) {
         snprintf(queue_r->why, sizeof queue_r->why, "no descriptor is free");
         close(out[0]);
@@ -137,7 +148,8 @@ void page_queue_read(struct page_queue *queue_r, int64_t timeout_ms)
     close(out[1]);
     close(err[1]);
     if (child > 0) {
-        queue_r->whole = read_lines(queue_r, out[0], clock_monotonic_ms() + timeout_ms);
+        AUTO_FCLOSE FILE *copy = text_r != NULL ? open_memstream(text_r, &size) : NULL;
+        queue_r->whole = read_lines(queue_r, out[0], clock_monotonic_ms() + timeout_ms, copy);
         if (!queue_r->whole)
             kill(child, SIGKILL);
         while (waitpid(child, &status, 0) < 0 && errno == EINTR)

@@ -30,8 +30,11 @@ struct page_queue {
     char why[200];     /* it is not known */
 };
 
-/* Ends within timeout_ms. */
-void page_queue_read(struct page_queue *queue_r, int64_t timeout_ms) __attribute__((nonnull));
+/* Ends within timeout_ms. text_r: whole lines as they came, PAGE_QUEUE_TEXT bytes at most, for the caller to
+ * free; NULL: not wanted. */
+#define PAGE_QUEUE_TEXT (4u << 20)
+void page_queue_read(struct page_queue *queue_r, int64_t timeout_ms, char **text_r)
+    __attribute__((nonnull(1)));
 
 /* A line of postqueue's output, without its end: foreign only in what it says of addresses and reasons. */
 void page_queue_count(struct page_queue *queue, const char *line, size_t length) __attribute__((nonnull));

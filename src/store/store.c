@@ -59,17 +59,40 @@ static void set_up_sqlite(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-bool store_open(struct store **store_r, const char *state_dir, struct outcome *error_r)
+static struct store *new_store(const char *state_dir)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct store *store = xcalloc(1, sizeof *store);
 
     pthread_once(&once, set_up_sqlite);
-    *store_r = NULL;
     store->path = xasprintf("%s/state.db", state_dir);
     store->random = (unsigned)getpid() * 2654435761u ^ (unsigned)clock_monotonic_ms();
     store->busy_wait_ms = STORE_BUSY_WAIT_MS;
+    return store;
+}
+
+bool store_open(struct store **store_r, const char *state_dir, struct outcome *error_r)
+{
+    struct store *store = new_store(state_dir);
+
+    *store_r = NULL;
     if (!store_connect(store, error_r)) {
+        store_close(store);
+        return false;
+    }
+    *store_r = store;
+    return true;
+}
+
+bool store_open_to_read(struct store **store_r, const char *state_dir, int64_t until_ms,
+                        struct outcome *error_r)
+{
+    struct store *store = new_store(state_dir);
+
+    *store_r = NULL;
+    store->read_until_ms = until_ms;
+    store->busy_wait_ms = STORE_READ_WAIT_MS;
+    if (!store_connect_to_read(store, error_r)) {
         store_close(store);
         return false;
     }

@@ -38,6 +38,15 @@ bool store_open(struct store **store_r, const char *state_dir, struct outcome *e
     __attribute__((nonnull));
 void store_close(struct store *store); /* NULL is fine */
 
+/*
+ * For who only looks: a connection that can change nothing, neither makes nor mends a file, waits for nobody
+ * longer than a moment, and whose statements end at until_ms (clock_monotonic_ms()) with SQLITE_INTERRUPT: a
+ * reader that stays keeps the write-ahead log from being cut short. Open it for each turn; begin no
+ * transaction.
+ */
+bool store_open_to_read(struct store **store_r, const char *state_dir, int64_t until_ms,
+                        struct outcome *error_r) __attribute__((nonnull));
+
 /* For a process that goes from job to job. Between two: nothing stays open that others wait for, and the
  * checkpoint, if its turn is now. */
 void store_rest(struct store *store) __attribute__((nonnull));

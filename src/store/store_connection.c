@@ -13,6 +13,7 @@
 #include "store/store_file.h"
 #include "store/store_salvage.h"
 
+#define STEPS 4000      /* of SQLite's machine between two looks at the clock: less than a millisecond */
 #define OPEN_ATTEMPTS 5 /* each but the last ended in a file that somebody moved away under us */
 
 /*
@@ -241,6 +242,35 @@ static bool open_connection(struct store *store, struct outcome *error_r)
     /* as STORE_NORMAL promises */
     return check_schema(store, error_r) &&
            store_execute(store, "PRAGMA synchronous=NORMAL", "set up", error_r);
+}
+
+static int is_late(void *context)
+{
+    const struct store *store = context;
+
+    return clock_monotonic_ms() > store->read_until_ms;
+}
+
+bool store_connect_to_read(struct store *store, struct outcome *error_r)
+{
+    struct connection *connection;
+
+    if (!may_open(store, error_r))
+        return false;
+    store->current = connection = xcalloc(1, sizeof *connection);
+    int result =
+        sqlite3_open_v2(store->path, &connection->database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (connection->database == NULL) {
+        outcome_local(error_r, "4.3.0", "cannot open %s: out of memory", store->path);
+        return false;
+    }
+    if (result != SQLITE_OK) {
+        store_error(store, "open the store", error_r);
+        return false;
+    }
+    sqlite3_busy_handler(connection->database, wait_for_turn, store);
+    sqlite3_progress_handler(connection->database, STEPS, is_late, store);
+    return true;
 }
 
 void store_disconnect(struct store *store)

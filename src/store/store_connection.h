@@ -32,11 +32,15 @@ struct store {
     unsigned random;
     int64_t busy_until_ms;
     int64_t busy_wait_ms;
+    int64_t read_until_ms; /* of one that only reads */
 };
 
 /* Open the file, whatever it takes: it is created, brought up to date, or moved aside. On success the new
  * connection is the current one, and any other before it is retired. */
 bool store_connect(struct store *store, struct outcome *error_r) __attribute__((nonnull));
+
+/* A connection that can change nothing, to the file that is there. */
+bool store_connect_to_read(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 
 /* The current connection may go on being used, or is exchanged for one to the file that is there now. A
  * long-lived process must not write on into a file that was deleted, replaced or found corrupt. */
@@ -53,5 +57,6 @@ bool store_execute(struct store *store, const char *sql, const char *verb, struc
     __attribute__((nonnull));
 
 #define STORE_BUSY_WAIT_MS 30000
+#define STORE_READ_WAIT_MS 200
 
 #endif

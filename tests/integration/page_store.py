@@ -14,11 +14,12 @@ def add_event(agent, what, recipient, provider="", text="250 2.0.0 Ok", code=0, 
     message = str(uuid.uuid4())
     number = next(numbers)
     now_ms = int(time.time() * 1000)
+    identity = ((int(message[:8], 16) + int(message[-8:], 16)) & 0x7fffffff) << 32 | number  # event/event_row.h
     with sqlite3.connect(agent.state / "state.db", timeout=60) as store:
         store.execute(
             "INSERT INTO events (identity, state, event_id, message_id, cs, source, timestamp_ms, recipient, sender, queue_id,"
             " smtp_code, smtp_description, tpsp, tpsp_id, provider, attempt) VALUES (?, 3, ?, ?, ?, ?, ?, ?, 'from@example.org', ?,"
             " ?, ?, ?, 12, ?, 1)",
-            (number, str(uuid.uuid4()), message, CS[what], SOURCES[source], now_ms - 1000 * ago_s, recipient, f"4Q{number:06X}",
+            (identity, str(uuid.uuid4()), message, CS[what], SOURCES[source], now_ms - 1000 * ago_s, recipient, f"4Q{number:06X}",
              code, text, tpsp, provider))
     return message

@@ -254,6 +254,22 @@ def test_a_page_needs_nothing_from_elsewhere_and_is_small(agent):
     assert "innerHTML" not in bodies[1] and "eval" not in bodies[1]
 
 
+def test_a_search_tells_the_story_of_a_message(agent):
+    agent.start()
+    message = add_event(agent, "deferred", "who@example.net", text="4.2.2 <b>full</b>", code=452)
+    add_event(agent, "deferred", "other@example.com", text="4.2.2 full", code=452)
+    cookie = login(agent)
+    for what in ("who@example.net", message, message[:9], "example.net"):
+        text = ask(agent, "/?q=" + what, Cookie=cookie)[2]
+        found = re.search(r'<section id="found".*?</section>', text, re.S)[0]
+        assert "who@example.net" in found and message in found and "other@" not in found, what
+        assert "&lt;b&gt;full" in found
+    assert "Neither store" in ask(agent, "/?q=nobody@example.net", Cookie=cookie)[2]
+    assert "&lt;script&gt;" in ask(agent, "/?q=%3Cscript%3E", Cookie=cookie)[2]
+    assert ask(agent, "/?q=" + "x" * 600, Cookie=cookie)[0] == 414
+    assert 'id="found"' not in ask(agent, "/?q=who@example.net")[2], "without a login"
+
+
 # --- the live feed -----------------------------------------------------------------------------------------------------------
 
 def follow(agent, cookie):
