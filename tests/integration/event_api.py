@@ -5,6 +5,7 @@ every request with its time, and answers as it is told to.
         api.script(Answer(503, headers={"Retry-After": "7"}), Answer(act="hang"))    # the next two requests
         api.on_type["dropped"] = Answer(422, b'{"error":"unknown event_type"}')      # whatever holds such an event
         api.default = Answer(202)                                                    # all others
+        api.default = function                                                       # which is called with the request and answers
         …
         api.events        what was accepted, each with the "event_id" it came with, in order of arrival
         api.requests      everything that was asked, with .time, .headers, .events, .problems, .answer
@@ -288,6 +289,8 @@ class EventApi:
                 answer = self._script.pop(0)
             elif answer is None:
                 answer = next((self.on_type[kind] for kind in request.types if kind in self.on_type), self.default)
+            if callable(answer):
+                answer = answer(request)
             request.answer = answer
             self.requests.append(request)
             if 200 <= answer.status <= 299 and answer.act in ("", "hang-body", "drip-body", "truncate", "huge"):

@@ -224,15 +224,17 @@ def test_two_messages_of_one_uuid_and_recipient_are_two(site, ca, api):
 
 def test_a_store_replaced_while_the_api_is_asked_keeps_the_event(site, ca, api):
     """Nothing is called kept that is not there: the row is written anew into the file that is there now."""
-    def replace_store(*_):
+    def replace_store(_):
         for path in site.state.glob("state.db*"):
             path.unlink()
-        return Answer(503)
+        api.default = Answer(503)
+        return api.default
 
     with ScriptedTpsp() as server:
         configure(site, server, endpoint=api.url, ca=ca)
         api.default = replace_store
         assert visit(site).returncode == 0
+        assert [request.answer.status for request in api.requests] == [503]
     (event,) = site.events()
     assert event["state"] == 0 and event["cs"] == 60
     api.default = Answer(200)
