@@ -47,6 +47,7 @@ static void free_tpsp(struct config_tpsp *tpsp)
     free(tpsp->username);
     secret_free(&tpsp->password);
     secret_free(&tpsp->oauth_token);
+    free(tpsp->login_path);
     config_oauth_free(&tpsp->oauth);
     secret_free(&tpsp->api_key);
     free(tpsp->tls.ca_path);

@@ -93,6 +93,7 @@ struct config_tpsp {
     char *username;    /* NULL: no login */
     char *password;    /* secret; NULL when none */
     char *oauth_token; /* secret; NULL when none */
+    char *login_path;  /* the file that password or token is read from; NULL: none, it stands here */
     struct config_oauth oauth;
     enum config_engine engine;
     struct config_tls tls;

@@ -111,6 +111,16 @@ static bool check_client_certificate(struct config_reader *reader, const struct 
     return true;
 }
 
+/* A credential of the service manager has no file that anybody could mend. */
+static void note_login_file(struct config_reader *reader, const yaml_node_t *node, struct config_tpsp *tpsp)
+{
+    const char *key = tpsp->password != NULL ? "password-file" : "oauth-token-file";
+    const yaml_node_t *path = config_yaml_find(reader, node, key);
+
+    if (path != NULL && path->type == YAML_SCALAR_NODE && path->data.scalar.value[0] == '/')
+        tpsp->login_path = xstrdup((const char *)path->data.scalar.value);
+}
+
 static bool read_tpsp(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
                       struct config *config)
 {
@@ -118,6 +128,7 @@ static bool read_tpsp(struct config_reader *reader, const struct config_place *p
 
     if (!config_yaml_mapping(reader, place, node, tpsp_keys, tpsp))
         return false;
+    note_login_file(reader, node, tpsp);
     if (tpsp->port == 0)
         tpsp->port = tpsp->security == SECURITY_TLS ? 465 : 587;
     for (size_t i = 0; i + 1 < config->tpsp_count; i++)

@@ -9,6 +9,22 @@
 #include "delivery/delivery.h"
 #include "policy/standing.h"
 
+/* The file of the login, or what is to be mended of it in the configuration itself. */
+static void find_login(const struct delivery *delivery, char mend_r[STANDING_MEND_SIZE])
+{
+    const struct config_tpsp *tpsp = delivery->tpsp;
+    const char *key = tpsp->oauth.token_endpoint != NULL ? "oauth"
+                      : tpsp->password != NULL           ? "password"
+                                                         : "oauth-token";
+
+    if (tpsp->login_path != NULL)
+        snprintf(mend_r, STANDING_MEND_SIZE, "%s (%s-file of %s in %s)", tpsp->login_path, key, tpsp->name,
+                 delivery->context->config->path);
+    else
+        snprintf(mend_r, STANDING_MEND_SIZE, "%s (%s of %s)", delivery->context->config->path, key,
+                 tpsp->name);
+}
+
 /* Where in the configuration the trouble of this stage is mended, as a rule. */
 static void find_mend(const struct delivery *delivery, char mend_r[STANDING_MEND_SIZE])
 {
@@ -16,12 +32,13 @@ static void find_mend(const struct delivery *delivery, char mend_r[STANDING_MEND
         [RELAY_RESOLVE] = "host",       [RELAY_CONNECT] = "host, port",
         [RELAY_TLS] = "tls-ca-path",    [RELAY_GREETING] = "host, port",
         [RELAY_EHLO] = "host, port",    [RELAY_STARTTLS] = "security, tls-ca-path",
-        [RELAY_AUTH] = "password-file", [RELAY_MAIL] = "username, auth",
-        [RELAY_RCPT] = "username, auth"};
+        [RELAY_MAIL] = "username, auth", [RELAY_RCPT] = "username, auth"};
     const char *key = keys[delivery->relay.stage];
 
     mend_r[0] = '\0';
-    if (key != NULL)
+    if (delivery->relay.stage == RELAY_AUTH)
+        find_login(delivery, mend_r);
+    else if (key != NULL)
         snprintf(mend_r, STANDING_MEND_SIZE, "%s (%s of %s)", delivery->context->config->path, key,
                  delivery->tpsp->name);
 }

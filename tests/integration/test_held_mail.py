@@ -94,6 +94,16 @@ def test_trouble_of_ours_is_held_and_never_drops(installation, name):
         assert installation.log().count("is held until this is mended") == 1
 
 
+def test_a_refused_login_names_the_file_of_its_secret(installation):
+    login = {key: value for key, value in LOGIN.items() if key != "password"}
+    file = installation.secret_file("relay.password", "secret")
+    with wrong_password() as (place, _):
+        installation.configure([{**PLAIN, **login, **place, "password-file": file}], retry=LADDER, listen="none")
+        assert visit(installation).returncode == 75
+    (held,) = json.loads(ctl(installation, "status", "--json").stdout)["held"]
+    assert held["mend"] == f"{file} (password-file of primary in {installation.config})"
+
+
 def test_what_is_mended_goes_on_by_itself(installation):
     with ScriptedTpsp() as server:
         server.script["auth"] = "535 5.7.8 wrong"
