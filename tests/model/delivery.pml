@@ -7,7 +7,8 @@
  *   whole        no copy that was cut short is ever accepted by the TPSP
  *   no loss      Postfix lets go of the message only after the TPSP has it whole, or the TPSP refused it for good
  *   one copy     the TPSP has at most one copy more than there were answers that nobody could read or put on record
- *   events       when Postfix lets go, the event is at the API or durably in the store; at the end it is at the API, once
+ *   events       when Postfix lets go, the event is at the API or durably in the store; at the end it is at the API, once;
+ *                and so it is where the message never comes back (somebody deletes it from the queue), unless it was in doubt
  *
  * -DOLD is the protocol of version 0.1.0, which looked at the writer once, kept no intent and no mark, and accepted any copy for
  * any other; spin has to refute it. -DNO_MARK leaves out the mark alone, which a full disk has to refute.
@@ -20,7 +21,7 @@
 #define FAULTS 2
 #endif
 
-mtype = { NONE, DOT, ACCEPTED, REFUSED };           /* the mark */
+mtype = { NONE, BEGUN, DOT, ACCEPTED };             /* the mark */
 mtype = { PENDING, REPORTED };                      /* the event row, else NONE */
 mtype = { QUEUED, GONE_DELIVERED, GONE_DROPPED };   /* what Postfix holds */
 
@@ -30,7 +31,7 @@ mtype queue = QUEUED;
 bool intent, intent_synced;
 mtype row = NONE, row_synced = NONE;
 /* The mark lies in memory that is mapped from a file whose blocks exist: it needs no space, and survives a kill. */
-mtype mark = NONE, mark_synced = NONE;
+mtype mark = NONE;
 
 bool disk_full;
 bool claim;             /* the lock of this delivery: its holder's death frees it */
@@ -39,6 +40,7 @@ byte copies;            /* accepted by the TPSP, whole */
 byte cut_copies;        /* accepted by the TPSP, cut short */
 bool refused;           /* the TPSP has refused it for good */
 byte doubts;            /* answers to a dot that nobody could read, or whose record a crash took away */
+bool open_dot;          /* a dot whose answer is not read and marked yet */
 byte at_api;            /* deliveries of the event: one id, so that more than one is one */
 bool api_up = true;
 
@@ -47,17 +49,23 @@ byte visits;
 byte running;           /* deliverers */
 byte powercuts;         /* so many there were: a process of before is gone */
 
-/* A power cut takes what is not on disk. What had been accepted and is known no more is in doubt. */
+/* A power cut takes what is not on disk, and of a mark what chance wants; one that is not ACCEPTED says nothing after a boot. What
+ * had been accepted and is known no more is in doubt. */
 inline power_cut()
 {
     atomic {
         faults++;
         powercuts++;
         if
-        :: copies > 0 && (row != NONE || mark != NONE) && row_synced == NONE && mark_synced == NONE -> doubts++
+        :: open_dot -> doubts++; open_dot = false
         :: else
         fi;
-        intent = intent_synced; row = row_synced; mark = mark_synced;
+        if
+        :: mark == ACCEPTED
+        :: (row != NONE || mark == ACCEPTED) && row_synced == NONE && copies > 0 -> doubts++; mark = NONE
+        :: mark != ACCEPTED && (row == NONE || row_synced != NONE || copies == 0) -> mark = NONE
+        fi;
+        intent = intent_synced; row = row_synced;
         claim = false;
     }
 }
@@ -108,13 +116,13 @@ proctype deliverer(bool whole; bool writer_lives_on)
 
     /* what is known of it */
     atomic { STEP; if
-    :: row != NONE -> goto report    /* accepted before, by a copy of this size and hash */
+    :: row != NONE -> mark = NONE; goto report    /* accepted before, by a copy of this size and hash */
 #ifndef OLD
     :: row == NONE && mark == ACCEPTED ->
         /* the record that did not fit when it was accepted; no copy is sent for it */
         if
         :: disk_full -> goto again
-        :: else -> row = PENDING; goto report
+        :: else -> row = PENDING; goto recorded
         fi
 #endif
     :: else
@@ -127,6 +135,8 @@ proctype deliverer(bool whole; bool writer_lives_on)
     :: disk_full -> goto again
     :: else -> intent = true
     fi };
+    fate();
+    atomic { STEP; mark = BEGUN };
     fate();
 #endif
 
@@ -154,7 +164,7 @@ proctype deliverer(bool whole; bool writer_lives_on)
         STEP;
         sent = true;
         if
-        :: whole -> copies++
+        :: whole -> copies++; open_dot = true
         :: !whole -> cut_copies++
         :: copies == 0 && cut_copies == 0 -> refused = true
         fi;
@@ -166,24 +176,23 @@ proctype deliverer(bool whole; bool writer_lives_on)
 
     /* its answer: read, or lost on the way; a kill right here is the same as a lost answer */
     atomic { if
-    :: born != powercuts -> doubts++; goto dead
+    :: born != powercuts -> goto dead
     :: else
     fi;
     if
     :: true
-    :: faults < FAULTS -> faults++; doubts++; mark = NONE; goto again     /* may have been accepted */
-    :: faults < FAULTS -> faults++; doubts++; goto dead
-    :: faults < FAULTS -> doubts++; power_cut(); goto dead
+    :: faults < FAULTS -> faults++; doubts++; open_dot = false; goto unheard
+    :: faults < FAULTS -> faults++; doubts++; open_dot = false; goto dead
+    :: faults < FAULTS -> power_cut(); goto dead
     fi };
+    atomic { STEP;
 #ifndef OLD
 #ifndef NO_MARK
-    atomic { if
-    :: born != powercuts -> doubts++; goto dead
-    :: else -> mark = ACCEPTED
-    fi };
+    mark = ACCEPTED;
+#endif
+#endif
+    open_dot = false };
     fate();
-#endif
-#endif
     /* on record: this may find the disk full */
     atomic {
         STEP;
@@ -193,15 +202,30 @@ proctype deliverer(bool whole; bool writer_lives_on)
         fi
     };
     fate();
-    goto report;
+    goto recorded;
+
+unheard:
+    /* it may have been accepted: the mark stays as it is until the ladder has it on record */
+    fate();
+    atomic { STEP; if
+    :: disk_full
+    :: else -> intent = false; mark = NONE
+    fi };
+    goto again;
 
 judged:
     /* a refusal is no copy: a crash before its record asks once more */
+    atomic { STEP; mark = BEGUN };
     fate();
     atomic { STEP; if
     :: disk_full -> goto again
     :: else -> row = PENDING
     fi };
+    fate();
+
+recorded:
+    /* the end of the intent was committed with the row */
+    atomic { STEP; intent = false; mark = NONE };
     fate();
 
 report:
@@ -264,17 +288,21 @@ active proctype postfix()
     :: visits == VISITS && running == 0 -> break
     od;
     (running == 0);
-    /* what is left when all trouble is over: the agent reports what is pending */
-    if
-    :: queue != QUEUED ->
+    /* what is left when all trouble is over: the agent puts on record what is marked, and reports what is pending */
+    atomic {
+        if
+        :: mark == ACCEPTED && row == NONE -> row = PENDING
+        :: else
+        fi;
+        mark = NONE;
         if
         :: row == PENDING -> at_api = 1; row = REPORTED
         :: else
         fi;
-        assert(at_api == 1);
-        assert(copies > 0 || queue == GONE_DROPPED)
-    :: else
-    fi
+        assert(queue == QUEUED || at_api == 1);
+        assert(copies == 0 || doubts > 0 || at_api == 1);
+        assert(queue == QUEUED || queue == GONE_DROPPED || copies > 0)
+    }
 }
 
 active proctype disk()
