@@ -85,6 +85,7 @@ static bool adopt(struct child_process *process, const struct supervision *wish,
     return process->adopted;
 }
 
+/* What does not get it whole finds its end, and goes: nobody waits for an answer that cannot come. */
 static void send_request(const struct child_process *process, const struct supervision *wish)
 {
     const char *bytes = wish->frame;
@@ -94,8 +95,10 @@ static void send_request(const struct child_process *process, const struct super
         ssize_t sent = send(process->channel, bytes, left, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
-        if (sent <= 0)
-            return; /* it is dead already, which is seen when its answer is read */
+        if (sent <= 0) {
+            shutdown(process->channel, SHUT_WR);
+            return;
+        }
         bytes += sent;
         left -= (size_t)sent;
     }

@@ -24,6 +24,7 @@ class Agent:
         self.own_log = self.top / "agent.log"
         self.port = free_port()
         self.process = None
+        self.variables = {}  # of its environment, besides
         self.state.mkdir(mode=0o750)
         self.configure(**settings)
 
@@ -42,7 +43,7 @@ class Agent:
         self.configure(endpoint=api.url, api_key=key, report=report, **settings)
 
     def environment(self, **more):
-        return {**os.environ, "SENDPOST_LOG_FILE": str(self.own_log), "TZ": os.environ.get("TZ", ""), **more}
+        return {**os.environ, "SENDPOST_LOG_FILE": str(self.own_log), "TZ": os.environ.get("TZ", ""), **self.variables, **more}
 
     def once(self, *options):
         """Run to the end of the log; returns the exit status."""

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
 
 import full_disk  # noqa: E402
+import kills  # noqa: E402
 import postfix_stop  # noqa: E402
 
 FULL = bool(os.environ.get("SENDPOST_FULL"))
@@ -26,3 +27,11 @@ def test_visits_to_a_full_disk():
     figures = full_disk.run(200 if FULL else 20)
     print(figures)
     assert full_disk.is_right(figures), figures
+
+
+def test_kill_of_everything():
+    if os.geteuid() != 0:
+        pytest.skip("the programs run as another user, for which root is needed")
+    figures = kills.run(10000 if FULL else 70)
+    print(figures)
+    assert kills.is_right(figures), figures
