@@ -124,7 +124,8 @@ struct ingest *ingest_open(const struct config *config, struct store *store,
     ingest->config = config;
     ingest->store = store;
     ingest->from_start = from_start;
-    ingest->ledger = (struct ledger){.store = store, .config = config, .rules = rules};
+    ingest->ledger =
+        (struct ledger){.store = store, .config = config, .rules = rules, .feed = feed_open(config, store)};
     ingest->track.senders = xcalloc(1, sizeof *ingest->track.senders);
     ingest->filters = classify_compile("built-in filters", data_filters, data_filters_count, error_r);
     if (ingest->filters == NULL) {
@@ -157,6 +158,7 @@ void ingest_close(struct ingest *ingest)
     log_pieces_clear(&ingest->pieces);
     mta_clear(&ingest->mta);
     classify_close(ingest->filters);
+    feed_close(ingest->ledger.feed);
     free(ingest);
 }
 

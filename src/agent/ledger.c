@@ -96,6 +96,8 @@ static bool report(struct ledger *ledger, struct event *event, const unsigned ch
 {
     identify(event, uuid);
     ledger->events[event->cs]++;
+    if (ledger->feed != NULL)
+        feed_event(ledger->feed, event, ledger->now_ms);
     /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead
      * does not wait */
     return event_store_add(ledger->store, event, event_report_state(ledger->config, event),

@@ -8,6 +8,7 @@
 #ifndef SENDPOST_AGENT_LEDGER_H
 #define SENDPOST_AGENT_LEDGER_H
 
+#include "agent/feed.h"
 #include "agent/track.h"
 #include "classify/classify.h"
 #include "config/config.h"
@@ -18,6 +19,7 @@ struct ledger {
     struct store *store;
     const struct config *config;
     const struct classify_rules *rules;
+    struct feed *feed;                    /* NULL: nobody hears what was said */
     int64_t now_ms;                       /* clock_realtime_ms(), of late */
     struct outcome error;                 /* why ledger_note() returned false */
     uint64_t events[CS_SOFT_BOUNCED + 1]; /* by enum event_cs, since the start */

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
-#include "policy/rate_limit.h"
+#include "policy/slow_down.h"
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -122,6 +122,30 @@ static void write_limit(FILE *out, struct rate_table *table, const char *tpsp, s
             limit->provider != NULL ? limit->provider : "", rate_text(&limit->rate, rate), available);
 }
 
+static void write_slowed(FILE *out, struct slow_down *slow_down, int provider)
+{
+    const char *name = provider < 0 ? "" : provider_category_name((enum provider_category)provider);
+    struct slow_down_view view;
+
+    slow_down->provider = provider < 0 ? PROVIDER_DEFAULT : (enum provider_category)provider;
+    if (!slow_down_look(slow_down, provider >= 0, &view) && provider >= 0)
+        return;
+    fprintf(out, "sendpost_agent_slow_down_factor{tpsp=\"%s\",provider=\"%s\"} %.4f\n", slow_down->tpsp->name,
+            name, view.paused ? 0 : view.factor);
+}
+
+/* 1: whole, 0: paused. The TPSPs always, providers where something is slowed down. */
+static void write_factors(FILE *out, const struct config *config, struct rate_table *table)
+{
+    head(out, "slow_down_factor", "gauge",
+         "What is left of a limit that was slowed down because the other side asked for it; 0: paused.");
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        struct slow_down slow_down = {.config = config, .table = table, .tpsp = &config->tpsps[i]};
+        for (int provider = -1; provider < PROVIDER_COUNT; provider++)
+            write_slowed(out, &slow_down, provider);
+    }
+}
+
 static void write_rates(FILE *out, const struct config *config)
 {
     struct rate_table *table;
@@ -143,6 +167,7 @@ static void write_rates(FILE *out, const struct config *config)
                 if (provider == 0 || set.limits[j].provider != NULL)
                     write_limit(out, table, config->tpsps[i].name, &set.limits[j]);
         }
+    write_factors(out, config, table);
     rate_table_close(table);
 }
 

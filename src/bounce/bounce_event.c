@@ -62,7 +62,8 @@ bool bounce_event_store(struct store *store, const struct config *config, const 
     if (!store_begin(store, STORE_DURABLE, error_r))
         return false;
     for (size_t i = 0; i < belief->count; i++) {
-        const struct belief_failure *failure = &belief->failures[i];
+        struct belief_failure *failure = &belief->failures[i];
+        int changes = sqlite3_total_changes(store_handle(store));
         bounce_event_compose(&events_r[i], report, failure->said, failure->recipient, belief->message_id,
                              failure->known ? &failure->sent : NULL, now_ms);
         if (!event_store_add(store, &events_r[i], event_report_state(config, &events_r[i]), due_ms,
@@ -71,6 +72,7 @@ bool bounce_event_store(struct store *store, const struct config *config, const 
             store_rollback(store);
             return false;
         }
+        failure->is_new = sqlite3_total_changes(store_handle(store)) > changes;
     }
     return store_commit(store, error_r);
 }

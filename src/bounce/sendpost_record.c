@@ -27,6 +27,7 @@
 #include "bounce/judge_process.h"
 #include "config/config.h"
 #include "event/event_report.h"
+#include "policy/slow_down_behind.h"
 #include "store/store.h"
 #include "supervisor/channel.h"
 
@@ -128,6 +129,37 @@ static void report_events(const struct judging *judging, const struct event *eve
     event_reporter_close(reporter);
 }
 
+/* What a believed report says of how we send. Of failures that are new alone: a report may come again and
+ * again. */
+static void heed(const struct judging *judging, const struct belief *belief)
+{
+    struct replies *replies = NULL;
+    struct rate_table *table = NULL;
+    struct outcome error;
+
+    for (size_t i = 0; i < belief->count && judging->config->slow_down.enabled; i++) {
+        const struct belief_failure *failure = &belief->failures[i];
+        if (!failure->known || !failure->is_new)
+            continue;
+        if (table == NULL && !rate_table_open(&table, judging->config->state_dir, &rate_clock_system, &error))
+            break;
+        if (replies == NULL)
+            replies = replies_open_beside(judging->config->path);
+        const struct slow_down_said said = {.sent = &failure->sent,
+                                            .recipient = failure->recipient,
+                                            .code = failure->said->smtp_code,
+                                            .status = failure->said->status,
+                                            .text = failure->said->text,
+                                            .length = strlen(failure->said->text),
+                                            .time_ms = clock_realtime_ms(),
+                                            .bounced = !failure->said->delayed,
+                                            .in_bounce = true};
+        slow_down_hear_behind(judging->config, table, replies, &said, clock_realtime_ms());
+    }
+    rate_table_close(table);
+    replies_close(replies);
+}
+
 static bool record(struct judging *judging, const struct belief *belief, struct outcome *error_r)
 {
     AUTO_FREE struct event *events = xcalloc(belief->count, sizeof *events);
@@ -135,6 +167,7 @@ static bool record(struct judging *judging, const struct belief *belief, struct 
     if (!bounce_event_store(judging->store, judging->config, &judging->judgement.report, belief, events,
                             clock_realtime_ms(), error_r))
         return false;
+    heed(judging, belief);
     for (size_t i = 0; i < belief->count; i++)
         log_event(judging, &events[i], belief->failures[i].said);
     report_events(judging, events, belief->count);

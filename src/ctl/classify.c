@@ -108,9 +108,26 @@ static enum ctl_status report(struct ctl *ctl, const char *path, const char *tex
 
 /* --- whose trouble a reply is --------------------------------------------------------------------- */
 
+static struct json_object *action_json(const struct reply_action *action)
+{
+    char text[REPLY_ACTION_TEXT_SIZE];
+
+    if (action->kind == REPLY_NO_ACTION)
+        return NULL;
+    struct json_object *object = json_object_new_object();
+    json_object_object_add(object, "action", json_object_new_string(reply_action_text(action, text)));
+    json_object_object_add(object, "reason", json_object_new_string(action->reason));
+    json_object_object_add(object, "rule", json_object_new_string(action->rule));
+    json_object_object_add(object, "file", json_object_new_string(action->file));
+    json_object_object_add(object, "line", json_object_new_int64((int64_t)action->line));
+    json_object_object_add(object, "source", json_object_new_string(action->source));
+    return object;
+}
+
 static void print_verdict(const struct ctl *ctl, const struct reply_verdict *verdict)
 {
     const char *whose = reply_whose_name(verdict->whose);
+    char text[REPLY_ACTION_TEXT_SIZE];
 
     if (ctl->json) {
         struct json_object *object = json_object_new_object();
@@ -120,6 +137,7 @@ static void print_verdict(const struct ctl *ctl, const struct reply_verdict *ver
         json_object_object_add(object, "rule", json_object_new_string(verdict->rule));
         json_object_object_add(object, "file", json_object_new_string(verdict->file));
         json_object_object_add(object, "line", json_object_new_int64((int64_t)verdict->line));
+        json_object_object_add(object, "action", action_json(&verdict->action));
         ctl_print_json(object);
         return;
     }
@@ -127,6 +145,12 @@ static void print_verdict(const struct ctl *ctl, const struct reply_verdict *ver
     printf("%s%s%s %s: rule \"%s\" (%s, line %zu)\n",
            ctl_colour(verdict->whose == REPLY_OF_MESSAGE ? CTL_RED : CTL_YELLOW), whose,
            ctl_colour(CTL_PLAIN), verdict->reason, rule, verdict->file, verdict->line);
+    if (verdict->action.kind == REPLY_NO_ACTION)
+        return;
+    AUTO_FREE char *does = ctl_text(verdict->action.rule);
+    printf("%s %s: rule \"%s\" (%s, line %zu%s%s)\n", reply_action_text(&verdict->action, text),
+           verdict->action.reason, does, verdict->action.file, verdict->action.line,
+           *verdict->action.source != '\0' ? "; " : "", verdict->action.source);
 }
 
 static enum ctl_status judge_reply(struct ctl *ctl, const char *name, struct reply_facts *facts,

@@ -10,6 +10,7 @@
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
+#include "ctl/slow_words.h"
 #include "policy/breaker.h"
 #include "policy/pool.h"
 #include "policy/provider.h"
@@ -191,6 +192,21 @@ static bool explain_route(struct explanation *explanation)
                member_name(explanation, pool, route->member), route->key);
 }
 
+static void explain_slowed(struct explanation *explanation, struct rate_table *table,
+                           const struct config_tpsp *tpsp)
+{
+    const struct slow_down slow_down = {
+        .config = explanation->config, .table = table, .tpsp = tpsp, .provider = explanation->provider};
+    struct slow_down_view view;
+
+    for (int of_provider = 0; of_provider < 2; of_provider++)
+        if (slow_down_look(&slow_down, of_provider, &view)) {
+            AUTO_FREE char *words = slow_words(
+                &view, table, tpsp->name, of_provider ? provider_category_name(explanation->provider) : NULL);
+            say(explanation, "slow-down", NULL, "%s", words);
+        }
+}
+
 /* Whether this TPSP would be asked now: it is not left alone, and each of its limits has a slot. */
 static bool explain_tpsp(struct explanation *explanation, const struct admission_gate *gate,
                          const struct config_tpsp *tpsp)
@@ -209,6 +225,11 @@ static bool explain_tpsp(struct explanation *explanation, const struct admission
     }
     if (!rate_set_init(&set, tpsp, explanation->provider, explanation->config->rate_burst, &outcome))
         return stop(explanation, stage, &outcome);
+    if (!slow_down_apply(explanation->config, table, &set, &next_ns, &outcome)) {
+        explain_slowed(explanation, table, tpsp);
+        return stop(explanation, stage, &outcome);
+    }
+    explain_slowed(explanation, table, tpsp);
     for (size_t i = 0; i < set.count; i++)
         if (admission_peek(gate, &set, i, &next_ns) == 0) {
             if (next_ns == ADMISSION_NEVER)

@@ -7,6 +7,7 @@
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
+#include "ctl/slow_words.h"
 #include "policy/breaker.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -154,6 +155,7 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
         json_object_object_add(row, "breaker", breaker_json(listing));
         json_object_object_add(row, "limits", listing->limits);
+        json_object_object_add(row, "slow_down", slow_words_json(config, listing->table, listing->tpsp));
         json_object_array_add(all, row);
     }
     if (!each_limit(config, listing->tpsp, list_limit, listing, error_r))
@@ -161,6 +163,14 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
     if (all == NULL && !listing->named)
         add_row(listing, NULL, 0, 0);
     return true;
+}
+
+static void print_slowed(void *context, const char *line)
+{
+    AUTO_FREE char *clean = ctl_text(line);
+
+    (void)context;
+    printf("%s%s%s\n", ctl_colour(CTL_YELLOW), clean, ctl_colour(CTL_PLAIN));
 }
 
 static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
@@ -181,10 +191,13 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         if (listing.breaker.state != BREAKER_CLOSED)
             status = CTL_TROUBLE;
     }
-    if (ctl->json)
+    if (ctl->json) {
         ctl_print_json(all);
-    else
-        ctl_table_print(listing.rows);
+        return status;
+    }
+    ctl_table_print(listing.rows);
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        slow_words_each(config, listing.table, &config->tpsps[i], print_slowed, NULL);
     return status;
 }
 
@@ -214,8 +227,9 @@ static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
     if (!reset_all(gate, tpsp, &error))
         return ctl_fail(ctl, "%s", error.text);
     breaker_reset(gate->table, tpsp->name);
+    slow_down_reset(gate->table, tpsp->name);
     if (!ctl->json)
-        printf("%s starts anew: its limits are unused, and it is not left alone.\n", tpsp->name);
+        printf("%s starts anew: its limits are unused and whole, and it is not left alone.\n", tpsp->name);
     return CTL_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/xalloc.h"
 #include "ctl/agent_health.h"
 #include "ctl/ctl.h"
+#include "ctl/slow_words.h"
 #include "ctl/status_shared.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
@@ -33,6 +34,11 @@ struct status {
     /* what sendpost-bounce was given and made no event of */
     uint64_t no_bounces, nobodys_bounces, unbelieved_bounces;
     struct breaker *breakers;
+    struct slowed {
+        char **lines;
+        size_t count;
+        struct json_object *json; /* by name of the TPSP */
+    } slowed;
     struct held {
         const struct config_tpsp *tpsp;
         struct standing standing;
@@ -112,6 +118,24 @@ static bool read_store(struct status *status)
     return true;
 }
 
+static void note_slowed(void *context, const char *line)
+{
+    struct slowed *slowed = context;
+
+    slowed->lines = xrealloc(slowed->lines, (slowed->count + 1) * sizeof slowed->lines[0]);
+    slowed->lines[slowed->count++] = xstrdup(line);
+}
+
+static void read_slowed(struct status *status, struct rate_table *table)
+{
+    status->slowed.json = json_object_new_object();
+    for (size_t i = 0; i < status->config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &status->config->tpsps[i];
+        slow_words_each(status->config, table, tpsp, note_slowed, &status->slowed);
+        json_object_object_add(status->slowed.json, tpsp->name, slow_words_json(status->config, table, tpsp));
+    }
+}
+
 static bool read_breakers(struct status *status)
 {
     struct rate_table *table;
@@ -129,6 +153,7 @@ static bool read_breakers(struct status *status)
             status->breakers[i].until_ns -= rate_table_now(table);
         status->ok = status->ok && status->breakers[i].state == BREAKER_CLOSED;
     }
+    read_slowed(status, table);
     rate_table_close(table);
     return true;
 }
@@ -255,6 +280,14 @@ static void print_held(const struct status *status)
     }
 }
 
+static void print_slowed(const struct status *status)
+{
+    for (size_t i = 0; i < status->slowed.count; i++) {
+        AUTO_FREE char *clean = ctl_text(status->slowed.lines[i]);
+        printf("%-9s %s%s%s\n", "Slowed", ctl_colour(CTL_YELLOW), clean, ctl_colour(CTL_PLAIN));
+    }
+}
+
 static struct json_object *held_json(const struct status *status)
 {
     struct json_object *list = json_object_new_array();
@@ -303,6 +336,7 @@ static void print_text(const struct status *status)
     printf("\n");
     status_line("Messages", true, line);
     print_held(status);
+    print_slowed(status);
     snprintf(line, sizeof line, "%" PRId64 " pending, %" PRId64 " rejected%s", status->pending,
              status->rejected, status->config->endpoint == NULL ? ", kept here only (endpoint: none)" : "");
     status_line("Events", status->rejected == 0, line);
@@ -364,6 +398,7 @@ static void print_json(const struct status *status)
     json_object_object_add(json, "bounces_ignored", json_object_new_int64((int64_t)status->no_bounces));
     status_shared_json(status->config, ctl_store(status->ctl), json);
     json_object_object_add(json, "agent", status->agent != NULL ? json_object_get(status->agent) : NULL);
+    json_object_object_add(json, "slow_down", json_object_get(status->slowed.json));
     json_object_object_add(json, "last_failures", errors);
     ctl_print_json(json);
 }
@@ -399,6 +434,10 @@ static enum ctl_status run(struct ctl *ctl)
     else
         print_text(status);
     json_object_put(status->agent);
+    json_object_put(status->slowed.json);
+    for (size_t i = 0; i < status->slowed.count; i++)
+        free(status->slowed.lines[i]);
+    free(status->slowed.lines);
     free(status->agent_error);
     return status->ok ? CTL_OK : CTL_TROUBLE;
 }

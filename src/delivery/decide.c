@@ -1,9 +1,11 @@
 /* Whether a message is sent now, from where and through which pool: the stages of policy in their order. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "delivery/delivery.h"
+#include "policy/slow_down.h"
 #include "policy/suppression.h"
 #include "policy/validate.h"
 
@@ -64,13 +66,36 @@ static bool has_pool(struct delivery *delivery)
     return delivery->pool != NULL;
 }
 
+/* Some TPSP of the pool was told that this recipient gets too much: it is he who does, whoever brings it. */
+static bool is_not_held(struct delivery *delivery)
+{
+    const struct deliver_context *context = delivery->context;
+    struct slow_down slow_down = {.config = context->config, .table = context->rates};
+    int64_t until_ns;
+
+    if (context->rates == NULL || !context->config->slow_down.enabled)
+        return true;
+    for (size_t i = 0; i < delivery->pool->member_count; i++) {
+        slow_down.tpsp = &context->config->tpsps[delivery->pool->members[i].tpsp];
+        if (!slow_down_holds(&slow_down, delivery->request->recipient, &until_ns))
+            continue;
+        int64_t seconds = (until_ns - rate_table_now(context->rates)) / 1000000000 + 1;
+        outcome_set(&delivery->outcome, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                    "this recipient gets more mail than is taken for him, TPSP %s was told; held for %" PRId64
+                    " s more",
+                    slow_down.tpsp->name, seconds);
+        return false;
+    }
+    return true;
+}
+
 bool delivery_decide(struct delivery *delivery)
 {
     const struct deliver_context *context = delivery->context;
     char *from AUTO_FREE = message_header(delivery->message, "From", 0);
 
     if (!is_valid(delivery, from) || !is_not_suppressed(delivery) || !has_return_path(delivery, from) ||
-        !is_due(delivery) || !has_pool(delivery))
+        !is_due(delivery) || !has_pool(delivery) || !is_not_held(delivery))
         return false;
     provider_find(context->config, context->store, context->resolver, delivery->request->recipient,
                   delivery_work_deadline(context), &delivery->provider);

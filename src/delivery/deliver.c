@@ -128,7 +128,8 @@ static struct pool_evidence evidence_of(const struct delivery *delivery)
                                   .before_recipient =
                                       result->stage < RELAY_MAIL ||
                                       (result->stage == RELAY_MAIL && !result->said.by_default),
-                                  .recipient = replied ? delivery->request->recipient : NULL};
+                                  .recipient = replied ? delivery->request->recipient : NULL,
+                                  .heeded = delivery_heeds(delivery)};
 }
 
 static void relay(struct delivery *delivery)
@@ -150,6 +151,7 @@ static void relay(struct delivery *delivery)
             break;
         }
         pool_report(&cursor, &delivery->outcome, evidence_of(delivery));
+        delivery_heed(delivery);
         if (delivery->relay.session_took > 0)
             session_limit_learn(context->rates, tpsp->name, delivery->relay.session_took);
         delivery_note_standing(delivery);

@@ -93,6 +93,14 @@ void delivery_note_standing(struct delivery *delivery) __attribute__((nonnull));
 /* When the pool is through: a message that waits for trouble not its own says so in its row. */
 void delivery_hold(struct delivery *delivery) __attribute__((nonnull));
 
+/* --- heed.c --- */
+
+/* What a TPSP answered goes into the statistics, and what it says about sending less is done. */
+void delivery_heed(const struct delivery *delivery) __attribute__((nonnull));
+
+/* Whether it says so. */
+bool delivery_heeds(const struct delivery *delivery) __attribute__((nonnull));
+
 /* --- record.c --- */
 
 /* The final 2xx was read this very moment (relay_request.accepted): from here until the row is there, a kill

@@ -326,6 +326,8 @@ static enum breaker_result judge_refusal(const struct pool_cursor *cursor, const
 static enum breaker_result judge(const struct pool_cursor *cursor, const struct outcome *outcome,
                                  const struct pool_evidence *evidence)
 {
+    if (evidence->heeded) /* it works, and would be left alone for saying how it works best */
+        return BREAKER_WORKS;
     if (is_refusal(outcome) && evidence->recipient != NULL)
         return judge_refusal(cursor, outcome, evidence);
     if (another_may_do_better(outcome) || outcome->cause == CAUSE_IN_DOUBT)

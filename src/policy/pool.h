@@ -81,6 +81,7 @@ struct pool_evidence {
     bool contacted;        /* a connection was made, so that a slot was used */
     bool before_recipient; /* a refusal was said before RCPT, in words that a rule knows */
     const char *recipient; /* else: whom the refusal answered; NULL: it was no reply */
+    bool heeded;           /* it says that too much is sent, and slow_down does what is to be done about it */
 };
 
 /*

@@ -223,7 +223,7 @@ void slow_down_note(const struct slow_down *slow_down, enum slow_down_answer ans
                         slow_down->config->slow_down.statistics.window_ms * MS_NS, counts);
         if (answer == SLOW_DOWN_ACCEPTED)
             note_accepted(slow_down, providers[i]);
-        else
+        else if (answer != SLOW_DOWN_ANSWERED)
             look_at_statistics(slow_down, providers[i]);
     }
     if (answer == SLOW_DOWN_ACCEPTED && domain != NULL)

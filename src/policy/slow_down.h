@@ -56,11 +56,16 @@ struct slow_down {
 bool slow_down_apply(const struct config *config, struct rate_table *table, struct rate_set *set,
                      int64_t *until_r, struct outcome *why_r) __attribute__((nonnull));
 
-/* The recipient is held: *until_r is when it ends. */
+/* The recipient is held: *until_r is when it ends (the table's clock). */
 bool slow_down_holds(const struct slow_down *slow_down, const char *recipient, int64_t *until_r)
     __attribute__((nonnull));
 
-enum slow_down_answer { SLOW_DOWN_ACCEPTED, SLOW_DOWN_DEFERRED, SLOW_DOWN_BOUNCED };
+enum slow_down_answer {
+    SLOW_DOWN_ACCEPTED,
+    SLOW_DOWN_ANSWERED, /* none of the others: the recipient's own mailbox or mail server spoke */
+    SLOW_DOWN_DEFERRED,
+    SLOW_DOWN_BOUNCED,
+};
 
 /*
  * An answer to a message. attempt: it is counted as one as well; not for what becomes of a message later, in
@@ -77,9 +82,15 @@ struct slow_down_heard {
     unsigned taken;        /* messages that the session took; 0: not known */
     /* whoever said it is the TPSP or the mailbox provider, and no correspondent */
     bool trusted;
+    /* it is a bounce, which any recipient can write about his own mail: some of them have to say so */
+    bool by_recipient;
 };
+/* Words of our own are passed over. */
 void slow_down_hear(const struct slow_down *slow_down, const struct slow_down_heard *heard)
     __attribute__((nonnull));
+
+/* What is deferred for a limit of ours may come back as a bounce, in our words. */
+bool slow_down_is_our_own(const char *text) __attribute__((nonnull));
 
 /* So many connections at a time as it said; 0: it said nothing, or it is over. */
 unsigned slow_down_connections(const struct slow_down *slow_down) __attribute__((nonnull));

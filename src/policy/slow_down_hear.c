@@ -77,7 +77,7 @@ static bool is_often_enough(const struct slow_down *slow_down, const char *provi
  */
 static bool is_believed(const struct slow_down *slow_down, const struct slow_down_heard *heard)
 {
-    const char *domain = address_domain(heard->recipient);
+    const char *domain = heard->by_recipient ? heard->recipient : address_domain(heard->recipient);
     int64_t now = rate_table_now(slow_down->table);
     unsigned domains = 0;
 
@@ -85,7 +85,8 @@ static bool is_believed(const struct slow_down *slow_down, const struct slow_dow
         return true;
     if (domain == NULL)
         domain = "";
-    struct rate_entry *entry = obtain(slow_down, "suspected rates", SUSPICION_NS, true);
+    struct rate_entry *entry =
+        obtain(slow_down, heard->by_recipient ? "suspected bounces" : "suspected rates", SUSPICION_NS, true);
     if (entry == NULL)
         return false;
     /* each domain has one word, so that it counts once */
@@ -93,7 +94,7 @@ static bool is_believed(const struct slow_down *slow_down, const struct slow_dow
     for (size_t i = 0; i < RATE_WORDS; i++)
         domains += is_live(atomic_load(&entry->words[i]), now, SUSPICION_NS);
     return domains >= SLOW_DOWN_DOMAINS ||
-           !slow_down_other_domain(slow_down->table, slow_down->tpsp->name, domain);
+           (!heard->by_recipient && !slow_down_other_domain(slow_down->table, slow_down->tpsp->name, domain));
 }
 
 /* --- recipients
@@ -178,13 +179,20 @@ static void limit_time(const struct slow_down *slow_down, const char *provider,
              action->for_ms / 1000, why);
 }
 
+bool slow_down_is_our_own(const char *text)
+{
+    return strstr(text, "limit of TPSP ") != NULL || strstr(text, "paused, as it asked for") != NULL ||
+           strstr(text, "is left alone after ") != NULL;
+}
+
 void slow_down_hear(const struct slow_down *slow_down, const struct slow_down_heard *heard)
 {
     const struct reply_action *action = heard->action;
     const char *provider = action->of_provider ? provider_category_name(slow_down->provider) : NULL;
     char why[SLOW_DOWN_SAID_SIZE];
 
-    if (!slow_down->config->slow_down.enabled || action->kind == REPLY_NO_ACTION)
+    if (!slow_down->config->slow_down.enabled || action->kind == REPLY_NO_ACTION ||
+        slow_down_is_our_own(heard->text))
         return;
     snprintf(why, sizeof why, "%s: %s", action->reason, heard->text);
     if (action->kind == REPLY_HOLD) { /* him alone, whoever says so */
@@ -243,5 +251,6 @@ void slow_down_reset(struct rate_table *table, const char *tpsp)
         forget(table, tpsp, kind, RATE_WINDOW_SCRATCH);
     }
     forget(table, tpsp, "suspected rates", SUSPICION_NS);
+    forget(table, tpsp, "suspected bounces", SUSPICION_NS);
     forget(table, tpsp, "holds", 0);
 }
