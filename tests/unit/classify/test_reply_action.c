@@ -8,7 +8,8 @@
 #include "classify/replies.h"
 #include "suites.h"
 
-/* --- the columns ------------------------------------------------------------------------------------------ */
+/* --- the columns ------------------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *text;
@@ -55,7 +56,8 @@ START_TEST(an_action_is_read_and_written_the_same)
 }
 END_TEST
 
-/* --- the rules ---------------------------------------------------------------------------------------------- */
+/* --- the rules
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool is(const char *column)
 {
@@ -80,11 +82,12 @@ static void look_at_row(const struct replies *replies, char *row, size_t line)
     }
     replies_judge(replies, &facts, column[5], strlen(column[5]), &verdict);
     verdict.action.of_provider = facts.provider != NULL; /* as slow_down_behind.c does */
-    ck_assert_msg(strcmp(verdict.action.reason, is(column[3]) ? column[3] : "") == 0,
-                  "line %zu: %s: [%s] %s", line, column[5], verdict.action.reason, verdict.action.rule);
+    ck_assert_msg(strcmp(verdict.action.reason, is(column[3]) ? column[3] : "") == 0, "line %zu: %s: [%s] %s",
+                  line, column[5], verdict.action.reason, verdict.action.rule);
     if (!is(column[3]))
         return;
-    ck_assert_msg(strcmp(reply_action_text(&verdict.action, text), column[4]) == 0, "line %zu: %s", line, text);
+    ck_assert_msg(strcmp(reply_action_text(&verdict.action, text), column[4]) == 0, "line %zu: %s", line,
+                  text);
     ck_assert_msg(strncmp(verdict.action.source, "http", 4) == 0, "line %zu: no source", line);
     ck_assert(verdict.action.by_service == (verdict.action.by_service && is(column[1])));
     /* what is only too much, or too fast, is not dropped for it, whatever the code */
