@@ -104,6 +104,10 @@ struct config_tpsp {
     size_t rate_count;
     /* limit 0: unlimited; categories not named carry "default" */
     struct config_rate provider_rates[PROVIDER_COUNT];
+    struct config_shadow { /* limits that are counted and never enforced */
+        bool global, rates;
+        bool providers[PROVIDER_COUNT];
+    } shadow;
     char *api_key; /* secret; NULL: the account's */
 };
 

@@ -29,6 +29,36 @@ static CONFIG_READER(read_rates)
     return true;
 }
 
+/* "global", "rates", or a mailbox provider */
+static CONFIG_READER(read_shadow)
+{
+    struct config_shadow *shadow = field;
+    enum provider_category category;
+    size_t count;
+
+    (void)key;
+    if (!config_yaml_list(reader, place, node, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_place entry = {.parent = place, .index = i};
+        const yaml_node_t *item = config_yaml_entry(reader, node, i);
+        const char *text = config_yaml_text(reader, &entry, item);
+        if (text == NULL)
+            return false;
+        if (strcmp(text, "global") == 0)
+            shadow->global = true;
+        else if (strcmp(text, "rates") == 0)
+            shadow->rates = true;
+        else if (provider_category_by_name(text, &category))
+            shadow->providers[category] = true;
+        else
+            return config_fail(reader, &entry, item,
+                               "\"%.60s\" names no limit; global, rates, or one of provider-rates is meant",
+                               text);
+    }
+    return true;
+}
+
 #define FIELD(member) .offset = offsetof(struct config_tpsp, member)
 #define TIMEOUT(member) .read = config_read_duration, FIELD(member), .min = 1000, .max = 15 * 60 * 1000
 #define WORD(member, words) .read = config_read_word, FIELD(member), .detail = (words)
@@ -60,6 +90,7 @@ static const struct config_key tpsp_keys[] = {
     {"max-rate-per-hour", .read = config_read_rate_per_hour, FIELD(global_rate), .default_text = "100"},
     {"rates", .read = read_rates, .min = 1},
     {"provider-rates", .read = config_read_provider_rates, FIELD(provider_rates), .default_text = "{}"},
+    {"shadow", .read = read_shadow, FIELD(shadow)},
     {"api-key", .read = config_read_secret, FIELD(api_key)},
     {"api-key-file", .read = config_read_secret_file, FIELD(api_key)},
     {.name = NULL},

@@ -9,6 +9,7 @@
 #include "ctl/gate.h"
 #include "ctl/slow_words.h"
 #include "policy/breaker.h"
+#include "policy/shadow.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define COLUMNS 6
@@ -61,7 +62,7 @@ struct listing {
     bool all;
     bool named; /* the TPSP stands in a row already */
     struct ctl_table *rows;
-    struct json_object *limits;
+    struct json_object *limits, *shadows;
 };
 
 static const char *breaker_text(const struct listing *listing, char text[64])
@@ -143,6 +144,45 @@ static struct json_object *breaker_json(const struct listing *listing)
     return row;
 }
 
+/* The limits in shadow: those for all come with each provider. */
+static void each_shadow(const struct config *config, const struct config_tpsp *tpsp,
+                        void (*visit)(void *context, const struct rate_limit *limit), void *context)
+{
+    struct outcome ignored;
+    struct rate_set set;
+
+    for (int provider = 0; provider < PROVIDER_COUNT; provider++)
+        if (rate_set_init(&set, tpsp, (enum provider_category)provider, config->rate_burst, &ignored))
+            for (size_t i = 0; i < set.shadow_count; i++)
+                if (provider == 0 || set.shadows[i].provider != NULL)
+                    visit(context, &set.shadows[i]);
+}
+
+static void add_shadow_json(void *context, const struct rate_limit *limit)
+{
+    const struct listing *listing = context;
+    struct json_object *row = json_object_new_object();
+
+    json_object_object_add(row, "limit", json_object_new_int64(limit->rate.limit));
+    json_object_object_add(row, "window_seconds",
+                           json_object_new_double((double)limit->rate.window_ms / 1000));
+    json_object_object_add(row, "provider", limit->provider ? json_object_new_string(limit->provider) : NULL);
+    json_object_object_add(
+        row, "would_have_deferred",
+        json_object_new_int64((int64_t)shadow_deferred(listing->table, listing->tpsp->name, limit)));
+    json_object_array_add(listing->shadows, row);
+}
+
+static void print_shadow(void *context, const struct rate_limit *limit)
+{
+    const struct listing *listing = context;
+    char rate[RATE_TEXT_SIZE];
+
+    printf("%s: %s (%s) is in shadow, and would have deferred %" PRIu64 " messages\n", listing->tpsp->name,
+           rate_text(&limit->rate, rate), limit->provider != NULL ? limit->provider : "all",
+           shadow_deferred(listing->table, listing->tpsp->name, limit));
+}
+
 static bool list_tpsp(struct listing *listing, const struct config *config, struct json_object *all,
                       struct outcome *error_r)
 {
@@ -155,6 +195,9 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
         json_object_object_add(row, "breaker", breaker_json(listing));
         json_object_object_add(row, "limits", listing->limits);
+        listing->shadows = json_object_new_array();
+        json_object_object_add(row, "shadow", listing->shadows);
+        each_shadow(config, listing->tpsp, add_shadow_json, listing);
         json_object_object_add(row, "slow_down", slow_words_json(config, listing->table, listing->tpsp));
         json_object_array_add(all, row);
     }
@@ -196,8 +239,11 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         return status;
     }
     ctl_table_print(listing.rows);
-    for (size_t i = 0; i < config->tpsp_count; i++)
-        slow_words_each(config, listing.table, &config->tpsps[i], print_slowed, NULL);
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        listing.tpsp = &config->tpsps[i];
+        slow_words_each(config, listing.table, listing.tpsp, print_slowed, NULL);
+        each_shadow(config, listing.tpsp, print_shadow, &listing);
+    }
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/shadow.h"
 #include "policy/slow_down.h"
 
 #define US_NS INT64_C(1000)
@@ -254,8 +255,8 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
     return RATE_REFUSED;
 }
 
-enum rate_answer admission_take(const struct admission_gate *gate, struct rate_set *set,
-                                struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
+static enum rate_answer take(const struct admission_gate *gate, struct rate_set *set,
+                             struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
 {
     const struct rate_limit *limit;
 
@@ -268,6 +269,16 @@ enum rate_answer admission_take(const struct admission_gate *gate, struct rate_s
     enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);
     if (answer == RATE_REFUSED)
         rate_limit_explain(set->tpsp, limit, *next_r - rate_table_now(gate->table), why_r);
+    return answer;
+}
+
+enum rate_answer admission_take(const struct admission_gate *gate, struct rate_set *set,
+                                struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
+{
+    enum rate_answer answer = take(gate, set, admission_r, next_r, why_r);
+
+    if (answer == RATE_GRANTED && set->shadow_count > 0)
+        shadow_take(gate->table, set);
     return answer;
 }
 
@@ -318,6 +329,7 @@ bool admission_reset(const struct admission_gate *gate, struct rate_set *set, st
     struct cluster_limit limits[RATE_SET_MAX];
     struct cluster_shared *shared;
 
+    shadow_reset(gate->table, set);
     for (size_t i = 0; i < set->count; i++) {
         struct rate_limit noted = set->limits[i];
         rate_limit_reset(gate->table, &set->limits[i]);

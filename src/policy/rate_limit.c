@@ -34,28 +34,40 @@ static void set_limit(struct rate_limit *limit_r, const char *tpsp, const char *
     set_lanes(limit_r, burst);
 }
 
+/* The limits of a set that hold, or those in shadow, in *count of their places. */
+static bool add_to(struct rate_limit *limits, size_t *count, const char *tpsp, const struct rate_limit *limit,
+                   struct outcome *error_r)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (limits[i].key.hash == limit->key.hash) { /* taken twice it would count twice */
+            if (limit->rate.limit < limits[i].rate.limit)
+                limits[i] = *limit;
+            return true;
+        }
+    if (*count == RATE_SET_CONFIGURED) {
+        outcome_local(error_r, "4.3.5",
+                      "TPSP %s has more than %d rate limits for one message: remove some of its rates", tpsp,
+                      RATE_SET_CONFIGURED);
+        return false;
+    }
+    limits[(*count)++] = *limit;
+    return true;
+}
+
 static bool add_limit(struct rate_set *set, const char *kind, const char *provider,
-                      const struct config_rate *rate, uint32_t burst, struct outcome *error_r)
+                      const struct config_rate *rate, uint32_t burst, bool shadow, struct outcome *error_r)
 {
     struct rate_limit limit;
+    char shadow_kind[RATE_LABEL_SIZE];
 
     if (rate->limit == 0)
         return true;
     set_limit(&limit, set->tpsp, kind, provider, rate, burst);
-    for (size_t i = 0; i < set->count; i++)
-        if (set->limits[i].key.hash == limit.key.hash) { /* taken twice it would count twice */
-            if (limit.rate.limit < set->limits[i].rate.limit)
-                set->limits[i] = limit;
-            return true;
-        }
-    if (set->count == RATE_SET_CONFIGURED) {
-        outcome_local(error_r, "4.3.5",
-                      "TPSP %s has more than %d rate limits for one message: remove some of its rates",
-                      set->tpsp, RATE_SET_CONFIGURED);
-        return false;
-    }
-    set->limits[set->count++] = limit;
-    return true;
+    if (!shadow)
+        return add_to(set->limits, &set->count, set->tpsp, &limit, error_r);
+    snprintf(shadow_kind, sizeof shadow_kind, "shadow %s", kind);
+    rate_key_set(&limit.key, set->tpsp, shadow_kind, limit.key.window_ns);
+    return add_to(set->shadows, &set->shadow_count, set->tpsp, &limit, error_r);
 }
 
 /* What may be slowed down, and what whole is: the tightest of the limits that are for it alone. */
@@ -83,13 +95,14 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
     const char *name = provider_category_name(provider);
 
     set_r->tpsp = tpsp->name;
-    set_r->count = set_r->configured = 0;
-    if (!add_limit(set_r, "global", NULL, &tpsp->global_rate, burst, error_r))
+    set_r->count = set_r->configured = set_r->shadow_count = 0;
+    if (!add_limit(set_r, "global", NULL, &tpsp->global_rate, burst, tpsp->shadow.global, error_r))
         return false;
     for (size_t i = 0; i < tpsp->rate_count; i++)
-        if (!add_limit(set_r, "rate", NULL, &tpsp->rates[i], burst, error_r))
+        if (!add_limit(set_r, "rate", NULL, &tpsp->rates[i], burst, tpsp->shadow.rates, error_r))
             return false;
-    if (!add_limit(set_r, name, name, &tpsp->provider_rates[provider], burst, error_r))
+    if (!add_limit(set_r, name, name, &tpsp->provider_rates[provider], burst,
+                   tpsp->shadow.providers[provider], error_r))
         return false;
     set_r->configured = set_r->count;
     set_slowed(set_r, &set_r->slowed[0], NULL);

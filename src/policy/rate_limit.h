@@ -64,7 +64,9 @@ struct rate_set {
     const char *tpsp;
     struct rate_limit limits[RATE_SET_MAX];
     size_t count;
-    size_t configured; /* of them, the first; the others are slow_down's */
+    size_t configured;                              /* of them, the first; the others are slow_down's */
+    struct rate_limit shadows[RATE_SET_CONFIGURED]; /* counted by shadow.h, not enforced */
+    size_t shadow_count;
     struct rate_slowed {
         struct rate_key key;
         const char *provider; /* NULL: all */

@@ -5,7 +5,7 @@
 #define FIRST_PPM 500000
 #define NEAR_PPM 850000
 #define STEPS_BEFORE_LARGER 3
-#define MESSAGES_BEFORE_REFUSAL 30
+#define MESSAGES_BEFORE_REFUSAL 60
 #define COUNT_MAX 7
 
 /* From the low end: accepted 1, blocked 3, passed 3, time 31, refused 13, rate 13. */
@@ -179,11 +179,11 @@ static int64_t step_up(const struct slow_down_state *state)
 static int64_t quiet_ns(const struct slow_down_law *law, const struct slow_down_state *state)
 {
     int64_t messages = MESSAGES_BEFORE_REFUSAL * slow_down_pace(state->rate);
-    bool risky = (state->rate + step_up(state)) * 10 > state->refused * 9;
+    bool risky = (state->rate + step_up(state)) * 10 > state->refused * 9 && state->passed < 2;
 
-    if (messages > SLOW_DOWN_DAY_NS)
-        messages = SLOW_DOWN_DAY_NS;
-    return risky && messages > law->recovery_ns ? messages : law->recovery_ns;
+    if (!risky || messages <= law->recovery_ns)
+        return law->recovery_ns;
+    return messages < 3 * law->recovery_ns ? messages : 3 * law->recovery_ns;
 }
 
 static enum slow_down_step end(struct slow_down_state *state)

@@ -15,9 +15,9 @@
  * the rate refused last; once it has been passed three times, by twice as much each time the whole, or four
  * times the refused rate, or a day   nothing is slowed down any more without a refusal
  *
- * A step up to where the last refusal was waits for as long as 30 messages take, if that is longer than
- * recovery: so refusals stay below a few in a hundred however low the limit is. Beyond the refused rate it
- * goes only if something was accepted since the last step: what nobody tried proves nothing.
+ * A step up to where the last refusal was, and the next, wait for as long as 60 messages take, if that is
+ * longer than recovery: so refusals stay below a few in a hundred however low the limit is. Beyond the
+ * refused rate it goes only if something was accepted since the last step: what nobody tried proves nothing.
  *
  * Why a tenth of the refused rate and not of the limit: a deep fall is then made good in ten quiet times, and
  * the last step before the refusal is as small as the first.

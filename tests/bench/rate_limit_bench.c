@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "policy/rate_limit.h"
+#include "policy/slow_down.h"
 
 #define MANY 4000000000u /* a second: a slot each nanosecond, granted always */
 
@@ -40,8 +40,9 @@ static void die(const char *what)
 
 /* --- the ways to decide ------------------------------------------------------------------------ */
 
-static void by_limits(struct config_rate rate, bool provider_too)
+static void by_limits(struct config_rate rate, bool provider_too, bool slow_down)
 {
+    const struct config config = {.slow_down = {.enabled = true, .floor = {1, 60000}, .recovery_ms = 600000}};
     struct config_tpsp tpsp = {.name = (char *)"primary", .global_rate = rate};
     const struct rate_limit *refused;
     struct rate_table *table;
@@ -61,7 +62,8 @@ static void by_limits(struct config_rate rate, bool provider_too)
         ;
     for (end = now_ns() + row_ns; now_ns() < end;)
         for (int i = 0; i < 1000; i++, count++)
-            if (rate_limit_take(table, &set, &grant, &refused, &next, &error) == RATE_TROUBLE)
+            if ((slow_down && !slow_down_apply(&config, table, &set, &next, &error)) ||
+                rate_limit_take(table, &set, &grant, &refused, &next, &error) == RATE_TROUBLE)
                 die(error.text);
     atomic_fetch_add(&shared->decisions, count);
     rate_table_close(table);
@@ -69,17 +71,22 @@ static void by_limits(struct config_rate rate, bool provider_too)
 
 static void by_one_limit(void)
 {
-    by_limits((struct config_rate){MANY, 1000}, false);
+    by_limits((struct config_rate){MANY, 1000}, false, false);
+}
+
+static void by_one_limit_asked(void)
+{
+    by_limits((struct config_rate){MANY, 1000}, false, true);
 }
 
 static void by_two_limits(void)
 {
-    by_limits((struct config_rate){MANY, 1000}, true);
+    by_limits((struct config_rate){MANY, 1000}, true, false);
 }
 
 static void by_refusal(void)
 {
-    by_limits((struct config_rate){100, 3600000}, false);
+    by_limits((struct config_rate){100, 3600000}, false, false);
 }
 
 static void by_flock(void)
@@ -219,6 +226,8 @@ int main(int argc, char **argv)
     ours[0] = measure(by_one_limit, 1);
     ours[1] = measure(by_one_limit, 4);
     print("one limit, granted", ours[0], ours[1], NULL);
+    print("one limit, asked what is slowed down", measure(by_one_limit_asked, 1),
+          measure(by_one_limit_asked, 4), NULL);
     print("two limits, granted", measure(by_two_limits, 1), measure(by_two_limits, 4), NULL);
     print("one limit, refused", measure(by_refusal, 1), measure(by_refusal, 4), NULL);
     print("one bucket in an flock'd file", measure(by_flock, 1), measure(by_flock, 4), ours);

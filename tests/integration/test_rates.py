@@ -162,3 +162,16 @@ def test_a_tpsp_left_alone_is_shown_and_reset(site):
         assert ctl(site, "rates", "reset", "primary").returncode == 0
         send(site)
         assert len(broken.connections) == 6
+
+
+def test_a_limit_in_shadow_counts_and_defers_nothing(site, server):
+    site.configure([entry(server, max_rate_per_hour=2, provider_rates={"gmail": 1, "yahoo": 1}, shadow=["global", "gmail"])])
+    assert [send(site, "a@gmail.com")[0] for _ in range(4)] == [0, 0, 0, 0]
+    assert [send(site, "a@yahoo.com")[0] for _ in range(2)] == [0, 75]  # what is not in shadow holds
+    row = json.loads(ctl(site, "rates", "--json").stdout)[0]
+    assert {shadow["provider"]: shadow["would_have_deferred"] for shadow in row["shadow"]} == {None: 3, "gmail": 3}
+    assert "primary: 1/h (gmail) is in shadow, and would have deferred 3 messages" in ctl(site, "rates").stdout
+    assert "2/h is in shadow, and would have deferred this message for" in site.log()
+    assert ctl(site, "rates", "reset", "primary").returncode == 0
+    row = json.loads(ctl(site, "rates", "--json").stdout)[0]
+    assert [shadow["would_have_deferred"] for shadow in row["shadow"]] == [0, 0]
