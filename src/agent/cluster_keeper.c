@@ -17,7 +17,7 @@
 #include "policy/admission.h"
 #include "policy/suppression_share.h"
 
-#define ROUND_MS 500
+#define ROUND_MS 400
 #define SHARE_MS 2000      /* of one round; then a wish to stop is seen */
 #define HEARTBEAT_MS 5000  /* how often the others hear of this host */
 #define FORGOTTEN_MS 60000 /* a host that was not heard of for so long is not counted */

@@ -1,6 +1,6 @@
 /*
  * cluster_keeper: the thread that keeps this host a member of its cluster: once a second it looks whether the
- * server wants to hear what the host knows (policy/admission.h), twice a second it exchanges changes of the
+ * server wants to hear what the host knows (policy/admission.h), several times a second it exchanges changes of the
  * suppression list (policy/suppression_share.h), and it tells the board, and the other hosts, how the host
  * is. Has its own connections to store and server.
  */

@@ -18,11 +18,9 @@
 /* How far this host has come with this server. */
 struct place {
     char run_id[48];
-    char read[40];   /* id in the stream; "" : the whole list is not copied yet */
-    char copy[32];   /* cursor of the copy under way; "": none */
-    char behind[40]; /* where the stream was when the copy began */
-    int64_t sent;    /* sequence in our journal */
-    bool all;        /* whose changes are sent: everybody's, to a new server */
+    char read[40]; /* id in the stream; "" : the whole list is not copied yet */
+    int64_t sent;  /* sequence in our journal */
+    bool all;      /* whose changes are sent: everybody's, to a new server */
 };
 
 /* --- where we are -------------------------------------------------------------------------------------- */
@@ -172,22 +170,35 @@ static bool take_entry(struct suppression_share *share, const struct redisReply 
            take_one(share, fields->element[1], fields->element[3], error_r);
 }
 
+/* The stream forgets old changes: what we have read last has to be there still, or something may be missing.
+ */
+static bool is_followed(const struct redisReply *entries, const struct place *place)
+{
+    const struct redisReply *first = entries->element[0];
+
+    return first->type == REDIS_REPLY_ARRAY && first->elements == 2 &&
+           first->element[0]->type == REDIS_REPLY_STRING && strcmp(first->element[0]->str, place->read) == 0;
+}
+
+/* *count_r: how many there were; where some were missed, place->read is "" afterwards. */
 static bool take_some(struct suppression_share *share, struct place *place, size_t *count_r,
                       struct outcome *error_r)
 {
-    char stream[96], from[48];
-    const char *const words[] = {"XRANGE", stream, from, "+", "COUNT", COPY_BATCH};
+    char stream[96];
+    const char *const words[] = {"XRANGE", stream, place->read, "+", "COUNT", COPY_BATCH};
 
     name_key(share, ":changes", stream);
-    snprintf(from, sizeof from, "(%s", place->read);
     struct redisReply *reply = call(share, 6, words, REDIS_REPLY_ARRAY, error_r);
     if (reply == NULL)
         return false;
-    *count_r = reply->elements;
-    bool ok = reply->elements == 0 || store_begin(share->store, STORE_NORMAL, error_r);
-    for (size_t i = 0; ok && i < reply->elements; i++)
+    bool followed = reply->elements > 0 && is_followed(reply, place);
+    *count_r = reply->elements - followed;
+    if (!followed && reply->elements > 0)
+        *place->read = '\0';
+    bool ok = !followed || *count_r == 0 || store_begin(share->store, STORE_NORMAL, error_r);
+    for (size_t i = 1; ok && followed && i < reply->elements; i++)
         ok = take_entry(share, reply->element[i], place, error_r);
-    if (ok && reply->elements > 0)
+    if (ok && followed && *count_r > 0)
         ok = save_place(share, place, error_r) && store_commit(share->store, error_r);
     if (!ok)
         store_rollback(share->store);
@@ -198,12 +209,11 @@ static bool take_some(struct suppression_share *share, struct place *place, size
 /* --- the whole list
  * ---------------------------------------------------------------------------------------------- */
 
-/* The id of the last (first: of the first) change that the stream holds; "0-0" when it is empty. */
-static bool stream_end(struct suppression_share *share, bool first, char id_r[40], struct outcome *error_r)
+/* The id of the last change that the stream holds; "0-0" when it is empty. */
+static bool stream_end(struct suppression_share *share, char id_r[40], struct outcome *error_r)
 {
     char stream[96];
-    const char *const words[] = {
-        first ? "XRANGE" : "XREVRANGE", stream, first ? "-" : "+", first ? "+" : "-", "COUNT", "1"};
+    const char *const words[] = {"XREVRANGE", stream, "+", "-", "COUNT", "1"};
 
     name_key(share, ":changes", stream);
     struct redisReply *reply = call(share, 6, words, REDIS_REPLY_ARRAY, error_r);
@@ -217,17 +227,17 @@ static bool stream_end(struct suppression_share *share, bool first, char id_r[40
     return true;
 }
 
-static bool copy_some(struct suppression_share *share, struct place *place, struct outcome *error_r)
+static bool copy_some(struct suppression_share *share, struct outcome *error_r)
 {
     char list[96];
-    const char *const words[] = {"HSCAN", list, place->copy, "COUNT", COPY_BATCH};
+    const char *const words[] = {"HSCAN", list, share->copy, "COUNT", COPY_BATCH};
 
     name_key(share, "", list);
     struct redisReply *reply = call(share, 5, words, REDIS_REPLY_ARRAY, error_r);
     if (reply == NULL)
         return false;
     bool ok = reply->elements == 2 && reply->element[0]->type == REDIS_REPLY_STRING &&
-              reply->element[1]->type == REDIS_REPLY_ARRAY && reply->element[0]->len < sizeof place->copy;
+              reply->element[1]->type == REDIS_REPLY_ARRAY && reply->element[0]->len < sizeof share->copy;
     if (!ok)
         fail(share, "an unexpected answer to HSCAN", error_r);
     ok = ok && store_begin(share->store, STORE_NORMAL, error_r);
@@ -235,52 +245,38 @@ static bool copy_some(struct suppression_share *share, struct place *place, stru
         ok = take_one(share, reply->element[1]->element[i], reply->element[1]->element[i + 1], error_r);
     ok = ok && store_commit(share->store, error_r);
     if (ok)
-        snprintf(place->copy, sizeof place->copy, "%s", reply->element[0]->str);
+        snprintf(share->copy, sizeof share->copy, "%s", reply->element[0]->str);
     else
         store_rollback(share->store);
     cluster_reply_free(share->cluster, reply);
     return ok;
 }
 
-/* A copy that is interrupted begins anew: what was taken in is known then, and costs little. */
+/* Goes on where it was interrupted, as long as it is the same server. Then place->read is set. */
 static bool copy_all(struct suppression_share *share, struct place *place, int64_t deadline_ms,
                      struct outcome *error_r)
 {
-    if (!stream_end(share, false, place->behind, error_r))
-        return false;
-    snprintf(place->copy, sizeof place->copy, "0");
-    do {
-        if (!copy_some(share, place, error_r))
+    if (*share->copy == '\0' || strcmp(share->copy_of, place->run_id) != 0) {
+        if (!stream_end(share, share->copy_behind, error_r))
             return false;
-        if (clock_monotonic_ms() > deadline_ms)
+        snprintf(share->copy_of, sizeof share->copy_of, "%s", place->run_id);
+        snprintf(share->copy, sizeof share->copy, "0");
+    }
+    do {
+        if (!copy_some(share, error_r))
+            return false;
+        if (clock_monotonic_ms() > deadline_ms && strcmp(share->copy, "0") != 0)
             return true;
-    } while (strcmp(place->copy, "0") != 0);
-    snprintf(place->read, sizeof place->read, "%s", place->behind);
+    } while (strcmp(share->copy, "0") != 0);
+    *share->copy = '\0';
+    snprintf(place->read, sizeof place->read, "%s", share->copy_behind);
     return save_place(share, place, error_r);
-}
-
-/* Whether the stream has forgotten changes that we have not seen. */
-static bool is_cut_off(struct suppression_share *share, const struct place *place, bool *cut_off_r,
-                       struct outcome *error_r)
-{
-    uint64_t first_ms, first_n, read_ms, read_n;
-    char first[40];
-
-    *cut_off_r = false;
-    if (!stream_end(share, true, first, error_r))
-        return false;
-    if (strcmp(first, "0-0") != 0 && sscanf(first, "%" SCNu64 "-%" SCNu64, &first_ms, &first_n) == 2 &&
-        sscanf(place->read, "%" SCNu64 "-%" SCNu64, &read_ms, &read_n) == 2)
-        *cut_off_r = strcmp(place->read, "0-0") != 0 &&
-                     (read_ms < first_ms || (read_ms == first_ms && read_n < first_n));
-    return true;
 }
 
 bool suppression_share_round(struct suppression_share *share, int64_t deadline_ms, bool *complete_r,
                              struct outcome *error_r)
 {
     const char *run_id = cluster_run_id(share->cluster, clock_monotonic_ms() + CALL_MS);
-    bool cut_off = false;
     struct place place;
     size_t taken = 0;
     int sent = 0;
@@ -289,13 +285,11 @@ bool suppression_share_round(struct suppression_share *share, int64_t deadline_m
     if (run_id == NULL)
         return fail(share, cluster_why_away(share->cluster), error_r);
     load_place(share, run_id, &place);
-    if (*place.read != '\0' && !is_cut_off(share, &place, &cut_off, error_r))
-        return false;
-    if ((*place.read == '\0' || cut_off) && !copy_all(share, &place, deadline_ms, error_r))
-        return false;
-    if (*place.read == '\0')
-        return true; /* the rest of the copy another time */
     do {
+        if (*place.read == '\0' && !copy_all(share, &place, deadline_ms, error_r))
+            return false;
+        if (*place.read == '\0')
+            return true; /* the rest of the copy another time */
         if (!send_some(share, &place, &sent, error_r) || !take_some(share, &place, &taken, error_r))
             return false;
         if (sent < BATCH && place.all) { /* all that we know is there: from now on our own changes will do */

@@ -20,6 +20,8 @@ struct suppression_share {
     struct store *store;
     char host[SUPPRESSION_ORIGIN_SIZE]; /* the origin of our own changes: one word */
     uint64_t sent, taken;               /* changes, since the start */
+    /* the copy of the whole list that is under way, from one server; its cursor "": none */
+    char copy[32], copy_of[48], copy_behind[40];
 };
 
 /*

@@ -126,6 +126,24 @@ def test_of_two_changes_made_apart_the_later_one_counts(server):
     proxy.close()
 
 
+@pytest.mark.parametrize("known", [0, 3])
+def test_a_host_that_is_too_far_behind_for_the_stream_copies_the_list(server, known):
+    proxy = CuttableProxy(server.port)
+    with Member(server.address) as here, Member(proxy.address) as there:
+        here.start()
+        there.start()
+        for number in range(known):
+            here.ctl("suppress", "add", f"known{number}@example.com")
+        wait_for(lambda: there.count() == known and there.health().get("cluster", {}).get("suppression_complete_at"), "both to be up to date")
+        proxy.set_cut(True)
+        here.ctl("suppress", "add", *[f"u{number}@example.com" for number in range(20)])
+        wait_for(lambda: server.command("XLEN", "{sendpost}:suppression:changes") == f":{20 + known}", "the changes in the stream")
+        server.command("XTRIM", "{sendpost}:suppression:changes", "MAXLEN", "1")
+        proxy.set_cut(False)
+        wait_for(lambda: there.count() == 20 + known, lambda: there.count())
+    proxy.close()
+
+
 def test_health_tells_of_the_cluster_and_of_who_is_in_it(server, members):
     wait_for(lambda: all(len(each.health()["cluster"]["hosts"]) == 3 for each in members), "all hosts to hear of all")
     told = members[0].health()
