@@ -1,8 +1,8 @@
 /*
  * cluster_keeper: the thread that keeps this host a member of its cluster: once a second it looks whether the
- * server wants to hear what the host knows (policy/admission.h), several times a second it exchanges changes of the
- * suppression list (policy/suppression_share.h), and it tells the board, and the other hosts, how the host
- * is. Has its own connections to store and server.
+ * server wants to hear what the host knows (policy/admission.h), several times a second it exchanges changes
+ * of the suppression list (policy/suppression_share.h), and it tells the board, and the other hosts, how the
+ * host is. Has its own connections to store and server.
  */
 #ifndef SENDPOST_AGENT_CLUSTER_KEEPER_H
 #define SENDPOST_AGENT_CLUSTER_KEEPER_H
