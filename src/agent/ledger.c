@@ -22,10 +22,16 @@ static enum event_cs bounce_kind(const struct track_note *note, const struct pos
                                  const struct classify_rules *rules)
 {
     struct classify_result result;
-    const struct log_slice reason = note->line->reason;
+    const struct log_slice reason = note->line->reason, relay = note->line->relay, to = note->line->to;
+    char recipient[ADDRESS_SIZE];
 
-    classify_text(rules, reply->code, reply->enhanced, reason.at != NULL ? reason.at : "", reason.length,
-                  &result);
+    copy(recipient, sizeof recipient, to);
+    /* "relay=mx.example.net[192.0.2.1]:25" */
+    const char *host = relay.at != NULL ? relay.at : "",
+               *end = relay.length > 0 ? memchr(relay.at, '[', relay.length) : NULL;
+    classify_said(rules,
+                  classify_speaker(rules, host, end != NULL ? (size_t)(end - host) : relay.length, recipient),
+                  reply->code, reply->enhanced, reason.at != NULL ? reason.at : "", reason.length, &result);
     return result.hard ? CS_HARD_BOUNCED : CS_SOFT_BOUNCED;
 }
 

@@ -102,6 +102,7 @@ static void take_fields(struct reading *reading, const struct fields_recipient *
         recipient->delayed =
             fields[i].action == FIELDS_DELAYED || (fields[i].action == FIELDS_UNSAID && delay);
         memcpy(recipient->status, fields[i].status, sizeof recipient->status);
+        memcpy(recipient->remote, fields[i].remote, sizeof recipient->remote);
         about = count == 1 ? xstrdup(reading->prose)
                            : notice_about(reading->prose, strlen(reading->prose), fields[i].address);
         failure_judge(reading->reader->rules, recipient, fields[i].diagnostic, about);

@@ -24,6 +24,7 @@ struct dsn_recipient {
     bool delayed; /* still being tried */
     int smtp_code;
     char status[OUTCOME_ENHANCED_SIZE];
+    char remote[256];                  /* the host that refused it; "" when the report names none */
     char text[EVENT_DESCRIPTION_SIZE]; /* the remote end's words */
     const char *reason, *rule;         /* why hard or soft; live as long as the rules */
 };

@@ -17,6 +17,7 @@ struct judging {
     bool after_data; /* the notice shows that the remote end spoke in reply to DATA */
     int smtp_code;
     const char *status;
+    uint64_t speaker;
 };
 
 /* Whether words decided, rather than a code alone or nothing. */
@@ -34,7 +35,8 @@ static struct classify_result classify(const struct judging *judging, const char
         xasprintf("%s%s", words, judging->after_data ? " (in reply to end of DATA command)" : "");
     struct classify_result result;
 
-    classify_text(judging->rules, judging->smtp_code, judging->status, text, strlen(text), &result);
+    classify_said(judging->rules, judging->speaker, judging->smtp_code, judging->status, text, strlen(text),
+                  &result);
     return result;
 }
 
@@ -113,7 +115,10 @@ void failure_judge(const struct classify_rules *rules, struct dsn_recipient *rec
                    const char *diagnostic, const char *about)
 {
     struct judging judging = {
-        .rules = rules, .after_data = notice_after_data(about), .status = recipient->status};
+        .rules = rules,
+        .after_data = notice_after_data(about),
+        .status = recipient->status,
+        .speaker = classify_speaker(rules, recipient->remote, strlen(recipient->remote), recipient->final)};
     struct classify_result result, other;
     char words[EVENT_DESCRIPTION_SIZE];
     bool theirs = *diagnostic != '\0'; /* the remote end's own words decided */

@@ -12,7 +12,8 @@
 
 #include "bounce/dsn.h"
 
-/* recipient: status and delayed are set; the rest of the verdict is filled in. diagnostic: without its type,
+/* recipient: addresses, remote, status and delayed are set; the rest of the verdict is filled in. diagnostic:
+ * without its type,
  * "" when there is none. about: the lines of the notice about this recipient, its own first. */
 void failure_judge(const struct classify_rules *rules, struct dsn_recipient *recipient,
                    const char *diagnostic, const char *about) __attribute__((nonnull));

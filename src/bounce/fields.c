@@ -11,6 +11,8 @@
 struct group {
     char original[FIELDS_VALUE_SIZE], final[FIELDS_VALUE_SIZE], actual[FIELDS_VALUE_SIZE];
     char action[32], status[64], diagnostic[FIELDS_VALUE_SIZE];
+    /* these may come more than once: the first counts */
+    char remote[256], supplementary[FIELDS_VALUE_SIZE];
 };
 
 static const struct {
@@ -27,6 +29,8 @@ static const struct {
     FIELD("Action", action),
     FIELD("Status", status),
     FIELD("Diagnostic-Code", diagnostic),
+    FIELD("Remote-MTA", remote),
+    FIELD("X-Supplementary-Info", supplementary),
 #undef FIELD
 };
 
@@ -97,6 +101,16 @@ static const char *without_type(const char *value)
     return value[type] == ';' && type < 32 ? value + type + 1 + strspn(value + type + 1, " \t") : value;
 }
 
+/* Diagnostic-Code, else what Oracle's server writes: "<mx.example.net #5.0.0 smtp; 550 no such user>" */
+static const char *said(const struct group *group)
+{
+    const char *supplementary = strchr(group->supplementary, ';');
+
+    if (*group->diagnostic != '\0' || supplementary == NULL)
+        return without_type(group->diagnostic);
+    return supplementary + 1 + strspn(supplementary + 1, " \t");
+}
+
 static void take_group(struct group *group, struct fields_recipient **recipients, size_t *count)
 {
     struct fields_recipient *recipient;
@@ -114,8 +128,9 @@ static void take_group(struct group *group, struct fields_recipient **recipients
         memcpy(recipient->final, recipient->address, sizeof recipient->final);
     copy_status(recipient->status, group->status);
     recipient->action = action_of(group->action, recipient->status);
-    memcpy(recipient->diagnostic, without_type(group->diagnostic),
-           strlen(without_type(group->diagnostic)) + 1);
+    memccpy(recipient->remote, without_type(group->remote), '\0', sizeof recipient->remote - 1);
+    recipient->remote[strcspn(recipient->remote, " \t([;")] = '\0';
+    memcpy(recipient->diagnostic, said(group), strlen(said(group)) + 1);
     (*count)++;
 }
 
@@ -133,7 +148,7 @@ static bool store_field(struct group *group, const char *line, const char *end)
         if (*at != ':')
             continue;
         if (*value != '\0')
-            return false;
+            return known[i].offset >= offsetof(struct group, remote);
         for (at++; at < end && length + 1 < known[i].size; at++) {
             char c = *at == '\n' || *at == '\t' ? ' ' : *at;
 

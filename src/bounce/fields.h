@@ -26,6 +26,7 @@ struct fields_recipient {
     char final[ADDRESS_SIZE];   /* Final-Recipient; address where there is none */
     enum fields_action action;
     char status[12];                    /* "" when there is none */
+    char remote[256];                   /* the host that said it (Remote-MTA); "" when there is none */
     char diagnostic[FIELDS_VALUE_SIZE]; /* without its type; "" when there is none */
 };
 

@@ -42,11 +42,26 @@ struct classify_rules *classify_parse(const char *name, const char *text, size_t
                          error_r);
 }
 
+uint64_t classify_speaker(const struct classify_rules *rules, const char *host, size_t host_length,
+                          const char *recipient)
+{
+    const char *domain = strrchr(recipient, '@');
+
+    return classify_services_of(rules, host, host_length) |
+           (domain != NULL ? classify_services_of(rules, domain + 1, strlen(domain + 1)) : 0);
+}
+
 void classify_text(const struct classify_rules *rules, int smtp_code, const char *status, const char *text,
                    size_t length, struct classify_result *result_r)
 {
+    classify_said(rules, 0, smtp_code, status, text, length, result_r);
+}
+
+void classify_said(const struct classify_rules *rules, uint64_t speaker, int smtp_code, const char *status,
+                   const char *text, size_t length, struct classify_result *result_r)
+{
     struct classify_words words;
-    struct classify_facts facts = {.logged_in = false};
+    struct classify_facts facts = {.service = speaker};
     const struct classify_rule *rule;
 
     classify_words(&words, text, length);

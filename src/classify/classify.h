@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/outcome.h"
 
@@ -55,6 +56,13 @@ struct classify_rules *classify_parse(const char *name, const char *text, size_t
                                       struct outcome *error_r) __attribute__((nonnull));
 
 /*
+ * Who spoke, for rules that one mailbox provider's words alone mean: the host that said it, or "" where that
+ * is not known, and the recipient's address, or "". 0: no provider that the rules know.
+ */
+uint64_t classify_speaker(const struct classify_rules *rules, const char *host, size_t host_length,
+                          const char *recipient) __attribute__((nonnull));
+
+/*
  * Judge one failure. smtp_code: the reply code, 0 when not known. status: the enhanced status code, "" when
  * not known. text: the remote end's words, or a whole log line's or report's diagnostic; it may hold line
  * breaks and need not end with NUL. A code in the text is what the remote end said itself and is preferred to
@@ -62,5 +70,10 @@ struct classify_rules *classify_parse(const char *name, const char *text, size_t
  */
 void classify_text(const struct classify_rules *rules, int smtp_code, const char *status, const char *text,
                    size_t length, struct classify_result *result_r) __attribute__((nonnull));
+
+/* The same, said by classify_speaker(). */
+void classify_said(const struct classify_rules *rules, uint64_t speaker, int smtp_code, const char *status,
+                   const char *text, size_t length, struct classify_result *result_r)
+    __attribute__((nonnull));
 
 #endif

@@ -110,8 +110,8 @@ static const struct term {
                  size_t length);
     bool of_replies; /* only where rules know stages */
 } terms[] = {
-    {"code=", read_code, false},   {"status=", read_status, false}, {"stage=", read_stage, true},
-    {"from=", read_service, true}, {"login=", read_login, true},    {"provider=", read_provider, true},
+    {"code=", read_code, false},    {"status=", read_status, false}, {"stage=", read_stage, true},
+    {"from=", read_service, false}, {"login=", read_login, true},    {"provider=", read_provider, true},
 };
 
 /* One "key=item,item" inside the braces. */
@@ -158,7 +158,8 @@ bool classify_read_condition(struct classify_reader *reader, struct classify_con
             return classify_reader_fail(
                 reader,
                 reader->rules->kind->stages == NULL
-                    ? "a condition is code=550,5xx or status=5.1.1,*.2.*,none, at most 8 of a kind"
+                    ? "a condition is code=550,5xx, status=5.1.1,*.2.*,none or from=PROVIDER, at most 8 of a "
+                      "kind"
                     : "a condition is code=550,5xx, status=5.1.1,*.2.*,none, stage=mail,rcpt,data,dot, "
                       "from=SERVICE, provider=NAME or login=yes,no, at most 8 of a kind");
         count += term > 0;

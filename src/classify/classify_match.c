@@ -1,7 +1,30 @@
 /* A text's words and facts against the rules: the first that fits decides. */
 #include <string.h>
+#include <strings.h>
 
 #include "classify/classify_rules.h"
+
+/* The host is the domain or lies under it. */
+static bool lies_under(const char *host, size_t host_length, const char *domain)
+{
+    size_t length = strlen(domain);
+
+    return host_length >= length && strncasecmp(host + host_length - length, domain, length) == 0 &&
+           (host_length == length || host[host_length - length - 1] == '.');
+}
+
+uint64_t classify_services_of(const struct classify_rules *rules, const char *host, size_t length)
+{
+    uint64_t services = 0;
+
+    while (length > 0 && host[length - 1] == '.')
+        length--;
+    for (size_t i = 0; i < rules->service_count; i++)
+        for (size_t j = 0; j < rules->services[i].count; j++)
+            if (lies_under(host, length, rules->services[i].domains[j]))
+                services |= UINT64_C(1) << i;
+    return services;
+}
 
 static bool code_fits(const char pattern[4], const char code[4])
 {

@@ -31,7 +31,7 @@ bool classify_read_wording(struct classify_reader *reader, struct classify_rule 
                            size_t length) __attribute__((nonnull));
 
 /* "(name) = word | words" and "@service = domain, domain". line ends with NUL. */
-bool classify_is_definition(const struct classify_rules *rules, const char *line) __attribute__((nonnull));
+bool classify_is_definition(const char *line) __attribute__((nonnull));
 bool classify_read_definition(struct classify_reader *reader, const char *line, size_t length)
     __attribute__((nonnull));
 

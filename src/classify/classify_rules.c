@@ -122,7 +122,7 @@ static bool read_lines(struct classify_reader *reader, const char *text, size_t 
             return classify_reader_fail(reader, "the line holds a NUL byte");
 
         AUTO_FREE char *line = xstrndup(text + begin, end - begin);
-        bool definition = classify_is_definition(reader->rules, line);
+        bool definition = classify_is_definition(line);
         if (definition != define)
             continue;
         if (define ? !classify_read_definition(reader, line, end - begin)

@@ -163,6 +163,10 @@ const struct classify_rule *classify_first(const struct classify_rules *rules,
                                            const struct classify_words *words,
                                            const struct classify_facts *facts) __attribute__((nonnull));
 
+/* The bits of the services that the host, or a domain, is of or lies under. */
+uint64_t classify_services_of(const struct classify_rules *rules, const char *host, size_t length)
+    __attribute__((nonnull));
+
 /* The digits of code, or what is known of it from the status, into facts->reply. */
 void classify_set_code(struct classify_facts *facts, int code) __attribute__((nonnull));
 

@@ -328,11 +328,11 @@ static bool define_group(struct classify_reader *reader, const char *name, size_
 }
 
 /* "(name) =" or "@name =" */
-bool classify_is_definition(const struct classify_rules *rules, const char *line)
+bool classify_is_definition(const char *line)
 {
     const char *equals = strchr(line, '='), *close = line[0] == '(' ? strchr(line, ')') : NULL;
 
-    if (equals == NULL || (close == NULL && (line[0] != '@' || rules->kind->stages == NULL)))
+    if (equals == NULL || (close == NULL && line[0] != '@'))
         return false;
     return close == NULL || (close < equals && strspn(close + 1, " \t") == (size_t)(equals - close) - 1);
 }

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -116,31 +115,16 @@ bool replies_know_service(const struct replies *replies, const char *name)
     return service_named(replies->rules, name) != NULL;
 }
 
-/* The host is the domain or lies under it. */
-static bool lies_under(const char *host, size_t host_length, const char *domain)
-{
-    size_t length = strlen(domain);
-
-    return host_length >= length && strncasecmp(host + host_length - length, domain, length) == 0 &&
-           (host_length == length || host[host_length - length - 1] == '.');
-}
-
 const char *replies_service(const struct replies *replies, const char *configured, const char *host)
 {
-    const struct classify_rules *rules = replies->rules;
-    size_t length = strlen(host);
+    uint64_t services;
 
     if (strcmp(configured, "none") == 0)
         return "";
     if (strcmp(configured, "auto") != 0)
         return configured;
-    while (length > 0 && host[length - 1] == '.')
-        length--;
-    for (size_t i = 0; i < rules->service_count; i++)
-        for (size_t j = 0; j < rules->services[i].count; j++)
-            if (lies_under(host, length, rules->services[i].domains[j]))
-                return rules->services[i].name;
-    return "";
+    services = classify_services_of(replies->rules, host, strlen(host));
+    return services != 0 ? replies->rules->services[__builtin_ctzll(services)].name : "";
 }
 
 static void tell(struct reply_verdict *verdict, enum section_verdict said)

@@ -22,6 +22,7 @@ static const struct ctl_option options[] = {
     {"stage", 0, "STAGE",
      "what it answers: greeting, ehlo, starttls, auth, mail, rcpt, data or dot (the content)"},
     {"recipient", 0, "ADDRESS", "of the message that was refused"},
+    {"host", 0, "NAME", "the mail server that said it, where a rule asks for its provider"},
     {"sender", 0, "ADDRESS", "likewise"},
     {.name = NULL},
 };
@@ -212,7 +213,10 @@ static enum ctl_status run(struct ctl *ctl)
     rules = classify_open(path, &error);
     if (rules == NULL)
         return ctl_fail(ctl, "%s", error.text);
-    classify_text(rules, (int)number, status != NULL ? status : "", text, strlen(text), &result);
+    const char *host = ctl_option(ctl, "host"), *recipient = ctl_option(ctl, "recipient");
+    uint64_t speaker = classify_speaker(rules, host != NULL ? host : "", host != NULL ? strlen(host) : 0,
+                                        recipient != NULL ? recipient : "");
+    classify_said(rules, speaker, (int)number, status != NULL ? status : "", text, strlen(text), &result);
     if (ctl->json)
         print_json(&result);
     else

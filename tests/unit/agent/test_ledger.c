@@ -59,6 +59,26 @@ static bool note(enum track_verb verb, uint64_t key, const unsigned char *its_uu
     return ledger_note(&ledger, &told);
 }
 
+/* ... bounced by this relay */
+static bool bounced_by(const char *relay, uint64_t key, const char *recipient, const char *reason)
+{
+    struct postfix_log_line line = {.kind = POSTFIX_LOG_DELIVERY,
+                                    .queue_id = slice("4AAAAA"),
+                                    .to = slice(recipient),
+                                    .relay = slice(relay),
+                                    .dsn = slice("5.7.1"),
+                                    .reason = slice(reason)};
+    struct track_note told = {.verb = TRACK_BOUNCED,
+                              .key = key,
+                              .uuid = uuid,
+                              .time_ms = 1000,
+                              .line = &line,
+                              .sender = slice("a@example.com"),
+                              .noted = true};
+
+    return ledger_note(&ledger, &told);
+}
+
 /* "deferred a@b, delivered a@b", in the order of their ids */
 static const char *events(void)
 {
@@ -209,6 +229,17 @@ START_TEST(a_store_that_fails_stops_the_line)
 }
 END_TEST
 
+START_TEST(the_relay_that_refused_decides_between_two_readings)
+{
+    const char *reason = "host x said: 550 5.7.1 <c@d>: Recipient address rejected: Access denied";
+
+    ck_assert(bounced_by("d.mail.protection.outlook.com[192.0.2.1]:25", KEY, "c@d.example", reason));
+    ck_assert(bounced_by("mx.d.example[192.0.2.2]:25", KEY, "e@d.example", reason));
+    ck_assert(bounced_by("none", KEY, "f@d.example", reason));
+    ck_assert_str_eq(events(), "bounced c@d.example, soft_bounced e@d.example, soft_bounced f@d.example");
+}
+END_TEST
+
 UNIT_SUITE(ledger_suite)
 {
     Suite *suite = suite_create("ledger");
@@ -225,6 +256,7 @@ UNIT_SUITE(ledger_suite)
     tcase_add_test(tcase, what_is_forgotten_never_becomes_an_event);
     tcase_add_test(tcase, the_same_line_read_twice_is_the_same_event);
     tcase_add_test(tcase, a_store_that_fails_stops_the_line);
+    tcase_add_test(tcase, the_relay_that_refused_decides_between_two_readings);
     suite_add_tcase(suite, tcase);
     return suite;
 }

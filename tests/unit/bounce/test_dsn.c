@@ -391,6 +391,46 @@ START_TEST(real_reports_are_read_right)
 }
 END_TEST
 
+START_TEST(what_stands_in_a_supplementary_field_is_a_diagnostic)
+{
+    static const char message[] = DAEMON
+        "Subject: failure\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n"
+        "Content-Type: text/plain\n\nIt could not be delivered.\n--b\nContent-Type: "
+        "message/delivery-status\n\nReporting-MTA: dns; mx.example.net\n\nFinal-recipient: RFC822; "
+        "c@d.example\nAction: failed\nStatus: 5.0.0\nRemote-MTA: dns; 192.0.2.1\nRemote-MTA: dns; "
+        "192.0.2.2\nX-Supplementary-Info: <192.0.2.1 #5.0.0 smtp; 550 \"Unknown User\">\n\n--b--\n";
+    struct dsn report = read_text(message);
+    char *text = summary(&report);
+
+    ck_assert_msg(strncmp(text, "hard c@d.example", 16) == 0, "%s", text);
+    free(text);
+}
+END_TEST
+
+#define REFUSED_BY(host)                                                                                 \
+    DAEMON                                                                                               \
+    "Subject: failure\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n" \
+    "Content-Type: text/plain\n\nIt could not be delivered.\n--b\nContent-Type: "                        \
+    "message/delivery-status\n\nReporting-MTA: dns; mx.example.net\n\nFinal-Recipient: rfc822; "         \
+    "c@d.example\nAction: failed\nStatus: 5.7.1\nRemote-MTA: dns; " host                                 \
+    "\nDiagnostic-Code: smtp; 550 5.7.1 Recipient address rejected: Access denied\n\n--b--\n"
+
+START_TEST(the_host_that_refused_decides_between_two_readings)
+{
+    static const char *const by_provider = REFUSED_BY("d-example.mail.protection.outlook.com [192.0.2.1]"),
+                             *const by_another = REFUSED_BY("mx.d.example (192.0.2.1)");
+    struct dsn report = read_text(by_provider);
+    char *text = summary(&report);
+
+    ck_assert_msg(strncmp(text, "hard c@d.example", 16) == 0, "%s", text);
+    free(text);
+    report = read_text(by_another);
+    text = summary(&report);
+    ck_assert_msg(strncmp(text, "soft c@d.example", 16) == 0, "%s", text);
+    free(text);
+}
+END_TEST
+
 UNIT_SUITE(dsn_suite)
 {
     Suite *suite = suite_create("dsn");
@@ -405,6 +445,8 @@ UNIT_SUITE(dsn_suite)
     tcase_add_test(tcase, an_address_is_taken_out_of_any_dress);
     tcase_add_loop_test(tcase, any_flood_is_read_to_an_end, 0, sizeof floods / sizeof floods[0]);
     tcase_add_test(tcase, real_reports_are_read_right);
+    tcase_add_test(tcase, the_host_that_refused_decides_between_two_readings);
+    tcase_add_test(tcase, what_stands_in_a_supplementary_field_is_a_diagnostic);
     suite_add_tcase(suite, tcase);
     return suite;
 }

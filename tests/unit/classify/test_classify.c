@@ -185,6 +185,7 @@ static const char *const broken[] = {
     "[a] soft\n{status=5.1.1111} a\n",
     "[a] soft\n{code=550,551,552,553,554,555,556,557,558}\n",
     "[a] soft\n...\n",
+    "[a] soft\n{from=} a\n",
 };
 
 START_TEST(a_rule_file_that_is_not_understood_is_named_with_its_line)
@@ -207,6 +208,57 @@ START_TEST(a_missing_file_is_no_error_and_an_unreadable_one_is)
     classify_close(set);
     ck_assert_ptr_null(classify_open("/", &error));
     ck_assert_ptr_nonnull(strstr(error.text, "/: "));
+}
+END_TEST
+
+START_TEST(a_provider_decides_between_two_readings_of_the_same_words)
+{
+    static const char own[] = "@mine = mx.mine.example, mine.example\n"
+                              "[gone] hard\n{from=mine code=5xx} the parrot rests\n"
+                              "[resting] soft\nthe parrot rests\n";
+    struct outcome error;
+    struct classify_rules *set = parse(own, &error);
+    struct classify_result result;
+    const char *text = "554 the parrot rests";
+    const struct {
+        const char *host, *recipient;
+        bool hard;
+    } speakers[] = {
+        {"", "", false},
+        {"mx.mine.example", "", true},
+        {"MX3.Mine.Example.", "", true},
+        {"", "a@mine.example", true},
+        {"mx.other.example", "a@Sub.MINE.example", true},
+        {"notmine.example", "a@mine.example.org", false},
+        {"mine", "mine.example", false},
+    };
+
+    ck_assert_msg(set != NULL, "%s", error.text);
+    for (size_t i = 0; i < sizeof speakers / sizeof speakers[0]; i++) {
+        uint64_t speaker =
+            classify_speaker(set, speakers[i].host, strlen(speakers[i].host), speakers[i].recipient);
+        classify_said(set, speaker, 0, "", text, strlen(text), &result);
+        ck_assert_msg(result.hard == speakers[i].hard, "%zu: %s", i, result.rule);
+    }
+    classify_said(set, classify_speaker(set, "mine.example", 12, ""), 0, "", "450 the parrot rests", 20,
+                  &result);
+    ck_assert(!result.hard);
+    classify_close(set);
+}
+END_TEST
+
+START_TEST(what_exchange_online_means_an_access_table_does_not)
+{
+    static const char text[] = "550 5.7.1 <a@b.example>: Recipient address rejected: Access denied";
+    static const char host[] = "b-example.mail.protection.outlook.com";
+    struct classify_result result;
+
+    classify_said(rules, classify_speaker(rules, host, strlen(host), "a@b.example"), 0, "", text,
+                  strlen(text), &result);
+    ck_assert_msg(result.hard, "%s", result.rule);
+    classify_said(rules, classify_speaker(rules, "mx.b.example", 12, "a@b.example"), 0, "", text,
+                  strlen(text), &result);
+    ck_assert_msg(!result.hard, "%s", result.rule);
 }
 END_TEST
 
@@ -261,6 +313,8 @@ UNIT_SUITE(classify_suite)
     tcase_add_loop_test(tcase, a_rule_file_that_is_not_understood_is_named_with_its_line, 0,
                         sizeof broken / sizeof broken[0]);
     tcase_add_test(tcase, a_missing_file_is_no_error_and_an_unreadable_one_is);
+    tcase_add_test(tcase, a_provider_decides_between_two_readings_of_the_same_words);
+    tcase_add_test(tcase, what_exchange_online_means_an_access_table_does_not);
     tcase_add_test(tcase, real_replies_are_judged_right);
     suite_add_tcase(suite, tcase);
     return suite;
