@@ -52,6 +52,7 @@ def site():
         return None if target == "silence" else reply(query, f"{name} 0 CNAME {target}")
 
     with Sendpost() as installation, ScriptedTpsp() as tpsp, Scripted(script) as dns:
+        installation.environment["SENDPOST_IDLE_SECONDS"] = "0"  # each delivery asks the server anew
         site = Site(installation, tpsp, dns)
         yield site
 
