@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
+#include "policy/connections.h"
 #include "policy/slow_down.h"
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
@@ -171,6 +172,23 @@ static void write_rates(FILE *out, const struct config *config)
     rate_table_close(table);
 }
 
+static void write_connections(FILE *out, const struct config *config)
+{
+    struct connections_desk *leases = connections_open(config);
+
+    head(out, "tpsp_connections", "gauge", "Connections to a TPSP with max-connections that are in use.");
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        if (config->tpsps[i].max_connections > 0)
+            labelled(out, "tpsp_connections", "tpsp", config->tpsps[i].name,
+                     connections_count(leases, &config->tpsps[i]));
+    head(out, "tpsp_connections_max", "gauge", "max-connections of a TPSP.");
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        if (config->tpsps[i].max_connections > 0)
+            labelled(out, "tpsp_connections_max", "tpsp", config->tpsps[i].name,
+                     config->tpsps[i].max_connections);
+    connections_close(leases);
+}
+
 static void write_held(FILE *out, const struct board_facts *facts)
 {
     head(out, "held_messages", "gauge",
@@ -265,6 +283,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
     }
     write_cluster(out, &facts->cluster);
     write_rates(out, config);
+    write_connections(out, config);
     fclose(out);
     return text != NULL ? text : xstrdup("");
 }

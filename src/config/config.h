@@ -66,6 +66,7 @@ struct config_tls {
 };
 
 #define RATE_BURST_MAX 24 /* of rate-burst */
+#define CONNECTIONS_MAX 1000    /* of max-connections */
 
 /* Tokens for a login that are fetched and renewed (RFC 6749). */
 struct config_oauth {
@@ -99,6 +100,7 @@ struct config_tpsp {
     struct config_tls tls;
     int64_t connect_timeout_ms;
     int64_t command_timeout_ms;
+    uint32_t max_connections;       /* at a time; 0: as many as there are deliveries */
     struct config_rate global_rate; /* max-rate-per-hour */
     struct config_rate *rates;      /* further windows */
     size_t rate_count;

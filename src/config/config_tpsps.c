@@ -87,6 +87,8 @@ static const struct config_key tpsp_keys[] = {
     {"tls-key-file", .read = config_read_private_path, FIELD(tls.key_file)},
     {"connect-timeout", TIMEOUT(connect_timeout_ms), .default_text = "30s"},
     {"command-timeout", TIMEOUT(command_timeout_ms), .default_text = "5m"},
+    {"max-connections", .read = config_read_count, FIELD(max_connections), .min = 0, .max = CONNECTIONS_MAX,
+     .default_text = "0"},
     {"max-rate-per-hour", .read = config_read_rate_per_hour, FIELD(global_rate), .default_text = "100"},
     {"rates", .read = read_rates, .min = 1},
     {"provider-rates", .read = config_read_provider_rates, FIELD(provider_rates), .default_text = "{}"},

@@ -207,6 +207,17 @@ static void explain_slowed(struct explanation *explanation, struct rate_table *t
         }
 }
 
+/* Those that are kept count, too, though the next message would take one of them. The caller frees. */
+static char *connections_text(const struct explanation *explanation, const struct config_tpsp *tpsp)
+{
+    if (tpsp->max_connections == 0)
+        return xstrdup("");
+    struct connections_desk *desk = connections_open(explanation->config);
+    unsigned count = connections_count(desk, tpsp);
+    connections_close(desk);
+    return xasprintf(", %u of %u connections open", count, tpsp->max_connections);
+}
+
 /* Whether this TPSP would be asked now: it is not left alone, and each of its limits has a slot. */
 static bool explain_tpsp(struct explanation *explanation, const struct admission_gate *gate,
                          const struct config_tpsp *tpsp)
@@ -239,7 +250,9 @@ static bool explain_tpsp(struct explanation *explanation, const struct admission
                 rate_limit_explain(tpsp->name, &set.limits[i], next_ns - rate_table_now(table), &outcome);
             return stop(explanation, stage, &outcome);
         }
-    return say(explanation, stage, NULL, "%s:%u, no rate limit reached%s", tpsp->host, (unsigned)tpsp->port,
+    AUTO_FREE char *connections = connections_text(explanation, tpsp);
+    return say(explanation, stage, NULL, "%s:%u, no rate limit reached%s%s", tpsp->host, (unsigned)tpsp->port,
+               connections,
                breaker.state == BREAKER_TRY ? "; it failed before, this message would be the one to try it"
                                             : "");
 }

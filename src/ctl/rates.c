@@ -56,24 +56,34 @@ static int64_t seconds_until(const struct rate_table *table, int64_t time_ns)
 
 struct listing {
     const struct admission_gate *gate;
+    struct connections_desk *leases;
     struct rate_table *table; /* of the gate */
     const struct config_tpsp *tpsp;
     struct breaker breaker;
+    unsigned connections; /* in use */
     bool all;
     bool named; /* the TPSP stands in a row already */
     struct ctl_table *rows;
     struct json_object *limits, *shadows;
 };
 
-static const char *breaker_text(const struct listing *listing, char text[64])
+#define STATE_SIZE 128
+
+static const char *state_text(const struct listing *listing, char text[STATE_SIZE])
 {
+    int length;
+
     if (listing->breaker.state == BREAKER_CLOSED)
-        return "in use";
-    if (listing->breaker.state == BREAKER_TRY)
-        snprintf(text, 64, "to be tried (%u failures)", listing->breaker.failures);
+        length = snprintf(text, STATE_SIZE, "in use");
+    else if (listing->breaker.state == BREAKER_TRY)
+        length = snprintf(text, STATE_SIZE, "to be tried (%u failures)", listing->breaker.failures);
     else
-        snprintf(text, 64, "left alone for %" PRId64 " s (%u failures)",
-                 seconds_until(listing->table, listing->breaker.until_ns), listing->breaker.failures);
+        length =
+            snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures)",
+                     seconds_until(listing->table, listing->breaker.until_ns), listing->breaker.failures);
+    if (listing->tpsp->max_connections > 0)
+        snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections", listing->connections,
+                 listing->tpsp->max_connections);
     return text;
 }
 
@@ -81,12 +91,12 @@ static const char *breaker_text(const struct listing *listing, char text[64])
 static void add_row(struct listing *listing, const struct rate_limit *limit, unsigned available,
                     int64_t wait_s)
 {
-    char state[64], rate[RATE_TEXT_SIZE], count[32], wait[32];
+    char state[STATE_SIZE], rate[RATE_TEXT_SIZE], count[32], wait[32];
 
     snprintf(count, sizeof count, "%u of %u", available, limit != NULL ? limit->lanes : 0);
     snprintf(wait, sizeof wait, "in %" PRId64 " s", wait_s);
     const char *const cells[COLUMNS] = {listing->named ? "" : listing->tpsp->name,
-                                        listing->named ? "" : breaker_text(listing, state),
+                                        listing->named ? "" : state_text(listing, state),
                                         limit == NULL ? "unlimited" : rate_text(&limit->rate, rate),
                                         limit != NULL && limit->provider != NULL ? limit->provider : "all",
                                         limit == NULL ? "" : count,
@@ -183,10 +193,20 @@ static void print_shadow(void *context, const struct rate_limit *limit)
            shadow_deferred(listing->table, listing->tpsp->name, limit));
 }
 
+static struct json_object *connections_json(const struct listing *listing)
+{
+    struct json_object *row = json_object_new_object();
+
+    json_object_object_add(row, "used", json_object_new_int64(listing->connections));
+    json_object_object_add(row, "limit", json_object_new_int64(listing->tpsp->max_connections));
+    return row;
+}
+
 static bool list_tpsp(struct listing *listing, const struct config *config, struct json_object *all,
                       struct outcome *error_r)
 {
     listing->breaker = breaker_look(listing->table, listing->tpsp->name);
+    listing->connections = connections_count(listing->leases, listing->tpsp);
     listing->named = false;
     listing->limits = all != NULL ? json_object_new_array() : NULL;
     if (all != NULL) {
@@ -194,6 +214,8 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         json_object_object_add(row, "tpsp", json_object_new_string(listing->tpsp->name));
         json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
         json_object_object_add(row, "breaker", breaker_json(listing));
+        if (listing->tpsp->max_connections > 0)
+            json_object_object_add(row, "connections", connections_json(listing));
         json_object_object_add(row, "limits", listing->limits);
         listing->shadows = json_object_new_array();
         json_object_object_add(row, "shadow", listing->shadows);
@@ -225,6 +247,8 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
     enum ctl_status status = CTL_OK;
     struct outcome error;
 
+    listing.leases = connections_open(config);
+
     if (!ctl->json)
         listing.rows = ctl_table_new(COLUMNS, headers);
     for (size_t i = 0; i < config->tpsp_count; i++) {
@@ -234,6 +258,7 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         if (listing.breaker.state != BREAKER_CLOSED)
             status = CTL_TROUBLE;
     }
+    connections_close(listing.leases);
     if (ctl->json) {
         ctl_print_json(all);
         return status;

@@ -12,6 +12,7 @@
 #include "ctl/status_shared.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
+#include "policy/connections.h"
 #include "policy/standing.h"
 
 #define HOUR_MS INT64_C(3600000)
@@ -39,6 +40,7 @@ struct status {
         size_t count;
         struct json_object *json; /* by name of the TPSP */
     } slowed;
+    unsigned *connections; /* by TPSP: in use */
     struct held {
         const struct config_tpsp *tpsp;
         struct standing standing;
@@ -155,6 +157,10 @@ static bool read_breakers(struct status *status)
     }
     read_slowed(status, table);
     rate_table_close(table);
+    struct connections_desk *leases = connections_open(status->config);
+    for (size_t i = 0; i < status->config->tpsp_count; i++)
+        status->connections[i] = connections_count(leases, &status->config->tpsps[i]);
+    connections_close(leases);
     return true;
 }
 
@@ -194,18 +200,25 @@ static void bar(char *text, size_t size, uint64_t used, uint32_t limit)
         snprintf(text, size, "[%s] %" PRIu64 " of %u", marks, used, limit);
 }
 
-static const char *breaker_text(const struct breaker *breaker, char buffer[64])
+#define STATE_SIZE 128
+
+static const char *state_text(const struct status *status, size_t tpsp, char text[STATE_SIZE])
 {
+    const struct breaker *breaker = &status->breakers[tpsp];
     char wait[32];
+    int length;
 
     if (breaker->state == BREAKER_CLOSED)
-        return "in use";
-    if (breaker->state == BREAKER_TRY)
-        snprintf(buffer, 64, "to be tried (%u failures)", breaker->failures);
+        length = snprintf(text, STATE_SIZE, "in use");
+    else if (breaker->state == BREAKER_TRY)
+        length = snprintf(text, STATE_SIZE, "to be tried (%u failures)", breaker->failures);
     else
-        snprintf(buffer, 64, "left alone for %s (%u failures)", span(breaker->until_ns / 1000000, wait),
-                 breaker->failures);
-    return buffer;
+        length = snprintf(text, STATE_SIZE, "left alone for %s (%u failures)",
+                          span(breaker->until_ns / 1000000, wait), breaker->failures);
+    if (status->config->tpsps[tpsp].max_connections > 0)
+        snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections",
+                 status->connections[tpsp], status->config->tpsps[tpsp].max_connections);
+    return text;
 }
 
 static void print_tpsps(const struct status *status)
@@ -217,7 +230,7 @@ static void print_tpsps(const struct status *status)
     for (size_t i = 0; i <= status->config->tpsp_count; i++) {
         const struct tally *tally = &status->tallies[i];
         bool other = i == status->config->tpsp_count;
-        char state[64], rate[64], counts[3][24];
+        char state[STATE_SIZE], rate[64], counts[3][24];
         if (other && tally->accepted + tally->deferred + tally->dropped == 0)
             break;
         bar(rate, sizeof rate, tally->last_hour, other ? 0 : status->config->tpsps[i].global_rate.limit);
@@ -225,7 +238,7 @@ static void print_tpsps(const struct status *status)
         snprintf(counts[1], sizeof counts[1], "%" PRIu64, tally->deferred);
         snprintf(counts[2], sizeof counts[2], "%" PRIu64, tally->dropped);
         ctl_table_row(table, (const char *const[]){other ? "(none)" : status->config->tpsps[i].name,
-                                                   other ? "" : breaker_text(&status->breakers[i], state),
+                                                   other ? "" : state_text(status, i, state),
                                                    other ? "" : rate, counts[0], counts[1], counts[2]});
     }
     ctl_table_print(table);
@@ -365,6 +378,11 @@ static struct json_object *tpsps_json(const struct status *status)
         json_object_object_add(row, "tpsp", json_object_new_string(status->config->tpsps[i].name));
         json_object_object_add(row, "breaker", json_object_new_string(states[status->breakers[i].state]));
         json_object_object_add(row, "failures_in_a_row", json_object_new_int64(status->breakers[i].failures));
+        if (status->config->tpsps[i].max_connections > 0) {
+            json_object_object_add(row, "connections", json_object_new_int64(status->connections[i]));
+            json_object_object_add(row, "max_connections",
+                                   json_object_new_int64(status->config->tpsps[i].max_connections));
+        }
         json_object_object_add(row, "max_rate_per_hour",
                                json_object_new_int64(status->config->tpsps[i].global_rate.limit));
         json_object_object_add(row, "accepted_last_hour", json_object_new_int64((int64_t)tally->last_hour));
@@ -415,11 +433,13 @@ static enum ctl_status run(struct ctl *ctl)
     AUTO_FREE struct tally *tallies = xcalloc(config->tpsp_count + 1, sizeof *tallies);
     AUTO_FREE struct held *held = xcalloc(config->tpsp_count, sizeof *held);
     AUTO_FREE struct breaker *breakers = xcalloc(config->tpsp_count, sizeof *breakers);
+    AUTO_FREE unsigned *connections = xcalloc(config->tpsp_count, sizeof *connections);
     *status = (struct status){.ctl = ctl,
                               .config = config,
                               .now_ms = clock_realtime_ms(),
                               .tallies = tallies,
                               .breakers = breakers,
+                              .connections = connections,
                               .held = held,
                               .ok = true};
     if (!read_store(status) || !read_breakers(status))

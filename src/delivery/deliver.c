@@ -118,6 +118,16 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         mark_set(context->marks, delivery->mark, MARK_BEGUN);
 }
 
+/* Of the connections that a TPSP allows none is held on to but that of a session that is kept. */
+static void settle_connections(const struct deliver_context *context)
+{
+    for (size_t i = 0; i < context->config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &context->config->tpsps[i];
+        if (connections_is_held(context->leases, tpsp) && !relay_keeps(context->relay, tpsp))
+            connections_let_go(context->leases, tpsp);
+    }
+}
+
 /* What the breaker may take from a refusal. */
 static struct pool_evidence evidence_of(const struct delivery *delivery)
 {
@@ -138,8 +148,10 @@ static void relay(struct delivery *delivery)
     const struct config_tpsp *tpsp;
     struct pool_cursor cursor;
 
-    const struct admission_gate gate = {
-        .config = context->config, .table = context->rates, .cluster = context->cluster};
+    const struct admission_gate gate = {.config = context->config,
+                                        .table = context->rates,
+                                        .cluster = context->cluster,
+                                        .leases = context->leases};
     const struct route_facts facts = delivery_route_facts(delivery);
     pool_begin(&cursor, &gate, delivery->pool, &facts, delivery_work_deadline(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
@@ -155,8 +167,10 @@ static void relay(struct delivery *delivery)
         if (delivery->relay.session_took > 0)
             session_limit_learn(context->rates, tpsp->name, delivery->relay.session_took);
         delivery_note_standing(delivery);
+        settle_connections(context);
     }
     pool_end(&cursor);
+    settle_connections(context);
     if (!delivery->broken_off)
         delivery_hold(delivery);
 }

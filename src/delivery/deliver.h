@@ -14,6 +14,7 @@
 #include "delivery/message.h"
 #include "delivery/status.h"
 #include "event/event_report.h"
+#include "policy/connections.h"
 #include "policy/rate_table.h"
 #include "relay/relay.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ struct deliver_context {
     struct store *store;
     struct rate_table *rates;
     struct mark_table *marks;
+    struct connections_desk *leases;
     struct cluster *cluster; /* NULL: this host alone */
     struct tls_contexts *cluster_tls;
     struct relay_session *relay;

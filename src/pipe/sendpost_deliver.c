@@ -62,6 +62,7 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
         return false;
     context->resolver = dns_open((const char *const *)config->dns.servers.items, config->dns.servers.count,
                                  (int)config->dns.timeout_ms);
+    context->leases = connections_open(config);
     if (config->cluster.server_count > 0) {
         context->cluster_tls = tls_contexts_new(config->state_dir);
         context->cluster = cluster_open(&config->cluster, context->resolver, context->cluster_tls, error_r);
@@ -202,6 +203,20 @@ static bool fit(void *argument)
     return config_is_current(deliverer->context.config);
 }
 
+/* Somebody waits for a connection that this process only keeps. */
+static void glance(void *argument)
+{
+    const struct deliver_context *context = &((struct deliverer *)argument)->context;
+
+    for (size_t i = 0; i < context->config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &context->config->tpsps[i];
+        if (connections_is_held(context->leases, tpsp) && connections_wanted(context->leases, tpsp)) {
+            relay_end_kept(context->relay, tpsp);
+            connections_let_go(context->leases, tpsp);
+        }
+    }
+}
+
 /* False: nobody needs this process any more. */
 static bool wait_for_next(struct deliverer *deliverer)
 {
@@ -218,8 +233,15 @@ static bool wait_for_next(struct deliverer *deliverer)
     store_rest(deliverer->context.store);
     signal(SIGTERM, SIG_DFL); /* nothing is under way */
     AUTO_CLOSE int place = idle_place_open(IDLE_PLACES, true);
-    bool found =
-        place >= 0 && idle_await(place, deliverer->key, until_ms, fit, deliverer, &visit) && take(&visit);
+    const struct idle_stay stay = {.place = place,
+                                   .key = deliverer->key,
+                                   .deadline_ms = until_ms,
+                                   .sought = deliverer->context.leases != NULL &&
+                                             connections_any_held(deliverer->context.leases),
+                                   .fit = fit,
+                                   .glance = glance,
+                                   .context = deliverer};
+    bool found = place >= 0 && idle_await(&stay, &visit) && take(&visit);
     signal(SIGTERM, SIG_IGN);
     return found;
 }
@@ -238,6 +260,7 @@ static void end(struct deliver_context *context)
     dns_close(context->resolver);
     cluster_close(context->cluster);
     tls_contexts_free(context->cluster_tls);
+    connections_close(context->leases);
     rate_table_close(context->rates);
     store_close(context->store);
     config_free((struct config *)(uintptr_t)context->config);

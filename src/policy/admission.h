@@ -16,12 +16,15 @@
 #define SENDPOST_POLICY_ADMISSION_H
 
 #include "cluster/cluster.h"
+#include "policy/connections.h"
 #include "policy/rate_limit.h"
 
 struct admission_gate {
     const struct config *config;
     struct rate_table *table;
     struct cluster *cluster; /* NULL: this host alone */
+    /* for those who contact TPSPs: the connections that they may have; NULL: for all others */
+    struct connections_desk *leases;
 };
 
 /* What a delivery was given. */

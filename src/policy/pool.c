@@ -6,6 +6,7 @@
 
 #include "base/address.h"
 #include "base/xalloc.h"
+#include "policy/slow_down.h"
 
 #define MS_NS INT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
@@ -161,6 +162,49 @@ static void note_rate(struct pool_cursor *cursor, const struct outcome *why, int
 
 enum answer { GIVEN, PASSED_OVER, OVER_RATE, TROUBLE };
 
+/* A connection that is kept from before is as good as a free one. */
+static enum rate_answer take_connection(const struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                                        bool *taken_r, int64_t *next_r, struct outcome *why_r)
+{
+    struct connections_desk *leases = cursor->gate.leases;
+    const struct slow_down slow_down = {cursor->config, cursor->table, tpsp, cursor->facts.provider};
+    unsigned limit = tpsp->max_connections;
+
+    *taken_r = false;
+    unsigned said = leases != NULL ? slow_down_connections(&slow_down) : 0;
+    if (said > 0 && (limit == 0 || said < limit))
+        limit = said;
+    switch (leases == NULL ? CONNECTIONS_HELD : connections_take(leases, tpsp, limit, why_r)) {
+    case CONNECTIONS_TAKEN:
+        *taken_r = true;
+        return RATE_GRANTED;
+    case CONNECTIONS_HELD:
+        return RATE_GRANTED;
+    case CONNECTIONS_NONE_FREE:
+        *next_r = rate_table_now(cursor->table) + CONNECTIONS_POLL_NS;
+        outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                    "TPSP %s: all %u connections %s are in use", tpsp->name, limit,
+                    limit == tpsp->max_connections ? "of max-connections" : "that it said it allows");
+        return RATE_REFUSED;
+    default:
+        return RATE_TROUBLE;
+    }
+}
+
+/* All that the delivery needs, or nothing. */
+static enum rate_answer take_all(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                                 struct rate_set *set, int64_t *next_r, struct outcome *why_r)
+{
+    bool connection;
+    enum rate_answer answer = take_connection(cursor, tpsp, &connection, next_r, why_r);
+
+    if (answer == RATE_GRANTED)
+        answer = admission_take(&cursor->gate, set, &cursor->admission, next_r, why_r);
+    if (answer != RATE_GRANTED && connection)
+        connections_let_go(cursor->gate.leases, tpsp);
+    return answer;
+}
+
 static enum answer try_member(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
                               struct outcome *error_r)
 {
@@ -174,7 +218,7 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
         note_breaker(cursor, tpsp, &breaker);
         return PASSED_OVER;
     }
-    enum rate_answer answer = admission_take(&cursor->gate, &set, &cursor->admission, &next, error_r);
+    enum rate_answer answer = take_all(cursor, tpsp, &set, &next, error_r);
     if (answer == RATE_GRANTED) {
         cursor->tpsp = tpsp;
         cursor->breaker = breaker.state;
@@ -283,6 +327,8 @@ bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, st
     do
         answer = try_all(cursor, &error);
     while (answer == OVER_RATE && wait_for_slot(cursor));
+    if (cursor->gate.leases != NULL)
+        connections_stop_waiting(cursor->gate.leases);
     if (answer == GIVEN) {
         *tpsp_r = cursor->tpsp;
         return true;
@@ -297,6 +343,11 @@ bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, st
     else
         keep_for_others(cursor, false, outcome);
     return false;
+}
+
+int64_t pool_next_slot(const struct pool_cursor *cursor)
+{
+    return cursor->obstacles.over_rate ? cursor->obstacles.slot_ns : 0;
 }
 
 /* Asked of what a TPSP came to: trouble of ours with this one (its login, its name, its certificate) is none

@@ -14,7 +14,8 @@
  * counted by all processes together; of as many turns as the weights add up to, each member has exactly its
  * weight, well mixed. If a member cannot be used, its turns go to the others in the proportion of theirs.
  *
- * A member is passed over while its breaker is open, and while one of its rate limits has no slot. The next
+ * A member is passed over while its breaker is open, and while one of its rate limits has no slot, or all
+ * connections that it allows are in use (lease.h), which counts as a rate. The next
  * one is tried only if the TPSP could not be reached or refused us (OUTCOME_DEFERRED, outcome_of_tpsp()):
  * never when the message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members were
  * passed over and no other could take the message, the overflow pool is tried; then, where it is a rate that
@@ -75,6 +76,9 @@ void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
  */
 bool pool_next(struct pool_cursor *cursor, const struct config_tpsp **tpsp_r, struct outcome *outcome)
     __attribute__((nonnull));
+
+/* Where pool_next() ended because of a rate: when the first slot comes (the table's clock); else 0. */
+int64_t pool_next_slot(const struct pool_cursor *cursor) __attribute__((nonnull));
 
 /* How the outcome came about. */
 struct pool_evidence {

@@ -175,6 +175,26 @@ void relay_keep_connections(struct relay_session *session, int64_t idle_ms)
     sigpipe_release(&guard);
 }
 
+bool relay_keeps(const struct relay_session *session, const struct config_tpsp *tpsp)
+{
+    const struct kept *kept = session->kept;
+
+    while (kept != NULL && kept->wire->tpsp != tpsp)
+        kept = kept->next;
+    return kept != NULL;
+}
+
+void relay_end_kept(struct relay_session *session, const struct config_tpsp *tpsp)
+{
+    struct sigpipe_guard guard;
+
+    sigpipe_hold(&guard);
+    struct wire *wire = take_kept(session, tpsp);
+    if (wire != NULL)
+        discard(wire);
+    sigpipe_release(&guard);
+}
+
 /* --- one delivery ------------------------------------------------------------------------------------ */
 
 enum attempt_end {

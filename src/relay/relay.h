@@ -116,6 +116,11 @@ void relay_close(struct relay_session *session); /* NULL is fine */
  */
 void relay_keep_connections(struct relay_session *session, int64_t idle_ms) __attribute__((nonnull));
 
+/* Whether a connection to this TPSP is kept, and its end. */
+bool relay_keeps(const struct relay_session *session, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
+void relay_end_kept(struct relay_session *session, const struct config_tpsp *tpsp) __attribute__((nonnull));
+
 /* For TPSPs with an oauth section: their tokens come from there; it outlives the session. A token that the
  * server refuses is renewed once, and the login tried again. */
 void relay_use_oauth(struct relay_session *session, struct oauth *oauth) __attribute__((nonnull));

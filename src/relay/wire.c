@@ -1,5 +1,7 @@
 #include "relay/wire.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include "relay/verdict.h"
 
 #define QUIT_PATIENCE_MS 3000
+#define END_PATIENCE_MS 1000
 #define RSET_PATIENCE_MS 5000 /* a server that hesitates so long is asked over a new connection */
 #define SERVED_MAX 100        /* many servers end a session after so many messages, or sooner */
 
@@ -284,10 +287,23 @@ static void quit(struct wire *wire)
     wire->stage = ended_at;
 }
 
+void wire_await_end(const struct wire *wire)
+{
+    struct pollfd end = {.fd = wire->transport.descriptor, .events = POLLRDHUP};
+    int64_t until_ms = clock_monotonic_ms() + END_PATIENCE_MS, left_ms;
+
+    while ((left_ms = until_ms - clock_monotonic_ms()) > 0 && poll(&end, 1, (int)left_ms) < 0 &&
+           errno == EINTR)
+        ;
+}
+
 void wire_close(struct wire *wire)
 {
-    if (wire->transport.descriptor >= 0 && wire->usable)
+    if (wire->transport.descriptor >= 0 && wire->usable) {
         quit(wire);
+        if (wire->tpsp->max_connections > 0)
+            wire_await_end(wire);
+    }
     if (wire->transport.ssl != NULL)
         tls_keep_session(wire->tls, wire->transport.ssl, &wire->tls_peer);
     transport_close(&wire->transport);

@@ -100,9 +100,15 @@ bool wire_take_reset(struct wire *wire) __attribute__((nonnull));
 bool wire_may_run_ahead(const struct wire *wire, const struct relay_request *request)
     __attribute__((nonnull));
 
-/* QUIT where the session is in step (its reply is awaited only for an observer), keep the TLS session,
- * close. */
+/*
+ * QUIT where the session is in step, keep the TLS session, close. Its reply is awaited only for an observer;
+ * the end of the connection where the TPSP counts connections (max-connections), for the server may count
+ * this one until then.
+ */
 void wire_close(struct wire *wire) __attribute__((nonnull));
+
+/* Until the server has closed its side after QUIT, for a moment at most. */
+void wire_await_end(const struct wire *wire) __attribute__((nonnull));
 
 /* A stage begins: its deadline runs from now. It ends with one of the two others, which tell the observer. */
 void wire_stage_begin(struct wire *wire, enum relay_stage stage) __attribute__((nonnull));

@@ -245,6 +245,8 @@ static void leave_address(struct wire *wire)
     if (wire->usable) { /* the last word to this server; its answer tells nothing */
         wire_trace(wire, 'C', "QUIT", 4);
         (void)wire_write(wire, "QUIT\r\n", 6);
+        if (wire->tpsp->max_connections > 0)
+            wire_await_end(wire);
     }
     transport_close(&wire->transport);
     memset(&wire->capabilities, 0, sizeof wire->capabilities);

@@ -95,11 +95,19 @@ static bool address_of(int place, const char *name, struct sockaddr_un *address_
     return length > 0 && (size_t)length < sizeof address_r->sun_path;
 }
 
-#define NAME_SIZE 48 /* KEY-PID */
+#define NAME_SIZE 48 /* KEY-PID; KEY+-PID where it is sought */
 
-static void name_of(uint64_t key, pid_t process, char name_r[NAME_SIZE])
+/* Up to the process id. */
+static size_t prefix_of(uint64_t key, bool sought, char name_r[NAME_SIZE])
 {
-    snprintf(name_r, NAME_SIZE, "%016llx-%ld", (unsigned long long)key, (long)process);
+    return (size_t)snprintf(name_r, NAME_SIZE, "%016llx%s-", (unsigned long long)key, sought ? "+" : "");
+}
+
+static void name_of(uint64_t key, bool sought, pid_t process, char name_r[NAME_SIZE])
+{
+    size_t length = prefix_of(key, sought, name_r);
+
+    snprintf(name_r + length, NAME_SIZE - length, "%ld", (long)process);
 }
 
 /* The deliverers that are there, the latest first as a rule. A stream of its own: a directory has one place
@@ -242,23 +250,23 @@ static bool connect_to(int place, const char *name, struct idle_deliverer *deliv
 
 /* Ask one after the other, from a place on that is not everybody's: callers who all began with the first one
  * would crowd there. True with one that is ready. */
-static bool ask_around(DIR *stream, int place, uint64_t key, struct idle_deliverer *deliverer)
+static bool ask_around(DIR *stream, int place, const char *prefix, int *silent,
+                       struct idle_deliverer *deliverer)
 {
     const struct dirent *entry;
-    char prefix[NAME_SIZE];
-    int silent = 0, length = snprintf(prefix, sizeof prefix, "%016llx-", (unsigned long long)key);
     unsigned pass_by = (unsigned)getpid() % SPREAD, passed = 0;
 
-    while (silent < SILENT_MAX) {
+    rewinddir(stream);
+    while (*silent < SILENT_MAX) {
         entry = readdir(stream);
-        if (entry == NULL && pass_by == 0)
+        if (entry == NULL && (pass_by == 0 || passed == 0))
             break;
         if (entry == NULL) { /* there are fewer: from the beginning */
             pass_by = 0;
             rewinddir(stream);
             continue;
         }
-        if (strncmp(entry->d_name, prefix, (size_t)length) != 0)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
             continue;
         if (passed < pass_by) {
             passed++;
@@ -269,10 +277,22 @@ static bool ask_around(DIR *stream, int place, uint64_t key, struct idle_deliver
         enum answer answer = invite(deliverer);
         if (answer == ANSWER_READY)
             return true;
-        silent += answer == ANSWER_SILENT;
+        *silent += answer == ANSWER_SILENT;
         close_both(deliverer);
     }
     return false;
+}
+
+static bool ask_all(DIR *stream, int place, uint64_t key, struct idle_deliverer *deliverer)
+{
+    char prefix[NAME_SIZE];
+    int silent = 0;
+
+    prefix_of(key, true, prefix);
+    if (ask_around(stream, place, prefix, &silent, deliverer))
+        return true;
+    prefix_of(key, false, prefix);
+    return ask_around(stream, place, prefix, &silent, deliverer);
 }
 
 bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
@@ -282,7 +302,7 @@ bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle
     *deliverer_r = (struct idle_deliverer){-1, -1};
     if (stream == NULL)
         return false;
-    bool found = ask_around(stream, place, key, deliverer_r);
+    bool found = ask_all(stream, place, key, deliverer_r);
     closedir(stream);
     /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */
     if (found && send_descriptors(deliverer_r->channel, gifts)) {
@@ -351,14 +371,19 @@ static int listen_at(int place, const char *name)
     return -1;
 }
 
-static int accept_until(int listener, int64_t deadline_ms)
+static int accept_until(int listener, const struct idle_stay *stay)
 {
     struct pollfd ready = {.fd = listener, .events = POLLIN};
+    bool glances = stay->sought && stay->glance != NULL;
     int64_t left_ms;
 
-    while ((left_ms = deadline_ms - clock_monotonic_ms()) > 0) {
-        if (poll(&ready, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms) <= 0)
+    while ((left_ms = stay->deadline_ms - clock_monotonic_ms()) > 0) {
+        int64_t most_ms = glances ? IDLE_GLANCE_MS : INT_MAX;
+        if (poll(&ready, 1, (int)(left_ms < most_ms ? left_ms : most_ms)) <= 0) {
+            if (glances)
+                stay->glance(stay->context);
             continue;
+        }
         int channel = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         if (channel >= 0)
             return channel;
@@ -375,25 +400,24 @@ static bool receive_visit(int channel, struct idle_visit *visit_r)
            receive_descriptors(channel, visit_r);
 }
 
-bool idle_await(int place, uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
-                struct idle_visit *visit_r)
+bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r)
 {
     char name[NAME_SIZE];
 
-    name_of(key, getpid(), name);
+    name_of(stay->key, stay->sought, getpid(), name);
     unsigned most = most_here();
-    if (count_others(place, most) >= most)
+    if (count_others(stay->place, most) >= most)
         return false;
     for (;;) {
-        int listener = listen_at(place, name);
+        int listener = listen_at(stay->place, name);
         if (listener < 0)
             return false;
-        int channel = accept_until(listener, deadline_ms);
-        unlinkat(place, name, 0);
+        int channel = accept_until(listener, stay);
+        unlinkat(stay->place, name, 0);
         close(listener); /* others who are calling hear of it at once, and look elsewhere */
         if (channel < 0)
             return false;
-        if (!fit(context)) {
+        if (!stay->fit(stay->context)) {
             close(channel);
             return false;
         }

@@ -10,6 +10,9 @@
  * as it is now. So a changed configuration, or an upgraded package, finds nobody, and the deliverers of
  * before end by themselves. Besides, both sides ask the kernel for the user at the other end.
  *
+ * One that has what few may have (a connection to a server that allows us only so many) says so in its name,
+ * and is called first.
+ *
  * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
  * caller was left by a process that died, and the caller removes it.
  *
@@ -65,11 +68,24 @@ struct idle_visit {
     int gifts[IDLE_GIFTS];
 };
 
+struct idle_stay {
+    int place;
+    uint64_t key;
+    int64_t deadline_ms; /* clock_monotonic_ms() */
+    bool sought;         /* has what few may have: to be called first */
+    /* asked when somebody has come; false ends the stay */
+    bool (*fit)(void *context);
+    /* of one that is sought, every IDLE_GLANCE_MS: whether somebody else wants it; NULL: never */
+    void (*glance)(void *context);
+    void *context;
+};
+
+#define IDLE_GLANCE_MS 50
+
 /*
- * The deliverer's side: wait for a supervisor until deadline_ms (clock_monotonic_ms()). fit is asked when one
- * has come; false ends the wait. False when nobody came, idle_most() are there, or it is not fit any more.
+ * The deliverer's side: wait for a supervisor. False when nobody came in time, idle_most() are there, or it
+ * is not fit any more.
  */
-bool idle_await(int place, uint64_t key, int64_t deadline_ms, bool (*fit)(void *context), void *context,
-                struct idle_visit *visit_r) __attribute__((nonnull(4, 6)));
+bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r) __attribute__((nonnull));
 
 #endif

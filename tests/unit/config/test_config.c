@@ -153,6 +153,8 @@ static const struct {
     {TPSP("    security: ssl\n"), "config.yaml:6: tpsps[0].security: \"ssl\" is none of none, starttls, tls"},
     {TPSP("    auth: cram-md5\n"), "config.yaml:6: tpsps[0].auth: \"cram-md5\" is none of auto, none, plain, "
                                    "login, scram-sha-256, xoauth2, oauthbearer"},
+    {TPSP("    max-connections: 1001\n"),
+     "config.yaml:6: tpsps[0].max-connections: \"1001\" is no whole number from 0 to 1000"},
     {TPSP("    engine: smtp\n"),
      "config.yaml:6: tpsps[0].engine: \"smtp\" is none of auto, libesmtp, libcurl"},
     {BASE "mta: exim\n", "config.yaml:4: mta: \"exim\" is not postfix"},

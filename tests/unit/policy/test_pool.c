@@ -1,9 +1,11 @@
 #include "policy/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "policy/slow_down.h"
 #include "simulation.h"
 #include "suites.h"
 
@@ -11,6 +13,7 @@
 
 static struct simulation *simulation;
 static struct rate_table *table;
+static struct connections_desk *leases; /* of the delivery; NULL: none */
 static struct config_tpsp tpsps[TPSPS];
 static struct config_member members[3][TPSPS];
 static struct config_pool pools[3];
@@ -27,6 +30,7 @@ static void setup(void)
     size_t tpsp = 0;
 
     facts = nothing_known;
+    leases = NULL;
     simulation = simulation_begin();
     table = simulation_table(simulation);
     memset(tpsps, 0, sizeof tpsps);
@@ -90,8 +94,8 @@ static struct outcome deliver_by(struct rate_table *by, size_t pool, const char 
     struct pool_cursor cursor;
     size_t length = 0;
 
-    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = by}, &pools[pool], &facts,
-               INT64_MAX / 1000000 - 1);
+    pool_begin(&cursor, &(struct admission_gate){.config = &config, .table = by, .leases = leases},
+               &pools[pool], &facts, INT64_MAX / 1000000 - 1);
     while (pool_next(&cursor, &tpsp, &outcome)) {
         ck_assert_uint_lt(length, TPSPS);
         walk_r[length++] = *tpsp->name;
@@ -351,6 +355,87 @@ START_TEST(over_the_rate_counts_for_more_than_down)
 }
 END_TEST
 
+/* --- connections --------------------------------------------------------------------------------- */
+
+START_TEST(when_all_connections_are_in_use_the_next_member_is_asked_then_one_is_waited_for)
+{
+    config.state_dir = simulation->dir;
+    tpsps[0].max_connections = 1;
+    struct connections_desk *others = connections_open(&config);
+    struct outcome error;
+    leases = connections_open(&config);
+
+    deliver("www");
+    ck_assert_str_eq(walk, "a");
+    ck_assert(connections_is_held(leases, &tpsps[0])); /* until the connection is closed */
+    deliver("www");
+    ck_assert_str_eq(walk, "a");
+    connections_let_go(leases, &tpsps[0]);
+    ck_assert_int_eq(connections_take(others, &tpsps[0], 1, &error), CONNECTIONS_TAKEN);
+    deliver("www");
+    ck_assert_str_eq(walk, "b");
+    pools[0].member_count = 1;
+    int64_t before = atomic_load(&simulation->now);
+    struct outcome outcome = deliver("www");
+    ck_assert_int_eq(outcome.cause, CAUSE_RATE);
+    ck_assert_str_eq(outcome.enhanced, "4.7.1");
+    ck_assert_str_eq(outcome.text, "TPSP a: all 1 connections of max-connections are in use");
+    ck_assert_int_ge(atomic_load(&simulation->now) - before, 1900 * INT64_C(1000000)); /* rate-limit-wait */
+    ck_assert(!connections_wanted(others, &tpsps[0]));
+    pools[0].overflow = 1;
+    deliver("wwww");
+    ck_assert_str_eq(walk, "d");
+    connections_let_go(others, &tpsps[0]);
+    limit(0, 1);
+    tpsps[0].global_rate.window_ms = 7200000;
+    deliver("wwww");
+    connections_let_go(leases, &tpsps[0]);
+    deliver("wwww"); /* over its rate: takes no connection */
+    ck_assert_str_eq(walk, "d");
+    ck_assert(!connections_is_held(leases, &tpsps[0]));
+    connections_close(leases);
+    connections_close(others);
+    char path[128];
+    snprintf(path, sizeof path, "%s/connections", simulation->dir);
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+START_TEST(fewer_connections_that_a_tpsp_said_it_allows_count)
+{
+    static const struct reply_action one = {.kind = REPLY_CONNECTIONS,
+                                            .number = 1,
+                                            .for_ms = 3600000,
+                                            .after = 1,
+                                            .reason = "x",
+                                            .rule = "",
+                                            .source = ""};
+    const struct slow_down slow_down = {&config, table, &tpsps[0], PROVIDER_DEFAULT};
+    struct outcome error;
+    char path[128];
+
+    config.state_dir = simulation->dir;
+    config.slow_down.enabled = true;
+    struct connections_desk *others = connections_open(&config);
+    leases = connections_open(&config);
+    slow_down_hear(&slow_down, &(struct slow_down_heard){
+                                   .action = &one, .recipient = "", .text = "too many", .trusted = true});
+    ck_assert_uint_eq(slow_down_connections(&slow_down), 1);
+    ck_assert_int_eq(connections_take(others, &tpsps[0], 1, &error), CONNECTIONS_TAKEN);
+    deliver("www");
+    ck_assert_str_eq(walk, "b");
+    pools[0].member_count = 1;
+    ck_assert_str_eq(deliver("www").text, "TPSP a: all 1 connections that it said it allows are in use");
+    atomic_fetch_add(&simulation->now, HOUR);
+    deliver("www");
+    ck_assert_str_eq(walk, "a");
+    connections_close(leases);
+    connections_close(others);
+    snprintf(path, sizeof path, "%s/connections", simulation->dir);
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
 /* --- routes -------------------------------------------------------------------------------------- */
 
 static struct config_route routes[] = {{"gmail", 2}, {"yahoo", 1}, {"default", 0}};
@@ -529,6 +614,8 @@ UNIT_SUITE(pool_suite)
     tcase_add_test(tcase, overflow_begins_when_all_members_are_over_their_rate);
     tcase_add_test(tcase, overflow_takes_over_from_those_that_are_left_alone);
     tcase_add_test(tcase, overflow_is_not_for_those_that_are_down);
+    tcase_add_test(tcase, when_all_connections_are_in_use_the_next_member_is_asked_then_one_is_waited_for);
+    tcase_add_test(tcase, fewer_connections_that_a_tpsp_said_it_allows_count);
     tcase_add_loop_test(tcase, the_routed_member_is_first_and_the_others_follow_in_their_order, 0, 6);
     tcase_add_test(tcase, a_routed_member_over_its_rate_or_left_alone_is_passed_over);
     tcase_add_test(tcase, looking_at_the_order_takes_no_turn);

@@ -61,16 +61,29 @@ static bool never(void *context)
     return context != NULL;
 }
 
+static bool sought; /* the next one that starts */
+
+static void end_of_stay(void *context)
+{
+    _exit(context == NULL ? 3 : 4);
+}
+
 /* An idle deliverer that answers a visit by writing its word to the visitor's output, and its channel. */
 static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
 {
     pid_t child = fork();
 
     if (child == 0) {
+        struct idle_stay stay = {.place = place,
+                                 .key = key,
+                                 .deadline_ms = clock_monotonic_ms() + idle_ms,
+                                 .sought = sought,
+                                 .fit = fit,
+                                 .glance = word == 'g' ? end_of_stay : NULL};
         struct idle_visit visit;
         char byte = '\0';
 
-        if (!idle_await(place, key, clock_monotonic_ms() + idle_ms, fit, NULL, &visit))
+        if (!idle_await(&stay, &visit))
             _exit(1);
         bool ok = read(visit.gifts[IDLE_INPUT], &byte, 1) == 1 &&
                   write(visit.gifts[IDLE_OUTPUT], &byte, 1) == 1 && visit.gifts[IDLE_READER] >= 0 &&
@@ -202,6 +215,49 @@ START_TEST(each_visitor_has_a_deliverer_of_its_own)
 }
 END_TEST
 
+static unsigned sockets_there(void);
+
+START_TEST(one_that_is_sought_is_called_first)
+{
+    enum { OTHERS = 20 };
+    pid_t others[OTHERS], pid;
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    char byte;
+
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = start_deliverer(always, 20000, 'o');
+    sought = true;
+    pid_t first = start_deliverer(always, 20000, 's');
+    while (sockets_there() != OTHERS + 1)
+        usleep(1000);
+    int channel = call(zero, nothing, &pid);
+    ck_assert_int_eq(pid, first);
+    ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
+    ck_assert_int_eq(status_of(first), 0);
+    close(channel);
+    channel = call(zero, nothing, &pid);
+    ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
+    ck_assert_int_eq(byte, 'o'); /* the others come after it */
+    close(channel);
+    for (int i = 0; i < OTHERS; i++) {
+        kill(others[i], SIGKILL);
+        waitpid(others[i], NULL, 0);
+    }
+    nobody_answers(); /* and tidies up */
+    close(nothing);
+    close(zero);
+}
+END_TEST
+
+START_TEST(one_that_is_sought_looks_up_now_and_then)
+{
+    ck_assert_int_eq(status_of(start_deliverer(always, 200, 'g')), 1); /* nobody seeks it */
+    sought = true;
+    ck_assert_int_eq(status_of(start_deliverer(always, 20000, 'g')), 3);
+    nobody_answers();
+}
+END_TEST
+
 static unsigned sockets_there(void)
 {
     char path[96];
@@ -322,6 +378,8 @@ UNIT_SUITE(idle_suite)
     tcase_add_test(cases, a_visitor_hands_over_input_and_output);
     tcase_add_test(cases, one_that_is_not_fit_takes_nothing);
     tcase_add_test(cases, each_visitor_has_a_deliverer_of_its_own);
+    tcase_add_test(cases, one_that_is_sought_is_called_first);
+    tcase_add_test(cases, one_that_is_sought_looks_up_now_and_then);
     tcase_add_test(cases, what_a_dead_deliverer_left_is_removed);
     tcase_add_test(cases, they_take_an_eighth_of_the_memory_at_most);
     return suite;
