@@ -130,6 +130,7 @@ extern const struct ctl_command ctl_suppress;
 extern const struct ctl_command ctl_sync;
 extern const struct ctl_command ctl_rates;
 extern const struct ctl_command ctl_explain;
+extern const struct ctl_command ctl_rehearse;
 extern const struct ctl_command ctl_classify;
 extern const struct ctl_command ctl_postfix;
 extern const struct ctl_command ctl_ui;

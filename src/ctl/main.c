@@ -24,6 +24,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_sync,
     &ctl_rates,
     &ctl_explain,
+    &ctl_rehearse,
     &ctl_classify,
     &ctl_postfix,
     &ctl_ui,

@@ -252,6 +252,10 @@ COMMANDS = {
     "sendpostctl explain user@example.com --sender news@example.org": Run("pass"),
     "sendpostctl explain user@example.org": Run("pass"),
     "sendpostctl explain user@gmail.com": Run("gmail"),
+    "sendpostctl explain user@gmail.com --sender news@example.com": Run("way"),
+    "sendpostctl rehearse new-config.yaml": Run("would go at once", becomes=[("new-config.yaml", "/etc/postfix-sendpost/config.yaml")]),
+    "sendpostctl rehearse new-config.yaml --since 7d --json | jq '.limits'": Run(
+        "[", becomes=[("new-config.yaml", "/etc/postfix-sendpost/config.yaml")]),
     "sendpostctl classify '550 5.1.1 <a@example.com>: user unknown'": Run("hard"),
     "sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'": Run("soft"),
     "sendpostctl classify --report misread.jsonl --should-be hard '550 kein solcher Nutzer'": Run(),
