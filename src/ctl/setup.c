@@ -1,226 +1,20 @@
 /* sendpostctl setup: from a few answers, asked for or given as options, to a configuration that has been
- * tested. */
+ * tested. See setup.h. */
+#include "ctl/setup.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/helo_name.h"
 #include "base/xalloc.h"
 #include "config/config_import.h"
 #include "ctl/postfix_conf.h"
-#include "ctl/setup.h"
-
-#define ANSWER_MAX 4096
-
-/* --- the questions ----------------------------------------------------------------------------------- */
-
-static const char number[] = "0123456789";
-static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-static const char *const security[] = {"starttls", "tls", "none", NULL};
-
-static const struct question {
-    const char *option; /* of a secret: the file that holds it, "-" for a line on stdin */
-    const char *text;
-    const char *fallback;   /* NULL: must be answered; "": may be empty */
-    const char *characters; /* that it may have; NULL: any */
-    const char *const *words;
-    bool secret;
-} questions[SETUP_COUNT] = {
-    [SETUP_ACCOUNT_ID] = {"account-id", "SendPost account id", NULL, number, NULL, false},
-    [SETUP_SUBACCOUNT_ID] = {"subaccount-id", "SendPost sub-account id", NULL, number, NULL, false},
-    [SETUP_NAME] = {"name", "Name for this sending provider", "primary", name, NULL, false},
-    [SETUP_TPSP_ID] = {"tpsp-id", "Its id in SendPost (empty: not known)", "", number, NULL, false},
-    [SETUP_HOST] = {"host", "SMTP server", NULL, NULL, NULL, false},
-    [SETUP_SECURITY] = {"security", "Security: starttls, tls or none", "starttls", NULL, security, false},
-    [SETUP_PORT] = {"port", "Port", "587", number, NULL, false},
-    [SETUP_USERNAME] = {"username", "Username (empty: no login)", "", NULL, NULL, false},
-    [SETUP_PASSWORD] = {"password-file", "Password", NULL, NULL, NULL, true},
-    [SETUP_MAX_RATE] = {"max-rate-per-hour", "Messages an hour at most (0: no limit)", "100", number, NULL,
-                        false},
-    [SETUP_API_KEY] = {"api-key-file", "Event API key (empty: none yet)", "", NULL, NULL, true},
-    [SETUP_ENDPOINT] = {"endpoint", "Event endpoint, or none",
-                        "https://events.sendpost.io/api/v1/tpsp/custom-smtp/events", NULL, NULL, false},
-    [SETUP_STATE_DIR] = {"state-dir", "State directory", "/var/lib/postfix-sendpost", NULL, NULL, false},
-};
-
-static const char *fault(const struct question *question, const char *answer)
-{
-    if (*answer == '\0')
-        return question->fallback != NULL && *question->fallback == '\0' ? NULL : "an answer is needed";
-    for (const char *at = answer; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ' || *at == 127)
-            return "control characters are not allowed";
-    if (question->characters != NULL && strspn(answer, question->characters) != strlen(answer))
-        return question->characters == number ? "a whole number is needed"
-                                              : "letters, digits, '-', '_' and '.' make a name";
-    if (question->words == NULL)
-        return NULL;
-    for (size_t i = 0; question->words[i] != NULL; i++)
-        if (strcmp(question->words[i], answer) == 0)
-            return NULL;
-    return "one of starttls, tls and none is needed";
-}
-
-/* --- reading answers ----------------------------------------------------------------------------------- */
-
-/* Byte by byte, so that nothing of a secret stays in a buffer of stdio. NULL at the end of the input. */
-static char *read_line(void)
-{
-    char *line = xcalloc(1, ANSWER_MAX);
-    size_t length = 0;
-    ssize_t got = 0;
-    char c;
-
-    while ((got = read(STDIN_FILENO, &c, 1)) != 0 && (got > 0 || errno == EINTR))
-        if (got > 0 && c == '\n')
-            break;
-        else if (got > 0 && length < ANSWER_MAX - 1)
-            line[length++] = c;
-    if (got <= 0 && length == 0) {
-        secret_free(&line);
-        return NULL;
-    }
-    return line;
-}
-
-static void prompt(const struct question *question, const char *fallback)
-{
-    if (fallback != NULL && *fallback != '\0')
-        printf("%s [%s]: ", question->text, fallback);
-    else
-        printf("%s: ", question->text);
-    fflush(stdout);
-}
-
-/* Signals wait until the terminal echoes again. The prompt comes when it does not: a quick hand may follow at
- * once. */
-static char *read_secret(const struct question *question)
-{
-    struct termios before, quiet;
-    sigset_t all, old;
-    bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &old);
-    if (terminal) {
-        quiet = before;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
-    prompt(question, NULL);
-    char *line = read_line();
-    if (terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        printf("\n");
-    }
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    return line;
-}
-
-static char *ask(const struct question *question, const char *fallback)
-{
-    for (;;) {
-        if (!question->secret)
-            prompt(question, fallback);
-        char *answer = question->secret ? read_secret(question) : read_line();
-        if (answer == NULL)
-            return NULL;
-        if (*answer == '\0' && fallback != NULL) {
-            free(answer);
-            answer = xstrdup(fallback);
-        }
-        const char *why = fault(question, answer);
-        if (why == NULL)
-            return answer;
-        printf("  %s\n", why);
-        secret_free(&answer);
-    }
-}
-
-static bool yes(const char *question, bool fallback)
-{
-    printf("%s [%s]: ", question, fallback ? "Y/n" : "y/N");
-    fflush(stdout);
-    AUTO_FREE char *answer = read_line();
-    return answer == NULL ? false : *answer == '\0' ? fallback : *answer == 'y' || *answer == 'Y';
-}
-
-/* The first line of the file that an option names. Secrets come this way, as arguments everybody could see
- * them. */
-static char *read_secret_option(const struct setup *setup, const char *option, const char *path)
-{
-    if (strcmp(path, "-") == 0)
-        return read_line();
-    AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC);
-    char *text = xcalloc(1, ANSWER_MAX);
-    ssize_t got = file < 0 ? -1 : read(file, text, ANSWER_MAX - 1);
-    if (got < 0) {
-        ctl_fail(setup->ctl, "--%s: cannot read %s: %s", option, path, strerror(errno));
-        secret_free(&text);
-        return NULL;
-    }
-    text[strcspn(text, "\n")] = '\0';
-    return text;
-}
-
-/* --- gathering ----------------------------------------------------------------------------------------- */
-
-/* Without a login there is no password. */
-static bool wanted(const struct setup *setup, size_t which)
-{
-    return which != SETUP_PASSWORD || *setup->answers[SETUP_USERNAME] != '\0';
-}
-
-/* What the configuration of SendPost's own agent has for it; NULL: nothing. */
-static const char *imported(const struct setup *setup, size_t which)
-{
-    return which == SETUP_API_KEY    ? setup->import.api_key
-           : which == SETUP_ENDPOINT ? setup->import.endpoint
-                                     : NULL;
-}
-
-static enum ctl_status gather_one(struct setup *setup, size_t which, bool batch)
-{
-    const struct question *question = &questions[which];
-    const char *given = ctl_option(setup->ctl, question->option), *fallback = question->fallback;
-
-    if (which == SETUP_PORT && strcmp(setup->answers[SETUP_SECURITY], "tls") == 0)
-        fallback = "465";
-    if (!wanted(setup, which))
-        setup->answers[which] = xstrdup("");
-    else if (given == NULL && imported(setup, which) != NULL)
-        setup->answers[which] = xstrdup(imported(setup, which));
-    else if (given != NULL && question->secret)
-        setup->answers[which] = read_secret_option(setup, question->option, given);
-    else if (given != NULL)
-        setup->answers[which] = xstrdup(given);
-    else if (!batch && which != SETUP_ENDPOINT && which != SETUP_STATE_DIR)
-        setup->answers[which] = ask(question, fallback);
-    else if (fallback != NULL)
-        setup->answers[which] = xstrdup(fallback);
-    else
-        return ctl_usage(setup->ctl, "--%s is needed with --batch", question->option);
-    if (setup->answers[which] == NULL)
-        return given != NULL ? CTL_TROUBLE : ctl_fail(setup->ctl, "the input has ended; nothing was written");
-    const char *why = wanted(setup, which) ? fault(question, setup->answers[which]) : NULL;
-    return why == NULL ? CTL_OK : ctl_usage(setup->ctl, "--%s: %s", question->option, why);
-}
-
-static enum ctl_status gather(struct setup *setup, bool batch)
-{
-    enum ctl_status status = CTL_OK;
-
-    for (size_t i = 0; i < SETUP_COUNT && status == CTL_OK; i++)
-        status = gather_one(setup, i, batch);
-    return status;
-}
 
 /* --- the log that the agent is to follow ------------------------------------------------------------ */
 
@@ -254,82 +48,127 @@ static char *find_helo_name(const char *directory)
     return NULL;
 }
 
-/* --- the run ---------------------------------------------------------------------------------------- */
+/* --- what is there already -------------------------------------------------------------------------- */
 
-static bool may_replace(const struct setup *setup, bool batch)
+static char *read_text(const char *path)
 {
+    AUTO_FCLOSE FILE *stream = fopen(path, "re");
     struct stat status;
 
-    if (lstat(setup->ctl->config_path, &status) != 0 || ctl_option(setup->ctl, "force") != NULL)
-        return true;
-    if (!batch) {
-        printf("%s exists; it would be kept as %s.old.\n", setup->ctl->config_path, setup->ctl->config_path);
-        if (yes("Replace it?", false))
-            return true;
+    if (stream == NULL || fstat(fileno(stream), &status) != 0)
+        return NULL;
+    char *text = xcalloc(1, (size_t)status.st_size + 1);
+    if (fread(text, 1, (size_t)status.st_size, stream) == (size_t)status.st_size)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static void fill_in_tpsp(struct setup *setup, const struct config_tpsp *tpsp)
+{
+    static const char *const securities[] = {
+        [SECURITY_NONE] = "none", [SECURITY_STARTTLS] = "starttls", [SECURITY_TLS] = "tls"};
+    char **before = setup->before;
+
+    before[SETUP_NAME] = xstrdup(tpsp->name);
+    before[SETUP_TPSP_ID] = tpsp->id != 0 ? xasprintf("%lld", (long long)tpsp->id) : xstrdup("");
+    before[SETUP_HOST] = xstrdup(tpsp->host);
+    before[SETUP_PORT] = xasprintf("%u", (unsigned)tpsp->port);
+    before[SETUP_SECURITY] = xstrdup(securities[tpsp->security]);
+    before[SETUP_USERNAME] = xstrdup(tpsp->username != NULL ? tpsp->username : "");
+    before[SETUP_PASSWORD] =
+        tpsp->password != NULL || tpsp->oauth_token != NULL || tpsp->oauth.token_endpoint != NULL
+            ? xstrdup("")
+            : NULL;
+    before[SETUP_MAX_RATE] = xasprintf("%u", (unsigned)tpsp->global_rate.limit);
+}
+
+static void fill_in(struct setup *setup, const struct config_tpsp *tpsp)
+{
+    const struct config *old = setup->old;
+    char **before = setup->before;
+
+    before[SETUP_ACCOUNT_ID] = xasprintf("%lld", (long long)old->account_id);
+    before[SETUP_SUBACCOUNT_ID] = xasprintf("%lld", (long long)old->subaccount_id);
+    before[SETUP_API_KEY] = old->api_key != NULL ? xstrdup("") : NULL;
+    before[SETUP_ENDPOINT] = xstrdup(old->endpoint != NULL ? old->endpoint : "none");
+    before[SETUP_STATE_DIR] = xstrdup(old->state_dir);
+    if (!setup->adds)
+        fill_in_tpsp(setup, tpsp);
+}
+
+/* A configuration that is there is changed, where a person answers or a TPSP is added; else it is replaced,
+ * if that is wanted. */
+static enum ctl_status look_at_old(struct setup *setup)
+{
+    const char *path = setup->ctl->config_path, *name = ctl_option(setup->ctl, "name");
+    bool there = access(path, F_OK) == 0, forced = ctl_option(setup->ctl, "force") != NULL;
+    struct outcome error;
+
+    if (!there && setup->adds)
+        return ctl_fail(setup->ctl, "there is no %s to add to; sendpostctl setup makes one", path);
+    if (!there || (forced && !setup->adds))
+        return CTL_OK;
+    if (setup->batch && !setup->adds)
+        return ctl_fail(setup->ctl, "%s exists; it was left as it is (--force replaces it)", path);
+    setup->old = config_load(path, &error);
+    setup->old_text = setup->old != NULL ? read_text(path) : NULL;
+    if (setup->old == NULL || setup->old_text == NULL) {
+        printf("%s exists, but cannot be used: %s\nIt would be kept as %s.old.\n", path,
+               setup->old == NULL ? error.text : strerror(errno), path);
+        if (!setup->batch && setup_ask_yes("Replace it?", false)) {
+            config_free(setup->old);
+            setup->old = NULL;
+            return CTL_OK;
+        }
+        return ctl_fail(setup->ctl, "%s was left as it is (--force replaces it)", path);
     }
-    ctl_fail(setup->ctl, "%s exists; it was left as it is (--force replaces it)", setup->ctl->config_path);
+    const struct config_tpsp *tpsp =
+        name != NULL && !setup->adds ? config_tpsp_by_name(setup->old, name) : &setup->old->tpsps[0];
+    if (tpsp == NULL)
+        return ctl_usage(setup->ctl, "there is no tpsp \"%s\" in %s; --add adds one", name, path);
+    fill_in(setup, tpsp);
+    if (!setup->batch)
+        printf(
+            "%s is there: Enter keeps what stands in brackets, and what is not asked for stays as it is.\n\n",
+            path);
+    return CTL_OK;
+}
+
+/* --- the run ---------------------------------------------------------------------------------------- */
+
+/* Before the first question: nobody is to answer twelve of them for nothing. */
+static bool may_write(const struct setup *setup)
+{
+    AUTO_FREE char *copy = xstrdup(setup->ctl->config_path);
+    const char *directory = dirname(copy);
+
+    if (geteuid() == 0 || access(directory, W_OK) == 0 ||
+        (errno == ENOENT && strncmp(directory, "/etc", 4) != 0))
+        return true;
+    ctl_fail(setup->ctl, "only root may write to %s: run it with sudo", directory);
     return false;
 }
 
-/* What the server says decides, unless a person does. */
-static bool try_connection(const struct setup *setup, const struct config *config, bool batch)
+static enum ctl_status carry_out(struct setup *setup)
 {
-    const char *to = ctl_option(setup->ctl, "test-to");
-    AUTO_FREE char *asked = NULL;
+    enum ctl_status status = setup_gather(setup);
 
-    if (ctl_option(setup->ctl, "no-test") != NULL)
-        return true;
-    if (to == NULL && !batch) {
-        printf("Send a test message to (empty: to the login): ");
-        fflush(stdout);
-        asked = read_line();
-        to = asked != NULL && *asked != '\0' ? asked : NULL;
+    if (status != CTL_OK)
+        return status;
+    if (!setup_try(setup))
+        return CTL_TROUBLE;
+    if (!setup_commit(setup)) {
+        setup_discard(setup);
+        return CTL_TROUBLE;
     }
-    const char *why;
-    if (to != NULL && !address_valid(to, &why)) {
-        ctl_fail(setup->ctl, "\"%s\" is no address: %s; nothing was written", to, why);
-        return false;
-    }
-    printf("\n");
-    enum relay_stage failed_at;
-    if (ctl_test_config(setup->ctl, config, config->tpsps[0].name, to, NULL, &failed_at))
-        return true;
-    printf("\n");
-    if (!batch && yes("The test failed. Write the configuration all the same?", false))
-        return true;
-    ctl_fail(setup->ctl, "nothing was written (--no-test writes without testing)");
-    return false;
-}
-
-static enum ctl_status finish(const struct setup *setup, bool batch)
-{
-    const char *directory = ctl_option(setup->ctl, "postfix-config");
-    enum ctl_status status = CTL_OK;
-
     printf("\n%s is written.\n", setup->ctl->config_path);
-    if (setup->log_path != NULL)
+    if (setup->log_path != NULL && setup->old == NULL)
         printf("The agent will follow %s.\n",
                strcmp(setup->log_path, "journal") == 0 ? "the journal" : setup->log_path);
-    if (ctl_option(setup->ctl, "postfix") != NULL ||
-        (!batch && yes("Add the transport to Postfix's main.cf and master.cf?", true)))
-        status = ctl_postfix_install(setup->ctl, directory, setup->user);
-    printf("Next: systemctl restart sendpost-agent, and sendpostctl check\n");
-    return status;
-}
-
-static enum ctl_status carry_out(struct setup *setup, bool batch)
-{
-    enum ctl_status status = gather(setup, batch);
-    struct config *config = status == CTL_OK ? setup_stage(setup) : NULL;
-
-    if (config == NULL)
-        return status == CTL_OK ? CTL_TROUBLE : status;
-    bool ok = try_connection(setup, config, batch) && setup_commit(setup);
-    config_free(config);
-    if (ok)
-        return finish(setup, batch);
-    setup_discard(setup);
-    return CTL_TROUBLE;
+    if (setup->adds && setup->old->pool_count > 1)
+        printf("It is in no pool yet: name %s among the members of one.\n", setup->answers[SETUP_NAME]);
+    return setup_finish(setup);
 }
 
 static bool read_import(struct setup *setup, const char *path)
@@ -349,45 +188,87 @@ static bool read_import(struct setup *setup, const char *path)
     return false;
 }
 
+static void give_up(struct setup *setup)
+{
+    for (size_t i = 0; i < SETUP_COUNT; i++) {
+        secret_free(&setup->answers[i]);
+        free(setup->before[i]);
+    }
+    free(setup->log_path);
+    free(setup->helo_name);
+    free(setup->old_text);
+    config_free(setup->old);
+    config_import_free(&setup->import);
+}
+
+/* What is for people goes to standard error meanwhile; one JSON object is what is left to print. */
+static enum ctl_status run_for_programs(struct setup *setup)
+{
+    fflush(stdout);
+    int own = dup(STDOUT_FILENO);
+    if (own < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        return ctl_fail(setup->ctl, "cannot print: %s", strerror(errno));
+    enum ctl_status status = look_at_old(setup);
+    if (status == CTL_OK)
+        status = carry_out(setup);
+    fflush(stdout);
+    dup2(own, STDOUT_FILENO);
+    close(own);
+    struct json_object *object = json_object_new_object();
+    json_object_object_add(object, "ok", json_object_new_boolean(status == CTL_OK));
+    json_object_object_add(object, "config", json_object_new_string(setup->ctl->config_path));
+    json_object_object_add(
+        object, "tpsp",
+        setup->answers[SETUP_NAME] != NULL ? json_object_new_string(setup->answers[SETUP_NAME]) : NULL);
+    json_object_object_add(object, "log_path",
+                           setup->log_path != NULL ? json_object_new_string(setup->log_path) : NULL);
+    json_object_object_add(object, "test", setup->test);
+    ctl_print_json(object);
+    return status;
+}
+
 static enum ctl_status run(struct ctl *ctl)
 {
-    struct setup setup = {.ctl = ctl, .user = ctl_option(ctl, "user")};
-    bool batch = ctl_option(ctl, "batch") != NULL;
+    struct setup setup = {.ctl = ctl,
+                          .user = ctl_option(ctl, "user"),
+                          .batch = ctl_option(ctl, "batch") != NULL,
+                          .adds = ctl_option(ctl, "add") != NULL};
+    const char *directory = ctl_option(ctl, "postfix-config");
+    enum ctl_status status;
 
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
     if (setup.user == NULL)
         setup.user = "sendpost";
+    if (!may_write(&setup))
+        return CTL_TROUBLE;
     if (geteuid() == 0 && getpwnam(setup.user) == NULL)
         return ctl_fail(ctl, "there is no user \"%s\" to deliver as; create it, or name another with --user",
                         setup.user);
     if (ctl_option(ctl, "oauth") != NULL)
         return setup_oauth(&setup, ctl_option(ctl, "oauth"));
-    if (!may_replace(&setup, batch))
-        return CTL_TROUBLE;
     if (!read_import(&setup, ctl_option(ctl, "import")))
         return CTL_TROUBLE;
-    setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path)
-                                                   : find_log(ctl_option(ctl, "postfix-config"));
-    setup.helo_name = find_helo_name(ctl_option(ctl, "postfix-config"));
-    enum ctl_status status = carry_out(&setup, batch);
-    for (size_t i = 0; i < SETUP_COUNT; i++)
-        secret_free(&setup.answers[i]);
-    free(setup.log_path);
-    free(setup.helo_name);
-    config_import_free(&setup.import);
+    setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path) : find_log(directory);
+    setup.helo_name = find_helo_name(directory);
+    if (ctl->json)
+        status = run_for_programs(&setup);
+    else if ((status = look_at_old(&setup)) == CTL_OK)
+        status = carry_out(&setup);
+    give_up(&setup);
     return status;
 }
 
 static const struct ctl_option options[] = {
+    {"add", 'a', NULL, "add a TPSP to the configuration that is there"},
     {"batch", 'b', NULL, "ask nothing"},
     {"account-id", 0, "N", "SendPost account"},
     {"subaccount-id", 0, "N", "SendPost sub-account"},
     {"name", 0, "NAME", "name of the TPSP (primary)"},
     {"tpsp-id", 0, "N", "its id in SendPost"},
     {"host", 0, "HOST", "SMTP server"},
-    {"security", 0, "WORD", "starttls, tls or none (starttls)"},
     {"port", 0, "N", "587, or 465 with tls"},
+    {"security", 0, "WORD", "starttls, tls or none (tls on port 465, else starttls)"},
     {"username", 0, "NAME", "login"},
     {"password-file", 0, "FILE", "read the password from here; - is standard input"},
     {"max-rate-per-hour", 0, "N", "messages an hour at most, 0 for no limit (100)"},
@@ -401,6 +282,7 @@ static const struct ctl_option options[] = {
     {"force", 0, NULL, "replace an existing configuration"},
     {"oauth", 0, "TPSP", "first login at the provider of this TPSP's tokens, and nothing else"},
     {"postfix", 0, NULL, "add the transport to Postfix"},
+    {"route-all", 0, NULL, "and route all mail to other places to it (default_transport)"},
     {"postfix-config", 0, "DIR", "Postfix's configuration directory"},
     {.name = NULL},
 };
@@ -410,7 +292,8 @@ const struct ctl_command ctl_setup = {
     .synopsis = "[OPTION…]",
     .summary = "Write a configuration from a few answers, and test it",
     .examples =
-        "  sendpostctl setup\n"
+        "  sendpostctl setup                        # again: what is there is filled in\n"
+        "  sendpostctl setup --add\n"
         "  sendpostctl setup --import " CONFIG_IMPORT_PATH "\n"
         "  sendpostctl setup --oauth primary\n"
         "  sendpostctl setup --batch --account-id 117 --subaccount-id 4321 --host smtp.example.net \\\n"

@@ -6,12 +6,13 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/uuid_proof.h"
 #include "base/xalloc.h"
-#include "ctl/setup.h"
+#include "ctl/setup_text.h"
 
 #define API_KEY_FILE "event-api-key"
 #define UUID_KEY_FILE "uuid-key"
@@ -110,53 +111,6 @@ static bool make_directories(const struct setup *setup)
 
 /* --- contents -------------------------------------------------------------------------------------- */
 
-/* A JSON string is a YAML double-quoted one. */
-static void write_quoted(FILE *stream, const char *key, const char *value)
-{
-    struct json_object *json = json_object_new_string(value);
-
-    fprintf(stream, "%s: %s\n", key,
-            json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(json);
-}
-
-static char *render(const struct setup *setup, char *const paths[FILES])
-{
-    char *const *answers = setup->answers;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-
-    if (stream == NULL)
-        return NULL;
-    fprintf(stream,
-            "# Written by sendpostctl setup; postfix-sendpost.yaml(5) explains every key.\n"
-            "account-id: %s\nsubaccount-id: %s\n",
-            answers[SETUP_ACCOUNT_ID], answers[SETUP_SUBACCOUNT_ID]);
-    write_quoted(stream, "state-dir", answers[SETUP_STATE_DIR]);
-    write_quoted(stream, "endpoint", answers[SETUP_ENDPOINT]);
-    if (paths[API_KEY] != NULL)
-        write_quoted(stream, "api-key-file", paths[API_KEY]);
-    write_quoted(stream, "uuid-key-file", paths[UUID_KEY]);
-    if (setup->log_path != NULL)
-        write_quoted(stream, "log-path", setup->log_path);
-    fputs("tpsps:\n", stream);
-    write_quoted(stream, "  - name", answers[SETUP_NAME]);
-    if (*answers[SETUP_TPSP_ID] != '\0')
-        fprintf(stream, "    id: %s\n", answers[SETUP_TPSP_ID]);
-    write_quoted(stream, "    host", answers[SETUP_HOST]);
-    fprintf(stream, "    port: %s\n    security: %s\n", answers[SETUP_PORT], answers[SETUP_SECURITY]);
-    if (*answers[SETUP_USERNAME] != '\0')
-        write_quoted(stream, "    username", answers[SETUP_USERNAME]);
-    if (paths[PASSWORD] != NULL)
-        write_quoted(stream, "    password-file", paths[PASSWORD]);
-    if (setup->helo_name != NULL)
-        write_quoted(stream, "    helo-name", setup->helo_name);
-    fprintf(stream, "    max-rate-per-hour: %s\n", answers[SETUP_MAX_RATE]);
-    fclose(stream);
-    return text;
-}
-
 static bool write_file(const struct setup *setup, const char *path, const char *text, const char *end)
 {
     unlink(path);
@@ -185,9 +139,17 @@ bool setup_replace(const struct setup *setup, const char *from, const char *to)
 
 static bool write_configuration(const struct setup *setup, const char *path, char *const secrets[FILES])
 {
-    AUTO_FREE char *text = render(setup, secrets);
+    AUTO_FREE char *text = setup_text(setup, &(struct setup_secrets){.password = secrets[PASSWORD],
+                                                                     .api_key = secrets[API_KEY],
+                                                                     .uuid_key = secrets[UUID_KEY]});
 
-    return text != NULL && write_file(setup, path, text, "");
+    if (text != NULL)
+        return write_file(setup, path, text, "");
+    ctl_fail(setup->ctl,
+             "%s is laid out in a way that cannot be changed here: change it by hand, or let --force write "
+             "it anew",
+             setup->ctl->config_path);
+    return false;
 }
 
 static bool write_uuid_key(const struct setup *setup, const char *path)
@@ -217,6 +179,23 @@ static bool write_staged(const struct setup *setup, const struct files *files)
 
 /* --- stage, commit, discard -------------------------------------------------------------------------- */
 
+/* What was changed in a text must say what was answered, or it was not understood. */
+static bool says_so(const struct setup *setup, const struct config *config)
+{
+    const struct config_tpsp *tpsp = config_tpsp_by_name(config, setup->answers[SETUP_NAME]);
+
+    if (setup->old == NULL ||
+        (tpsp != NULL && strcasecmp(tpsp->host, setup->answers[SETUP_HOST]) == 0 &&
+         tpsp->port == atoi(setup->answers[SETUP_PORT]) &&
+         strcmp(tpsp->username != NULL ? tpsp->username : "", setup->answers[SETUP_USERNAME]) == 0 &&
+         config->account_id == atoll(setup->answers[SETUP_ACCOUNT_ID]) &&
+         config->tpsp_count == setup->old->tpsp_count + (setup->adds ? 1 : 0)))
+        return true;
+    ctl_fail(setup->ctl, "%s could not be changed here; change it by hand, or let --force write it anew",
+             setup->ctl->config_path);
+    return false;
+}
+
 struct config *setup_stage(const struct setup *setup)
 {
     struct config *config = NULL;
@@ -228,6 +207,10 @@ struct config *setup_stage(const struct setup *setup)
     if (write_staged(setup, &files) && (config = config_load(files.staged[CONFIGURATION], &error)) == NULL)
         ctl_fail(setup->ctl, "%s", error.text);
     free_files(&files);
+    if (config != NULL && !says_so(setup, config)) {
+        config_free(config);
+        config = NULL;
+    }
     if (config == NULL)
         setup_discard(setup);
     return config;

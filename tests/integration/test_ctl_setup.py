@@ -1,10 +1,13 @@
 """sendpostctl setup: from answers to a configuration that works; secrets unseen, nothing half-written."""
+import http.server
+import json
 import os
 import re
 import pty
 import select
 import shutil
 import subprocess
+import threading
 import time
 
 import pytest
@@ -133,11 +136,13 @@ def test_an_existing_configuration_is_kept(machine, server):
 
 
 def test_what_a_person_types_is_asked_again_until_it_fits(machine, server):
-    answers = ["many", "117", "", "4321", "", "12", "127.0.0.1", "ssl", "none", str(server.port), "", "250", KEY, "me@example.com", "n"]
+    answers = ["many", "117", "", "4321", "", "12", "two words", "127.0.0.1", "99999", str(server.port), "ssl",
+               "none", "", "250", KEY, "nobody", "me@example.com", "n"]
     done = machine.run(f"--state-dir={machine.state}", f"--user={USER}", "--endpoint=none", stdin="\n".join(answers) + "\n")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a whole number is needed" in done.stdout and "an answer is needed" in done.stdout
-    assert "one of starttls, tls and none is needed" in done.stdout
+    assert "one of starttls, tls and none is needed" in done.stdout and "neither a host name nor an IP address" in done.stdout
+    assert "a port is a number from 1 to 65535" in done.stdout and "that is no address" in done.stdout
     text = machine.config.read_text()
     assert 'name: "primary"' in text and f"port: {server.port}\n" in text and "account-id: 117\n" in text
     assert "max-rate-per-hour: 250\n" in text
@@ -210,9 +215,131 @@ def test_wrong_words(machine, options, status, text):
     assert machine.files() == []
 
 
+def test_what_the_configuration_refuses_leads_back_too(machine, server):
+    answers = ["117", "4321", "", "12", "127.0.0.1", str(server.port), "none", "relay", "word", "", "", "u", "-", "me@example.com", "n"]
+    done = machine.run(f"--state-dir={machine.state}", f"--user={USER}", "--endpoint=none", stdin="\n".join(answers) + "\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "none would send the password in the clear" in done.stderr and done.stdout.count("SMTP server") == 1
+    assert machine.files() == ["config.yaml", "uuid-key"]
+
+
+def test_three_mistakes_are_mended_one_by_one(machine, ca):
+    chain, key = ca.issue("tpsp.test")
+    with ScriptedTpsp(security="starttls", chain=chain, key=key, credentials=("relay", PASSWORD)) as server:
+        machine.etc.mkdir()
+        first = machine.run("--batch", "--no-test", *machine.options(server, security="starttls", host="localhost"), "--username=relay",
+                            f"--password-file={machine.top}/password")
+        assert first.returncode == 0, first.stderr
+        text = machine.config.read_text() + "    # mine\n    tls-ca-path: " + str(ca.hashed) + "\n# and this\n"
+        machine.config.write_text(text)
+        # filled in: everything is kept but what is answered
+        answers = ["", "", "", "", str(free_port()), "", "realy", "wrong", "", "", "me@example.com",
+                   "h", "", str(server.port), "", "u", "relay", "wrong", "p", PASSWORD, "n", "n"]
+        done = machine.run(f"--user={USER}", stdin="\n".join(answers) + "\n")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert [word in done.stdout for word in ("Connection refused at connect", "Auth rejected at auth", "The message was accepted.")] \
+            == [True] * 3
+        assert "[117]" in done.stdout and "[localhost]" in done.stdout and "[kept as it is]" in done.stdout
+        for prompt, times in (("SendPost account id", 1), ("SMTP server", 2), ("Username", 2), ("Password", 3), ("Messages an hour", 1)):
+            assert done.stdout.count(prompt) == times, prompt
+        assert len(server.messages) == 1
+    assert machine.config.read_text() == text  # as it was: the mistakes have left nothing
+    assert (machine.etc / "primary.password").read_text() == PASSWORD + "\n"
+    assert not [name for name in machine.files() if name.endswith(".new")]
+
+
+def test_a_second_run_changes_what_is_answered_and_nothing_else(machine, server):
+    assert machine.run("--batch", "--no-test", *machine.options(server)).returncode == 0
+    text = machine.config.read_text().replace("tpsps:", "# mine\nretry: {schedule: [1h]}\ntpsps:") + "    connect-timeout: 7s   # slow\n"
+    machine.config.write_text(text)
+    done = machine.run(f"--user={USER}", "--no-test", "--max-rate-per-hour=77", stdin="\n" * 6 + "\n\nn\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine.config.read_text() == text.replace("max-rate-per-hour: 100", "max-rate-per-hour: 77")
+    assert (machine.etc / "config.yaml.old").read_text() == text
+    (machine.etc / "config.yaml").write_text('{"account-id": 1, "subaccount-id": 2, "state-dir": "/x", "endpoint": "none", "tpsps": [{"name": "a", "host": "b"}]}')
+    done = machine.run(f"--user={USER}", "--no-test", "--max-rate-per-hour=77", stdin="\n" * 12)
+    assert done.returncode == 1 and "laid out in a way that cannot be changed here" in done.stderr
+
+
+def test_a_further_tpsp_is_added(machine, server):
+    assert machine.run("--add", "--batch", *machine.options(server)).returncode == 1  # to nothing
+    assert machine.run("--batch", "--no-test", *machine.options(server)).returncode == 0
+    before = machine.config.read_text()
+    taken = machine.run("--add", "--batch", "--name=primary", *machine.options(server))
+    assert taken.returncode == 64 and "there is one of this name already" in taken.stderr
+    done = machine.run("--add", "--batch", "--name=backup", "--max-rate-per-hour=5", *machine.options(server))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine.config.read_text().startswith(before) and '\n  - name: "backup"\n' in machine.config.read_text()
+    assert "backup  127.0.0.1" in done.stdout and "primary  127" not in done.stdout
+    assert "pool default: to primary, backup" in machine.check().stdout
+    nobody = machine.run(f"--user={USER}", "--no-test", "--name=nobody", stdin="")
+    assert nobody.returncode == 64 and "--add adds one" in nobody.stderr
+
+
+def test_a_key_that_sendpost_refuses_is_asked_for_again(machine, server):
+    class Api(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(202 if self.headers["X-SP-Event-ApiKey"] == KEY else 401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        answers = ["117", "4321", "", "12", "127.0.0.1", str(server.port), "none", "", "", "wrong-key", "me@example.com", "", KEY, "n"]
+        done = machine.run(f"--state-dir={machine.state}", f"--user={USER}", f"--endpoint=http://127.0.0.1:{api.server_port}/events",
+                           stdin="\n".join(answers) + "\n")
+        refused = machine.run("--batch", "--force", *machine.options(server, endpoint=f"http://127.0.0.1:{api.server_port}/events"),
+                              "--api-key-file=-", stdin="wrong-key\n")
+        api.shutdown()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SendPost refuses the event API key: HTTP 401" in done.stdout and "SendPost takes the event API key." in done.stdout
+    assert len(server.messages) == 2 and done.stdout.count("The message was accepted.") == 1  # the test is not made twice
+    assert (machine.etc / "event-api-key").read_text() == KEY + "\n"
+    assert refused.returncode == 1 and "nothing was written" in refused.stderr
+
+
+def test_for_programs_it_prints_one_json_object(machine, server):
+    done = machine.run("--batch", "--json", *machine.options(server))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["ok"] and result["config"] == str(machine.config) and result["tpsp"] == "primary"
+    assert result["test"][0]["ok"] and result["test"][0]["steps"]
+    done = machine.run("--batch", "--json", "--force", *machine.options(server, port=str(free_port())))
+    assert done.returncode == 1 and not json.loads(done.stdout)["ok"]
+
+
+def test_only_who_may_write_is_asked(machine):
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    machine.etc.mkdir()
+    done = subprocess.run([str(CTL), "-c", str(machine.config), "setup"], capture_output=True, text=True, check=False, timeout=30,
+                          user=USER, input="117\n")
+    assert done.returncode == 1 and "only root may write to" in done.stderr and done.stdout == ""
+
+
+def test_all_mail_is_routed_here_where_that_is_wanted(machine, server):
+    if shutil.which("postconf") is None:
+        pytest.skip("Postfix is not installed; run tools/deps test")
+    postfix = scratch("spetc-")
+    (postfix / "main.cf").write_text("default_transport = smtp\n")
+    (postfix / "master.cf").write_text("")
+    try:
+        done = machine.run("--batch", "--postfix", "--route-all", *machine.options(server), f"--postfix-config={postfix}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "default_transport = sendpost:default" in (postfix / "main.cf").read_text()
+        assert "back again: postconf -e 'default_transport = smtp'" in done.stdout
+        assert "sendpost-pipe" in (postfix / "master.cf").read_text()
+    finally:
+        remove(postfix)
+
+
 def test_what_the_configuration_refuses_is_not_written(machine, server):
     done = machine.run("--batch", "--no-test", *machine.options(server, host="two words"))
-    assert done.returncode == 1 and "neither a host name nor an IP address" in done.stderr
+    assert done.returncode == 64 and "neither a host name nor an IP address" in done.stderr
     assert machine.files() == []
     done = machine.run("--batch", "--no-test", *machine.options(server), "--name=../../escape")
     assert done.returncode == 64 and "make a name" in done.stderr
@@ -234,7 +361,7 @@ def test_a_secret_is_not_echoed_on_a_terminal(machine, server):
             seen += os.read(terminal, 4096)
 
     for prompt, answer in (("account id", "117"), ("sub-account id", "4321"), ("provider", ""), ("Its id", "12"), ("SMTP server", "127.0.0.1"),
-                           ("Security", "tls"), ("Port [465]", ""), ("Username", "u"), ("Password", PASSWORD), ("an hour", ""), ("API key", KEY),
+                           ("Port [587]", "465"), ("Security: starttls, tls or none [tls]", ""), ("Username", "u"), ("Password", PASSWORD), ("an hour", ""), ("API key", KEY),
                            ("main.cf and master.cf?", "n")):
         await_text(prompt.encode())
         if not seen.endswith(b": "):

@@ -1,0 +1,192 @@
+/*
+ * What was answered is tried before it is written: a test message, and the event API key. What fails leads
+ * back to the answer in question; the others stay. See setup.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "base/xalloc.h"
+#include "ctl/setup.h"
+#include "event/event_report.h"
+
+enum next { NEXT_AGAIN, NEXT_WRITE, NEXT_QUIT };
+
+/* --- asking again ------------------------------------------------------------------------------------- */
+
+static char suspect(enum relay_stage stage)
+{
+    switch (stage) {
+    case RELAY_AUTH:
+        return 'p';
+    case RELAY_MAIL:
+        return 'u';
+    case RELAY_RCPT:
+        return 't';
+    case RELAY_DATA:
+        return 'a';
+    default:
+        return 'h';
+    }
+}
+
+static enum next ask_again(struct setup *setup, const enum setup_question which[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (which[i] == SETUP_SECURITY) /* it goes with the port that was just given */
+            secret_free(&setup->answers[SETUP_SECURITY]);
+        if (setup_gather_again(setup, which[i]) != CTL_OK)
+            return NEXT_QUIT;
+    }
+    return NEXT_AGAIN;
+}
+
+static enum next after_test(struct setup *setup, enum relay_stage failed_at, char **to)
+{
+    static const enum setup_question place[] = {SETUP_HOST, SETUP_PORT, SETUP_SECURITY};
+    static const enum setup_question user[] = {SETUP_USERNAME, SETUP_PASSWORD};
+    char first = suspect(failed_at);
+
+    for (;;) {
+        AUTO_FREE char *prompt =
+            xasprintf("What now? h host, port and security; u username and password; p password; "
+                      "t another recipient; a again; w write it anyway; q quit [%c]",
+                      first);
+        AUTO_FREE char *answer = setup_ask_line(prompt);
+        if (answer == NULL)
+            return NEXT_QUIT;
+        switch (*answer != '\0' ? *answer : first) {
+        case 'h':
+            return ask_again(setup, place, sizeof place / sizeof place[0]);
+        case 'u':
+            return ask_again(setup, user, 2);
+        case 'p':
+            return ask_again(setup, &user[1], 1);
+        case 't':
+            free(*to);
+            *to = NULL;
+            return NEXT_AGAIN;
+        case 'a':
+            return NEXT_AGAIN;
+        case 'w':
+            return NEXT_WRITE;
+        case 'q':
+            return NEXT_QUIT;
+        default:
+            printf("  one of these letters is needed\n");
+        }
+    }
+}
+
+static enum next after_key(struct setup *setup)
+{
+    static const enum setup_question key[] = {SETUP_API_KEY};
+
+    for (;;) {
+        AUTO_FREE char *answer = setup_ask_line("What now? k another key; w write it anyway; q quit [k]");
+        if (answer == NULL || *answer == 'q')
+            return NEXT_QUIT;
+        if (*answer == 'k' || *answer == '\0')
+            return ask_again(setup, key, 1);
+        if (*answer == 'w')
+            return NEXT_WRITE;
+        printf("  one of these letters is needed\n");
+    }
+}
+
+/* --- trying -------------------------------------------------------------------------------------------- */
+
+/* Where to: asked once. False at the end of the input. */
+static bool find_recipient(const struct setup *setup, char **to)
+{
+    const char *given = ctl_option(setup->ctl, "test-to"), *why;
+
+    while (*to == NULL) {
+        *to = given != NULL || setup->batch ? xstrdup(given != NULL ? given : "")
+                                            : setup_ask_line("Send a test message to (empty: to the login)");
+        if (*to == NULL || **to == '\0' || address_valid(*to, &why))
+            break;
+        if (given != NULL) {
+            ctl_fail(setup->ctl, "\"%s\" is no address: %s; nothing was written", given, why);
+            return false;
+        }
+        printf("  that is no address: %s\n", why);
+        cleanup_free(to);
+        *to = NULL;
+    }
+    return *to != NULL;
+}
+
+static enum next try_tpsp(struct setup *setup, const struct config *config, char **to)
+{
+    enum relay_stage failed_at;
+
+    if (!find_recipient(setup, to))
+        return NEXT_QUIT;
+    printf("\n");
+    if (setup->ctl->json) {
+        json_object_put(setup->test);
+        setup->test = json_object_new_array();
+    }
+    if (ctl_test_config(setup->ctl, config, setup->answers[SETUP_NAME], **to != '\0' ? *to : NULL,
+                        setup->test, &failed_at))
+        return NEXT_WRITE;
+    printf("\n");
+    return setup->batch ? NEXT_QUIT : after_test(setup, failed_at, to);
+}
+
+static enum next try_key(struct setup *setup, const struct config *config)
+{
+    if (config->endpoint == NULL || config->api_key == NULL)
+        return NEXT_WRITE;
+    struct config without_state = *config; /* nothing is to be opened in the state directory by root */
+    without_state.state_dir = NULL;
+    struct event_reporter *reporter =
+        event_reporter_open(&without_state, NULL, &(struct event_reporter_options){.trace = NULL});
+    enum event_answer answer = event_reporter_probe(reporter, config->api_key);
+    AUTO_FREE char *words = ctl_text(event_reporter_last_error(reporter));
+    event_reporter_close(reporter);
+    switch (answer) {
+    case EVENT_ANSWER_ACCEPTED:
+    case EVENT_ANSWER_REFUSED:
+        printf("SendPost takes the event API key.\n");
+        return NEXT_WRITE;
+    case EVENT_ANSWER_KEY_REFUSED:
+        printf("SendPost refuses the event API key: %s\n", words);
+        return setup->batch ? NEXT_QUIT : after_key(setup);
+    default:
+        printf("The event API key cannot be tried now: %s. Events are kept until it can.\n", words);
+        return NEXT_WRITE;
+    }
+}
+
+bool setup_try(struct setup *setup)
+{
+    bool tests = ctl_option(setup->ctl, "no-test") == NULL, tpsp_passed = !tests;
+    char *to = NULL;
+    enum next next = NEXT_AGAIN;
+
+    while (next == NEXT_AGAIN) {
+        struct config *config = setup_stage(setup);
+        if (config == NULL && !setup->batch &&
+            tests) { /* what the configuration refuses can be mended, too */
+            next = after_test(setup, RELAY_CONNECT, &to);
+            if (next == NEXT_AGAIN)
+                continue;
+        }
+        if (config == NULL)
+            break;
+        next = tpsp_passed ? NEXT_WRITE : try_tpsp(setup, config, &to);
+        if (next == NEXT_WRITE && tests) {
+            tpsp_passed = true; /* or a person says that it does not matter */
+            next = try_key(setup, config);
+        }
+        config_free(config);
+        if (next != NEXT_WRITE)
+            setup_discard(setup);
+    }
+    free(to);
+    if (next == NEXT_QUIT)
+        ctl_fail(setup->ctl, "nothing was written (--no-test writes without testing)");
+    return next == NEXT_WRITE;
+}
