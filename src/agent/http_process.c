@@ -19,7 +19,6 @@
 #define LISTEN_AGAIN_MS 5000
 #define AGAIN_MS 1000 /* after a server has died */
 #define TICK_S 1
-#define NICE 5
 
 struct http_process {
     pid_t keeper;
@@ -47,8 +46,6 @@ static void serve(const struct config *config, struct board *board, int descript
 {
     struct outcome error;
 
-    if (nice(NICE) < 0)
-        log_line(LOG_DEBUG, "the status page does not yield to others");
     struct http_server *http = http_server_start(config, board, descriptor, &error);
     if (http == NULL) {
         log_line(LOG_ERR, "%s", error.text);

@@ -3,8 +3,8 @@
  *
  * Why not a thread: here are all bytes that strangers may send, and the page's questions to the store. What a
  * client can make of them, a crash, memory without end, a thread that turns in a circle, ends in a process
- * that neither log nor events depend on. It shares the board with the agent and nothing else, asks the store
- * over a connection that can only read, and yields to others (nice).
+ * that neither log nor events depend on. It shares the board with the agent and nothing else, and asks the
+ * store over a connection that can only read.
  *
  * Why not a program: the configuration is read already, the secrets of the command line with it. So it is
  * forked, before the agent has a second thread or an open store. A keeper, which does nothing else, binds the
