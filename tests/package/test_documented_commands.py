@@ -148,7 +148,8 @@ class Site:
     def settle(self):
         """setup has written a configuration of its own: the agent's port is ours again."""
         path = self.tree.path("/etc/postfix-sendpost/config.yaml")
-        path.write_text(f"listen: 127.0.0.1:{self.agent_port}\n" + path.read_text())
+        if "listen:" not in path.read_text():
+            path.write_text(f"listen: 127.0.0.1:{self.agent_port}\n" + path.read_text())
 
     def wait_sent(self):
         wait_for(lambda: "you@example.com" in self.run("sendpostctl events")[1], lambda: f"the event\n{self.tree.log()[-3000:]}")
@@ -187,7 +188,8 @@ Diagnostic-Code: smtp; 550 5.1.1 user unknown
 --b--
 """
 
-ANSWERS = f"y\n117\n4321\n\n12\n{HOST}\n\nPORT\nrelay@tpsp.test\n{PASSWORD}\n\n{KEY}\nme@example.com\ny\n"
+# a configuration is there: its TPSP has its name already; at the end transport, no route, nothing to start
+ANSWERS = f"117\n4321\n12\n{HOST}\nPORT\n\nrelay@tpsp.test\n{PASSWORD}\n\n{KEY}\nme@example.com\ny\nn\nn\n"
 LIBEXEC = "/usr/libexec/postfix-sendpost"
 
 # In the order in which they run.
@@ -197,6 +199,12 @@ COMMANDS = {
     "sendpostctl setup --oauth NAME": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
     "sendpostctl setup --import /etc/sendpost-agent/config.yaml": By("tests/integration/test_from_sendposts_agent.py::test_setup_imports_what_their_agent_was_told"),
     "sendpostctl setup --oauth primary": By("tests/integration/test_oauth.py::test_a_first_login_needs_no_browser_on_this_machine"),
+    "sendpostctl setup --add": By("tests/integration/test_ctl_setup.py::test_a_further_tpsp_is_added"),
+    "sendpostctl trace 4bXyz1Qwz9": By("tests/integration/test_ctl_trace.py::test_each_word_leads_to_the_message"),
+    "sendpostctl trace user@example.com": By("tests/integration/test_ctl_trace.py::test_each_word_leads_to_the_message"),
+    "sendpostctl trace example.com --limit 100 --json | jq '.messages[].state'":
+        By("tests/integration/test_ctl_trace.py::test_each_word_leads_to_the_message"),
+    "sendpostctl trace 4bXyz1Qwz9 -f": By("tests/integration/test_ctl_trace.py::test_following_ends_when_the_message_is_through"),
     # by hand
     "useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sendpost": Run(),
     "install -d -m 0750 -o root -g sendpost /etc/postfix-sendpost": Run(),
@@ -236,6 +244,7 @@ COMMANDS = {
                             becomes=[("test", "test; sendpostctl test --to you@example.com; false")]),
     "sendpostctl test primary -v": Run("C: MAIL FROM", becomes=[("-v", "-v --to you@example.com")]),
     "sendpostctl test primary --from news@example.com --to me@example.net": Run("The message was accepted."),
+    "sendpostctl test primary --no-send": Run("The session stands."),
     "sendpostctl test --json | jq '.[] | {tpsp, ok, error}'": Run('"tpsp": "primary"'),
     "sendpostctl status": Run("primary"),
     "sendpostctl status --json | jq .pending_events": Run("0"),
