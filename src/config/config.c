@@ -57,6 +57,9 @@ static void free_tpsp(struct config_tpsp *tpsp)
     free(tpsp->service);
     free(tpsp->helo_name);
     free(tpsp->rates);
+    free(tpsp->warm_up.plan.days);
+    for (size_t i = 0; i < PROVIDER_COUNT; i++)
+        free(tpsp->warm_up.providers[i].days);
 }
 
 void config_free(struct config *config)

@@ -106,8 +106,16 @@ struct config_tpsp {
     size_t rate_count;
     /* limit 0: unlimited; categories not named carry "default" */
     struct config_rate provider_rates[PROVIDER_COUNT];
+    struct config_warm_up {
+        bool given;
+        int64_t start_ms; /* since 1970: the first day, UTC */
+        struct config_plan {
+            uint32_t *days; /* messages on each day */
+            size_t count;   /* 0: no plan */
+        } plan, providers[PROVIDER_COUNT];
+    } warm_up;
     struct config_shadow { /* limits that are counted and never enforced */
-        bool global, rates;
+        bool global, rates, warm_up;
         bool providers[PROVIDER_COUNT];
     } shadow;
     char *api_key; /* secret; NULL: the account's */

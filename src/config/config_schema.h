@@ -22,6 +22,7 @@ CONFIG_READER(config_read_oauth); /* field: struct config_oauth */
 void config_oauth_free(struct config_oauth *oauth) __attribute__((nonnull));
 CONFIG_READER(config_read_sendpost); /* field: struct config_sendpost */
 void config_sendpost_free(struct config_sendpost *sendpost) __attribute__((nonnull));
+CONFIG_READER(config_read_warm_up); /* field: struct config_warm_up */
 CONFIG_READER(config_read_cluster); /* field: struct config_cluster */
 void config_cluster_free(struct config_cluster *cluster) __attribute__((nonnull));
 

@@ -29,7 +29,7 @@ static CONFIG_READER(read_rates)
     return true;
 }
 
-/* "global", "rates", or a mailbox provider */
+/* "global", "rates", "warm-up", or a mailbox provider */
 static CONFIG_READER(read_shadow)
 {
     struct config_shadow *shadow = field;
@@ -49,11 +49,14 @@ static CONFIG_READER(read_shadow)
             shadow->global = true;
         else if (strcmp(text, "rates") == 0)
             shadow->rates = true;
+        else if (strcmp(text, "warm-up") == 0)
+            shadow->warm_up = true;
         else if (provider_category_by_name(text, &category))
             shadow->providers[category] = true;
         else
             return config_fail(reader, &entry, item,
-                               "\"%.60s\" names no limit; global, rates, or one of provider-rates is meant",
+                               "\"%.60s\" names no limit; global, rates, warm-up, or one of provider-rates "
+                               "is meant",
                                text);
     }
     return true;
@@ -92,6 +95,7 @@ static const struct config_key tpsp_keys[] = {
     {"max-rate-per-hour", .read = config_read_rate_per_hour, FIELD(global_rate), .default_text = "100"},
     {"rates", .read = read_rates, .min = 1},
     {"provider-rates", .read = config_read_provider_rates, FIELD(provider_rates), .default_text = "{}"},
+    {"warm-up", .read = config_read_warm_up, FIELD(warm_up)},
     {"shadow", .read = read_shadow, FIELD(shadow)},
     {"api-key", .read = config_read_secret, FIELD(api_key)},
     {"api-key-file", .read = config_read_secret_file, FIELD(api_key)},

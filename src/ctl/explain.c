@@ -236,7 +236,7 @@ static bool explain_tpsp(struct explanation *explanation, const struct admission
     }
     if (!rate_set_init(&set, tpsp, explanation->provider, explanation->config->rate_burst, &outcome))
         return stop(explanation, stage, &outcome);
-    if (!slow_down_apply(explanation->config, table, &set, &next_ns, &outcome)) {
+    if (!admission_apply(gate, &set, &next_ns, &outcome)) {
         explain_slowed(explanation, table, tpsp);
         return stop(explanation, stage, &outcome);
     }

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
 #include "ctl/slow_words.h"
 #include "policy/breaker.h"
 #include "policy/shadow.h"
+#include "policy/warm_up.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define COLUMNS 6
@@ -202,6 +204,51 @@ static struct json_object *connections_json(const struct listing *listing)
     return row;
 }
 
+static void print_plan(const struct listing *listing, const char *provider)
+{
+    struct warm_up_view view;
+
+    if (warm_up_look(listing->table, listing->tpsp, provider, clock_realtime_ms(), &view))
+        printf("%s: warm-up%s%s, day %zu of %zu: %u a day%s\n", listing->tpsp->name,
+               provider != NULL ? " to " : "", provider != NULL ? provider : "", view.day, view.days,
+               view.limit,
+               view.held       ? ", held back: too much is deferred or bounces"
+               : view.accepted ? ""
+                               : ", nothing sent today");
+}
+
+static void add_plan_json(const struct listing *listing, const char *provider, struct json_object *list)
+{
+    struct warm_up_view view;
+
+    if (!warm_up_look(listing->table, listing->tpsp, provider, clock_realtime_ms(), &view))
+        return;
+    struct json_object *row = json_object_new_object();
+    json_object_object_add(row, "provider", provider != NULL ? json_object_new_string(provider) : NULL);
+    json_object_object_add(row, "day", json_object_new_int64((int64_t)view.day));
+    json_object_object_add(row, "days", json_object_new_int64((int64_t)view.days));
+    json_object_object_add(row, "limit", json_object_new_int64(view.limit));
+    json_object_object_add(row, "held_back", json_object_new_boolean(view.held));
+    json_object_array_add(list, row);
+}
+
+static struct json_object *warm_up_json(const struct listing *listing)
+{
+    struct json_object *list = json_object_new_array();
+
+    add_plan_json(listing, NULL, list);
+    for (int provider = 0; provider < PROVIDER_COUNT; provider++)
+        add_plan_json(listing, provider_category_name((enum provider_category)provider), list);
+    return list;
+}
+
+static void print_warm_up(const struct listing *listing)
+{
+    print_plan(listing, NULL);
+    for (int provider = 0; provider < PROVIDER_COUNT; provider++)
+        print_plan(listing, provider_category_name((enum provider_category)provider));
+}
+
 static bool list_tpsp(struct listing *listing, const struct config *config, struct json_object *all,
                       struct outcome *error_r)
 {
@@ -220,6 +267,7 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         listing->shadows = json_object_new_array();
         json_object_object_add(row, "shadow", listing->shadows);
         each_shadow(config, listing->tpsp, add_shadow_json, listing);
+        json_object_object_add(row, "warm_up", warm_up_json(listing));
         json_object_object_add(row, "slow_down", slow_words_json(config, listing->table, listing->tpsp));
         json_object_array_add(all, row);
     }
@@ -268,6 +316,7 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         listing.tpsp = &config->tpsps[i];
         slow_words_each(config, listing.table, listing.tpsp, print_slowed, NULL);
         each_shadow(config, listing.tpsp, print_shadow, &listing);
+        print_warm_up(&listing);
     }
     return status;
 }

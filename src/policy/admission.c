@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "policy/shadow.h"
 #include "policy/slow_down.h"
+#include "policy/warm_up.h"
 
 #define US_NS INT64_C(1000)
 #define MS_NS INT64_C(1000000)
@@ -36,13 +37,22 @@ static bool is_slowed(const struct rate_limit *limit)
     return limit->key.window_ns <= 0;
 }
 
+static bool is_warm_up(const struct rate_limit *limit)
+{
+    return strcmp(limit->kind, "warm-up") == 0;
+}
+
 static void name_limit(const char *tpsp, const struct rate_limit *limit, struct cluster_limit *limit_r)
 {
     if (is_slowed(limit))
         snprintf(limit_r->key, sizeof limit_r->key, "%.100s slow-down %.40s", tpsp,
                  limit->provider != NULL ? limit->provider : "all");
     else
-        snprintf(limit_r->key, sizeof limit_r->key, "%.100s %.40s %" PRId64, tpsp, limit->kind,
+        snprintf(limit_r->key, sizeof limit_r->key, "%.100s %.40s%s%s %" PRId64, tpsp, limit->kind,
+                 is_warm_up(limit) ? " " : "",
+                 !is_warm_up(limit)        ? ""
+                 : limit->provider != NULL ? limit->provider
+                                           : "all",
                  limit->rate.window_ms);
     limit_r->lanes = limit->lanes;
     limit_r->pace_us = (limit->pace_ns + US_NS - 1) / US_NS;
@@ -72,8 +82,8 @@ static bool note_slots(const struct admission_gate *gate, const struct rate_set 
     for (size_t i = 0; i < set->count; i++) {
         const struct cluster_slot *slot = &reply->slots[i];
         struct rate_key key;
-        if (is_slowed(&set->limits[i]))
-            continue; /* it is no promise: after a failover it may begin anew */
+        if (i >= set->configured)
+            continue; /* after a failover what is slowed down or warmed up may begin anew */
         note_key(set->tpsp, &set->limits[i], &key);
         struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
         if (entry == NULL)
@@ -255,6 +265,16 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
     return RATE_REFUSED;
 }
 
+bool admission_apply(const struct admission_gate *gate, struct rate_set *set, int64_t *until_r,
+                     struct outcome *why_r)
+{
+    if (!slow_down_apply(gate->config, gate->table, set, until_r, why_r))
+        return false;
+    if (set->of->warm_up.given)
+        warm_up_apply(gate->table, set, gate->config->rate_burst, clock_realtime_ms());
+    return true;
+}
+
 static enum rate_answer take(const struct admission_gate *gate, struct rate_set *set,
                              struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
 {
@@ -262,7 +282,7 @@ static enum rate_answer take(const struct admission_gate *gate, struct rate_set 
 
     admission_r->by_cluster = false;
     admission_r->grant.count = 0;
-    if (!slow_down_apply(gate->config, gate->table, set, next_r, why_r))
+    if (!admission_apply(gate, set, next_r, why_r))
         return RATE_REFUSED;
     if (gate->cluster != NULL && set->count > 0)
         return take_from_cluster(gate, set, admission_r, next_r, why_r);

@@ -47,6 +47,11 @@ enum rate_answer admission_take(const struct admission_gate *gate, struct rate_s
                                 struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
     __attribute__((nonnull));
 
+/* What admission_take() begins with: the set has what is slowed down and warmed up now as well. False: it is
+ * paused, see slow_down_apply(). */
+bool admission_apply(const struct admission_gate *gate, struct rate_set *set, int64_t *until_r,
+                     struct outcome *why_r) __attribute__((nonnull));
+
 /* The TPSP was never reached. Gives back once, then no more. */
 void admission_give_back(const struct admission_gate *gate, struct admission *admission)
     __attribute__((nonnull));

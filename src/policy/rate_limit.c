@@ -34,6 +34,13 @@ static void set_limit(struct rate_limit *limit_r, const char *tpsp, const char *
     set_lanes(limit_r, burst);
 }
 
+void rate_limit_make(struct rate_limit *limit_r, const char *tpsp, const char *name, const char *kind,
+                     const char *provider, const struct config_rate *rate, uint32_t burst)
+{
+    set_limit(limit_r, tpsp, name, provider, rate, burst);
+    limit_r->kind = kind;
+}
+
 /* The limits of a set that hold, or those in shadow, in *count of their places. */
 static bool add_to(struct rate_limit *limits, size_t *count, const char *tpsp, const struct rate_limit *limit,
                    struct outcome *error_r)
@@ -95,6 +102,7 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
     const char *name = provider_category_name(provider);
 
     set_r->tpsp = tpsp->name;
+    set_r->of = tpsp;
     set_r->count = set_r->configured = set_r->shadow_count = 0;
     if (!add_limit(set_r, "global", NULL, &tpsp->global_rate, burst, tpsp->shadow.global, error_r))
         return false;
@@ -105,6 +113,7 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
                    tpsp->shadow.providers[provider], error_r))
         return false;
     set_r->configured = set_r->count;
+    set_r->shadow_configured = set_r->shadow_count;
     set_slowed(set_r, &set_r->slowed[0], NULL);
     set_slowed(set_r, &set_r->slowed[1], name);
     return true;

@@ -44,13 +44,14 @@
 #include "policy/rate_table.h"
 
 #define RATE_SET_CONFIGURED 16 /* limits of one delivery: global, provider, and 14 of rates */
-#define RATE_SET_SLOWED 2      /* ... and what is slowed down: of the TPSP, and of the provider */
-#define RATE_SET_MAX (RATE_SET_CONFIGURED + RATE_SET_SLOWED)
+#define RATE_SET_SLOWED 2      /* ... what is slowed down: of the TPSP, and of the provider */
+#define RATE_SET_WARM_UP 2     /* ... and what it is warmed up to, likewise */
+#define RATE_SET_MAX (RATE_SET_CONFIGURED + RATE_SET_SLOWED + RATE_SET_WARM_UP)
 
 struct rate_limit {
     struct rate_key key;
     struct config_rate rate;
-    const char *kind;     /* "global", "rate", "slow-down", or the mailbox provider */
+    const char *kind;     /* "global", "rate", "slow-down", "warm-up", or the mailbox provider */
     const char *provider; /* its mailbox provider; NULL: for all */
     unsigned lanes;
     unsigned first_word; /* of its entry that is a lane */
@@ -62,11 +63,12 @@ struct rate_limit {
 /* All limits that hold for one delivery. */
 struct rate_set {
     const char *tpsp;
+    const struct config_tpsp *of;
     struct rate_limit limits[RATE_SET_MAX];
     size_t count;
-    size_t configured;                              /* of them, the first; the others are slow_down's */
-    struct rate_limit shadows[RATE_SET_CONFIGURED]; /* counted by shadow.h, not enforced */
-    size_t shadow_count;
+    size_t configured; /* of them, the first; the others are those of slow_down and warm_up */
+    struct rate_limit shadows[RATE_SET_CONFIGURED + RATE_SET_WARM_UP]; /* counted by shadow.h, not enforced */
+    size_t shadow_count, shadow_configured;                            /* the others are warm_up's */
     struct rate_slowed {
         struct rate_key key;
         const char *provider; /* NULL: all */
@@ -80,6 +82,11 @@ struct rate_set {
  * kept. */
 bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum provider_category provider,
                    uint32_t burst, struct outcome *error_r) __attribute__((nonnull));
+
+/* A limit that is not of the set: key by name, kind for people. Kind and provider are kept. */
+void rate_limit_make(struct rate_limit *limit_r, const char *tpsp, const char *name, const char *kind,
+                     const char *provider, const struct config_rate *rate, uint32_t burst)
+    __attribute__((nonnull(1, 2, 3, 4, 6)));
 
 /* Make of each limit its share, in millionths, counted in lanes of its own. False when nothing is left of
  * one. */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/slow_down_answers.h"
+#include "policy/warm_up.h"
 
 #define MS_NS INT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
@@ -188,6 +189,7 @@ static void look_at_statistics(const struct slow_down *slow_down, const char *pr
                    counts.bounced * 1000000 >= counts.attempts * config->statistics.bounced_ppm;
     if (!deferred && !bounced)
         return;
+    warm_up_hold(slow_down->table, slow_down->tpsp, provider, clock_realtime_ms());
     snprintf(why, sizeof why, "statistics: %" PRIu64 " of %" PRIu64 " %s",
              deferred ? counts.deferred : counts.bounced, counts.attempts, deferred ? "deferred" : "bounced");
     slow_down_step_down(slow_down, provider, 0, why);
@@ -216,6 +218,8 @@ void slow_down_note(const struct slow_down *slow_down, enum slow_down_answer ans
                                             .bounced = answer == SLOW_DOWN_BOUNCED};
     const char *const providers[] = {NULL, provider_category_name(slow_down->provider)};
 
+    for (size_t i = 0; i < 2 && answer == SLOW_DOWN_ACCEPTED; i++)
+        warm_up_accepted(slow_down->table, slow_down->tpsp, providers[i], clock_realtime_ms());
     if (!slow_down->config->slow_down.enabled)
         return;
     for (size_t i = 0; i < 2; i++) {

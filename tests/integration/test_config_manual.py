@@ -13,7 +13,7 @@ ROW = re.compile(r'^\s*\{"([a-z0-9-]+)",\s+(?:\.read|[A-Z]+\()', re.MULTILINE)
 
 
 def tables():
-    return "".join((TOP / "src/config" / name).read_text() for name in ("config_cluster.c", "config_oauth.c", "config_sendpost.c", "config_pools.c", "config_schema.c", "config_tpsps.c"))
+    return "".join((TOP / "src/config" / name).read_text() for name in ("config_cluster.c", "config_oauth.c", "config_sendpost.c", "config_pools.c", "config_schema.c", "config_tpsps.c", "config_warm_up.c"))
 
 
 def known_keys():

@@ -193,6 +193,19 @@ static const struct {
     {TPSP("    provider-rates: {gmail: lots}\n"),
      "config.yaml:6: tpsps[0].provider-rates.gmail: \"lots\" is no rate; "
      "write 100/h, 10/m, 2000/d or 5/s"},
+    {TPSP("    shadow: [globl]\n"),
+     "config.yaml:6: tpsps[0].shadow[0]: \"globl\" names no limit; global, rates, warm-up, or one of "
+     "provider-rates is meant"},
+    {TPSP("    warm-up: {plan: [1]}\n"),
+     "config.yaml:6: tpsps[0].warm-up.start: is missing; give the date of the first day: 2026-12-01"},
+    {TPSP("    warm-up: {start: 2026-13-01, plan: [1]}\n"),
+     "config.yaml:6: tpsps[0].warm-up.start: \"2026-13-01\" is no date; write 2026-12-01"},
+    {TPSP("    warm-up: {start: 2026-12-01, plan: [0]}\n"),
+     "config.yaml:6: tpsps[0].warm-up.plan[0]: \"0\" is no whole number from 1 to 100000000"},
+    {BASE "slow-down: {statistics: {deferred: 300}}\n",
+     "config.yaml:4: slow-down.statistics.deferred: \"300\" is no share; write 0.5 or 50%, above 0 and at "
+     "most "
+     "1"},
     /* names, hosts, addresses */
     {IDS "tpsps: [{name: a b, host: h}]\n",
      "config.yaml:3: tpsps[0].name: \"a b\" is no name: 1 to 64 letters, "

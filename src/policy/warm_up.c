@@ -1,0 +1,143 @@
+#include "policy/warm_up.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define DAY_MS (86400 * INT64_C(1000))
+#define DAY_NS (DAY_MS * INT64_C(1000000))
+
+/* A word: the date, in days since 1970, above; the day of the plan; whether something was accepted today, and
+ * whether the day does not count. 0: nothing yet. */
+#define ACCEPTED INT64_C(1)
+#define HELD INT64_C(2)
+#define INDEX_AT 8
+#define INDEX_MAX 0xffff
+#define DATE_AT 32
+
+static const struct config_plan *plan_of(const struct config_tpsp *tpsp, const char *provider)
+{
+    enum provider_category category;
+
+    if (provider == NULL)
+        return &tpsp->warm_up.plan;
+    return provider_category_by_name(provider, &category) ? &tpsp->warm_up.providers[category] : NULL;
+}
+
+static struct rate_entry *entry_of(struct rate_table *table, const char *tpsp, const char *provider)
+{
+    char kind[RATE_LABEL_SIZE];
+    struct outcome ignored;
+    struct rate_key key;
+
+    snprintf(kind, sizeof kind, "warmed up %s", provider != NULL ? provider : "all");
+    rate_key_set(&key, tpsp, kind, RATE_WINDOW_KEPT);
+    return rate_table_ready(table, rate_table_now(table), &ignored) ? rate_table_obtain(table, &key, &ignored)
+                                                                    : NULL;
+}
+
+static size_t index_of(int64_t word)
+{
+    return (size_t)(word >> INDEX_AT & INDEX_MAX);
+}
+
+/* The word as it is today. */
+static int64_t brought_forward(int64_t word, int64_t now_ms)
+{
+    int64_t today = now_ms / DAY_MS;
+    size_t index = index_of(word);
+
+    if (word == 0)
+        return today << DATE_AT;
+    if (today <= word >> DATE_AT)
+        return word;
+    if ((word & ACCEPTED) != 0 && (word & HELD) == 0 && index < INDEX_MAX)
+        index++;
+    return today << DATE_AT | (int64_t)index << INDEX_AT;
+}
+
+/* With these marks; who ends the plan says so, once. *word_r is what holds now. */
+static bool update(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
+                   int64_t marks, int64_t now_ms, int64_t *word_r)
+{
+    const struct config_plan *plan = plan_of(tpsp, provider);
+    int64_t after;
+
+    if (plan == NULL || plan->count == 0 || now_ms < tpsp->warm_up.start_ms)
+        return false;
+    struct rate_entry *entry = entry_of(table, tpsp->name, provider);
+    if (entry == NULL)
+        return false;
+    int64_t before = atomic_load(&entry->words[0]);
+    do {
+        after = brought_forward(before, now_ms);
+        if (index_of(after) < plan->count)
+            after |= marks;
+    } while (after != before && !atomic_compare_exchange_weak(&entry->words[0], &before, after));
+    if (index_of(after) >= plan->count && index_of(before) < plan->count)
+        log_line(LOG_WARNING, "tpsp=%s, provider=%s: warm-up is over after %zu days; warm-up may be removed",
+                 tpsp->name, provider != NULL ? provider : "all", plan->count);
+    *word_r = after;
+    return index_of(after) < plan->count;
+}
+
+static void apply_plan(struct rate_table *table, struct rate_set *set, const char *provider, uint32_t burst,
+                       int64_t now_ms)
+{
+    char kind[RATE_LABEL_SIZE];
+    int64_t word;
+
+    if (!update(table, set->of, provider, 0, now_ms, &word))
+        return;
+    uint32_t today = plan_of(set->of, provider)->days[index_of(word)];
+    snprintf(kind, sizeof kind, "warm-up %s", provider != NULL ? provider : "all");
+    struct rate_limit *limit =
+        set->of->shadow.warm_up ? &set->shadows[set->shadow_count++] : &set->limits[set->count++];
+    rate_limit_make(limit, set->tpsp, kind, "warm-up", provider,
+                    &(struct config_rate){.limit = today, .window_ms = DAY_MS}, burst);
+}
+
+void warm_up_apply(struct rate_table *table, struct rate_set *set, uint32_t burst, int64_t now_ms)
+{
+    set->shadow_count = set->shadow_configured;
+    if (!set->of->warm_up.given)
+        return;
+    apply_plan(table, set, NULL, burst, now_ms);
+    apply_plan(table, set, set->slowed[1].provider, burst, now_ms);
+}
+
+void warm_up_accepted(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
+                      int64_t now_ms)
+{
+    int64_t word;
+
+    if (tpsp->warm_up.given)
+        update(table, tpsp, provider, ACCEPTED, now_ms, &word);
+}
+
+void warm_up_hold(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
+                  int64_t now_ms)
+{
+    int64_t word;
+
+    if (tpsp->warm_up.given)
+        update(table, tpsp, provider, HELD, now_ms, &word);
+}
+
+bool warm_up_look(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
+                  int64_t now_ms, struct warm_up_view *view_r)
+{
+    int64_t word;
+
+    if (!tpsp->warm_up.given || !update(table, tpsp, provider, 0, now_ms, &word))
+        return false;
+    const struct config_plan *plan = plan_of(tpsp, provider);
+    *view_r = (struct warm_up_view){.day = index_of(word) + 1,
+                                    .days = plan->count,
+                                    .limit = plan->days[index_of(word)],
+                                    .accepted = (word & ACCEPTED) != 0,
+                                    .held = (word & HELD) != 0};
+    return true;
+}
