@@ -106,6 +106,7 @@ static void carry_over(const struct rate_file *from, struct rate_file *to)
     int64_t seen = atomic_load(&from->seen_ns);
 
     to->rebooted = 1;
+    atomic_store(&to->kept, atomic_load(&from->kept));
     for (size_t i = 0; i < RATE_ENTRIES; i++) {
         const struct rate_entry *old = &from->entries[i];
         uint64_t hash = atomic_load(&old->hash);

@@ -324,7 +324,10 @@ void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_
 
     outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
                 "rate limit of TPSP %s: %s%s%s%s%s reached, next slot in %" PRId64 " s", tpsp,
-                rate_text(&limit->rate, text), strcmp(limit->kind, "slow-down") == 0 ? ", slowed down" : "",
+                rate_text(&limit->rate, text),
+                strcmp(limit->kind, "slow-down") == 0 ? ", slowed down"
+                : strcmp(limit->kind, "warm-up") == 0 ? ", warm-up"
+                                                      : "",
                 limit->provider ? " (provider " : "", limit->provider ? limit->provider : "",
                 limit->provider ? ")" : "", seconds);
 }

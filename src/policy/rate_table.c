@@ -109,6 +109,11 @@ uint64_t rate_table_generation(const struct rate_table *table)
     return table->generation;
 }
 
+bool rate_table_has_kept(const struct rate_table *table)
+{
+    return atomic_load_explicit(&table->file->kept, memory_order_relaxed) != 0;
+}
+
 bool rate_table_intact(const struct rate_table *table)
 {
     return atomic_load(&table->file->magic) == RATE_MAGIC;
@@ -260,6 +265,8 @@ static struct rate_entry *add(struct rate_table *table, const struct rate_key *k
             memcpy(entry->label, key->label, sizeof entry->label);
             for (size_t i = 0; i < RATE_WORDS; i++)
                 atomic_store(&entry->words[i], initial);
+            if (key->window_ns == RATE_WINDOW_KEPT)
+                atomic_store(&table->file->kept, 1);
             atomic_store(&entry->hash, key->hash);
             return entry;
         }

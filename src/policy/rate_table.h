@@ -72,6 +72,9 @@ bool rate_table_holds(const struct rate_table *table, const struct rate_entry *e
  * helps. */
 bool rate_table_intact(const struct rate_table *table) __attribute__((nonnull));
 
+/* Whether there was ever an entry of RATE_WINDOW_KEPT: cheaper than to look for one. */
+bool rate_table_has_kept(const struct rate_table *table) __attribute__((nonnull));
+
 /* Write the entry to the disk before returning. */
 void rate_table_sync(const struct rate_entry *entry) __attribute__((nonnull));
 

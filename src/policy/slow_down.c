@@ -310,7 +310,7 @@ bool slow_down_apply(const struct config *config, struct rate_table *table, stru
                      int64_t *until_r, struct outcome *why_r)
 {
     set->count = set->configured;
-    if (!config->slow_down.enabled)
+    if (!config->slow_down.enabled || !rate_table_has_kept(table))
         return true;
     /* on the way of every message: as long as nothing is slowed down, a few loads and no clock */
     for (size_t i = 0; i < RATE_SET_SLOWED; i++) {
