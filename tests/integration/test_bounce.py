@@ -189,6 +189,7 @@ def test_trouble_on_our_side_defers(harm, bounce, installation, api):
     ("sendpost-record", None, b"cannot start"),
     ("sendpost-judge", "#!/bin/sh\nkill -SEGV $$\n", b"signal 11"),
     ("sendpost-judge", "#!/bin/sh\nkill -SYS $$\n", b"signal 31"),
+    ("sendpost-judge", "#!/bin/sh\nulimit -t 1\nwhile :; do :; done\n", b"signal 9"),
     ("sendpost-judge", "#!/bin/sh\nexit 0\n", b"no judgement"),
     ("sendpost-judge", "#!/bin/sh\nexit 1\n", b"status 1"),
     ("sendpost-judge", "#!/bin/sh\nexit 127\n", b"cannot be started"),

@@ -256,6 +256,31 @@ START_TEST(time_and_processes_are_limited)
 }
 END_TEST
 
+/* The limit strikes where no call is made that could be refused. Twenty seconds of it at length, else one. */
+START_TEST(who_computes_for_ever_is_ended)
+{
+    const struct rlimit one_second = {1, 1};
+    int ready[2], status;
+    char byte;
+
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct outcome error;
+        dup2(ready[1], STDOUT_FILENO);
+        if (!sandbox_enter(&error) || write(STDOUT_FILENO, "-", 1) != 1)
+            _exit(1);
+        for (volatile unsigned rounds = 0;; rounds++)
+            ;
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    if (getenv("SENDPOST_FULL") == NULL)
+        ck_assert_int_eq(prlimit(child, RLIMIT_CPU, &one_second, NULL), 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %x", (unsigned)status);
+}
+END_TEST
+
 UNIT_SUITE(sandbox_suite)
 {
     Suite *suite = suite_create("sandbox");
@@ -269,5 +294,7 @@ UNIT_SUITE(sandbox_suite)
                         (int)(sizeof fatal / sizeof *fatal));
     tcase_add_test(tcase, computing_goes_on);
     tcase_add_test(tcase, time_and_processes_are_limited);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, who_computes_for_ever_is_ended);
     return suite;
 }
