@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
+#include "delivery/recover.h"
 #include "event/event_gzip.h"
 #include "event/event_store.h"
 #include "event/event_watch.h"
@@ -118,6 +119,8 @@ static enum event_report_result one_round(struct reporter *reporter, bool *more_
 {
     struct event_report_counts counts = {0};
     struct outcome error = {.text = ""};
+
+    recover_left(reporter->config, reporter->store);
     enum event_report_result result = event_report_pending(
         reporter->api, false, clock_monotonic_ms() + ROUND_MS + reporter->config->report.timeout_ms, &counts,
         &error);
@@ -240,6 +243,7 @@ bool reporter_flush(const struct config *config, struct store *store, struct boa
     struct event_report_counts counts = {0};
     int64_t pending = -1;
 
+    recover_left(config, store);
     enum event_report_result result =
         event_report_pending(api, true, clock_monotonic_ms() + FLUSH_MS, &counts, error_r);
     if (result == EVENT_REPORT_KEPT)

@@ -26,6 +26,18 @@ static char *unit_groups(void)
     return groups;
 }
 
+/* How the agent comes to read it. */
+static char *log_remedy(const char *path, const struct stat *status, const char *user)
+{
+    if ((status->st_mode & 044) == 0)
+        return xasprintf(
+            "chmod 0644 %s; where Postfix makes the file (maillog_file), from 3.9 on, so that the "
+            "next one is like it: postconf -e maillog_file_permissions=0644",
+            path);
+    return xasprintf("add %s to the group of the log (usermod -aG adm %s), or run the agent with that group",
+                     user, user);
+}
+
 static void look_log(struct check *check)
 {
     const char *path = check->config->log_path;
@@ -40,8 +52,7 @@ static void look_log(struct check *check)
     }
     AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int reason = errno;
-    AUTO_FREE char *remedy = xasprintf(
-        "add %s to the group of the log (usermod -aG adm %s), or run the agent with that group", user, user);
+    AUTO_FREE char *remedy = log_remedy(path, &status, user);
     if (file < 0)
         check_say(check, CHECK_FAILURE, remedy, "%s cannot be read by %s: %s", path, user, strerror(reason));
     else if (!S_ISREG(status.st_mode))

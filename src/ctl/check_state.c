@@ -15,6 +15,7 @@
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "delivery/mark.h"
 #include "supervisor/idle.h"
 
 #define MEGABYTE ((uint64_t)1 << 20)
@@ -150,6 +151,31 @@ static void look_store(struct check *check, const char *directory)
     store_close(store); /* and takes the transaction back */
 }
 
+/* What keeps a message from being sent twice when the store cannot take its acceptance. */
+static void look_marks(struct check *check, const char *directory)
+{
+    AUTO_FREE char *path = xasprintf("%s/marks", directory);
+    struct outcome error;
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        return; /* the first delivery makes it */
+    struct mark_table *marks = mark_table_find(directory, &error);
+    int waiting = marks != NULL ? mark_count_accepted(marks) : 0;
+    if (marks == NULL && errno == ENOENT)
+        check_say(check, CHECK_WARNING, "let no delivery run while it is replaced: see who changed it",
+                  "%s is not as this program made it, and the next delivery begins a new one: whether a "
+                  "message that was cut off right behind its end was accepted is not known any more",
+                  path);
+    else if (marks == NULL)
+        check_say(check, CHECK_FAILURE, "mail is deferred until this is mended", "%s", error.text);
+    else if (waiting > 0)
+        check_say(check, CHECK_WARNING, "make room for the store, then: sendpostctl events flush",
+                  "%d deliver%s accepted and not on record yet (%s keeps them from being sent again)",
+                  waiting, waiting == 1 ? "y is" : "ies are", path);
+    mark_table_close(marks);
+}
+
 static void look_space(struct check *check, const char *directory)
 {
     struct statvfs status;
@@ -221,6 +247,7 @@ static void look_state(struct check *check)
         return;
     if (look_files(check, directory))
         look_store(check, directory);
+    look_marks(check, directory);
     look_leftovers(check, directory);
     look_space(check, directory);
     check->subject = "idle deliverers";

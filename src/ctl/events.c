@@ -8,6 +8,7 @@
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/people.h"
+#include "delivery/recover.h"
 #include "event/event_gzip.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
@@ -101,6 +102,7 @@ static enum ctl_status flush(struct ctl *ctl)
 
     if (store == NULL)
         return CTL_TROUBLE;
+    recover_left(ctl->config, store);
     struct event_reporter *reporter = event_reporter_open(
         ctl->config, store,
         &(struct event_reporter_options){.trace = ctl->verbose ? stderr : NULL, .compress = event_gzip});

@@ -37,10 +37,6 @@ struct deliver_context {
     bool (*awaited)(void); /* whether somebody waits for the result still */
 };
 
-/* Once for each process: acceptances that were marked and have not come into the store, with nobody at them.
- */
-void deliver_recover(struct deliver_context *context) __attribute__((nonnull));
-
 /*
  * Whether what was read to its end is a whole message, as far as that can be known: awaited() says that its
  * writer has not died, and it is no smaller than the request says. False with *error_r set (4.3.0). Asked

@@ -29,9 +29,9 @@ static void find_login(const struct delivery *delivery, char mend_r[STANDING_MEN
 static void find_mend(const struct delivery *delivery, char mend_r[STANDING_MEND_SIZE])
 {
     static const char *const keys[RELAY_STAGE_COUNT] = {
-        [RELAY_RESOLVE] = "host",       [RELAY_CONNECT] = "host, port",
-        [RELAY_TLS] = "tls-ca-path",    [RELAY_GREETING] = "host, port",
-        [RELAY_EHLO] = "host, port",    [RELAY_STARTTLS] = "security, tls-ca-path",
+        [RELAY_RESOLVE] = "host",        [RELAY_CONNECT] = "host, port",
+        [RELAY_TLS] = "tls-ca-path",     [RELAY_GREETING] = "host, port",
+        [RELAY_EHLO] = "host, port",     [RELAY_STARTTLS] = "security, tls-ca-path",
         [RELAY_MAIL] = "username, auth", [RELAY_RCPT] = "username, auth"};
     const char *key = keys[delivery->relay.stage];
 

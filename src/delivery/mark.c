@@ -16,7 +16,6 @@
 #include "delivery/claim.h"
 #include "store/store.h"
 
-#define PLACES 512
 #define PLACE_SIZE 8192
 #define OLD_MS (40ll * 24 * 3600 * 1000) /* no message stays in a queue so long */
 #define LOCK_PATIENCE_MS 30000
@@ -38,12 +37,12 @@ union padded_place {
 struct mark_file {
     _Atomic uint64_t magic;
     char reserved[4096 - sizeof(uint64_t)];
-    _Atomic int64_t keys[PLACES];
-    union padded_place places[PLACES];
+    _Atomic int64_t keys[MARK_PLACES];
+    union padded_place places[MARK_PLACES];
 };
 
 _Static_assert(sizeof(struct place) <= PLACE_SIZE, "an event fits");
-_Static_assert(sizeof(struct mark_file) == 4096 + PLACES * sizeof(int64_t) + PLACES * PLACE_SIZE,
+_Static_assert(sizeof(struct mark_file) == 4096 + MARK_PLACES * sizeof(int64_t) + MARK_PLACES * PLACE_SIZE,
                "no padding");
 
 /* "SMARKS" and what another version of this file would have otherwise */
@@ -149,18 +148,28 @@ static struct mark_file *map_or_create(const char *state_dir, struct outcome *er
     return create(path, error_r) ? map(path, error_r) : NULL;
 }
 
-struct mark_table *mark_table_open(const char *state_dir, struct outcome *error_r)
+static struct mark_table *table_of(struct mark_file *file, const char *state_dir)
 {
-    struct mark_file *file = map_or_create(state_dir, error_r);
-
     if (file == NULL)
         return NULL;
     struct mark_table *table = xcalloc(1, sizeof *table);
     *table = (struct mark_table){.file = file,
                                  .state_dir = xstrdup(state_dir),
                                  .boot = boot_of_machine(),
-                                 .last = (int)(getpid() % PLACES)};
+                                 .last = (int)(getpid() % MARK_PLACES)};
     return table;
+}
+
+struct mark_table *mark_table_open(const char *state_dir, struct outcome *error_r)
+{
+    return table_of(map_or_create(state_dir, error_r), state_dir);
+}
+
+struct mark_table *mark_table_find(const char *state_dir, struct outcome *error_r)
+{
+    AUTO_FREE char *path = xasprintf("%s/marks", state_dir);
+
+    return table_of(map(path, error_r), state_dir);
 }
 
 void mark_table_close(struct mark_table *table)
@@ -185,9 +194,20 @@ static struct place *place_of(struct mark_table *table, int place)
     return &table->file->places[place].place;
 }
 
+int mark_count_accepted(const struct mark_table *table)
+{
+    int count = 0;
+
+    for (int i = 0; i < MARK_PLACES; i++)
+        if (atomic_load(&table->file->keys[i]) != 0 &&
+            atomic_load(&table->file->places[i].place.state) == MARK_ACCEPTED)
+            count++;
+    return count;
+}
+
 int mark_find(struct mark_table *table, int64_t key, enum mark_state *state_r)
 {
-    for (int i = 0; i < PLACES; i++) {
+    for (int i = 0; i < MARK_PLACES; i++) {
         if (atomic_load(&table->file->keys[i]) != key)
             continue;
         const struct place *place = place_of(table, i);
@@ -224,8 +244,8 @@ static bool reclaim(struct mark_table *table, int place)
 
 static int take_free(struct mark_table *table, int64_t key)
 {
-    for (int i = 0; i < PLACES; i++) {
-        int place = (table->last + i) % PLACES;
+    for (int i = 0; i < MARK_PLACES; i++) {
+        int place = (table->last + i) % MARK_PLACES;
         int64_t none = 0;
         if (atomic_compare_exchange_strong(&table->file->keys[place], &none, key))
             return table->last = place;
@@ -241,7 +261,7 @@ int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outc
     if (place < 0)
         place = take_free(table, key);
     if (place < 0) {
-        for (int i = 0; i < PLACES; i++)
+        for (int i = 0; i < MARK_PLACES; i++)
             reclaim(table, i);
         place = take_free(table, key);
     }
@@ -251,7 +271,7 @@ int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outc
                           ? "%s/marks is full: %d deliveries were accepted and could not be put on record "
                             "yet; free some space on its file system"
                           : "%s/marks was cut short or replaced; leave it alone (%d)",
-                      table->state_dir, PLACES);
+                      table->state_dir, MARK_PLACES);
         return -1;
     }
     struct place *content = place_of(table, place);
@@ -297,7 +317,7 @@ void mark_end(struct mark_table *table, int place)
 void mark_each_left(struct mark_table *table,
                     bool (*keep)(void *context, int64_t key, const struct event *event), void *context)
 {
-    for (int i = 0; i < PLACES; i++) {
+    for (int i = 0; i < MARK_PLACES; i++) {
         int64_t key = atomic_load(&table->file->keys[i]);
         struct event event;
         if (key == 0 || atomic_load(&place_of(table, i)->state) != MARK_ACCEPTED)

@@ -26,7 +26,14 @@ struct mark_table;
 
 /* NULL with *error_r set (4.3.0). */
 struct mark_table *mark_table_open(const char *state_dir, struct outcome *error_r) __attribute__((nonnull));
+/* That of others; none is made. NULL with errno ENOENT when there is none, or one that is not ours to read.
+ */
+struct mark_table *mark_table_find(const char *state_dir, struct outcome *error_r) __attribute__((nonnull));
 void mark_table_close(struct mark_table *table); /* NULL is fine */
+
+#define MARK_PLACES 512
+/* Acceptances that wait for the store. */
+int mark_count_accepted(const struct mark_table *table) __attribute__((nonnull));
 
 /* A number for this boot of the machine, never 0. */
 int64_t mark_boot(const struct mark_table *table) __attribute__((nonnull));

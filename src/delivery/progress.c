@@ -11,7 +11,6 @@
 #include "delivery/delivery.h"
 #include "delivery/intent.h"
 #include "delivery/mark.h"
-#include "event/event_report.h"
 
 static void take_over_acceptance(struct delivery *delivery)
 {
@@ -132,31 +131,4 @@ void delivery_conclude(struct delivery *delivery)
         log_line(LOG_WARNING, "%s: an intent is left over: %s", delivery->uuid, error.text);
     mark_end(context->marks, delivery->mark);
     delivery->mark = -1;
-}
-
-/* --- what nobody came back for ---------------------------------------------------------------------------
- */
-
-static bool keep(void *argument, int64_t key, const struct event *event)
-{
-    const struct deliver_context *context = argument;
-    enum event_state state = event_report_state(context->config, event);
-    struct outcome error;
-
-    if (store_begin(context->store, STORE_NORMAL, &error) &&
-        event_store_add(context->store, event, state, clock_realtime_ms(), &error) &&
-        intent_remove(context->store, key, &error) && store_commit(context->store, &error)) {
-        log_line(LOG_NOTICE, "%s: its acceptance by %s is on record now", event->message_id, event->tpsp);
-        return true;
-    }
-    store_rollback(context->store);
-    return false;
-}
-
-void deliver_recover(struct deliver_context *context)
-{
-    struct outcome ignored;
-
-    mark_each_left(context->marks, keep, context);
-    intent_sweep(context->store, clock_realtime_ms(), &ignored);
 }

@@ -25,6 +25,8 @@
 #include "cluster/cluster.h"
 #include "config/config.h"
 #include "delivery/deliver.h"
+#include "delivery/intent.h"
+#include "delivery/recover.h"
 #include "net/dns.h"
 #include "net/tls.h"
 #include "supervisor/channel.h"
@@ -54,6 +56,7 @@ static struct delivery_result result_from_error(const struct outcome *error)
 static bool open_context(struct deliver_context *context, struct outcome *error_r)
 {
     const struct config *config = context->config;
+    struct outcome ignored;
 
     if (context->reporter != NULL)
         return store_renew(context->store, error_r);
@@ -72,7 +75,8 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
     context->marks = mark_table_open(config->state_dir, error_r);
     if (context->marks == NULL)
         return false;
-    deliver_recover(context);
+    recover(config, context->store, context->marks);
+    intent_sweep(context->store, clock_realtime_ms(), &ignored);
     context->relay = relay_open(config->state_dir, config->path, context->resolver);
     context->oauth = oauth_open(config, context->trace);
     relay_use_oauth(context->relay, context->oauth);

@@ -284,6 +284,8 @@ FAILURES = {
                       "maillog_file), and not to ", "set log-path: "),
     "no log": (configure(log_path="/nonexistent/mail.log"), "mail log", "/nonexistent/mail.log does not exist", "log-path"),
     "log of root": (chown_root(lambda it: it.log_path), "mail log", "cannot be read by nobody: Permission denied", "usermod -aG adm nobody"),
+    "log of root alone": (lambda site: (chown_root(lambda it: it.log_path)(site), chmod(lambda it: it.log_path, 0o600)(site)), "mail log",
+                          "cannot be read by nobody: Permission denied", "postconf -e maillog_file_permissions=0644"),
     "wrong password": (lambda site: (site.sendpost.secret_file("primary.password", "hunter3"),), "tpsp",
                        "primary: Auth rejected at auth: 535", "sendpostctl setup --name primary, with the right username"),
     "wrong port": (lambda site: set_tpsp(port=free_port())(site), "tpsp", "primary: Connection refused at connect",
@@ -334,7 +336,14 @@ def test_a_planted_failure_is_found_with_its_remedy(site, name):
     find_planted(site, "failure", FAILURES[name])
 
 
+def cut_marks(site):
+    marks = site.sendpost.state / "marks"
+    marks.write_bytes(b"cut short")
+    site.sendpost.give(marks, 0o600)
+
+
 WARNINGS = {
+    "marks cut short": (cut_marks, "state", "marks is not as this program made it", "see who changed it"),
     "nothing comes back": (receive_bounces(**{"return-path": {"verify": "off"}}), "postfix", "nothing comes back to it", "return-path: {verify: static"),
     "bounces of another domain": (receive_bounces(**{"return-path": {"verify": "static", "domains": ["example.com"]}}), "postfix",
                                   "mail for sp-bounce.example.com is not taken here", "relay_domains"),

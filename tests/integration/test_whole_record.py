@@ -105,21 +105,36 @@ def test_a_disk_that_fills_up_between_dot_and_record_sends_no_second_copy(site):
     assert intents(site) == 0
 
 
-def test_what_was_accepted_and_never_comes_back_has_its_event_all_the_same(site):
-    """The disk fills up, and somebody deletes the message from the queue: the next deliverer puts it on record."""
+def ctl(site, *arguments, program="sendpostctl"):
+    return subprocess.run([str(build_directory() / program), "-c", str(site.config), *arguments], check=False, capture_output=True, text=True,
+                          env=site.env())
+
+
+@pytest.mark.parametrize("who", ["deliverer", "sendpostctl", "agent"])
+def test_what_was_accepted_and_never_comes_back_has_its_event_all_the_same(site, ca, api, who):
+    """The disk fills up, and somebody deletes the message from the queue: the next one who comes along puts it on record."""
     def fill_first(connection):
         fill(site)
         connection.reply(DEFAULTS["dot"])
 
     with ScriptedTpsp() as server:
-        configure(site, server)
+        configure(site, server, endpoint=api.url, ca=ca, log_path=str(site.log_path))
         assert visit(site, "4bXyz0").returncode == 0
         server.script["dot"] = fill_first
         assert visit(site).returncode == 75
+        if who == "sendpostctl":
+            assert "1 delivery is accepted and not on record yet" in ctl(site, "check", "--offline").stdout
         server.script["dot"] = DEFAULTS["dot"]
         make_room(site)
-        assert visit(site, "4bXyz2").returncode == 0
-    assert sorted(event["queue_id"] for event in accepted(site)) == ["4bXyz0", "4bXyz1", "4bXyz2"]
+        if who == "deliverer":
+            assert visit(site, "4bXyz2").returncode == 0
+        done = ctl(site, "--once", program="sendpost-agent") if who == "agent" else ctl(site, "events", "flush")
+        assert done.returncode == 0, done.stderr
+    expected = ["4bXyz0", "4bXyz1", *(["4bXyz2"] if who == "deliverer" else [])]
+    assert sorted(event["queue_id"] for event in accepted(site)) == expected
+    assert sorted(event["queue_id"] for event in api.events) == expected
+    if who == "sendpostctl":
+        assert "not on record yet" not in ctl(site, "check", "--offline").stdout
 
 
 def deliverers(site):
@@ -238,6 +253,5 @@ def test_a_store_replaced_while_the_api_is_asked_keeps_the_event(site, ca, api):
     (event,) = site.events()
     assert event["state"] == 0 and event["cs"] == 60
     api.default = Answer(200)
-    assert subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(site.config), "events", "flush"], check=False,
-                          capture_output=True).returncode == 0
+    assert ctl(site, "events", "flush").returncode == 0
     assert len(api.events) == 1
