@@ -100,7 +100,10 @@ struct ctl_table *ctl_table_new(size_t columns, const char *const headers[])
 /* As many strings as there are columns; copied. NULL is an empty cell. */
 void ctl_table_row(struct ctl_table *table, const char *const cells[]) __attribute__((nonnull));
 size_t ctl_table_rows(const struct ctl_table *table) __attribute__((nonnull));
-void ctl_table_print(struct ctl_table *table) __attribute__((nonnull)); /* prints and frees */
+/* Prints and frees. On a terminal, lines are cut to its width, unless all of it is wanted, and words of our
+ * vocabulary have their colour. */
+void ctl_table_print(struct ctl_table *table) __attribute__((nonnull));
+void ctl_table_whole(struct ctl_table *table) __attribute__((nonnull));
 
 /* Print a JSON value with its line end, and give it up. */
 void ctl_print_json(struct json_object *value);
@@ -126,6 +129,7 @@ extern const struct ctl_command ctl_trace;
 extern const struct ctl_command ctl_status_command;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;
+extern const struct ctl_command ctl_retry;
 extern const struct ctl_command ctl_suppress;
 extern const struct ctl_command ctl_sync;
 extern const struct ctl_command ctl_rates;

@@ -1,12 +1,14 @@
 /* What sendpostctl prints: tables for people, JSON for programs, colour on a terminal that wants it. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/people.h"
 
 const char *ctl_colour(enum ctl_colour colour)
 {
@@ -67,6 +69,7 @@ struct ctl_table {
     size_t columns, rows; /* the header is row 0 */
     char **cells;
     bool *right;
+    bool whole; /* not cut */
 };
 
 struct ctl_table *ctl_table_new(size_t columns, const char *const headers[])
@@ -97,14 +100,49 @@ size_t ctl_table_rows(const struct ctl_table *table)
     return table->rows - 1;
 }
 
-static void print_row(const struct ctl_table *table, size_t row, const size_t *widths)
+void ctl_table_whole(struct ctl_table *table)
 {
-    for (size_t i = 0; i < table->columns; i++) {
+    table->whole = true;
+}
+
+/* The first so many characters of text. */
+static int bytes_of(const char *text, size_t characters)
+{
+    const char *at = text;
+
+    for (; *at != '\0'; at++)
+        if (((unsigned char)*at & 0xc0) != 0x80 && characters-- == 0)
+            break;
+    return (int)(at - text);
+}
+
+/* What a person's terminal shows in a line; 0: no bound. */
+static size_t line_width(const struct ctl_table *table)
+{
+    struct winsize size;
+
+    if (table->whole || !isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+        return 0;
+    return size.ws_col;
+}
+
+static void print_row(const struct ctl_table *table, size_t row, const size_t *widths, size_t room)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < table->columns && (room == 0 || used < room); i++) {
         const char *cell = table->cells[row * table->columns + i];
-        size_t pad = widths[i] - width(cell);
+        size_t characters = width(cell), pad = widths[i] - characters;
         bool last = i + 1 == table->columns;
-        printf("%*s%s%*s%s", table->right[i] ? (int)pad : 0, "", cell, table->right[i] || last ? 0 : (int)pad,
-               "", last ? "" : "  ");
+        if (room > 0 && characters > room - used)
+            characters = room - used;
+        const char *colour = row > 0 ? ctl_colour(people_colour(cell)) : "";
+        bool plain = row == 0 || people_colour(cell) == CTL_PLAIN;
+        printf("%*s%s%.*s%s", table->right[i] ? (int)pad : 0, "", plain ? "" : colour,
+               bytes_of(cell, characters), cell, plain ? "" : ctl_colour(CTL_PLAIN));
+        used += widths[i] + 2;
+        if (!last && (room == 0 || used < room))
+            printf("%*s", (table->right[i] ? 0 : (int)pad) + 2, "");
     }
 }
 
@@ -117,7 +155,7 @@ void ctl_table_print(struct ctl_table *table)
             widths[i % table->columns] = width(table->cells[i]);
     for (size_t row = 0; row < table->rows; row++) {
         fputs(row == 0 ? ctl_colour(CTL_BOLD) : "", stdout);
-        print_row(table, row, widths);
+        print_row(table, row, widths, line_width(table));
         printf("%s\n", row == 0 ? ctl_colour(CTL_PLAIN) : "");
     }
     for (size_t i = 0; i < table->rows * table->columns; i++)

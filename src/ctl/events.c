@@ -13,12 +13,14 @@
 #include "event/event_report.h"
 #include "event/event_store.h"
 
+#define LISTED 50 /* unless more are asked for */
 #define FLUSH_TIME_MS (3600 * 1000LL)
 
 /* --- the history ---------------------------------------------------------------------------------- */
 
 struct listing {
     struct ctl_table *table; /* NULL: JSON, printed as it comes */
+    bool for_people;
     size_t count;
 };
 
@@ -35,7 +37,7 @@ static bool list_as_json(struct listing *listing, const struct event *event, enu
 static bool list_one(void *context, const struct event *event, enum event_state state)
 {
     struct listing *listing = context;
-    char timestamp[CLOCK_RFC3339_SIZE];
+    char timestamp[CLOCK_RFC3339_SIZE], uuid[UUID_SIZE];
 
     if (listing->table == NULL) {
         bool ok = list_as_json(listing, event, state);
@@ -45,20 +47,89 @@ static bool list_one(void *context, const struct event *event, enum event_state 
     AUTO_FREE char *reply = event->smtp_code > 0
                                 ? xasprintf("%d %s", event->smtp_code, event->smtp_description)
                                 : xstrdup(event->smtp_description);
-    ctl_table_row(listing->table,
-                  (const char *[]){clock_rfc3339(event->timestamp_ms, timestamp), event_state_name(state),
-                                   event_type(event), event->message_id, event->queue_id, event->recipient,
-                                   event->tpsp, reply});
+    ctl_table_row(
+        listing->table,
+        (const char *[]){listing->for_people ? people_time(event->timestamp_ms, timestamp)
+                                             : clock_rfc3339(event->timestamp_ms, timestamp),
+                         event_state_name(state), event_type(event),
+                         listing->for_people ? people_uuid(event->message_id, uuid) : event->message_id,
+                         event->queue_id, event->recipient, event->tpsp, reply});
     listing->count++;
     return true;
 }
 
-static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter)
+/* The last ones, in a ring. */
+struct tail {
+    struct event *events;
+    enum event_state *states;
+    size_t limit, seen;
+};
+
+static bool note_last(void *context, const struct event *event, enum event_state state)
+{
+    struct tail *tail = context;
+
+    tail->events[tail->seen % tail->limit] = *event;
+    tail->states[tail->seen++ % tail->limit] = state;
+    return true;
+}
+
+/* Without a filter the last ones are found from the end. */
+static bool note_newest(struct store *store, struct tail *tail, struct outcome *error_r)
+{
+    sqlite3_stmt *first = store_statement(
+        store, "SELECT min(id) FROM (SELECT id FROM events ORDER BY id DESC LIMIT ?)", error_r);
+    sqlite3_stmt *next;
+    struct event_mail mail;
+    struct event event;
+    enum event_state state;
+    int found = 1;
+
+    if (first == NULL)
+        return false;
+    sqlite3_bind_int64(first, 1, (int64_t)tail->limit);
+    int row = store_step(store, first, error_r);
+    int64_t id = row == 1 ? sqlite3_column_int64(first, 0) : 0;
+    sqlite3_reset(first);
+    while (row == 1 && id > 0 && (found = event_store_read(store, id, &event, &state, &mail, error_r)) >= 0) {
+        if (found == 1)
+            note_last(tail, &event, state);
+        next = store_statement(store, "SELECT ifnull(min(id), 0) FROM events WHERE id > ?", error_r);
+        if (next == NULL)
+            return false;
+        sqlite3_bind_int64(next, 1, id);
+        row = store_step(store, next, error_r);
+        id = row == 1 ? sqlite3_column_int64(next, 0) : 0;
+        sqlite3_reset(next);
+    }
+    return row == 1 && found >= 0;
+}
+
+static bool list_last(struct store *store, const struct event_filter *filter, size_t limit,
+                      struct listing *listing, struct outcome *error_r)
+{
+    struct tail tail = {.events = xcalloc(limit, sizeof *tail.events),
+                        .states = xcalloc(limit, sizeof *tail.states),
+                        .limit = limit};
+    bool filtered = filter->by_state || filter->recipient != NULL;
+    bool ok = filtered ? event_store_each(store, filter, note_last, &tail, error_r)
+                       : note_newest(store, &tail, error_r);
+
+    for (size_t i = tail.seen > limit ? tail.seen - limit : 0; ok && i < tail.seen; i++)
+        ok = list_one(listing, &tail.events[i % limit], tail.states[i % limit]);
+    if (ok && tail.seen >= limit)
+        fprintf(stderr, "the last %zu; --limit says how many, 0 for all\n", limit);
+    free(tail.events);
+    free(tail.states);
+    return ok;
+}
+
+static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter, size_t limit)
 {
     static const char *const headers[] = {"TIME",     "STATE",     "EVENT", "MESSAGE",
                                           "QUEUE ID", "RECIPIENT", "TPSP",  "REPLY"};
     struct store *store = ctl_store(ctl);
-    struct listing listing = {0};
+    struct listing listing = {.for_people = people_look() && !ctl->verbose};
     struct outcome error;
 
     if (store == NULL)
@@ -67,7 +138,10 @@ static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter)
         printf("[");
     else
         listing.table = ctl_table_new(sizeof headers / sizeof *headers, headers);
-    bool ok = event_store_each(store, filter, list_one, &listing, &error);
+    bool ok = limit > 0 ? list_last(store, filter, limit, &listing, &error)
+                        : event_store_each(store, filter, list_one, &listing, &error);
+    if (!ctl->json && ctl->verbose)
+        ctl_table_whole(listing.table);
     if (ctl->json)
         printf("]\n");
     else
@@ -179,6 +253,7 @@ static const struct ctl_option options[] = {
     {"since", 0, "DURATION", "what happened in the last 90s, 5m, 1h, 7d"},
     {"message-id", 'm', "UUID", "of one message"},
     {"recipient", 'r', "ADDRESS", "of one recipient"},
+    {"limit", 'n', "N", "the last N; 0: all of them (50, or all since that time or of that message)"},
     {"all", 0, NULL, "retry: every rejected event"},
     {.name = NULL},
 };
@@ -189,8 +264,11 @@ static enum ctl_status run(struct ctl *ctl)
                                   .recipient = ctl_option(ctl, "recipient")};
     const char *state = ctl_option(ctl, "state"), *since = ctl_option(ctl, "since");
     bool filtered = state != NULL || since != NULL || filter.message_id != NULL || filter.recipient != NULL;
+    const char *number = ctl_option(ctl, "limit");
+    size_t limit = since != NULL || filter.message_id != NULL ? 0 : LISTED;
     char message_id[UUID_SIZE];
 
+    filtered = filtered || number != NULL;
     if (ctl->operand_count == 1 && strcmp(ctl->operands[0], "flush") == 0)
         return filtered ? ctl_usage(ctl, "flush reports every pending event and takes no filter")
                         : flush(ctl);
@@ -214,13 +292,15 @@ static enum ctl_status run(struct ctl *ctl)
             return CTL_USAGE;
         filter.message_id = message_id;
     }
-    return list(ctl, &filter);
+    if (number != NULL && !people_number(number, 0, 10000000, &limit))
+        return ctl_usage(ctl, "--limit \"%s\" is no number", number);
+    return list(ctl, &filter, limit);
 }
 
 const struct ctl_command ctl_events = {
     .name = "events",
     .synopsis = "[flush | retry UUID | retry --all] [--state STATE] [--since DURATION] [--message-id UUID] "
-                "[--recipient ADDRESS]",
+                "[--recipient ADDRESS] [--limit N]",
     .summary = "Show what became of messages, or report what is still pending",
     .examples = "  sendpostctl events --since 1h --recipient user@example.com\n"
                 "  sendpostctl events --state rejected --json\n"

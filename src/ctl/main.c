@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
@@ -20,6 +21,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_status_command,
     &ctl_events,
     &ctl_deliveries,
+    &ctl_retry,
     &ctl_suppress,
     &ctl_sync,
     &ctl_rates,
@@ -61,7 +63,7 @@ static void print_overview(FILE *stream)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(stream,
-            "\n\"sendpostctl COMMAND --help\" tells more; sendpostctl(8) tells all.\n"
+            "\n\"sendpostctl help COMMAND\" tells more; sendpostctl(8) tells all.\n"
             "Exit status: 0 when well, 1 when what was asked about is not well, 64 for wrong usage.\n");
 }
 
@@ -248,6 +250,42 @@ const char *ctl_option(const struct ctl *ctl, const char *name)
     abort(); /* a subcommand asks for an option that it has not declared */
 }
 
+static const char *name_of(const void *context, size_t index)
+{
+    (void)context;
+    return commands[index]->name;
+}
+
+static const struct ctl_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static enum ctl_status no_command(const struct ctl *ctl, const char *name)
+{
+    const char *near = nearest_name(name, name_of, NULL, COMMAND_COUNT);
+
+    return near != NULL ? ctl_usage(ctl, "there is no command \"%s\"; did you mean %s?", name, near)
+                        : ctl_usage(ctl, "there is no command \"%s\"", name);
+}
+
+/* "help", "help COMMAND" */
+static enum ctl_status help(const struct ctl *ctl)
+{
+    const struct ctl_command *command = ctl->operand_count > 1 ? find_command(ctl->operands[1]) : NULL;
+
+    if (ctl->operand_count > 1 && command == NULL)
+        return no_command(ctl, ctl->operands[1]);
+    if (command != NULL)
+        print_help(command);
+    else
+        print_overview(stdout);
+    return CTL_OK;
+}
+
 static enum ctl_status dispatch(struct ctl *ctl, int argc, char **argv)
 {
     enum ctl_status status;
@@ -260,11 +298,11 @@ static enum ctl_status dispatch(struct ctl *ctl, int argc, char **argv)
     }
     char **rest = ctl->operands;
     int rest_count = (int)ctl->operand_count;
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i]->name, rest[0]) == 0)
-            ctl->command = commands[i];
+    if (strcmp(rest[0], "help") == 0)
+        return help(ctl);
+    ctl->command = find_command(rest[0]);
     if (ctl->command == NULL)
-        return ctl_usage(ctl, "there is no command \"%s\"", rest[0]);
+        return no_command(ctl, rest[0]);
     free(ctl->values);
     if (!parse(ctl, rest_count, rest, &status))
         return status;

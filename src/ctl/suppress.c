@@ -6,10 +6,13 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "ctl/people.h"
 #include "ctl/suppress.h"
 #include "policy/suppression_file.h"
 
-/* --- add, del, check -------------------------------------------------------------------------------- */
+#define LISTED 1000 /* addresses */
+
+/* --- add, rm, check -------------------------------------------------------------------------------- */
 
 static struct json_object *entry_to_json(const struct suppression *entry)
 {
@@ -139,6 +142,55 @@ static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppre
     return end(ctl, answers, status);
 }
 
+/* --- list ------------------------------------------------------------------------------------------- */
+
+/* A part of the address, or with * and ? what the whole of it looks like. */
+static char *make_pattern(const char *text)
+{
+    return strpbrk(text, "*?") != NULL ? xstrdup(text) : xasprintf("*%s*", text);
+}
+
+static enum ctl_status list(struct ctl *ctl)
+{
+    static const char *const headers[] = {"ADDRESS", "REASON", "SINCE"};
+    AUTO_FREE char *pattern = make_pattern(ctl->operand_count > 1 ? ctl->operands[1] : "");
+    struct store *store = ctl_store(ctl);
+    bool for_people = people_look() && !ctl->verbose;
+    struct json_object *found = json_object_new_array();
+    struct outcome error;
+    int step = -1;
+    size_t count = 0;
+
+    if (store == NULL)
+        return end(ctl, found, CTL_TROUBLE);
+    struct ctl_table *table = ctl->json ? NULL : ctl_table_new(3, headers);
+    sqlite3_stmt *rows = store_statement(
+        store, "SELECT address, reason, since_ms FROM suppression WHERE address GLOB ? ORDER BY address",
+        &error);
+    if (rows != NULL)
+        sqlite3_bind_text(rows, 1, pattern, -1, SQLITE_STATIC);
+    while (rows != NULL && (step = store_step(store, rows, &error)) > 0 && count++ < LISTED) {
+        struct suppression entry = {.reason = (enum suppression_reason)sqlite3_column_int(rows, 1),
+                                    .since_ms = sqlite3_column_int64(rows, 2)};
+        char since[CLOCK_RFC3339_SIZE];
+        snprintf(entry.address, sizeof entry.address, "%s", (const char *)sqlite3_column_text(rows, 0));
+        json_object_array_add(found, entry_to_json(&entry));
+        if (table != NULL)
+            ctl_table_row(table, (const char *const[]){entry.address, suppression_reason_name(entry.reason),
+                                                       for_people ? people_time(entry.since_ms, since)
+                                                                  : clock_rfc3339(entry.since_ms, since)});
+    }
+    if (rows != NULL) {
+        sqlite3_reset(rows);
+        sqlite3_clear_bindings(rows);
+    }
+    if (!ctl->json)
+        ctl_table_print(table);
+    if (step > 0)
+        fprintf(stderr, "the first %d; a pattern shows fewer, and export has all\n", LISTED);
+    return end(ctl, found, step >= 0 ? CTL_OK : ctl_fail(ctl, "%s", error.text));
+}
+
 /* --- export ----------------------------------------------------------------------------------------- */
 
 static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream, struct outcome *error_r)
@@ -207,11 +259,14 @@ static enum ctl_status run(struct ctl *ctl)
         enum ctl_status (*on_entries)(struct ctl *, struct store *, struct suppression *, size_t);
         enum ctl_status (*on_file)(struct ctl *, const char *);
     } verbs[] = {{"add", add, NULL},
+                 {"rm", del, NULL},
                  {"del", del, NULL},
                  {"check", check, NULL},
                  {"import", NULL, suppress_import},
                  {"export", NULL, export_file}};
 
+    if (ctl->operand_count > 0 && strcmp(ctl->operands[0], "list") == 0)
+        return ctl->operand_count <= 2 ? list(ctl) : ctl_usage(ctl, "list takes one pattern, or none");
     for (size_t i = 0; ctl->operand_count > 0 && i < sizeof verbs / sizeof verbs[0]; i++) {
         if (strcmp(ctl->operands[0], verbs[i].verb) != 0)
             continue;
@@ -234,7 +289,7 @@ static enum ctl_status run(struct ctl *ctl)
         free(entries);
         return status;
     }
-    return ctl_usage(ctl, "first comes add, del, check, import or export");
+    return ctl_usage(ctl, "first comes add, rm, check, list, import or export");
 }
 
 static const struct ctl_option options[] = {
@@ -244,10 +299,12 @@ static const struct ctl_option options[] = {
 
 const struct ctl_command ctl_suppress = {
     .name = "suppress",
-    .synopsis = "add|del|check ADDRESS… | import FILE | export [FILE] [--reason R]",
+    .synopsis = "add|rm|check ADDRESS… | list [PATTERN] | import FILE | export [FILE] [--reason R]",
     .summary = "Addresses and domains that get no mail",
     .examples = "  sendpostctl suppress add user@example.com example.net --reason unsubscribe\n"
                 "  sendpostctl suppress check user@example.com\n"
+                "  sendpostctl suppress list @example.com\n"
+                "  sendpostctl suppress rm user@example.com\n"
                 "  sendpostctl suppress import complaints.csv --reason spam-complaint\n"
                 "  sendpostctl suppress export backup.csv\n",
     .options = options,

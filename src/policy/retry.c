@@ -233,10 +233,11 @@ bool retry_forget(struct store *store, const struct retry_key *key, struct outco
 int retry_now(struct store *store, const char *queue_id, struct outcome *error_r)
 {
     sqlite3_stmt *statement =
-        store_statement(store, "UPDATE deliveries SET due_ms = 0 WHERE queue_id = ?", error_r);
+        store_statement(store, "UPDATE deliveries SET due_ms = min(due_ms, ?2) WHERE queue_id = ?1", error_r);
 
     if (statement == NULL)
         return -1;
     sqlite3_bind_text(statement, 1, queue_id, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 2, clock_realtime_ms());
     return store_run(store, statement, error_r) ? sqlite3_changes(store_handle(store)) : -1;
 }

@@ -22,6 +22,9 @@ def complete(*words):
     return set(done.stdout.split())
 
 
+EXAMPLE = str(TOP / "data/config.yaml.example")
+
+
 def test_commands_are_offered():
     overview = subprocess.run([str(build_directory() / "sendpostctl"), "--help"], capture_output=True, text=True, check=True).stdout
     commands = {line.split()[0] for line in overview.split("Commands:\n")[1].split("\n\n")[0].splitlines()}
@@ -41,6 +44,10 @@ def test_commands_are_offered():
     (("check", ""), set()),
     (("deliveries", ""), {"retry"}),
     (("suppress", "e"), {"export"}),
+    (("suppress", "add", "a@b.example", "--reason", "un"), {"unsubscribe"}),
+    (("-c", EXAMPLE, "rates", "reset", ""), {"primary"}),
+    (("-c", EXAMPLE, "test", "p"), {"primary"}),
+    (("-c", EXAMPLE, "retry", "--tpsp", ""), {"primary"}),
     (("-c", "/etc/pass"), {"/etc/passwd", "/etc/passwd-"}),
     (("setup", "--user", "nobod"), {"nobody"}),
 ])
@@ -64,6 +71,7 @@ source $file
     (("check", "--"), ["--offline", "--no-postfix", "--postfix-config", "--json"]),
     (("-c", "/x", "events", "--state", ""), ["pending", "reported", "rejected", "local"]),
     (("postfix", ""), ["show", "install", "remove"]),
+    (("-c", EXAMPLE, "rates", "reset", ""), ["primary"]),
 ])
 def test_zsh_is_offered_the_same(words, expected):
     if shutil.which("zsh") is None:

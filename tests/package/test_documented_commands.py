@@ -205,6 +205,11 @@ COMMANDS = {
     "sendpostctl trace example.com --limit 100 --json | jq '.messages[].state'":
         By("tests/integration/test_ctl_trace.py::test_each_word_leads_to_the_message"),
     "sendpostctl trace 4bXyz1Qwz9 -f": By("tests/integration/test_ctl_trace.py::test_following_ends_when_the_message_is_through"),
+    "sendpostctl retry --all": By("tests/integration/test_ctl_lists.py::test_retry_makes_due_what_waits_and_tells_postfix"),
+    "sendpostctl retry --tpsp primary": By("tests/integration/test_ctl_lists.py::test_retry_makes_due_what_waits_and_tells_postfix"),
+    "sendpostctl retry --recipient example.com": By("tests/integration/test_ctl_lists.py::test_retry_makes_due_what_waits_and_tells_postfix"),
+    "sendpostctl suppress list @example.com": By("tests/integration/test_ctl_lists.py::test_the_suppression_list_is_shown_by_pattern"),
+    "sendpostctl suppress rm user@example.com": By("tests/integration/test_ctl_lists.py::test_the_suppression_list_is_shown_by_pattern"),
     # by hand
     "useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sendpost": Run(),
     "install -d -m 0750 -o root -g sendpost /etc/postfix-sendpost": Run(),

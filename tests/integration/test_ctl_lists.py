@@ -1,0 +1,114 @@
+"""sendpostctl for people: lists that fit, the last events, retry that tells Postfix, the suppression list by pattern, help."""
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+
+import pytest
+
+from private_postfix import PrivatePostfix
+from scripted_tpsp import ScriptedTpsp
+from sendpost import Sendpost, build_directory
+from support import wait_for
+
+CTL = str(build_directory() / "sendpostctl")
+MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nhello\r\n"
+PLAIN = {"name": "primary", "id": 12, "host": "127.0.0.1", "security": "none", "auth": "none", "max-rate-per-hour": 0}
+
+
+def ctl(installation, *arguments, **environment):
+    return subprocess.run([CTL, "-c", str(installation.config), *arguments], capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, **environment})
+
+
+def on_a_terminal(installation, *arguments):
+    """What a person sees on a terminal of 80 columns."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        subprocess.run(["stty", "cols", "80"], check=False)
+        os.environ["TERM"] = "xterm"
+        os.execv(CTL, ["sendpostctl", "-c", str(installation.config), *arguments])
+    seen = b""
+    while select.select([terminal], [], [], 30)[0]:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        seen += data
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return seen.decode().replace("\r", "")
+
+
+@pytest.fixture(name="installation")
+def fixture_installation():
+    with Sendpost() as made:
+        yield made
+
+
+def test_events_shows_the_last_fifty_and_more_when_asked(installation):
+    with ScriptedTpsp() as server:
+        installation.configure([{**PLAIN, "port": server.port}], listen="none")
+        for number in range(53):
+            assert installation.run("-q", f"4bXyz{number}", "-f", "a@example.org", "--", f"user{number}@example.com", message=MESSAGE).returncode == 0
+    done = ctl(installation, "events")
+    rows = done.stdout.splitlines()[1:]
+    assert len(rows) == 50 and "user3@" in rows[0] and "user52@" in rows[-1] and "the last 50" in done.stderr
+    assert re.match(r"20\d\d-\d\d-\d\dT\S+Z ", rows[0])  # a pipe gets all of it
+    assert len(json.loads(ctl(installation, "events", "--json", "--limit", "0").stdout)) == 53
+    assert [event["recipient"] for event in json.loads(ctl(installation, "events", "--json", "-n", "2").stdout)] \
+        == ["user51@example.com", "user52@example.com"]
+    assert len(json.loads(ctl(installation, "events", "--json", "--since", "1h").stdout)) == 53
+    assert len(json.loads(ctl(installation, "events", "--json", "--state", "local", "-n", "5").stdout)) == 5
+    assert ctl(installation, "events", "-n", "x").returncode == 64
+    seen = on_a_terminal(installation, "events", "-n", "3")
+    lines = [re.sub(r"\x1b\[\d+m", "", line) for line in seen.splitlines() if "@example.com" in line]
+    assert len(lines) == 3 and all(len(line) <= 80 for line in lines), seen
+    assert re.match(r"(\w{3} [ \d]\d )?\d\d:\d\d:\d\d ", lines[0]) and "\x1b[32mdelivered\x1b[0m" in seen
+    uuid = installation.events()[-1]["message_id"]
+    assert f" {uuid[:8]} " in lines[-1] and uuid not in seen
+
+
+def test_retry_makes_due_what_waits_and_tells_postfix(installation):
+    with ScriptedTpsp(rcpt="451 4.3.0 later") as server:
+        installation.configure([{**PLAIN, "port": server.port}], listen="none", retry={"schedule": ["1h"]})
+        with PrivatePostfix(main=installation.main_cf(), master=installation.master_cf(), backoff="") as postfix:
+            environment = {"MAIL_CONFIG": str(postfix.etc)}
+            one = postfix.sendmail(MESSAGE, "one@example.com")
+            postfix.sendmail(MESSAGE, "two@example.net")
+            wait_for(lambda: postfix.log().count("status=deferred") == 2, "both to be deferred")
+            server.script["rcpt"] = "250 2.1.5 Ok"
+            done = ctl(installation, "retry", "--recipient", "example.com", "--json", **environment)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout) == {"due": 1, "postfix_told": True}
+            wait_for(lambda: f"{one}: removed" in postfix.log(), "the message to leave the queue")
+            assert len(server.messages) == 1
+            assert ctl(installation, "retry", "--tpsp", "primary", **environment).stdout == "1 due now, and Postfix is told\n"
+            wait_for(lambda: len(server.messages) == 2, "the other one")
+    assert ctl(installation, "retry").returncode == 64 and ctl(installation, "retry", "--all", "--tpsp", "primary").returncode == 64
+    assert ctl(installation, "retry", "--tpsp", "nobody").returncode == 64
+
+
+def test_the_suppression_list_is_shown_by_pattern(installation):
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    for address in ("one@example.com", "two@example.com", "example.net"):
+        assert ctl(installation, "suppress", "add", address).returncode == 0
+    assert [entry["address"] for entry in json.loads(ctl(installation, "suppress", "list", "example.com", "--json").stdout)] \
+        == ["one@example.com", "two@example.com"]
+    assert [entry["address"] for entry in json.loads(ctl(installation, "suppress", "list", "one*", "--json").stdout)] == ["one@example.com"]
+    assert len(ctl(installation, "suppress", "list").stdout.splitlines()) == 4
+    assert ctl(installation, "suppress", "rm", "one@example.com").stdout == "one@example.com no longer suppressed\n"
+    assert "one@" not in ctl(installation, "suppress", "list").stdout
+
+
+def test_help_and_what_was_meant(installation):
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    assert ctl(installation, "help", "retry").stdout == ctl(installation, "retry", "--help").stdout
+    assert ctl(installation, "help").stdout == ctl(installation, "--help").stdout
+    wrong = ctl(installation, "stauts")
+    assert wrong.returncode == 64 and "did you mean status?" in wrong.stderr
+    assert "did you mean" not in ctl(installation, "xyzzy").stderr
