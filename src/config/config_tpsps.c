@@ -17,7 +17,7 @@ static CONFIG_READER(read_rates)
 
     if (!config_yaml_list(reader, place, node, &count))
         return false;
-    if (count > 14) /* RATE_SET_MAX of policy/rate_limit.h, less the global and the provider's */
+    if (count > 14) /* RATE_SET_CONFIGURED of policy/rate_limit.h, less the global and the provider's */
         return config_fail(reader, place, node, "has more than 14 windows; keep the strictest");
     tpsp->rates = xcalloc(count, sizeof tpsp->rates[0]);
     tpsp->rate_count = count;
