@@ -54,6 +54,14 @@ bool log_level_take(struct cursor *cursor)
     return true;
 }
 
+/* Postfix's own words for what is no delivery (msg(3)); those of a syslog daemon are of the line's level,
+ * "info". */
+static bool is_own_word(struct cursor probe)
+{
+    return SKIP(&probe, "warning:") || SKIP(&probe, "error:") || SKIP(&probe, "fatal:") ||
+           SKIP(&probe, "panic:");
+}
+
 void log_level_skip(struct cursor *cursor)
 {
     struct cursor probe = *cursor;
@@ -72,7 +80,7 @@ void log_level_skip(struct cursor *cursor)
         return;
     }
     /* "info: header …" and "warning: …" are Postfix's own words; with a queue id behind they are not */
-    if (probe.at < probe.end &&
+    if (probe.at < probe.end && !is_own_word(probe) &&
         ((*probe.at >= 'a' && *probe.at <= 'z') || memchr("[<(", *probe.at, 3) != NULL) &&
         log_level_take(&probe)) {
         size_t digits = 0;

@@ -185,6 +185,37 @@ static bool take_filler(struct cursor *cursor)
     return false;
 }
 
+/* The colours of a terminal (ECMA-48, SGR): "\033[36m", or "|\033[0m" as docker-compose ends them */
+static bool take_colour(struct cursor *cursor)
+{
+    struct cursor probe = *cursor;
+
+    SKIP(&probe, "|");
+    if (!SKIP(&probe, "\033["))
+        return false;
+    while (probe.at < probe.end && (is_digit(*probe.at) || *probe.at == ';'))
+        probe.at++;
+    if (!SKIP(&probe, "m"))
+        return false;
+    *cursor = probe;
+    return true;
+}
+
+/* metalog: "[postfix/smtp] " */
+static bool take_tag_in_brackets(struct cursor *cursor, struct log_slice *tag_r)
+{
+    struct cursor probe = *cursor;
+
+    if (!SKIP(&probe, "[postfix") || !take_until(&probe, ']', tag_r))
+        return false;
+    *tag_r = (struct log_slice){cursor->at + 1, (size_t)(probe.at - cursor->at) - 2};
+    if (memchr(tag_r->at, ' ', tag_r->length) != NULL || !log_prefix_is_postfix(*tag_r) ||
+        probe.at == probe.end || !is_blank(*probe.at))
+        return false;
+    *cursor = probe;
+    return true;
+}
+
 /* A name or address of a machine, or the name of a container; a colon stands in an IPv6 address alone. */
 static bool take_host(struct cursor *cursor, struct log_slice *host_r)
 {
@@ -267,8 +298,10 @@ static bool take_slowly(struct cursor *cursor, struct log_prefix *prefix)
             words = 0;
             continue;
         }
-        if (log_level_take(cursor) || take_bracket(cursor, &prefix->stamp) || take_filler(cursor) ||
-            take_forwarder(cursor, &prefix->host))
+        if (stamped && take_tag_in_brackets(cursor, &prefix->tag))
+            return true;
+        if (take_colour(cursor) || log_level_take(cursor) || take_bracket(cursor, &prefix->stamp) ||
+            take_filler(cursor) || take_forwarder(cursor, &prefix->host))
             continue;
         tag = take_tag(cursor, &prefix->tag);
         if (tag > 0)
@@ -325,7 +358,7 @@ bool log_prefix_take(struct cursor *cursor, struct log_prefix *prefix_r)
     }
     if ((take_rfc3339_stamp(&probe, &prefix.stamp) ||
          (!rfc5424 && take_classic_stamp(&probe, &prefix.stamp))) &&
-        take_until(&probe, ' ', &prefix.host) && prefix.host.length > 0 &&
+        take_until(&probe, ' ', &prefix.host) && prefix.host.length > 0 && prefix.host.at[0] != '[' &&
         prefix.host.at[prefix.host.length - 1] != ':') {
         if (rfc5424) {
             if (take_until(&probe, ' ', &prefix.tag) && take_rfc5424_rest(&probe)) {

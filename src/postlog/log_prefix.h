@@ -11,7 +11,8 @@
  * word by word: every stamp of log_stamp.h, none at all, a second prefix behind the first (a log host,
  * Docker, "stdout F"), a word of the level or facility on either side of the tag ("mail.info", "<mail.info>",
  * "[info]",
- * "[ID 197553 mail.info]"), brackets of kubectl and journalctl, no host, no blank behind the tag, no colon.
+ * "[ID 197553 mail.info]"), a tag in brackets (metalog), brackets of kubectl and journalctl, colours, no
+ * host, no blank behind the tag, no colon.
  *
  * The innermost prefix counts. The tag must be the first on the line: a line of another program stays that
  * program's, whatever it says. Reads nothing beyond the line; no state.

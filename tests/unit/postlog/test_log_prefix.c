@@ -130,8 +130,10 @@ static const struct {
     {"2026-11-23T03:30:53.123456789Z stdout F Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT},
     {"2026-11-23T03:30:53.123456789+00:00 stderr F 2026-11-23T03:30:52Z mx postfix/smtpd[10]: ", "mx", AT},
     {"2026-11-23T03:30:52.123456789Z stdout F postfix/smtpd[10]: ", "", AT_123},
-    {"postfix_1  | Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT},         /* docker-compose logs */
-    {"[pod/mail-0/postfix] Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT}, /* kubectl logs --prefix */
+    {"\033[36mmail_1  |\033[0m Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT}, /* in colours */
+    {"Nov 23 03:30:52 [postfix/smtpd] ", "", AT},                                  /* metalog */
+    {"postfix_1  | Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT},             /* docker-compose logs */
+    {"[pod/mail-0/postfix] Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT},     /* kubectl logs --prefix */
     {"[2026-11-23 03:30:52] mx postfix/smtpd[10]: ", "mx", AT},
     {"2026-11-23T03:30:52.123456789Z Nov 23 03:30:52 mx postfix/smtpd[10]: ", "mx", AT}, /* docker logs -t */
     /* journalctl -o short-*; what has no time of day has the time of the file */
@@ -197,6 +199,7 @@ START_TEST(a_line_of_another_program_is_that_programs)
         "<22>1 2026-11-23T03:30:52Z mx app 10 - - ",
         "<22>1 2026-11-23T03:30:52Z mx app 10 - - Nov 23 03:30:52 mx ",
         "Nov 23 03:30:52 mx info: app: ",
+        "Nov 23 03:30:52 [postfix words] app: ",
         "app: ",
         "words of somebody ",
         "x=1 ",
@@ -283,15 +286,30 @@ START_TEST(nul_bytes_before_a_line_are_passed_over)
 }
 END_TEST
 
+/* "warning: 4AAA…: to=<…>" is no delivery, whatever it goes on to say. */
+START_TEST(a_warning_of_postfix_is_no_delivery)
+{
+    static const char *const words[] = {"warning: ", "error: ", "fatal: ", "panic: "};
+    char text[512];
+
+    snprintf(text, sizeof text,
+             "Nov 23 03:30:52 mx postfix/smtp[10]: %s4cYtGz1Nz3z9rN8: to=<c@d.example>, dsn=5.1.1, "
+             "status=bounced (no)",
+             words[_i]);
+    ck_assert_int_eq(parse(text).kind, POSTFIX_LOG_OTHER);
+}
+END_TEST
+
 UNIT_SUITE(log_prefix_suite)
 {
     Suite *suite = suite_create("log_prefix");
     TCase *tcase = tcase_create("log_prefix");
 
     tcase_add_loop_test(tcase, a_prefix_in_use_is_read, 0, (int)(sizeof prefixes / sizeof prefixes[0]));
-    tcase_add_loop_test(tcase, a_line_of_another_program_is_that_programs, 0, 22);
+    tcase_add_loop_test(tcase, a_line_of_another_program_is_that_programs, 0, 23);
     tcase_add_loop_test(tcase, json_of_a_log_shipper_is_read, 0, 8);
     tcase_add_loop_test(tcase, json_of_others_is_foreign, 0, 11);
+    tcase_add_loop_test(tcase, a_warning_of_postfix_is_no_delivery, 0, 4);
     tcase_add_test(tcase, nul_bytes_before_a_line_are_passed_over);
     suite_add_tcase(suite, tcase);
     return suite;
