@@ -121,7 +121,7 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
 /* Of the connections that a TPSP allows none is held on to but that of a session that is kept. */
 static void settle_connections(const struct deliver_context *context)
 {
-    for (size_t i = 0; i < context->config->tpsp_count; i++) {
+    for (size_t i = 0; context->leases != NULL && i < context->config->tpsp_count; i++) {
         const struct config_tpsp *tpsp = &context->config->tpsps[i];
         if (connections_is_held(context->leases, tpsp) && !relay_keeps(context->relay, tpsp))
             connections_let_go(context->leases, tpsp);

@@ -25,8 +25,8 @@ struct deliver_context {
     struct store *store;
     struct rate_table *rates;
     struct mark_table *marks;
-    struct connections_desk *leases;
-    struct cluster *cluster; /* NULL: this host alone */
+    struct connections_desk *leases; /* NULL: connections are not counted */
+    struct cluster *cluster;         /* NULL: this host alone */
     struct tls_contexts *cluster_tls;
     struct relay_session *relay;
     struct oauth *oauth;
