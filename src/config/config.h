@@ -65,8 +65,8 @@ struct config_tls {
     char *key_file;
 };
 
-#define RATE_BURST_MAX 24 /* of rate-burst */
-#define CONNECTIONS_MAX 1000    /* of max-connections */
+#define RATE_BURST_MAX 24    /* of rate-burst */
+#define CONNECTIONS_MAX 1000 /* of max-connections */
 
 /* Tokens for a login that are fetched and renewed (RFC 6749). */
 struct config_oauth {
