@@ -17,6 +17,7 @@
 #include "agent/page_feed.h"
 #include "agent/page_files.h"
 #include "agent/page_search.h"
+#include "agent/queue_watch.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/page_login.h"
@@ -34,6 +35,7 @@ struct http_server {
     struct http_lives *lives;
     struct http_tester *tester;
     struct page *page;
+    struct queue_watch *queue;
     enum http_place place;
     struct page_login_key key;
     bool has_key; /* else nobody can log in */
@@ -88,8 +90,9 @@ static enum MHD_Result answer_metrics(struct http_server *http, struct MHD_Conne
     struct board_facts facts;
 
     board_read(http->board, &facts);
+    struct page_queue queue = queue_watch_look(http->queue);
     return http_reply(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
-                      metrics_prometheus(&facts, http->config));
+                      metrics_prometheus(&facts, http->config, &queue));
 }
 
 static enum MHD_Result answer_page(struct http_server *http, struct MHD_Connection *connection)
@@ -254,6 +257,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 void http_server_tick(struct http_server *http)
 {
     http_lives_tick(http->lives);
+    queue_watch_tick(http->queue);
 }
 
 /* --- start --------------------------------------------------------------------------------------------- */
@@ -283,7 +287,8 @@ struct http_server *http_server_start(const struct config *config, struct board 
     http->has_key = page_login_key(config->state_dir, &http->key, &error);
     if (!http->has_key)
         log_line(LOG_WARNING, "nobody can log in to the status page: %s", error.text);
-    http->page = page_start(config, board);
+    http->queue = queue_watch_new();
+    http->page = page_start(config, board, http->queue);
     http->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
         NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/metrics_deliveries.h"
 #include "base/clock.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
@@ -248,7 +249,8 @@ static void write_cluster(FILE *out, const struct board_cluster *cluster)
            "Hosts whose mail's bounces are not believed here.", other_keys);
 }
 
-char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
+char *metrics_prometheus(const struct board_facts *facts, const struct config *config,
+                         const struct page_queue *queue)
 {
     char *text = NULL;
     size_t length = 0;
@@ -284,6 +286,7 @@ char *metrics_prometheus(const struct board_facts *facts, const struct config *c
     write_cluster(out, &facts->cluster);
     write_rates(out, config);
     write_connections(out, config);
+    metrics_deliveries(out, config, queue);
     fclose(out);
     return text != NULL ? text : xstrdup("");
 }

@@ -5,8 +5,10 @@
 #define SENDPOST_AGENT_METRICS_H
 
 #include "agent/board.h"
+#include "agent/page_queue.h"
 
-/* The caller frees. */
-char *metrics_prometheus(const struct board_facts *facts, const struct config *config)
-    __attribute__((nonnull, returns_nonnull));
+/* queue: Postfix's, NULL where nobody has asked. The caller frees. */
+char *metrics_prometheus(const struct board_facts *facts, const struct config *config,
+                         const struct page_queue *queue) __attribute__((nonnull(1, 2), returns_nonnull));
+
 #endif

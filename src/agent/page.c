@@ -93,7 +93,7 @@ static void *run(void *context)
     return NULL;
 }
 
-struct page *page_start(const struct config *config, struct board *board)
+struct page *page_start(const struct config *config, struct board *board, struct queue_watch *queue)
 {
     struct page *page = xcalloc(1, sizeof *page);
     pthread_condattr_t attributes;
@@ -101,7 +101,7 @@ struct page *page_start(const struct config *config, struct board *board)
     page->config = config;
     page->board = board;
     page->feed = page_feed_new();
-    page->facts = page_facts_new(config);
+    page->facts = page_facts_new(config, queue);
     pthread_mutex_init(&page->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

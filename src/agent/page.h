@@ -9,12 +9,13 @@
 
 #include "agent/board.h"
 #include "agent/page_feed.h"
+#include "agent/queue_watch.h"
 #include "config/config.h"
 
 struct page;
 
-/* Both outlive it. */
-struct page *page_start(const struct config *config, struct board *board)
+/* All outlive it. */
+struct page *page_start(const struct config *config, struct board *board, struct queue_watch *queue)
     __attribute__((nonnull, returns_nonnull));
 
 struct page_feed *page_feed_of(struct page *page) __attribute__((nonnull, returns_nonnull));

@@ -11,6 +11,7 @@
 #define HEIGHT 160
 #define LEFT 44 /* room for the numbers of the axis */
 #define FOOT 18
+#define TOP 18 /* room for the uppermost number on a phone */
 #define BAR_WIDTH ((WIDTH - LEFT) / PAGE_HOURS)
 #define REASONS 12
 
@@ -42,7 +43,7 @@ static uint32_t round_up(uint32_t number)
 static void write_axis(const struct html *html, uint32_t top)
 {
     for (int i = 0; i <= 2; i++) {
-        int y = 6 + (HEIGHT - 6) * i / 2;
+        int y = TOP + (HEIGHT - TOP) * i / 2;
         fprintf(html->out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, WIDTH, y,
                 y);
         if (i == 1 && top < 2)
@@ -62,7 +63,7 @@ static void write_column(const struct html *html, size_t hour, int64_t begin_ms,
 
     fputs("<g>", html->out);
     for (int fate = 0; fate < PAGE_FATES; fate++) {
-        double height = (double)counts.of[fate] / top * (HEIGHT - 6);
+        double height = (double)counts.of[fate] / top * (HEIGHT - TOP);
         if (counts.of[fate] == 0)
             continue;
         height = height < 1 ? 1 : height; /* few are seen, too */

@@ -9,17 +9,18 @@
 #include "agent/page_store.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "policy/counters.h"
 #include "policy/rate_limit.h"
 
 #define TURN_MS 300 /* of reading the store */
-#define QUEUE_EVERY_MS 15000
-#define QUEUE_MS 4000
 
-struct page_facts *page_facts_new(const struct config *config)
+struct page_facts *page_facts_new(const struct config *config, struct queue_watch *queue)
 {
     struct page_facts *facts = xcalloc(1, sizeof *facts);
 
     facts->config = config;
+    facts->queue_watch = queue;
+    facts->domain_watch = domain_watch_start(config);
     facts->tpsps = xcalloc(config->tpsp_count, sizeof *facts->tpsps);
     facts->tally = page_tally_new(config);
     return facts;
@@ -116,6 +117,41 @@ static void add_limit(struct page_tpsp *tpsp, const struct config_tpsp *settings
     tpsp->limit_count++;
 }
 
+/* provider: -1 for all. */
+static void add_slow_down(struct page_facts *facts, size_t index, struct rate_table *table, int provider)
+{
+    struct page_tpsp *tpsp = &facts->tpsps[index];
+    const struct slow_down slow_down = {.config = facts->config,
+                                        .table = table,
+                                        .tpsp = &facts->config->tpsps[index],
+                                        .provider = provider < 0 ? PROVIDER_DEFAULT
+                                                                 : (enum provider_category)provider};
+    struct slow_down_view *view = &tpsp->slow_downs[tpsp->slow_count];
+
+    if (tpsp->slow_count == PAGE_SLOW_DOWNS || !slow_down_look(&slow_down, provider >= 0, view))
+        return;
+    view->until_ns -= rate_table_now(table);
+    tpsp->slow_providers[tpsp->slow_count++] =
+        provider < 0 ? NULL : provider_category_name((enum provider_category)provider);
+}
+
+static void note_certificate(void *context, const struct counters_series *series)
+{
+    struct page_facts *facts = context;
+
+    for (size_t i = 0; series->kind == COUNTERS_CERTIFICATE && i < facts->config->tpsp_count; i++)
+        if (strcmp(facts->config->tpsps[i].name, series->tpsp) == 0)
+            facts->tpsps[i].certificate_ms = (int64_t)atomic_load(&series->values[0]);
+}
+
+static void read_certificates(struct page_facts *facts)
+{
+    struct counters *counters = counters_open(facts->config->state_dir);
+
+    counters_each(counters, note_certificate, facts);
+    counters_close(counters);
+}
+
 static void read_limits(struct page_facts *facts)
 {
     const struct config *config = facts->config;
@@ -126,7 +162,9 @@ static void read_limits(struct page_facts *facts)
         return;
     for (size_t i = 0; i < config->tpsp_count; i++) {
         struct page_tpsp *tpsp = &facts->tpsps[i];
-        tpsp->limit_count = 0;
+        tpsp->limit_count = tpsp->slow_count = 0;
+        for (int provider = -1; provider < PROVIDER_COUNT; provider++)
+            add_slow_down(facts, i, table, provider);
         tpsp->breaker = breaker_look(table, config->tpsps[i].name);
         if (tpsp->breaker.state == BREAKER_OPEN)
             tpsp->breaker.until_ns -= rate_table_now(table);
@@ -152,13 +190,12 @@ bool page_facts_gather(struct page_facts *facts, struct board *board, struct pag
     board_read(board, &facts->board);
     bool more = read_store(facts, feed);
     read_limits(facts);
+    read_certificates(facts);
     facts->disk_free = statvfs(facts->config->state_dir, &disk) == 0 && disk.f_blocks > 0
                            ? (double)disk.f_bavail / (double)disk.f_blocks
                            : -1;
-    if (clock_monotonic_ms() >= facts->queue_due_ms) {
-        page_queue_read(&facts->queue, QUEUE_MS, NULL);
-        facts->queue_due_ms = clock_monotonic_ms() + QUEUE_EVERY_MS;
-    }
+    facts->queue = queue_watch_look(facts->queue_watch);
+    facts->domain_count = domain_watch_look(facts->domain_watch, facts->domains);
     page_findings(facts);
     return more;
 }

@@ -8,15 +8,18 @@
 #define SENDPOST_AGENT_PAGE_FACTS_H
 
 #include "agent/board.h"
-#include "agent/page_queue.h"
+#include "agent/domain_watch.h"
 #include "agent/page_tally.h"
+#include "agent/queue_watch.h"
 #include "config/config.h"
 #include "policy/breaker.h"
 #include "policy/rate_table.h"
+#include "policy/slow_down.h"
 
 #define PAGE_RUNGS 16  /* attempts that are told apart; the last has all above */
 #define PAGE_LIMITS 24 /* of a TPSP that are shown */
 #define PAGE_FINDINGS 24
+#define PAGE_SLOW_DOWNS 8 /* of a TPSP that are shown */
 
 struct page_limit {
     char text[48];        /* "100/h" */
@@ -26,8 +29,12 @@ struct page_limit {
 };
 
 struct page_tpsp {
-    struct breaker breaker; /* until_ns: from now */
-    int64_t last_hour;      /* accepted; -1: not known */
+    struct breaker breaker;                            /* until_ns: from now */
+    int64_t last_hour;                                 /* accepted; -1: not known */
+    struct slow_down_view slow_downs[PAGE_SLOW_DOWNS]; /* times: from now */
+    const char *slow_providers[PAGE_SLOW_DOWNS];       /* NULL: for all */
+    size_t slow_count;
+    int64_t certificate_ms; /* when the TPSP's ends; 0: not seen */
     struct page_limit limits[PAGE_LIMITS];
     size_t limit_count;
 };
@@ -54,7 +61,10 @@ struct page_facts {
     struct page_tpsp *tpsps; /* as in the configuration */
     struct page_ladder ladder;
     struct page_queue queue;
-    int64_t queue_due_ms; /* when it is asked again, clock_monotonic_ms() */
+    struct queue_watch *queue_watch;
+    struct domain_fact domains[DOMAIN_WATCH_MAX];
+    size_t domain_count;
+    struct domain_watch *domain_watch;
     struct page_tally *tally;
     bool store_known;
     double disk_free; /* part of the file system of the state directory; below 0: not known */
@@ -62,7 +72,8 @@ struct page_facts {
     size_t finding_count;
 };
 
-struct page_facts *page_facts_new(const struct config *config) __attribute__((nonnull, returns_nonnull));
+struct page_facts *page_facts_new(const struct config *config, struct queue_watch *queue)
+    __attribute__((nonnull, returns_nonnull));
 
 /* True: the events are not all counted yet. */
 bool page_facts_gather(struct page_facts *facts, struct board *board, struct page_feed *feed)

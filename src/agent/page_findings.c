@@ -10,6 +10,7 @@
 #include "base/xalloc.h"
 
 #define DISK_LOW 0.05
+#define CERTIFICATE_SOON_MS (7 * 86400000LL)
 #define TOKEN_SOON_MS (3 * 86400000LL)
 
 /* command: NULL where the text says what to do. */
@@ -92,6 +93,10 @@ static void find_tpsps(struct page_facts *facts)
             find(facts, true, command, "%s is left alone after %u failures in a row, and tried again %s",
                  name, facts->tpsps[i].breaker.failures,
                  facts->tpsps[i].breaker.state == BREAKER_TRY ? "with the next message" : "soon");
+        if (facts->tpsps[i].certificate_ms > 0 &&
+            facts->tpsps[i].certificate_ms < facts->now_ms + CERTIFICATE_SOON_MS)
+            find(facts, false, NULL, "The certificate of %s ends soon, and its provider has not renewed it",
+                 name);
     }
 }
 

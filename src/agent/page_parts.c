@@ -77,6 +77,27 @@ static void write_limit(const struct html *html, const struct page_limit *limit)
     fputs("</li>", html->out);
 }
 
+static void write_slow_down(const struct html *html, const struct slow_down_view *view, const char *provider)
+{
+    fputs("<li><span class=\"trouble\">", html->out);
+    if (view->paused) {
+        fputs("paused</span> for ", html->out);
+        html_span(html, view->until_ns / 1000000 + 999);
+    } else if (view->slowed) {
+        fprintf(html->out, "slowed down</span> to %.0f %%", 100 * view->factor);
+    } else {
+        fprintf(html->out, "%u connections</span> at a time", view->connections);
+    }
+    if (provider != NULL)
+        fprintf(html->out, " for %s", provider);
+    if (view->said[0] != '\0') {
+        fputs("<br><small>", html->out);
+        html_foreign(html, view->said);
+        fputs("</small>", html->out);
+    }
+    fputs("</li>", html->out);
+}
+
 static void write_hour(const struct html *html, size_t index)
 {
     uint32_t limit = html->facts->config->tpsps[index].global_rate.limit;
@@ -109,8 +130,10 @@ void page_write_tpsps(const struct html *html)
         fputs("</td><td>", html->out);
         write_hour(html, i);
         fputs("</td><td>", html->out);
-        if (tpsp->limit_count > 0) {
+        if (tpsp->limit_count + tpsp->slow_count > 0) {
             fputs("<ul>", html->out);
+            for (size_t j = 0; j < tpsp->slow_count; j++)
+                write_slow_down(html, &tpsp->slow_downs[j], tpsp->slow_providers[j]);
             for (size_t j = 0; j < tpsp->limit_count; j++)
                 write_limit(html, &tpsp->limits[j]);
             fputs("</ul>", html->out);
@@ -205,7 +228,7 @@ void page_write_backlog(const struct html *html)
     }
     write_term(html, "Mail log");
     if (!board->log_open) {
-        fputs("not being read", html->out);
+        fputs("nothing was read yet", html->out);
     } else if (board_unread(board) > 0) {
         html_number(html, board_unread(board));
         fputs(" bytes are still to be read, ", html->out);
@@ -223,28 +246,51 @@ void page_write_backlog(const struct html *html)
 
 /* --- what ends -------------------------------------------------------------------------------------- */
 
+static void write_end(const struct html *html, const char *what, const char *tpsp, int64_t end_ms)
+{
+    fprintf(html->out, "<dt>%s ", what);
+    html_text(html, tpsp);
+    fputs("</dt><dd>", html->out);
+    if (end_ms <= 0) {
+        fputs("there is none", html->out);
+    } else {
+        fputs("good for ", html->out);
+        html_span(html, end_ms - html->facts->now_ms);
+        fputs(", until ", html->out);
+        html_time(html, end_ms);
+    }
+    fputs("</dd>", html->out);
+}
+
 void page_write_expiry(const struct html *html)
 {
-    const struct board_facts *board = &html->facts->board;
+    const struct page_facts *facts = html->facts;
+    size_t count = facts->board.token_count;
 
-    if (board->token_count == 0)
-        fputs("<p>No TPSP has a login token that ends.</p>", html->out);
-    for (size_t i = 0; i < board->token_count; i++) {
-        const struct board_token *token = &board->tokens[i];
-        fputs("<p>Token for ", html->out);
-        html_text(html, token->tpsp);
-        if (token->expires_ms > 0) {
-            fputs(": good for ", html->out);
-            html_span(html, token->expires_ms - html->facts->now_ms);
-        } else {
-            fputs(": there is none", html->out);
+    for (size_t i = 0; i < facts->config->tpsp_count; i++)
+        if (facts->tpsps[i].certificate_ms > 0) {
+            write_end(html, "Certificate of", facts->config->tpsps[i].name, facts->tpsps[i].certificate_ms);
+            count++;
         }
-        if (token->refresh_expires_ms > 0) {
-            fputs("; a new login is needed in ", html->out);
-            html_span(html, token->refresh_expires_ms - html->facts->now_ms);
-        }
-        fputs("</p>", html->out);
+    for (size_t i = 0; i < facts->board.token_count; i++) {
+        const struct board_token *token = &facts->board.tokens[i];
+        write_end(html, "Token for", token->tpsp, token->expires_ms);
+        if (token->refresh_expires_ms > 0)
+            write_end(html, "Login at", token->tpsp, token->refresh_expires_ms);
     }
+    for (size_t i = 0; i < facts->domain_count; i++) {
+        const struct domain_fact *domain = &facts->domains[i];
+        fputs("<dt>Bounces of ", html->out);
+        html_text(html, domain->name);
+        fprintf(html->out, "</dt><dd><span class=\"%s\">%s</span>: ", domain->leads ? "ok" : "trouble",
+                domain->leads   ? "come back"
+                : domain->known ? "go astray"
+                                : "unknown");
+        html_foreign(html, domain->note);
+        fputs("</dd>", html->out);
+    }
+    if (count == 0)
+        fputs("<dt>Certificates and tokens</dt><dd>none was seen yet</dd>", html->out);
 }
 
 void page_write_foot(const struct html *html)

@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mail_date.h"
+#include "base/xalloc.h"
 #include "delivery/delivery.h"
 #include "delivery/identity.h"
 #include "delivery/status.h"
@@ -201,6 +203,46 @@ static void report(struct delivery *delivery)
     }
 }
 
+/* --- count ------------------------------------------------------------------------------------------ */
+
+/* Since Postfix took the message, as its Received field says; else since this process did. */
+static int64_t time_taken_ms(const struct delivery *delivery)
+{
+    AUTO_FREE char *received = message_header(delivery->message, "Received", 0);
+    int64_t came_ms = received != NULL ? mail_date_received(received) : 0;
+
+    return came_ms > 0 ? clock_realtime_ms() - came_ms : clock_monotonic_ms() - delivery->start_ms;
+}
+
+/* Where no TPSP was asked, the only one that could be. */
+static const char *tpsp_of(const struct delivery *delivery)
+{
+    const struct config_pool *pool = delivery->pool;
+
+    if (delivery->tpsp == NULL && (pool == NULL || pool->member_count != 1))
+        return "";
+    return (delivery->tpsp != NULL ? delivery->tpsp
+                                   : &delivery->context->config->tpsps[pool->members[0].tpsp])
+        ->name;
+}
+
+static void count(const struct delivery *delivery)
+{
+    bool said = delivery->asked && delivery->relay.said.rule != NULL;
+    bool final = delivery->outcome.class != OUTCOME_DEFERRED;
+
+    counters_note(
+        delivery->context->counters,
+        &(struct counters_delivery){
+            .tpsp = tpsp_of(delivery),
+            .provider = delivery->pool != NULL ? provider_category_name(delivery->provider.category) : "",
+            .outcome = &delivery->outcome,
+            .reason = said ? delivery->relay.said.reason : NULL,
+            .rule = said ? delivery->relay.said.rule : NULL,
+            .time_ms = final ? time_taken_ms(delivery) : 0,
+            .certificate_ms = delivery->asked ? delivery->relay.certificate_end_ms : 0});
+}
+
 static struct delivery_result tell(const struct delivery *delivery, bool in_log)
 {
     struct status_facts facts = {.outcome = &delivery->outcome,
@@ -234,10 +276,13 @@ struct delivery_result deliver(const struct deliver_context *context, const stru
 {
     struct delivery delivery = begin(context, request, message);
 
-    if (identify(&delivery) && delivery_decide(&delivery))
+    bool identified = identify(&delivery);
+    if (identified && delivery_decide(&delivery))
         relay(&delivery);
     delivery_record(&delivery);
     delivery_conclude(&delivery);
+    if (identified || delivery.outcome.class == OUTCOME_DEFERRED) /* else an earlier run has counted it */
+        count(&delivery);
     report(&delivery);
 
     struct delivery_result result = tell(&delivery, true);

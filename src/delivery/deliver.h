@@ -15,6 +15,7 @@
 #include "delivery/status.h"
 #include "event/event_report.h"
 #include "policy/connections.h"
+#include "policy/counters.h"
 #include "policy/rate_table.h"
 #include "relay/relay.h"
 #include "store/store.h"
@@ -26,6 +27,7 @@ struct deliver_context {
     struct rate_table *rates;
     struct mark_table *marks;
     struct connections_desk *leases; /* NULL: connections are not counted */
+    struct counters *counters;       /* NULL: nothing is counted */
     struct cluster *cluster;         /* NULL: this host alone */
     struct tls_contexts *cluster_tls;
     struct relay_session *relay;

@@ -41,6 +41,9 @@ void tls_summary(const SSL *ssl, char *text, size_t size) __attribute__((nonnull
 /* The summary and the certificate: subject, issuer, names, days left. */
 void tls_detail(const SSL *ssl, char *text, size_t size) __attribute__((nonnull(2)));
 
+/* Until when the other side's certificate is good, in clock_realtime_ms(); 0: it showed none. */
+int64_t tls_certificate_end_ms(const SSL *ssl) __attribute__((nonnull));
+
 /*
  * The connections of a library that makes its own contexts and SSL objects (libcurl, through
  * CURLOPT_SSL_CTX_FUNCTION): verified, resumed and remembered as ours are. The attachment outlives them all.

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "net/tls.h"
 
@@ -33,6 +34,16 @@ static void print_names(FILE *out, X509 *certificate)
         }
     }
     GENERAL_NAMES_free(names);
+}
+
+int64_t tls_certificate_end_ms(const SSL *ssl)
+{
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    struct tm end;
+
+    if (certificate == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1)
+        return 0;
+    return (int64_t)timegm(&end) * 1000;
 }
 
 void tls_detail(const SSL *ssl, char *text, size_t size)

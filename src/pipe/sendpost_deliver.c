@@ -77,6 +77,7 @@ static bool open_context(struct deliver_context *context, struct outcome *error_
         return false;
     recover(config, context->store, context->marks);
     intent_sweep(context->store, clock_realtime_ms(), &ignored);
+    context->counters = counters_open(config->state_dir);
     context->relay = relay_open(config->state_dir, config->path, context->resolver);
     context->oauth = oauth_open(config, context->trace);
     relay_use_oauth(context->relay, context->oauth);
@@ -265,6 +266,7 @@ static void end(struct deliver_context *context)
     cluster_close(context->cluster);
     tls_contexts_free(context->cluster_tls);
     connections_close(context->leases);
+    counters_close(context->counters);
     rate_table_close(context->rates);
     store_close(context->store);
     config_free((struct config *)(uintptr_t)context->config);

@@ -287,6 +287,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
     result_r->connection_use = wire->served + 1;
     memcpy(result_r->peer, wire->peer, sizeof result_r->peer);
     memcpy(result_r->tls, wire->tls_text, sizeof result_r->tls);
+    result_r->certificate_end_ms = wire->certificate_end_ms;
     keep_or_close(session, wire, end != ATTEMPT_STALE);
     return end;
 }

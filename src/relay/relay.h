@@ -94,8 +94,9 @@ struct relay_result {
     /* So many messages a kept session took before it refused one that a new session took; 0: it did not
      * happen. */
     unsigned session_took;
-    char peer[160]; /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
-    char tls[96];   /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
+    char peer[160];             /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
+    char tls[96];               /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
+    int64_t certificate_end_ms; /* until when the server's is good, clock_realtime_ms(); 0: it showed none */
 };
 
 struct relay_session;

@@ -60,6 +60,7 @@ struct wire {
     int64_t stage_deadline_ms;
     char peer[160];
     char tls_text[96];
+    int64_t certificate_end_ms; /* of the server, clock_realtime_ms(); 0: it showed none */
     struct outcome outcome;
     struct verdict_rules *rules;
     struct reply_verdict said; /* of the reply that decided; .rule NULL when none did */

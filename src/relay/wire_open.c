@@ -30,6 +30,7 @@ static bool start_tls(struct wire *wire)
         return wire_stage_failed(wire);
     }
     tls_summary(wire->transport.ssl, wire->tls_text, sizeof wire->tls_text);
+    wire->certificate_end_ms = tls_certificate_end_ms(wire->transport.ssl);
     if (wire->request->trace != NULL)
         fprintf(wire->request->trace, "*: %s\n", wire->tls_text);
     if (wire->request->observe != NULL) {

@@ -14,6 +14,7 @@ from html import unescape
 import pytest
 
 from agent_runner import Agent, LogWriter
+from dns_servers import Unbound
 from page_store import add_event
 from sendpost import build_directory
 from support import wait_for
@@ -236,6 +237,17 @@ def test_what_is_wrong_is_said_with_its_remedy(agent):
     assert "log-path" in text and '<code class="command">sendpostctl check</code>' in text
     agent.log_path.write_text("")
     wait_for(lambda: "All is well" in page(agent), "the end of the trouble")
+
+
+def test_where_bounces_go_is_looked_up():
+    servers = Unbound(["sp-bounce.good.example. CNAME sp.target.example.", "sp.target.example. A 192.0.2.1"])
+    with servers, Agent(dns={"servers": [servers.address], "timeout": "2s"}, return_path={
+            "verify": "static", "domains": ["good.example", "bad.example"], "cname-target": "sp.target.example"}) as agent:
+        agent.log_path.write_text("")
+        agent.start()
+        text = page_with(agent, None, "Bounces of good.example", "Bounces of bad.example")
+        assert re.search(r'good\.example</dt><dd><span class="ok">come back', text)
+        assert re.search(r'bad\.example</dt><dd><span class="trouble">go astray', text)
 
 
 def test_a_page_needs_nothing_from_elsewhere_and_is_small(agent):

@@ -300,6 +300,7 @@ COMMANDS = {
     "systemctl enable --now sendpost-agent": Run(),
     "sendpost-agent --once --from-start": Run(first=lambda site: site.tree.run("systemctl", "stop", "sendpost-agent")),
     "openssl rehash /etc/ssl/certs": Run(),
+    "usermod -aG postdrop sendpost": Run(),
     "chgrp adm /var/log/maillog && chmod 640 /var/log/maillog": Run(first=lambda site: site.tree.path("/var/log/maillog").write_text("")),
     "postconf -e default_transport=smtp": Run(),
 
