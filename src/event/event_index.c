@@ -213,8 +213,11 @@ static bool index_block(struct store *store, int64_t *pairs, bool *more_r, struc
 bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome *error_r)
 {
     AUTO_FREE int64_t *pairs = xmalloc(2 * WORDS * EVENT_BLOCK_ROWS * sizeof *pairs);
+    int64_t first, last;
     bool more = true;
 
+    if (!first_and_last(store, &first, &last, error_r))
+        return false;
     while (more) {
         if (!store_begin(store, STORE_NORMAL, error_r))
             return false;
@@ -224,7 +227,8 @@ bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome 
         }
         if (!store_commit(store, error_r))
             return false;
-        more = more && clock_monotonic_ms() < until_ms;
+        /* what comes meanwhile is for the next time */
+        more = more && (int64_t)store_get_number(store, POSITION) < last && clock_monotonic_ms() < until_ms;
     }
     return true;
 }
