@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,25 @@ void uuid_random(char uuid_r[UUID_SIZE])
     format_uuid(uuid_r, bytes, 4);
 }
 
+/* SHA1() looks the algorithm up at each call, which takes four times as long as the digest of some names. */
+static const EVP_MD *sha1;
+
+static void fetch_sha1(void)
+{
+    sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+    if (sha1 == NULL)
+        sha1 = EVP_sha1();
+}
+
+static void digest_name(const unsigned char *name, size_t length, unsigned char digest_r[SHA_DIGEST_LENGTH])
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, fetch_sha1);
+    if (EVP_Digest(name, length, digest_r, NULL, sha1, NULL) != 1)
+        abort(); /* there is no memory */
+}
+
 void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t count)
 {
     unsigned char digest[SHA_DIGEST_LENGTH];
@@ -63,7 +83,7 @@ void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t co
             memcpy(at, strings[i], string_length);
         at += string_length + 1;
     }
-    SHA1(name, length, digest);
+    digest_name(name, length, digest);
     format_uuid(uuid_r, digest, 5);
 }
 

@@ -29,8 +29,12 @@ static bool is_not_suppressed(struct delivery *delivery)
 {
     const struct deliver_context *context = delivery->context;
 
-    return context->store == NULL || suppression_pass(context->store, context->config,
-                                                      delivery->request->recipient, &delivery->outcome);
+    if (context->store == NULL)
+        return true;
+    bool pass =
+        suppression_pass(context->store, context->config, delivery->request->recipient, &delivery->outcome);
+    store_read_end(context->store); /* names may have to be waited for from here on */
+    return pass;
 }
 
 static bool has_return_path(struct delivery *delivery, const char *from)

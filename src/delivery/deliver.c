@@ -45,7 +45,11 @@ static bool identify(struct delivery *delivery)
     delivery->claim =
         claim_take(delivery->context->config->state_dir,
                    claim_offset(delivery->uuid, request->queue_id, request->recipient), &delivery->outcome);
-    return delivery->claim >= 0 && delivery_look_back(delivery);
+    if (delivery->claim < 0)
+        return false;
+    /* what whoever had the claim before us has written is seen; delivery_decide() ends it */
+    store_read_begin(delivery->context->store);
+    return delivery_look_back(delivery);
 }
 
 /* --- whole ------------------------------------------------------------------------------------------- */
@@ -279,6 +283,7 @@ struct delivery_result deliver(const struct deliver_context *context, const stru
     bool identified = identify(&delivery);
     if (identified && delivery_decide(&delivery))
         relay(&delivery);
+    store_read_end(context->store);
     delivery_record(&delivery);
     delivery_conclude(&delivery);
     if (identified || delivery.outcome.class == OUTCOME_DEFERRED) /* else an earlier run has counted it */

@@ -39,6 +39,12 @@ struct deliver_context {
     bool (*awaited)(void); /* whether somebody waits for the result still */
 };
 
+/* For a context whose config is set, before each delivery: it stays open for the next one, and what others
+ * may have exchanged since is looked at again. What was opened before a failure stays in it. */
+bool deliver_open(struct deliver_context *context, struct outcome *error_r) __attribute__((nonnull));
+/* Not the marks, which end with the process; nor the configuration. */
+void deliver_close(struct deliver_context *context) __attribute__((nonnull));
+
 /*
  * Whether what was read to its end is a whole message, as far as that can be known: awaited() says that its
  * writer has not died, and it is no smaller than the request says. False with *error_r set (4.3.0). Asked

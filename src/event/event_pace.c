@@ -10,15 +10,13 @@
 
 #define PROBE_MS 3000
 
-static char *name_of(const char *fingerprint)
+char *event_pace_name(const char *fingerprint)
 {
     return xasprintf("report.pace.%s", fingerprint);
 }
 
-struct event_pace event_pace_read(struct store *store, const char *fingerprint)
+struct event_pace event_pace_parse(const char *value)
 {
-    AUTO_FREE char *name = name_of(fingerprint);
-    AUTO_FREE char *value = store_get(store, name);
     long long average = 0, probe = 0;
 
     if (value == NULL || sscanf(value, "%lld %lld", &average, &probe) != 2)
@@ -26,10 +24,18 @@ struct event_pace event_pace_read(struct store *store, const char *fingerprint)
     return (struct event_pace){.average_ms = average, .probe_ms = probe};
 }
 
+struct event_pace event_pace_read(struct store *store, const char *fingerprint)
+{
+    AUTO_FREE char *name = event_pace_name(fingerprint);
+    AUTO_FREE char *value = store_get(store, name);
+
+    return event_pace_parse(value);
+}
+
 static bool write(const struct event_pace *pace, struct store *store, const char *fingerprint,
                   struct outcome *error_r)
 {
-    AUTO_FREE char *name = name_of(fingerprint);
+    AUTO_FREE char *name = event_pace_name(fingerprint);
     AUTO_FREE char *value = xasprintf("%lld %lld", (long long)pace->average_ms, (long long)pace->probe_ms);
 
     return store_put(store, name, pace->average_ms > 0 ? value : NULL, error_r);

@@ -25,7 +25,11 @@ struct event_pace {
     int64_t probe_ms;   /* when the next probe is due, by clock_realtime_ms() */
 };
 
-/* fingerprint: of the endpoint. */
+/* The key of it in the store, for the caller to free; and what its value says, NULL for none. fingerprint: of
+ * the endpoint. */
+char *event_pace_name(const char *fingerprint) __attribute__((nonnull, returns_nonnull));
+struct event_pace event_pace_parse(const char *value);
+
 struct event_pace event_pace_read(struct store *store, const char *fingerprint) __attribute__((nonnull));
 
 /* Whether an event is left to the agent now. False for a probe, which this makes the caller's. */

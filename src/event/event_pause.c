@@ -14,10 +14,9 @@
 #define MINUTE_MS (60 * SECOND_MS)
 #define CLOCK_SLACK_MS 1000 /* by which a well-kept clock may go back */
 
-/* Fill known, until_ms, failures and why from the store. */
-static void read_pause(struct event_pause *pause, struct store *store, int64_t now_ms)
+/* Fill known, until_ms, failures and why from the value, NULL for none. */
+static void parse_pause(struct event_pause *pause, const char *value, int64_t now_ms)
 {
-    AUTO_FREE char *value = store_get(store, pause->name);
     long long until = 0, since = 0;
     int failures = 0, length = 0;
 
@@ -27,6 +26,13 @@ static void read_pause(struct event_pause *pause, struct store *store, int64_t n
     pause->until_ms = pause->known ? until : 0;
     pause->failures = pause->known && failures > 0 ? failures : 0;
     snprintf(pause->why, sizeof pause->why, "%s", pause->known ? value + length : "");
+}
+
+static void read_pause(struct event_pause *pause, struct store *store, int64_t now_ms)
+{
+    AUTO_FREE char *value = store_get(store, pause->name);
+
+    parse_pause(pause, value, now_ms);
 }
 
 bool event_pause_holds(const struct event_pause *pause, int64_t now_ms)
@@ -106,9 +112,10 @@ static bool end(struct event_pause *pause, struct store *store, struct outcome *
 
 /* The key's pause goes by a fingerprint of the key: a corrected key is tried at once. */
 void event_pauses_read(struct event_pauses *pauses, struct store *store, const char *fingerprint,
-                       const char *key, int64_t now_ms)
+                       const char *key, int64_t now_ms, struct event_pace *pace_r)
 {
-    char of_key[UUID_SIZE];
+    AUTO_FREE char *pace = event_pace_name(fingerprint);
+    char of_key[UUID_SIZE], *values[STORE_GET_MAX];
 
     event_pauses_free(pauses);
     uuid_derived(of_key, (const char *[]){"api-key", key}, 2);
@@ -116,8 +123,12 @@ void event_pauses_read(struct event_pauses *pauses, struct store *store, const c
     pauses->key = (struct event_pause){.first_ms = 10 * SECOND_MS, .most_ms = 5 * MINUTE_MS};
     pauses->endpoint.name = xasprintf("report.pause.%s", fingerprint);
     pauses->key.name = xasprintf("report.pause.%s.%.8s", fingerprint, of_key);
-    read_pause(&pauses->endpoint, store, now_ms);
-    read_pause(&pauses->key, store, now_ms);
+    store_get_each(store, (const char *[]){pauses->endpoint.name, pauses->key.name, pace}, values);
+    parse_pause(&pauses->endpoint, values[0], now_ms);
+    parse_pause(&pauses->key, values[1], now_ms);
+    *pace_r = event_pace_parse(values[2]);
+    for (int i = 0; i < STORE_GET_MAX; i++)
+        free(values[i]);
 }
 
 bool event_pauses_allow(struct event_pauses *pauses, struct store *store, int64_t now_ms, int64_t lease_ms,

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "event/event_answer.h"
+#include "event/event_pace.h"
 #include "net/http_answer.h"
 #include "store/store.h"
 
@@ -38,9 +39,11 @@ struct event_pauses {
     bool claimed; /* a pause has ended, and it is this process that asks */
 };
 
-/* Of the endpoint, by its fingerprint, and of this key (NULL: none), from the store. */
+/* Of the endpoint, by its fingerprint, and of this key (NULL: none), from the store; and the endpoint's pace
+ * with them. */
 void event_pauses_read(struct event_pauses *pauses, struct store *store, const char *fingerprint,
-                       const char *key, int64_t now_ms) __attribute__((nonnull(1, 2, 3)));
+                       const char *key, int64_t now_ms, struct event_pace *pace_r)
+    __attribute__((nonnull(1, 2, 3, 6)));
 
 /* Whether the API may be asked now; who may after a pause, is the only one for lease_ms. False: why says it
  * in words. */

@@ -169,9 +169,8 @@ void event_reporter_prepare(struct event_reporter *reporter, const char *tpsp)
 
     if (asker->config->endpoint == NULL)
         return;
-    event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, event_ask_key(asker, tpsp),
-                      now_ms);
-    reporter->pace = event_pace_read(asker->store, asker->fingerprint);
+    event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, event_ask_key(asker, tpsp), now_ms,
+                      &reporter->pace);
     if (!event_pause_holds(&reporter->pauses.endpoint, now_ms) &&
         !event_pause_holds(&reporter->pauses.key, now_ms) &&
         event_pace_expects(&reporter->pace, asker->config, now_ms))
@@ -302,12 +301,11 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
         return event_outbox_settle(asker->store, event, EVENT_LOCAL, error_r) ? EVENT_REPORT_DONE
                                                                               : EVENT_REPORT_TROUBLE;
     const char *key = event_ask_key(asker, event->tpsp);
-    reporter->pace = event_pace_read(asker->store, asker->fingerprint);
+    event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, key, now_ms, &reporter->pace);
     if (event_pace_leaves(&reporter->pace, asker->config, asker->store, asker->fingerprint, now_ms))
         return record_kept(reporter, event, EVENT_ANSWER_NOT_ASKED, false, false, error_r)
                    ? EVENT_REPORT_LEFT
                    : EVENT_REPORT_TROUBLE;
-    event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, key, now_ms);
     if (event_report_may_ask(reporter, now_ms))
         kind = ask_in_order(reporter, &copy, key, latest_ms < deadline_ms ? latest_ms : deadline_ms, &learnt);
     if (!is_settled(kind))

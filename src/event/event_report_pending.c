@@ -111,7 +111,7 @@ static enum event_progress report_tpsp(struct event_reporter *reporter, const ch
     int64_t now_ms = clock_realtime_ms();
     const char *key = event_ask_key(asker, tpsp);
 
-    event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, key, now_ms);
+    event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, key, now_ms, &reporter->pace);
     if (heed && (event_pause_holds(&reporter->pauses.endpoint, now_ms) ||
                  event_pause_holds(&reporter->pauses.key, now_ms))) {
         event_report_may_ask(reporter, now_ms); /* says why */

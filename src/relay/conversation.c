@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -314,7 +315,7 @@ static void compare_notes(const struct wire *wire, const struct work *work)
 
 enum conversation_end conversation_run(struct wire *wire, const struct engine *engine)
 {
-    struct conversation conversation = {.wire = wire, .engine = engine};
+    struct conversation conversation;
     struct work work = {
         .engine = engine,
         .job = {.request = wire->request,
@@ -322,6 +323,9 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
     enum conversation_next next;
     int ends[2];
 
+    memset(&conversation, 0, offsetof(struct conversation, line)); /* the line is long, and written first */
+    conversation.wire = wire;
+    conversation.engine = engine;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         outcome_local(&wire->outcome, "4.3.0", "cannot make a local stream: %s", strerrordesc_np(errno));
         return CONVERSATION_OVER;
@@ -340,7 +344,6 @@ enum conversation_end conversation_run(struct wire *wire, const struct engine *e
         next = converse_beside(&conversation, &work);
         compare_notes(wire, &work);
     }
-    explicit_bzero(conversation.line, sizeof conversation.line);
     if (next == CONVERSATION_END_ENGINE_FAILED) /* what the engine itself thinks is wrong */
         outcome_local(&wire->outcome, wire->outcome.enhanced, "%s (%s)", wire->outcome.text, work.job.says);
     return next == CONVERSATION_END_ENGINE_FAILED ? CONVERSATION_ENGINE_FAILED : CONVERSATION_OVER;

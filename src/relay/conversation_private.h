@@ -20,7 +20,7 @@ struct conversation {
     bool ahead;    /* RCPT and DATA are sent, too */
     char rcpt_sent[512];
     size_t length;
-    char line[WIRE_LINE_MAX + 1]; /* the engine's command with its CRLF, NUL-terminated */
+    char line[WIRE_LINE_MAX + 1]; /* last: the engine's command with its CRLF, NUL-terminated */
 };
 
 /* The engine did wrong: the outcome says what. Returns CONVERSATION_END_ENGINE_FAILED. */

@@ -86,12 +86,13 @@ static void judge_session(struct engine_job *job, smtp_message_t message, smtp_r
 
 static void run(struct engine_job *job)
 {
-    AUTO_FREE struct source *source = xcalloc(1, sizeof *source);
+    AUTO_FREE struct source *source = xmalloc(sizeof *source);
     smtp_session_t session = smtp_create_session();
     smtp_message_t message;
     smtp_recipient_t recipient;
 
     source->message = job->request->message;
+    source->offset = 0;
     local_connect_begin(job->stream);
     if (session != NULL && prepare(session, source, job, &message, &recipient)) {
         smtp_start_session(session);

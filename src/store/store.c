@@ -106,7 +106,7 @@ void store_close(struct store *store)
         return;
     if (store->current != NULL) {
         store_rollback(store);
-        store_checkpoint(store, true);
+        store_checkpoint(store, STORE_CLOSES);
     }
     while (store->current != NULL)
         store_disconnect(store);
@@ -122,7 +122,7 @@ void store_rest(struct store *store)
     for (size_t i = 0; i < connection->statement_count; i++)
         /* a SELECT left open would hold up the checkpoint */
         sqlite3_reset(connection->statements[i].prepared);
-    store_checkpoint(store, true);
+    store_checkpoint(store, STORE_RESTS);
 }
 
 bool store_renew(struct store *store, struct outcome *error_r)
@@ -147,6 +147,7 @@ bool store_begin(struct store *store, enum store_durability durability, struct o
 {
     sqlite3_stmt *begin;
 
+    store_read_end(store);
     return store_stay_connected(store, error_r) &&
            set_durability(store, durability == STORE_DURABLE, error_r) &&
            (begin = store_statement(store, "BEGIN IMMEDIATE", error_r)) != NULL &&
@@ -163,24 +164,46 @@ bool store_commit(struct store *store, struct outcome *error_r)
         return false;
     }
     set_durability(store, false, &ignored); /* statements outside a transaction are STORE_NORMAL */
-    store_checkpoint(store, false);
+    store_checkpoint(store, STORE_BUSY);
     return true;
 }
 
 bool store_in_transaction(const struct store *store)
 {
-    return sqlite3_get_autocommit(store->current->database) == 0;
+    return !store->reading && sqlite3_get_autocommit(store->current->database) == 0;
 }
 
 void store_rollback(struct store *store)
 {
     struct outcome ignored;
 
+    store_read_end(store);
     if (store->current->database == NULL || !store_in_transaction(store))
         return;
     /* fails only when SQLite did it already */
     sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL, NULL);
     set_durability(store, false, &ignored);
+}
+
+void store_read_begin(struct store *store)
+{
+    struct outcome ignored;
+    sqlite3_stmt *begin = store_statement(store, "BEGIN", &ignored);
+
+    store->reading = begin != NULL && sqlite3_get_autocommit(store->current->database) != 0 &&
+                     store_run(store, begin, &ignored);
+}
+
+void store_read_end(struct store *store)
+{
+    struct outcome ignored;
+
+    if (!store->reading)
+        return;
+    store->reading = false;
+    sqlite3_stmt *commit = store_statement(store, "COMMIT", &ignored);
+    if (commit == NULL || !store_run(store, commit, &ignored))
+        sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL, NULL);
 }
 
 int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)
@@ -217,6 +240,8 @@ sqlite3_stmt *store_statement(struct store *store, const char *sql, struct outco
 
 static int step(struct store *store, sqlite3_stmt *statement, const char *verb, struct outcome *error_r)
 {
+    if (store->reading && sqlite3_stmt_readonly(statement) == 0)
+        store_read_end(store);
     int result = sqlite3_step(statement);
 
     if (result == SQLITE_ROW)
@@ -259,6 +284,27 @@ char *store_get(struct store *store, const char *key)
     sqlite3_reset(get);
     sqlite3_clear_bindings(get);
     return value;
+}
+
+void store_get_each(struct store *store, const char *const keys[STORE_GET_MAX], char *values_r[STORE_GET_MAX])
+{
+    struct outcome ignored;
+    /* "key IN (…)" would make a table of them at each call */
+    sqlite3_stmt *get = store_statement(store,
+                                        "SELECT 0, value FROM meta WHERE key = ?1"
+                                        " UNION ALL SELECT 1, value FROM meta WHERE key = ?2"
+                                        " UNION ALL SELECT 2, value FROM meta WHERE key = ?3",
+                                        &ignored);
+
+    for (int i = 0; i < STORE_GET_MAX; i++)
+        values_r[i] = NULL;
+    if (get == NULL)
+        return;
+    for (int i = 0; i < STORE_GET_MAX; i++)
+        sqlite3_bind_text(get, i + 1, keys[i], -1, SQLITE_STATIC);
+    while (store_step(store, get, &ignored) == 1)
+        values_r[sqlite3_column_int(get, 0)] = xstrdup((const char *)sqlite3_column_text(get, 1));
+    sqlite3_clear_bindings(get);
 }
 
 uint64_t store_get_number(struct store *store, const char *key)

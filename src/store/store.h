@@ -57,6 +57,14 @@ bool store_renew(struct store *store, struct outcome *error_r) __attribute__((no
  * Reset a SELECT that is still open before: its snapshot may be too old to write on. */
 bool store_begin(struct store *store, enum store_durability durability, struct outcome *error_r)
     __attribute__((nonnull));
+/*
+ * What is read from here to store_read_end() is of one moment, and one lock serves it all. A write ends it by
+ * itself, and so does store_begin(): a snapshot may be too old to write on. Not to be kept while somebody is
+ * waited for: it holds up the checkpoint. Without it each query is by itself.
+ */
+void store_read_begin(struct store *store) __attribute__((nonnull));
+void store_read_end(struct store *store) __attribute__((nonnull));
+
 /* rolls back on failure */
 bool store_commit(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 void store_rollback(struct store *store) __attribute__((nonnull)); /* no-op outside a transaction */
@@ -104,6 +112,10 @@ sqlite3 *store_handle(struct store *store) __attribute__((nonnull, returns_nonnu
 /* The small table of single values: remembered refusals and the like. store_get() returns NULL when there is
  * none; the caller frees. A NULL value removes the key. */
 char *store_get(struct store *store, const char *key) __attribute__((nonnull));
+/* All of these keys at once, NULL where there is none; the caller frees each. */
+#define STORE_GET_MAX 3
+void store_get_each(struct store *store, const char *const keys[STORE_GET_MAX], char *values_r[STORE_GET_MAX])
+    __attribute__((nonnull));
 uint64_t store_get_number(struct store *store, const char *key) __attribute__((nonnull)); /* 0: none */
 bool store_put(struct store *store, const char *key, const char *value, struct outcome *error_r)
     __attribute__((nonnull(1, 2, 4)));

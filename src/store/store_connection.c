@@ -17,17 +17,19 @@
 #define OPEN_ATTEMPTS 5 /* each but the last ended in a file that somebody moved away under us */
 
 /*
- * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than
- * CHECKPOINT_PAGES; a process that keeps its store open does so in store_commit() from CHECKPOINT_PAGES_OPEN
- * on, because each checkpoint waits for the disk. Only one does at a time, the others pass by.
+ * Who checkpoints: whoever closes its store, its own work done, while the WAL is longer than CHECKPOINT_CLOSE
+ * pages; whoever rests between two jobs from CHECKPOINT_REST on; and a process that has no rest does so in
+ * store_commit() from CHECKPOINT_BUSY on. For each checkpoint waits for the disk twice, and the more commits
+ * it takes together, the less often the same pages are written. Only one does at a time, the others pass by.
  *
  * The bound is low because a process that opens the file when nobody else has it open reads the whole WAL,
  * and the WAL has to be truncated because that process cannot know how much of it is in the database already
  * (nBackfill of the wal-index does not outlive the last process).
  */
-#define CHECKPOINT_PAGES 250
-#define CHECKPOINT_PAGES_MOST 1000
-#define CHECKPOINT_PAGES_OPEN 4000
+#define CHECKPOINT_CLOSE 250
+#define CHECKPOINT_REST 1000
+#define CHECKPOINT_BUSY 16000
+#define CHECKPOINT_INSIST 4000
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
@@ -68,16 +70,18 @@ static int note_wal_pages(void *context, sqlite3 *database, const char *name, in
 /* The slow part, writing and syncing the pages, is done while others read and write. To truncate the WAL
  * everybody has to be kept out for a moment: if somebody is there the next process may do it, unless the WAL
  * has become long. */
-void store_checkpoint(struct store *store, bool closing)
+void store_checkpoint(struct store *store, enum store_moment moment)
 {
+    static const int bounds[] = {
+        [STORE_BUSY] = CHECKPOINT_BUSY, [STORE_RESTS] = CHECKPOINT_REST, [STORE_CLOSES] = CHECKPOINT_CLOSE};
     sqlite3 *database = store->current->database;
     int pages = 0, done = 0;
 
-    if (store->wal_pages < (closing ? CHECKPOINT_PAGES : CHECKPOINT_PAGES_OPEN))
+    if (store->wal_pages < bounds[moment])
         return;
     store->busy_wait_ms = 0;
     if (sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &done) == SQLITE_OK) {
-        bool insist = pages >= CHECKPOINT_PAGES_MOST;
+        bool insist = pages >= CHECKPOINT_INSIST;
         store->busy_wait_ms = insist ? 1000 : 0;
         if (done == pages || insist)
             sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

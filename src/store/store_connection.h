@@ -27,6 +27,7 @@ struct store {
     char *path;
     struct connection *current;
     bool durable; /* the connection runs with synchronous=FULL */
+    bool reading; /* store_read_begin() */
     bool suspect; /* SQLite spoke of corruption: look before the next transaction */
     int wal_pages;
     unsigned random;
@@ -49,8 +50,9 @@ bool store_stay_connected(struct store *store, struct outcome *error_r) __attrib
 /* Close the current connection; the retired one before it becomes current. */
 void store_disconnect(struct store *store) __attribute__((nonnull));
 
-/* Checkpoint if the WAL has become too long, in store_close() (closing) or in store_commit(). */
-void store_checkpoint(struct store *store, bool closing) __attribute__((nonnull));
+/* Checkpoint if the WAL has become too long for this moment. */
+enum store_moment { STORE_BUSY, STORE_RESTS, STORE_CLOSES };
+void store_checkpoint(struct store *store, enum store_moment moment) __attribute__((nonnull));
 
 /* sqlite3_exec() without results. */
 bool store_execute(struct store *store, const char *sql, const char *verb, struct outcome *error_r)

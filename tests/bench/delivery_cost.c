@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "delivery/deliver.h"
-#include "net/dns.h"
 
 #define KEEP_MS 60000
 
@@ -37,6 +36,8 @@ static void deliver_one(struct deliver_context *context, const char *path, long 
     struct message *message =
         message_read(input, context->config->state_dir, context->config->validation.max_message_size, &error);
     if (message == NULL)
+        errx(EXIT_FAILURE, "%s", error.text);
+    if (!deliver_open(context, &error))
         errx(EXIT_FAILURE, "%s", error.text);
     context->deadline_ms = clock_monotonic_ms() + context->config->delivery_timeout_ms;
     relay_keep_connections(context->relay, KEEP_MS);
@@ -62,23 +63,11 @@ int main(int argc, char **argv)
         errx(EXIT_FAILURE, "usage: delivery_cost CONFIG COUNT MESSAGE-FILE");
     log_open("pipe", false);
     context.config = config_load(argv[1], &error);
-    if (context.config == NULL || !store_open(&context.store, context.config->state_dir, &error) ||
-        !rate_table_open(&context.rates, context.config->state_dir, &rate_clock_system, &error))
+    if (context.config == NULL)
         errx(EXIT_FAILURE, "%s", error.text);
-    context.resolver = dns_open(NULL, 0, (int)context.config->dns.timeout_ms);
-    context.marks = mark_table_open(context.config->state_dir, &error);
-    if (context.marks == NULL)
-        errx(EXIT_FAILURE, "%s", error.text);
-    context.relay = relay_open(context.config->state_dir, context.config->path, context.resolver);
-    context.reporter =
-        event_reporter_open(context.config, context.store, &(struct event_reporter_options){.trace = NULL});
     for (long number = 0; number < strtol(argv[2], NULL, 10); number++)
         deliver_one(&context, argv[3], number);
-    event_reporter_close(context.reporter);
-    relay_close(context.relay);
-    dns_close(context.resolver);
+    deliver_close(&context);
     mark_table_close(context.marks);
-    rate_table_close(context.rates);
-    store_close(context.store);
     return EXIT_SUCCESS;
 }

@@ -237,6 +237,61 @@ START_TEST(corruption_met_later_moves_the_file_aside_at_the_next_transaction)
 }
 END_TEST
 
+static void expect(struct store *store, const char *key, const char *value)
+{
+    AUTO_FREE char *found = store_get(store, key);
+
+    ck_assert_str_eq(found != NULL ? found : "", value);
+}
+
+START_TEST(what_is_read_together_is_of_one_moment_until_something_is_written)
+{
+    struct store *store = open_store(), *other = open_store();
+
+    ck_assert(store_put(other, "k", "old", &error));
+    store_read_begin(store);
+    expect(store, "k", "old");
+    ck_assert(!store_in_transaction(store));
+    ck_assert(store_put(other, "k", "new", &error));
+    expect(store, "k", "old");
+    store_read_end(store);
+    expect(store, "k", "new");
+
+    store_read_begin(store);
+    expect(store, "k", "new");
+    ck_assert(store_put(other, "k", "newer", &error));
+    /* of an old snapshot it would fail */
+    ck_assert_msg(store_put(store, "mine", "v", &error), "%s", error.text);
+    expect(store, "k", "newer");
+
+    store_read_begin(store);
+    expect(store, "k", "newer");
+    ck_assert(store_put(other, "k", "newest", &error));
+    ck_assert_msg(store_begin(store, STORE_NORMAL, &error), "%s", error.text);
+    expect(store, "k", "newest");
+    ck_assert(store_commit(store, &error));
+    store_read_begin(store);
+    store_close(store);
+    store_close(other);
+}
+END_TEST
+
+START_TEST(several_values_come_at_once)
+{
+    struct store *store = open_store();
+    char *values[STORE_GET_MAX];
+
+    ck_assert(store_put(store, "b", "2", &error) && store_put(store, "c", "3", &error));
+    store_get_each(store, (const char *[]){"c", "a", "b"}, values);
+    ck_assert_str_eq(values[0], "3");
+    ck_assert_ptr_null(values[1]);
+    ck_assert_str_eq(values[2], "2");
+    free(values[0]);
+    free(values[2]);
+    store_close(store);
+}
+END_TEST
+
 START_TEST(a_file_deleted_under_a_running_process_is_begun_anew)
 {
     struct store *store = open_store(), *other;
@@ -427,6 +482,8 @@ UNIT_SUITE(store_suite)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
+    tcase_add_test(tcase, what_is_read_together_is_of_one_moment_until_something_is_written);
+    tcase_add_test(tcase, several_values_come_at_once);
     tcase_add_test(tcase, a_missing_file_is_created_for_the_owner_alone);
     tcase_add_test(tcase, what_was_put_is_there_after_reopening);
     tcase_add_test(tcase, a_rolled_back_transaction_leaves_nothing);
