@@ -41,10 +41,10 @@ static bool write(const struct event_pace *pace, struct store *store, const char
     return store_put(store, name, pace->average_ms > 0 ? value : NULL, error_r);
 }
 
-/* One further away was set by a clock that has been put back since. */
+/* One much further away was set by a clock that has been put back since; now may be a moment old. */
 static bool probe_is_due(const struct event_pace *pace, int64_t now_ms)
 {
-    return pace->probe_ms <= now_ms || pace->probe_ms > now_ms + PROBE_MS;
+    return pace->probe_ms <= now_ms || pace->probe_ms > now_ms + 2 * PROBE_MS;
 }
 
 static bool is_slow(const struct event_pace *pace, const struct config *config)

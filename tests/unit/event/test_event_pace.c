@@ -91,11 +91,12 @@ START_TEST(three_seconds_after_an_answer_one_asks_again)
     known = pace();
     ck_assert(!event_pace_expects(&known, &config, known.probe_ms - 1));
     ck_assert(leaves(known.probe_ms - 1));
+    ck_assert(leaves(known.probe_ms - 3500)); /* somebody looked at the clock before the answer came */
     ck_assert(event_pace_expects(&known, &config, known.probe_ms));
     ck_assert(!leaves(known.probe_ms));
     ck_assert(leaves(known.probe_ms));
     ck_assert(leaves(now_ms + 3000));
-    ck_assert(!leaves(now_ms - 100)); /* the clock was put back */
+    ck_assert(!leaves(now_ms - 10000)); /* the clock was put back */
 }
 END_TEST
 
