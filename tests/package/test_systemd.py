@@ -109,6 +109,12 @@ def test_the_sandbox_is_closed(tree, site):
     assert "ro" in mounts["/"] and "rw" in mounts["/var/lib/postfix-sendpost"]
 
 
+def test_it_knows_how_long_the_queue_is(tree, site):
+    """As a member of postdrop, for without new privileges postqueue is not set-group-id."""
+    assert "postdrop" in tree.run("id", "-nG", "sendpost").split()
+    wait_for(lambda: "sendpost_agent_queue_known 1" in tree.run("curl", "-s", f"http://127.0.0.1:{site.port}/metrics"), "the queue")
+
+
 def test_check_sees_that_the_unit_may_read_the_log_and_runs(tree, site):
     checks = json.loads(tree.call("sendpostctl", "check", "--json").stdout)["checks"]
     assert {"/var/log/mail.log is readable for the agent (user sendpost, groups adm systemd-journal)", f"answers at 127.0.0.1:{site.port}: ok"} <= {
