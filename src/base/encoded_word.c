@@ -62,9 +62,8 @@ static size_t decode_bytes(const struct word *word, unsigned char *bytes_r)
         }
         if (high >= 0 && low >= 0)
             i += 2;
-        bytes_r[length++] = high >= 0 && low >= 0  ? (unsigned char)(high << 4 | low)
-                            : word->text[i] == '_' ? ' '
-                                                   : (unsigned char)word->text[i];
+        int byte = high >= 0 && low >= 0 ? high << 4 | low : word->text[i] == '_' ? ' ' : word->text[i];
+        bytes_r[length++] = (unsigned char)byte;
     }
     return length;
 }

@@ -47,7 +47,7 @@ bool reply_action_named(const char *text) __attribute__((nonnull));
 const char *reply_action_read(const char *text, struct reply_action *action_r) __attribute__((nonnull));
 
 /* "slower 50% of provider after 3 in 10m"; returns buffer. */
-#define REPLY_ACTION_TEXT_SIZE 96
+#define REPLY_ACTION_TEXT_SIZE 160
 char *reply_action_text(const struct reply_action *action, char buffer[REPLY_ACTION_TEXT_SIZE])
     __attribute__((nonnull));
 
