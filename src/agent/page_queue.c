@@ -50,7 +50,8 @@ void page_queue_count(struct page_queue *queue, const char *line, size_t length)
         if (*name == '"' && strncmp(name + 1, text, strlen(text)) == 0)
             queue->messages[i]++;
     }
-    int64_t arrival_ms = arrival != NULL ? strtoll(arrival, NULL, 10) * 1000 : 0;
+    long long arrival_s = arrival != NULL ? strtoll(arrival, NULL, 10) : 0;
+    int64_t arrival_ms = arrival_s > 0 && arrival_s < INT64_MAX / 1000 ? arrival_s * 1000 : 0;
     if (arrival_ms > 0 && (queue->oldest_ms == 0 || arrival_ms < queue->oldest_ms))
         queue->oldest_ms = arrival_ms;
 }

@@ -51,6 +51,8 @@ static unsigned random_below(unsigned bound)
 
 static void put(struct bytes *bytes, const char *data, size_t at, size_t size)
 {
+    if (size == 0)
+        return;
     if (at + size > bytes->size) {
         bytes->data = xrealloc(bytes->data, at + size);
         memset(bytes->data + bytes->size, 0, at + size - bytes->size);
