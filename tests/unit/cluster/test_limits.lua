@@ -15,11 +15,12 @@ local function copy(value)
 end
 
 local environment = {
-    math = math, tonumber = tonumber, type = type, ipairs = ipairs,
+    math = math, tonumber = tonumber, type = type, ipairs = ipairs, unpack = unpack,
     cmsgpack = {pack = copy, unpack = copy},
     redis = {
         error_reply = function(text) error(text) end,
-        call = function(command, key, value, _, milliseconds)
+        call = function(command, ...)
+            local key, value, _, milliseconds = ...
             for name, until_us in pairs(server.expiry) do
                 if until_us <= server.clock then server.keys[name], server.expiry[name] = nil, nil end
             end
@@ -27,6 +28,10 @@ local environment = {
                 return {math.floor(server.clock / SECOND), server.clock % SECOND}
             elseif command == 'GET' then
                 return server.keys[key] or false
+            elseif command == 'MGET' then
+                local values = {}
+                for i, name in ipairs {...} do values[i] = server.keys[name] or false end
+                return values
             elseif command == 'SET' then
                 server.keys[key] = value
                 server.expiry[key] = milliseconds and server.clock + milliseconds * 1000 or nil
