@@ -17,7 +17,7 @@ static bool keep(void *argument, int64_t key, const struct event *event)
     enum event_state state = event_report_state(recovery->config, event);
     struct outcome error;
 
-    if (store_begin(store, STORE_NORMAL, &error) &&
+    if (store_begin(store, STORE_DURABLE, &error) &&
         event_store_add(store, event, state, clock_realtime_ms(), &error) &&
         intent_remove(store, key, &error) && store_commit(store, &error)) {
         log_line(LOG_NOTICE, "%s: its acceptance by %s is on record now", event->message_id, event->tpsp);
