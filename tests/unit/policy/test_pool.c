@@ -1,4 +1,5 @@
 #include "policy/pool.h"
+#include "policy/pool_turn.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,6 +15,13 @@
 static struct log_shipper shipper;
 static struct log_pieces pieces;
 
+/* Each test reads a log of its own: what one has learnt of a shipper is not another's. */
+static void begin(void)
+{
+    log_shipper_free(&shipper);
+    log_pieces_clear(&pieces);
+}
+
 /* As ingest does it. */
 static struct postfix_log_line parse(const char *text)
 {
@@ -304,6 +311,7 @@ UNIT_SUITE(log_prefix_suite)
 {
     Suite *suite = suite_create("log_prefix");
     TCase *tcase = tcase_create("log_prefix");
+    tcase_add_checked_fixture(tcase, begin, begin);
 
     tcase_add_loop_test(tcase, a_prefix_in_use_is_read, 0, (int)(sizeof prefixes / sizeof prefixes[0]));
     tcase_add_loop_test(tcase, a_line_of_another_program_is_that_programs, 0, 23);

@@ -29,8 +29,11 @@ static void write_config(const char *text)
     fclose(file);
 }
 
+static bool sought; /* the next one that starts */
+
 static void set_up(void)
 {
+    sought = false;
     memcpy(directory + sizeof directory - 7, "XXXXXX", 6);
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(config, sizeof config, "%s/config.yaml", directory);
@@ -60,8 +63,6 @@ static bool never(void *context)
 {
     return context != NULL;
 }
-
-static bool sought; /* the next one that starts */
 
 static void end_of_stay(void *context)
 {
