@@ -13,6 +13,7 @@
 #include "ctl/slow_words.h"
 #include "policy/breaker.h"
 #include "policy/pool.h"
+#include "policy/pool_turn.h"
 #include "policy/provider.h"
 #include "policy/return_path.h"
 #include "policy/suppression.h"

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
+#include "delivery/header_field.h"
 
 #define CHUNK_SIZE (64u << 10)
 #define BODY_MEMORY_MAX (256u << 10) /* a larger body goes to the spool file */
@@ -63,71 +64,14 @@ static void buffer_append(struct buffer *buffer, const char *bytes, size_t lengt
 
 /* --- header fields ------------------------------------------------------------------------------ */
 
-/*
- * Length of the field name of a header line, 0 when the line is none (RFC 5322 section 2.2; white space
- * before the colon is the obsolete form of section 4.5).
- */
-static size_t field_name_length(const char *line, size_t length)
-{
-    size_t name = 0, at;
-
-    while (name < length && line[name] > ' ' && line[name] < 127 && line[name] != ':')
-        name++;
-    for (at = name; at < length && (line[at] == ' ' || line[at] == '\t'); at++)
-        ;
-    return name > 0 && at < length && line[at] == ':' ? name : 0;
-}
-
-/* Whether a line may stand in a header section at this place. An mbox separator is let pass at the very
- * top. */
-static bool belongs_to_header(const char *line, size_t length, bool first)
-{
-    if (first)
-        return field_name_length(line, length) > 0 || (length >= 5 && memcmp(line, "From ", 5) == 0);
-    return line[0] == ' ' || line[0] == '\t' || field_name_length(line, length) > 0;
-}
-
-/* End of the field that begins at offset: continuation lines included. */
-static size_t field_end(const struct buffer *header, size_t offset)
-{
-    do {
-        const char *end = memchr(header->bytes + offset, '\n', header->length - offset);
-        offset = end == NULL ? header->length : (size_t)(end - header->bytes) + 1;
-    } while (offset < header->length && (header->bytes[offset] == ' ' || header->bytes[offset] == '\t'));
-    return offset;
-}
-
-static bool field_is(const struct buffer *header, size_t offset, size_t end, const char *name)
-{
-    size_t length = field_name_length(header->bytes + offset, end - offset);
-    return length == strlen(name) && strncasecmp(header->bytes + offset, name, length) == 0;
-}
-
-static char *unfolded_value(const char *field, size_t length)
-{
-    const char *colon = memchr(field, ':', length);
-    const char *at = colon + 1, *end = field + length;
-    char *value = xmalloc(length + 1), *out = value;
-
-    for (; at < end; at++)
-        if (*at != '\r' && *at != '\n' && *at != '\0') /* RFC 5322 section 2.2.3; a C string ends at a NUL */
-            *out++ = *at == '\t' ? ' ' : *at;
-    while (out > value && out[-1] == ' ')
-        out--;
-    *out = '\0';
-    size_t leading = strspn(value, " ");
-    memmove(value, value + leading, (size_t)(out - value) - leading + 1);
-    return value;
-}
-
 char *message_header(const struct message *message, const char *name, size_t nth)
 {
     const struct buffer *header = &message->header;
 
     for (size_t at = 0, end; at < header->length; at = end) {
-        end = field_end(header, at);
-        if (field_is(header, at, end, name) && nth-- == 0)
-            return unfolded_value(header->bytes + at, end - at);
+        end = header_field_end(header->bytes, header->length, at);
+        if (header_field_is(header->bytes + at, end - at, name) && nth-- == 0)
+            return header_field_value(header->bytes + at, end - at);
     }
     return NULL;
 }
@@ -138,8 +82,8 @@ void message_remove_header(struct message *message, const char *name)
     size_t kept = 0;
 
     for (size_t at = 0, end; at < header->length; at = end) {
-        end = field_end(header, at);
-        if (field_is(header, at, end, name))
+        end = header_field_end(header->bytes, header->length, at);
+        if (header_field_is(header->bytes + at, end - at, name))
             continue;
         memmove(header->bytes + kept, header->bytes + at, end - at);
         kept += end - at;
@@ -211,7 +155,7 @@ static void header_line_done(struct reader *reader)
 
     if (length == 2) { /* CRLF alone */
         reader->in_body = true;
-    } else if (!belongs_to_header(line, length, reader->line_start == 0)) {
+    } else if (!header_field_belongs(line, length, reader->line_start == 0)) {
         reader->in_body = true; /* no blank line divides them, and none is put there */
         header->length = reader->line_start;
         body_append(reader, line, length);

@@ -102,13 +102,4 @@ void pool_break_off(struct pool_cursor *cursor, bool contacted) __attribute__((n
 
 void pool_end(struct pool_cursor *cursor) __attribute__((nonnull));
 
-/* The members in the order in which turn number turn tries them: indices into pool->members, member_count of
- * them. */
-void pool_order(const struct config_pool *pool, const struct route_facts *facts, uint64_t turn,
-                size_t *order_r) __attribute__((nonnull));
-
-/* For people: the order of the message that comes next; its turn is not taken. */
-void pool_peek_order(struct rate_table *table, const struct config_pool *pool,
-                     const struct route_facts *facts, size_t *order_r) __attribute__((nonnull));
-
 #endif

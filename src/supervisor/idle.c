@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
@@ -58,31 +57,6 @@ bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r
 }
 
 /* --- the place -------------------------------------------------------------------------------- */
-
-void idle_place_path(const char *places, uid_t user, char *path_r, size_t size)
-{
-    snprintf(path_r, size, "%s/%lu", places, (unsigned long)user);
-}
-
-int idle_place_open(const char *places, bool make)
-{
-    char path[PATH_MAX];
-    struct stat status;
-
-    idle_place_path(places, geteuid(), path, sizeof path);
-    int place = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (place < 0 && errno == ENOENT && make) {
-        mkdir(places, 0755);
-        mkdir(path, 0700);
-        place = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    if (place < 0 ||
-        (fstat(place, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & 077) == 0))
-        return place;
-    close(place);
-    errno = EPERM;
-    return -1;
-}
 
 /* Through the descriptor: the path may be longer than an address holds, and it stays the directory that was
  * looked at. */
