@@ -8,11 +8,12 @@
 #define PORT "6379"
 
 /* "host", "host:port", "[address]:port" */
-static bool read_server(struct config_reader *reader, const struct config_place *place,
-                        const yaml_node_t *node, struct config_server *server)
+static CONFIG_READER(read_server)
 {
+    struct config_server *server = field;
     const char *text = config_yaml_text(reader, place, node);
 
+    (void)key;
     if (text == NULL)
         return false;
     const char *colon = strrchr(text, ':'), *bracket = strrchr(text, ']');
@@ -45,12 +46,8 @@ static CONFIG_READER(read_servers)
         return config_fail(reader, place, node, "is empty; give %s", key->needed);
     cluster->servers = xcalloc(count, sizeof cluster->servers[0]);
     cluster->server_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_server(reader, &entry, config_yaml_entry(reader, node, i), &cluster->servers[i]))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, read_server, key, cluster->servers,
+                            sizeof cluster->servers[0]);
 }
 
 static const char *const when_away[] = {"hold", "share", NULL};

@@ -56,9 +56,10 @@ static CONFIG_READER(read_member_tpsp)
                      nearest_name(text, tpsp_name, config, config->tpsp_count));
 }
 
-static bool read_member(struct config_reader *reader, const struct config_place *place,
-                        const yaml_node_t *node, const struct config *config, struct config_pool *pool)
+static CONFIG_READER(read_member)
 {
+    const struct config *config = key->detail;
+    struct config_pool *pool = field;
     const struct config_key keys[] = {
         {"tpsp", .read = read_member_tpsp, .detail = config, .needed = "the name of one of the tpsps"},
         {"weight", .read = config_read_count, .offset = offsetof(struct config_member, weight), .min = 1,
@@ -89,12 +90,7 @@ static CONFIG_READER(read_members)
     if (count == 0)
         return config_fail(reader, place, node, "is empty; name at least one of the tpsps");
     pool->members = xcalloc(count, sizeof pool->members[0]);
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_member(reader, &entry, config_yaml_entry(reader, node, i), key->detail, pool))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, read_member, key, pool, 0);
 }
 
 /* --- routes ---------------------------------------------------------------------------------- */
@@ -225,9 +221,9 @@ static bool read_routes(struct config_reader *reader, const struct config_place 
 
 /* --- pools ----------------------------------------------------------------------------------- */
 
-static bool read_pool(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
-                      struct config *config)
+static CONFIG_READER(read_pool)
 {
+    struct config *config = field;
     const struct config_key keys[] = {
         {"name", .read = config_read_name, .offset = offsetof(struct config_pool, name),
          .needed = "it a name, the nexthop in Postfix's transport map"},
@@ -240,6 +236,7 @@ static bool read_pool(struct config_reader *reader, const struct config_place *p
     };
     struct config_pool *pool = &config->pools[config->pool_count++];
 
+    (void)key;
     pool->overflow = -1;
     if (!config_yaml_mapping(reader, place, node, keys, pool))
         return false;
@@ -251,26 +248,28 @@ static bool read_pool(struct config_reader *reader, const struct config_place *p
 }
 
 /* Once every pool is known by name. */
-static bool read_overflow(struct config_reader *reader, const struct config_place *place,
-                          const yaml_node_t *pool_node, struct config *config, size_t index)
+static CONFIG_READER(read_overflow)
 {
+    struct config *config = field;
+    size_t index = place->index;
     const struct config_place below = {.parent = place, .key = "overflow"};
-    const yaml_node_t *node = config_yaml_find(reader, pool_node, "overflow");
-    const char *text = node == NULL ? NULL : config_yaml_text(reader, &below, node);
+    const yaml_node_t *value = config_yaml_find(reader, node, "overflow");
+    const char *text = value == NULL ? NULL : config_yaml_text(reader, &below, value);
 
-    if (node == NULL || text == NULL)
-        return node == NULL;
+    (void)key;
+    if (value == NULL || text == NULL)
+        return value == NULL;
     size_t to = 0;
     while (to < config->pool_count && strcasecmp(config->pools[to].name, text) != 0)
         to++;
     if (to == config->pool_count)
-        return fail_name(reader, &below, node, "pool", text,
+        return fail_name(reader, &below, value, "pool", text,
                          nearest_name(text, pool_name, config, config->pool_count));
     config->pools[index].overflow = (ptrdiff_t)to;
     /* only a chain that comes back here can have become a cycle by this link */
     for (ptrdiff_t at = (ptrdiff_t)to; at >= 0; at = config->pools[at].overflow)
         if (at == (ptrdiff_t)index)
-            return config_fail(reader, &below, node,
+            return config_fail(reader, &below, value,
                                "leads back to this pool in a circle; leave it out in one of them");
     return true;
 }
@@ -286,15 +285,6 @@ CONFIG_READER(config_read_pools)
     if (count == 0)
         return config_fail(reader, place, node, "is empty; remove it, and all tpsps form the pool default");
     config->pools = xcalloc(count, sizeof config->pools[0]);
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_pool(reader, &entry, config_yaml_entry(reader, node, i), config))
-            return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_overflow(reader, &entry, config_yaml_entry(reader, node, i), config, i))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, read_pool, key, config, 0) &&
+           config_yaml_each(reader, place, node, read_overflow, key, config, 0);
 }

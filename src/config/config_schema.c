@@ -36,10 +36,8 @@ static CONFIG_READER(read_mta)
 }
 
 static bool read_strings(struct config_reader *reader, const struct config_place *place,
-                         const yaml_node_t *node,
-                         bool (*read)(struct config_reader *, const struct config_place *,
-                                      const yaml_node_t *, const struct config_key *, void *),
-                         const struct config_key *key, struct config_strings *strings)
+                         const yaml_node_t *node, config_read *read, const struct config_key *key,
+                         struct config_strings *strings)
 {
     size_t count;
 
@@ -47,12 +45,7 @@ static bool read_strings(struct config_reader *reader, const struct config_place
         return false;
     strings->items = xcalloc(count, sizeof strings->items[0]);
     strings->count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read(reader, &entry, config_yaml_entry(reader, node, i), key, &strings->items[i]))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, read, key, strings->items, sizeof strings->items[0]);
 }
 
 static CONFIG_READER(read_domains)
@@ -80,30 +73,29 @@ static CONFIG_READER(read_servers)
     return read_strings(reader, place, node, read_server, key, field);
 }
 
-static CONFIG_READER(read_networks)
+static CONFIG_READER(read_network)
 {
-    struct networks *networks = field;
-    size_t count;
+    const char *text = config_yaml_text(reader, place, node);
+    struct network network;
 
     (void)key;
-    if (!config_yaml_list(reader, place, node, &count))
+    if (text == NULL)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        const yaml_node_t *item = config_yaml_entry(reader, node, i);
-        const char *text = config_yaml_text(reader, &entry, item);
-        struct network network;
-
-        if (text == NULL)
-            return false;
-        if (!network_parse(&network, text, strlen(text)))
-            return config_fail(reader, &entry, item,
-                               "\"%.60s\" is no network: 192.0.2.0/24, 2001:db8::/32, or one address, and "
-                               "nothing set behind the prefix",
-                               text);
-        networks_add(networks, &network);
-    }
+    if (!network_parse(&network, text, strlen(text)))
+        return config_fail(reader, place, node,
+                           "\"%.60s\" is no network: 192.0.2.0/24, 2001:db8::/32, or one address, and "
+                           "nothing set behind the prefix",
+                           text);
+    networks_add(field, &network);
     return true;
+}
+
+static CONFIG_READER(read_networks)
+{
+    size_t count;
+
+    return config_yaml_list(reader, place, node, &count) &&
+           config_yaml_each(reader, place, node, read_network, key, field, 0);
 }
 
 static CONFIG_READER(read_schedule)
@@ -116,13 +108,8 @@ static CONFIG_READER(read_schedule)
     /* an empty list is no ladder at all */
     config->retry.schedule_ms = xcalloc(count + 1, sizeof config->retry.schedule_ms[0]);
     config->retry.schedule_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!config_read_duration(reader, &entry, config_yaml_entry(reader, node, i), key,
-                                  &config->retry.schedule_ms[i]))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, config_read_duration, key, config->retry.schedule_ms,
+                            sizeof config->retry.schedule_ms[0]);
 }
 
 static CONFIG_READER(read_deferred)

@@ -5,28 +5,29 @@
 #include "base/xalloc.h"
 #include "config/config_schema.h"
 
-static CONFIG_READER(read_sync)
+static CONFIG_READER(read_synced)
 {
     struct config_sendpost *sendpost = field;
-    size_t count;
+    const char *text = config_yaml_text(reader, place, node);
 
     (void)key;
-    if (!config_yaml_list(reader, place, node, &count))
+    if (text == NULL)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        const yaml_node_t *item = config_yaml_entry(reader, node, i);
-        const char *text = config_yaml_text(reader, &entry, item);
-        if (text == NULL)
-            return false;
-        if (strcmp(text, "suppression") == 0)
-            sendpost->suppression = true;
-        else if (strcmp(text, "domains") == 0)
-            sendpost->domains = true;
-        else
-            return config_fail(reader, &entry, item, "\"%.60s\" is none of suppression, domains", text);
-    }
+    if (strcmp(text, "suppression") == 0)
+        sendpost->suppression = true;
+    else if (strcmp(text, "domains") == 0)
+        sendpost->domains = true;
+    else
+        return config_fail(reader, place, node, "\"%.60s\" is none of suppression, domains", text);
     return true;
+}
+
+static CONFIG_READER(read_sync)
+{
+    size_t count;
+
+    return config_yaml_list(reader, place, node, &count) &&
+           config_yaml_each(reader, place, node, read_synced, key, field, 0);
 }
 
 #define FIELD(member) .offset = offsetof(struct config_sendpost, member)

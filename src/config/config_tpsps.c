@@ -21,45 +21,40 @@ static CONFIG_READER(read_rates)
         return config_fail(reader, place, node, "has more than 14 windows; keep the strictest");
     tpsp->rates = xcalloc(count, sizeof tpsp->rates[0]);
     tpsp->rate_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!config_read_rate(reader, &entry, config_yaml_entry(reader, node, i), key, &tpsp->rates[i]))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, config_read_rate, key, tpsp->rates, sizeof tpsp->rates[0]);
 }
 
 /* "global", "rates", "warm-up", or a mailbox provider */
-static CONFIG_READER(read_shadow)
+static CONFIG_READER(read_shadowed)
 {
     struct config_shadow *shadow = field;
+    const char *text = config_yaml_text(reader, place, node);
     enum provider_category category;
-    size_t count;
 
     (void)key;
-    if (!config_yaml_list(reader, place, node, &count))
+    if (text == NULL)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        const yaml_node_t *item = config_yaml_entry(reader, node, i);
-        const char *text = config_yaml_text(reader, &entry, item);
-        if (text == NULL)
-            return false;
-        if (strcmp(text, "global") == 0)
-            shadow->global = true;
-        else if (strcmp(text, "rates") == 0)
-            shadow->rates = true;
-        else if (strcmp(text, "warm-up") == 0)
-            shadow->warm_up = true;
-        else if (provider_category_by_name(text, &category))
-            shadow->providers[category] = true;
-        else
-            return config_fail(reader, &entry, item,
-                               "\"%.60s\" names no limit; global, rates, warm-up, or one of provider-rates "
-                               "is meant",
-                               text);
-    }
+    if (strcmp(text, "global") == 0)
+        shadow->global = true;
+    else if (strcmp(text, "rates") == 0)
+        shadow->rates = true;
+    else if (strcmp(text, "warm-up") == 0)
+        shadow->warm_up = true;
+    else if (provider_category_by_name(text, &category))
+        shadow->providers[category] = true;
+    else
+        return config_fail(
+            reader, place, node,
+            "\"%.60s\" names no limit; global, rates, warm-up, or one of provider-rates is meant", text);
     return true;
+}
+
+static CONFIG_READER(read_shadow)
+{
+    size_t count;
+
+    return config_yaml_list(reader, place, node, &count) &&
+           config_yaml_each(reader, place, node, read_shadowed, key, field, 0);
 }
 
 #define FIELD(member) .offset = offsetof(struct config_tpsp, member)
@@ -158,11 +153,12 @@ static void note_login_file(struct config_reader *reader, const yaml_node_t *nod
         tpsp->login_path = xstrdup((const char *)path->data.scalar.value);
 }
 
-static bool read_tpsp(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
-                      struct config *config)
+static CONFIG_READER(read_tpsp)
 {
+    struct config *config = field;
     struct config_tpsp *tpsp = &config->tpsps[config->tpsp_count++];
 
+    (void)key;
     if (!config_yaml_mapping(reader, place, node, tpsp_keys, tpsp))
         return false;
     note_login_file(reader, node, tpsp);
@@ -187,10 +183,5 @@ CONFIG_READER(config_read_tpsps)
     if (count == 0)
         return config_fail(reader, place, node, "is empty; give %s", key->needed);
     config->tpsps = xcalloc(count, sizeof config->tpsps[0]);
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!read_tpsp(reader, &entry, config_yaml_entry(reader, node, i), config))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, read_tpsp, key, config, 0);
 }

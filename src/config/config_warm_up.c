@@ -46,12 +46,8 @@ static CONFIG_READER(read_plan)
         return config_fail(reader, place, node, "is to have a number for each of 1 to %d days", DAYS_MAX);
     plan->days = xcalloc(count, sizeof plan->days[0]);
     plan->count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct config_place entry = {.parent = place, .index = i};
-        if (!config_read_count(reader, &entry, config_yaml_entry(reader, node, i), &number, &plan->days[i]))
-            return false;
-    }
-    return true;
+    return config_yaml_each(reader, place, node, config_read_count, &number, plan->days,
+                            sizeof plan->days[0]);
 }
 
 static CONFIG_READER(read_providers)

@@ -249,9 +249,19 @@ bool config_yaml_list(struct config_reader *reader, const struct config_place *p
     return true;
 }
 
-const yaml_node_t *config_yaml_entry(struct config_reader *reader, const yaml_node_t *list, size_t index)
+bool config_yaml_each(struct config_reader *reader, const struct config_place *place, const yaml_node_t *list,
+                      config_read *read, const struct config_key *key, void *base, size_t size)
 {
-    return yaml_document_get_node(&reader->document, list->data.sequence.items.start[index]);
+    const yaml_node_item_t *items = list->data.sequence.items.start;
+    size_t count = (size_t)(list->data.sequence.items.top - items);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct config_place entry = {.parent = place, .index = i};
+        const yaml_node_t *item = yaml_document_get_node(&reader->document, items[i]);
+        if (!read(reader, &entry, item, key, (char *)base + i * size))
+            return false;
+    }
+    return true;
 }
 
 /* --- mappings -------------------------------------------------------------------------------- */

@@ -39,11 +39,15 @@ struct config_place {
     size_t index;
 };
 
+struct config_key;
+/* From a value to the field that it fills, along the row of its key. */
+typedef bool config_read(struct config_reader *reader, const struct config_place *place,
+                         const yaml_node_t *node, const struct config_key *key, void *field);
+
 /* One row of a table of known keys; a row without name ends the table. */
 struct config_key {
     const char *name;
-    bool (*read)(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
-                 const struct config_key *key, void *field);
+    config_read *read;
     size_t offset;      /* of the field in the struct that the table fills */
     int64_t min, max;   /* of numbers, in the field's unit */
     const void *detail; /* words of an enumeration, keys of a mapping below */
@@ -81,8 +85,11 @@ const yaml_node_t *config_yaml_find(struct config_reader *reader, const yaml_nod
 /* Entries of a list; false unless it is a list of at most CONFIG_LIST_MAX. */
 bool config_yaml_list(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
                       size_t *count_r) __attribute__((nonnull(1, 3, 4)));
-const yaml_node_t *config_yaml_entry(struct config_reader *reader, const yaml_node_t *list, size_t index)
-    __attribute__((nonnull));
+/* Read each entry of what config_yaml_list() found to be a list, the i-th into base + i * size; with size 0
+ * all of them into the same base. */
+bool config_yaml_each(struct config_reader *reader, const struct config_place *place, const yaml_node_t *list,
+                      config_read *read, const struct config_key *key, void *base, size_t size)
+    __attribute__((nonnull(1, 3, 4)));
 
 /* Keys and values of a mapping whose keys are no known ones; false unless it has at most CONFIG_LIST_MAX. */
 bool config_yaml_pairs(struct config_reader *reader, const struct config_place *place,
