@@ -1,5 +1,6 @@
 /* sendpostctl deliveries: messages that failed or were held at least once and wait for their next attempt.
  * See policy/retry.h. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/deliveries_queue.h"
+#include "ctl/postfix_tell.h"
 #include "event/event.h"
 #include "policy/retry.h"
 
@@ -105,30 +107,48 @@ static enum ctl_status list(struct ctl *ctl)
     return step == 0 ? CTL_OK : ctl_fail(ctl, "%s", error.text);
 }
 
-static enum ctl_status retry(struct ctl *ctl, const char *queue_id)
+/* How many of the message's recipients became due. */
+static enum ctl_status make_due(struct ctl *ctl, const char *queue_id, int *count_r)
 {
     struct store *store = ctl_store(ctl);
     struct outcome error;
-    int count = store == NULL ? -1 : retry_now(store, queue_id, &error);
 
+    *count_r = store == NULL ? -1 : retry_now(store, queue_id, &error);
     if (store == NULL)
         return CTL_TROUBLE;
-    if (count < 0)
+    if (*count_r < 0)
         return ctl_fail(ctl, "%s", error.text);
-    if (ctl->json) {
+    return *count_r > 0
+               ? CTL_OK
+               : ctl_fail(
+                     ctl,
+                     "no delivery with queue id %s waits; \"sendpostctl deliveries\" lists those that do",
+                     queue_id);
+}
+
+static enum ctl_status retry(struct ctl *ctl, const char *queue_id)
+{
+    struct postfix_tell tell;
+    int count = 0;
+
+    if (!postfix_tell_begin(&tell))
+        return ctl_fail(ctl, "cannot start a process: %s", strerror(errno));
+    enum ctl_status status = make_due(ctl, queue_id, &count);
+    if (status == CTL_OK)
+        postfix_tell_one(&tell, queue_id);
+    bool told = postfix_tell_end(&tell) && status == CTL_OK;
+    if (ctl->json && count >= 0) {
         struct json_object *object = json_object_new_object();
         json_object_object_add(object, "queue_id", json_object_new_string(queue_id));
         json_object_object_add(object, "due", json_object_new_int(count));
+        json_object_object_add(object, "postfix_told", json_object_new_boolean(told));
         ctl_print_json(object);
     }
-    if (count == 0)
-        return ctl_fail(ctl,
-                        "no delivery with queue id %s waits; \"sendpostctl deliveries\" lists those that do",
-                        queue_id);
-    if (!ctl->json)
-        printf("%d due now; Postfix comes for it when its own time is up, or at once with: postqueue -i %s\n",
-               count, queue_id);
-    return CTL_OK;
+    if (status == CTL_OK && !ctl->json)
+        printf("%d due now%s\n", count,
+               told ? ", and Postfix is told"
+                    : "; Postfix could not be told, and comes when its own time is up");
+    return told ? CTL_OK : CTL_TROUBLE;
 }
 
 static enum ctl_status run(struct ctl *ctl)
@@ -145,9 +165,9 @@ static enum ctl_status run(struct ctl *ctl)
 const struct ctl_command ctl_deliveries = {
     .name = "deliveries",
     .synopsis = "[retry QUEUE_ID]",
-    .summary = "Show messages that wait for their next attempt, or make one due now",
+    .summary = "Show messages that wait for their next attempt, or make one due now, and tell Postfix",
     .examples = "  sendpostctl deliveries\n"
-                "  sendpostctl deliveries retry 4bXyz1Qwz9 && postqueue -i 4bXyz1Qwz9\n",
+                "  sendpostctl deliveries retry 4bXyz1Qwz9\n",
     .options = NULL,
     .run = run,
 };

@@ -1,69 +1,14 @@
-/*
- * sendpostctl retry: messages that wait become due now, and Postfix is told to come with them at once.
- * Postfix takes that from root and from whom authorized_flush_users names; so a child, which keeps the rights
- * that we came with, tells it.
- */
+/* sendpostctl retry: messages that wait become due now, and Postfix is told to come with them at once. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/run.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/postfix_tell.h"
 
 #define TOLD_MAX 500 /* one by one; of more Postfix is told to look through its whole queue */
-
-/* --- Postfix ------------------------------------------------------------------------------------------ */
-
-/* Takes queue ids, a line each; "-" is all of them. */
-__attribute__((noreturn)) static void tell_postfix(int ids)
-{
-    FILE *stream = fdopen(ids, "r");
-    char line[128];
-    bool ok = stream != NULL;
-
-    while (stream != NULL && fgets(line, sizeof line, stream) != NULL) {
-        struct run run;
-        line[strcspn(line, "\n")] = '\0';
-        bool all = strcmp(line, "-") == 0;
-        const char *const one[] = {"postqueue", "-i", line, NULL}, *const every[] = {"postqueue", "-f", NULL};
-        if (!run_program(&run, all ? every : one)) {
-            ok = false;
-            fprintf(stderr, "postqueue: %s\n", *run.err != '\0' ? run.err : "it is not here");
-        }
-        run_free(&run);
-    }
-    _exit(ok ? 0 : 1);
-}
-
-static pid_t start_teller(int *ids_r)
-{
-    int ends[2];
-
-    if (pipe(ends) != 0)
-        return -1;
-    pid_t child = fork();
-    if (child == 0) {
-        close(ends[1]);
-        tell_postfix(ends[0]);
-    }
-    close(ends[0]);
-    *ids_r = ends[1];
-    return child;
-}
-
-static bool end_teller(pid_t child, int ids)
-{
-    int status = -1;
-
-    close(ids);
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    return status == 0;
-}
 
 /* --- the store ---------------------------------------------------------------------------------------- */
 
@@ -102,7 +47,8 @@ static int64_t make_due(struct store *store, const struct wanted *wanted, struct
     return ok ? count : -1;
 }
 
-static bool tell_ids(struct store *store, const struct wanted *wanted, int ids, struct outcome *error_r)
+static bool tell_ids(struct store *store, const struct wanted *wanted, struct postfix_tell *tell,
+                     struct outcome *error_r)
 {
     sqlite3_stmt *select = store_statement(store, "SELECT DISTINCT queue_id FROM deliveries" THESE, error_r);
     int row = -1;
@@ -111,13 +57,13 @@ static bool tell_ids(struct store *store, const struct wanted *wanted, int ids, 
         return false;
     bind_wanted(select, wanted);
     while ((row = store_step(store, select, error_r)) == 1)
-        dprintf(ids, "%s\n", (const char *)sqlite3_column_text(select, 0));
+        postfix_tell_one(tell, (const char *)sqlite3_column_text(select, 0));
     sqlite3_clear_bindings(select);
     return row == 0;
 }
 
-static enum ctl_status retry(struct ctl *ctl, const struct wanted *wanted, bool all, int ids,
-                             int64_t *count_r)
+static enum ctl_status retry(struct ctl *ctl, const struct wanted *wanted, bool all,
+                             struct postfix_tell *tell, int64_t *count_r)
 {
     struct store *store = ctl_store(ctl);
     struct outcome error;
@@ -130,8 +76,8 @@ static enum ctl_status retry(struct ctl *ctl, const struct wanted *wanted, bool 
     if (*count_r < 0)
         return ctl_fail(ctl, "%s", error.text);
     if (all || *count_r > TOLD_MAX)
-        dprintf(ids, "-\n");
-    else if (!tell_ids(store, wanted, ids, &error))
+        postfix_tell_all(tell);
+    else if (!tell_ids(store, wanted, tell, &error))
         return ctl_fail(ctl, "%s", error.text);
     return CTL_OK;
 }
@@ -140,8 +86,8 @@ static enum ctl_status run(struct ctl *ctl)
 {
     bool all = ctl_option(ctl, "all") != NULL;
     struct wanted wanted = {.tpsp = ctl_option(ctl, "tpsp"), .recipient = ctl_option(ctl, "recipient")};
+    struct postfix_tell tell;
     int64_t count = 0;
-    int ids = -1;
 
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"; deliveries retry takes a queue id",
@@ -153,11 +99,10 @@ static enum ctl_status run(struct ctl *ctl)
             ? xasprintf("@%s", wanted.recipient + (*wanted.recipient == '@'))
             : NULL;
     wanted.domain = domain;
-    pid_t teller = start_teller(&ids);
-    if (teller < 0)
+    if (!postfix_tell_begin(&tell))
         return ctl_fail(ctl, "cannot start a process: %s", strerror(errno));
-    enum ctl_status status = retry(ctl, &wanted, all, ids, &count);
-    bool told = end_teller(teller, ids);
+    enum ctl_status status = retry(ctl, &wanted, all, &tell, &count);
+    bool told = postfix_tell_end(&tell);
     if (status != CTL_OK)
         return status;
     if (ctl->json) {

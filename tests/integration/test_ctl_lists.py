@@ -89,6 +89,16 @@ def test_retry_makes_due_what_waits_and_tells_postfix(installation):
             assert len(server.messages) == 1
             assert ctl(installation, "retry", "--tpsp", "primary", **environment).stdout == "1 due now, and Postfix is told\n"
             wait_for(lambda: len(server.messages) == 2, "the other one")
+            server.script["rcpt"] = "451 4.3.0 later"
+            third = postfix.sendmail(MESSAGE, "three@example.com")
+            wait_for(lambda: f"{third}: to=<three@example.com>" in postfix.log(), "the third to be deferred")
+            server.script["rcpt"] = "250 2.1.5 Ok"
+            done = ctl(installation, "deliveries", "retry", third, **environment)
+            assert (done.returncode, done.stdout) == (0, "1 due now, and Postfix is told\n"), done.stderr
+            wait_for(lambda: f"{third}: removed" in postfix.log(), "the third message to leave the queue")
+            done = ctl(installation, "deliveries", "retry", third, "--json", **environment)
+            assert done.returncode == 1 and json.loads(done.stdout) == {"queue_id": third, "due": 0, "postfix_told": False}
+            assert "no delivery with queue id" in done.stderr
     assert ctl(installation, "retry").returncode == 64 and ctl(installation, "retry", "--all", "--tpsp", "primary").returncode == 64
     assert ctl(installation, "retry", "--tpsp", "nobody").returncode == 64
 
