@@ -23,6 +23,8 @@ static const struct ctl_option options[] = {
      "what it answers: greeting, ehlo, starttls, auth, mail, rcpt, data or dot (the content)"},
     {"recipient", 0, "ADDRESS", "of the message that was refused"},
     {"host", 0, "NAME", "the mail server that said it, where a rule asks for its provider"},
+    {"provider", 0, "CATEGORY",
+     "instead of --tpsp: a mailbox provider said it behind a TPSP, in a log or a bounce"},
     {"sender", 0, "ADDRESS", "likewise"},
     {.name = NULL},
 };
@@ -154,32 +156,39 @@ static void print_verdict(const struct ctl *ctl, const struct reply_verdict *ver
            *verdict->action.source != '\0' ? "; " : "", verdict->action.source);
 }
 
-static enum ctl_status judge_reply(struct ctl *ctl, const char *name, struct reply_facts *facts,
-                                   const char *text)
+/* Who says it: a TPSP that answers us, or a mailbox provider behind one. */
+static enum ctl_status judge_reply(struct ctl *ctl, struct reply_facts *facts, const char *text)
 {
-    const char *stage = ctl_option(ctl, "stage");
+    const char *stage = ctl_option(ctl, "stage"), *name = ctl_option(ctl, "tpsp"),
+               *category = ctl_option(ctl, "provider");
     AUTO_FREE char *path = replies_path(ctl->config_path);
-    const struct config_tpsp *tpsp;
+    const struct config_tpsp *tpsp = NULL;
+    enum provider_category provider;
     struct reply_verdict verdict;
     struct replies *replies;
     struct outcome error;
 
-    if (stage == NULL)
+    if (name != NULL && category != NULL)
+        return ctl_usage(ctl, "--tpsp and --provider exclude each other: one of them said it");
+    if (stage == NULL && name != NULL)
         return ctl_usage(ctl, "--tpsp needs --stage, the command that was answered");
-    if (!reply_stage_by_name(stage, &facts->stage))
+    if (!reply_stage_by_name(stage != NULL ? stage : "dot", &facts->stage))
         return ctl_usage(ctl, "--stage %s is none of greeting, ehlo, starttls, auth, mail, rcpt, data, dot",
                          stage);
-    tpsp = config_tpsp_by_name(ctl_config(ctl), name);
-    if (tpsp == NULL)
+    if (category != NULL && !provider_category_by_name(category, &provider))
+        return ctl_usage(ctl, "--provider %s is none of those in postfix-sendpost-policy(7)", category);
+    if (name != NULL && (tpsp = config_tpsp_by_name(ctl_config(ctl), name)) == NULL)
         return ctl_fail(ctl, "there is no TPSP \"%s\" in %s", name, ctl->config_path);
     replies = replies_open(path, &error);
     if (replies == NULL)
         return ctl_fail(ctl, "%s", error.text);
-    facts->service = replies_service(replies, tpsp->service, tpsp->host);
-    facts->logged_in = tpsp->auth != AUTH_NONE && tpsp->username != NULL;
+    facts->service = tpsp != NULL ? replies_service(replies, tpsp->service, tpsp->host) : "";
+    facts->provider = category != NULL ? &provider : NULL;
+    facts->logged_in = tpsp != NULL && tpsp->auth != AUTH_NONE && tpsp->username != NULL;
     facts->recipient = ctl_option(ctl, "recipient");
     facts->sender = ctl_option(ctl, "sender");
     replies_judge(replies, facts, text, strlen(text), &verdict);
+    verdict.action.of_provider |= category != NULL; /* what is said behind a TPSP slows no others */
     print_verdict(ctl, &verdict);
     replies_close(replies);
     return CTL_OK;
@@ -204,12 +213,12 @@ static enum ctl_status run(struct ctl *ctl)
         return ctl_usage(ctl, "--should-be %s: hard or soft is meant", word);
     if (end != NULL && (*end != '\0' || number < 200 || number > 599))
         return ctl_usage(ctl, "--code %s is no reply code", code);
-    if (ctl_option(ctl, "tpsp") != NULL) {
+    if (ctl_option(ctl, "tpsp") != NULL || ctl_option(ctl, "provider") != NULL) {
         struct reply_facts facts = {.code = (int)number, .status = status != NULL ? status : ""};
-        return judge_reply(ctl, ctl_option(ctl, "tpsp"), &facts, text);
+        return judge_reply(ctl, &facts, text);
     }
     if (ctl_option(ctl, "stage") != NULL)
-        return ctl_usage(ctl, "--stage needs --tpsp, the one that answered");
+        return ctl_usage(ctl, "--stage needs --tpsp or --provider, the one that answered");
     rules = classify_open(path, &error);
     if (rules == NULL)
         return ctl_fail(ctl, "%s", error.text);
@@ -231,13 +240,15 @@ static enum ctl_status run(struct ctl *ctl)
 const struct ctl_command ctl_classify = {
     .name = "classify",
     .synopsis =
-        "[--code CODE] [--status STATUS] [--tpsp NAME --stage STAGE] [--report FILE --should-be WORD] TEXT",
+        "[--code CODE] [--status STATUS] [--tpsp NAME --stage STAGE | --provider CATEGORY [--stage STAGE]] "
+        "[--report FILE --should-be WORD] TEXT",
     .summary = "Tell whether a failure text is hard or soft, or whose trouble a TPSP's reply is",
     .examples =
         "  sendpostctl classify '550 5.1.1 <a@example.com>: user unknown'\n"
         "  sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'\n"
         "  sendpostctl classify --report misread.jsonl --should-be hard '550 kein solcher Nutzer'\n"
-        "  sendpostctl classify --tpsp primary --stage rcpt '550 5.4.5 Daily sending quota exceeded'\n",
+        "  sendpostctl classify --tpsp primary --stage rcpt '550 5.4.5 Daily sending quota exceeded'\n"
+        "  sendpostctl classify --provider yahoo '421 4.7.0 [TSS04] Messages temporarily deferred'\n",
     .options = options,
     .run = run,
 };

@@ -170,8 +170,6 @@ static void relay(struct delivery *delivery)
         }
         pool_report(&cursor, &delivery->outcome, evidence_of(delivery));
         delivery_heed(delivery);
-        if (delivery->relay.session_took > 0)
-            session_limit_learn(context->rates, tpsp->name, delivery->relay.session_took);
         delivery_note_standing(delivery);
         settle_connections(context);
     }

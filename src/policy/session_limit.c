@@ -3,7 +3,12 @@
 #define MS_NS INT64_C(1000000)
 #define LIMIT_MAX 0xffff
 
-/* The limit in the low 16 bits, above them until when it counts, in milliseconds. */
+enum {
+    LEARNT, /* the first: as long as it is 0 the entry is nothing worth keeping */
+    ENDED   /* what one session ended at, and another may confirm */
+};
+
+/* A word: the limit in the low 16 bits, above them until when it counts, in milliseconds. */
 static unsigned limit_of(int64_t word, int64_t now)
 {
     int64_t until = word >> 16;
@@ -28,21 +33,24 @@ unsigned session_limit_get(struct rate_table *table, const char *tpsp)
 {
     struct rate_entry *entry = entry_for(table, tpsp, false);
 
-    return entry == NULL ? 0 : limit_of(atomic_load(&entry->words[0]), rate_table_now(table));
+    return entry == NULL ? 0 : limit_of(atomic_load(&entry->words[LEARNT]), rate_table_now(table));
 }
 
-void session_limit_learn(struct rate_table *table, const char *tpsp, unsigned messages)
+void session_limit_learn(struct rate_table *table, const char *tpsp, unsigned messages,
+                         enum session_limit_sign sign)
 {
     struct rate_entry *entry = entry_for(table, tpsp, true);
     int64_t now = rate_table_now(table), word, next;
 
     if (entry == NULL || messages == 0 || messages > LIMIT_MAX)
         return;
-    word = atomic_load(&entry->words[0]);
+    next = ((now + SESSION_LIMIT_NS) / MS_NS) << 16 | messages;
+    if (sign == SESSION_LIMIT_ENDED && limit_of(atomic_exchange(&entry->words[ENDED], next), now) != messages)
+        return;
+    word = atomic_load(&entry->words[LEARNT]);
     do {
         unsigned known = limit_of(word, now);
         if (known != 0 && known <= messages)
             return;
-        next = ((now + SESSION_LIMIT_NS) / MS_NS) << 16 | messages;
-    } while (!atomic_compare_exchange_weak(&entry->words[0], &word, next));
+    } while (!atomic_compare_exchange_weak(&entry->words[LEARNT], &word, next));
 }

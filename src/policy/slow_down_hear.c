@@ -215,7 +215,7 @@ void slow_down_hear(const struct slow_down *slow_down, const struct slow_down_he
         break;
     default: /* REPLY_CLOSE */
         session_limit_learn(slow_down->table, slow_down->tpsp->name,
-                            action->number > 0 ? action->number : heard->taken);
+                            action->number > 0 ? action->number : heard->taken, SESSION_LIMIT_SAID);
     }
 }
 

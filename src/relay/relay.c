@@ -221,8 +221,8 @@ static bool is_believed(const struct relay_session *session, const struct wire *
     return false;
 }
 
-/* A kept connection refused what a new one was asked again: either it says the same, or the old session had
- * taken all that the TPSP takes in one. */
+/* A kept connection refused what a new one was asked again: either it says the same, or it was the old
+ * session's trouble, or one that has passed. */
 static void learn(struct relay_session *session, const struct relay_request *request,
                   const struct relay_result *before, struct relay_result *result)
 {
@@ -238,8 +238,11 @@ static void learn(struct relay_session *session, const struct relay_request *req
                             .code = result->outcome.smtp_code,
                             .words = said->words,
                             .until_ms = clock_monotonic_ms() + BELIEF_MS};
-    else if (result->outcome.class == OUTCOME_DELIVERED)
-        result->session_took = before->connection_use - 1;
+    else
+        result->kept = (struct relay_kept_refusal){.outcome = before->outcome,
+                                                   .stage = before->stage,
+                                                   .said = before->said,
+                                                   .taken = before->connection_use - 1};
 }
 
 /*

@@ -81,6 +81,14 @@ struct relay_request {
     void *context; /* of these two */
 };
 
+/* What a kept connection refused and a new one was asked again. */
+struct relay_kept_refusal {
+    struct outcome outcome;
+    enum relay_stage stage;
+    struct reply_verdict said; /* .rule NULL: it did not happen, or the new one said the same */
+    unsigned taken;            /* messages of the session before */
+};
+
 struct relay_result {
     struct outcome outcome;
     enum relay_stage stage; /* where it ended */
@@ -91,9 +99,7 @@ struct relay_result {
     bool contacted;          /* there was a TCP connection: a rate slot was used */
     bool greeted;            /* and the server took it: 220 */
     unsigned connection_use; /* which delivery of its connection it was, from 1 */
-    /* So many messages a kept session took before it refused one that a new session took; 0: it did not
-     * happen. */
-    unsigned session_took;
+    struct relay_kept_refusal kept;
     char peer[160];             /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
     char tls[96];               /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
     int64_t certificate_end_ms; /* until when the server's is good, clock_realtime_ms(); 0: it showed none */

@@ -110,6 +110,7 @@ class Connection:
         self.login = None  # (mechanism, user, secret)
         self.content = b""  # as received after DATA, dot-stuffed, without the final dot
         self.dot_seen = False
+        self.served = 0  # messages that came whole
         self.resumed = None
         self.tls_version = None
         self.sender = self.recipient = None
@@ -296,6 +297,7 @@ class Connection:
                 raise
         content = b"".join(chunks)
         self.content, self.dot_seen = content[:-3], True
+        self.served += 1
         action = self.server.script["dot"]
         if isinstance(action, str) and action.startswith("2"):
             self.server.messages.append(self.unstuffed())

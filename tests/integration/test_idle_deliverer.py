@@ -98,7 +98,9 @@ def test_a_hundred_at_once_are_served_and_few_stay(site):
         assert sorted(recipient for _, recipient in server.transactions) == \
             sorted(b"RCPT TO:<user%d@example.com>" % number for number in range(300))
         assert len(server.messages) == 300 and len(site.events()) == 300
-        assert len(site.idle()) <= 64
+        with open("/proc/meminfo", encoding="ascii") as meminfo:
+            memory = int(re.search(r"MemTotal:\s+(\d+) kB", meminfo.read())[1]) << 10
+        assert len(site.idle()) <= min(100, max(8, memory // 8 // (4 << 20)))
 
 
 @pytest.mark.skipif(b"__asan_init" in (build_directory() / "sendpost-deliver").read_bytes(),
@@ -236,6 +238,44 @@ def test_a_server_that_has_enough_of_a_connection_is_asked_over_a_new_one(site, 
         for number in range(3):
             send_well(site, f"user{number}@example.com")
         assert len(server.messages) == 3 and len(server.connections) == 3
+
+
+def test_a_rate_that_a_kept_connection_was_told_slows_down_and_says_nothing_of_sessions(site):
+    """A new connection took the message; the words were the server's all the same, and the session was not full."""
+    refusals = []
+
+    def mail(connection):
+        if connection.dot_seen and len(refusals) < 3:
+            refusals.append(connection)
+            connection.reply("450 4.7.1 too many messages, slow down")
+        else:
+            connection.reply("250 2.1.0 Ok")
+
+    with ScriptedTpsp(mail=mail) as server:
+        site.configure([entry(server, max_rate_per_hour=100000)], rate_limit_wait="30s")
+        for number in range(8):
+            send_well(site, f"user{number}@example.com")
+        assert len(refusals) == 3 and len(server.messages) == 8
+        assert len(server.connections) == 4, "what came after the refusals found a connection that was kept"
+        assert re.search(r"tpsp=primary, provider=all: slowed down .*rate: 450 4\.7\.1 too many messages, slow down", site.log())
+
+
+def test_sessions_that_end_alike_are_not_tried_further_and_one_that_ended_by_itself_is(site):
+    ends = [1, 2, 2]
+
+    def mail(connection):
+        if ends and connection.served == ends[0]:
+            ends.pop(0)
+            connection.reply("451 4.3.2 please come again")
+        else:
+            connection.reply("250 2.1.0 Ok")
+
+    with ScriptedTpsp(mail=mail) as server:
+        site.configure([entry(server)])
+        for number in range(9):
+            send_well(site, f"user{number}@example.com")
+        assert not ends
+        assert [connection.served for connection in server.connections] == [1, 2, 2, 2, 2]
 
 
 def test_a_server_that_accepts_and_leaves_in_one_breath_is_asked_over_a_new_connection(site):
