@@ -15,6 +15,8 @@ from support import wait_for
 from tree import Tree
 
 # / is the tree from here on. What systemd wants of a container: https://systemd.io/CONTAINER_INTERFACE/
+# It makes its mounts shared by itself on a machine alone, and credentials are mounted by a child of it: with private mounts nobody
+# else sees them, and a service finds the empty directory that only root may enter.
 BOOT = """\
 set -e
 mount --make-rprivate /
@@ -31,6 +33,7 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 mount -t tmpfs tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx
 for device in null zero full random urandom tty; do : >dev/$device; mount --bind /dev/$device dev/$device; done
+mount --make-rshared .
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=tree chroot . /lib/systemd/systemd --system --log-target=journal
 """
 

@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 from booted import BootedTree
-from conftest import configure
+from conftest import KEY, configure
 from formats import Deb
 from support import free_port, wait_for
 from tpsp import Tpsp
@@ -45,9 +45,9 @@ class Site:
         self.port = free_port()
         self.recipients = []
 
-    def configure(self, log_path):
+    def configure(self, log_path, **more):
         configure(self.tree, self.receiver, self.api, self.ca, **{
-            "log-path": log_path, "listen": f"127.0.0.1:{self.port}", "flush-interval": "1s"})
+            "log-path": log_path, "listen": f"127.0.0.1:{self.port}", "flush-interval": "1s", **more})
 
     def health(self):
         try:
@@ -163,6 +163,19 @@ def test_it_stops_cleanly_and_goes_on_where_it_was(tree, site):
     tree.run("systemctl", "start", UNIT)
     site.send("after")
     site.wait_reported()
+
+
+def test_the_key_may_be_a_credential_that_root_alone_can_read(tree, site):
+    secret = tree.path("/root/events.key")
+    secret.write_text(KEY + "\n")
+    secret.chmod(0o600)
+    tree.drop_in(UNIT, "credential", "[Service]\nLoadCredential=events:/root/events.key\n")
+    site.configure("journal", **{"api-key-file": "cred:events"})
+    tree.path("/etc/postfix-sendpost/event-api-key").unlink()
+    tree.run("systemctl", "restart", UNIT)
+    site.send("credential")
+    site.wait_reported()
+    assert site.health()["status"] == "ok"
 
 
 def test_an_upgrade_starts_the_new_one(tree, deb, site):
