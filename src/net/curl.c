@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 
 static struct curl_library library;
@@ -40,6 +39,14 @@ static void load(void)
     if (!loaded)
         snprintf(load_error, sizeof load_error, "cannot load libcurl, install it: %.120s",
                  why != NULL ? why : "it does not start");
+}
+
+bool curl_library_append(const struct curl_library *lib, struct curl_slist **list, const char *text)
+{
+    struct curl_slist *longer = lib->slist_append(*list, text);
+
+    *list = longer != NULL ? longer : *list;
+    return longer != NULL;
 }
 
 const struct curl_library *curl_library(const char **why_r)

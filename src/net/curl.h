@@ -9,6 +9,7 @@
 #define SENDPOST_NET_CURL_H
 
 #include <curl/curl.h>
+#include <stdbool.h>
 
 /* What is used of it. */
 struct curl_library {
@@ -22,6 +23,10 @@ struct curl_library {
     __typeof__(&curl_slist_append) slist_append;
     __typeof__(&curl_slist_free_all) slist_free_all;
 };
+
+/* Append a copy of text to a list, empty as NULL. False: no memory, and the list is as it was. */
+bool curl_library_append(const struct curl_library *library, struct curl_slist **list, const char *text)
+    __attribute__((nonnull));
 
 /* NULL: it cannot be had, *why_r says why and what to do. From any thread; loaded once. */
 const struct curl_library *curl_library(const char **why_r) __attribute__((nonnull));

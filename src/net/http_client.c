@@ -20,8 +20,12 @@ static void try_address(struct http_client *client, const struct dns_address *ad
     bool v6 = address->address.ss_family == AF_INET6;
     AUTO_FREE char *entry = xasprintf("%s:%u:%s%s%s", client->url.host, client->url.port, v6 ? "[" : "",
                                       address->text, v6 ? "]" : "");
-    struct curl_slist *addresses = lib->slist_append(NULL, entry);
+    struct curl_slist *addresses = NULL;
 
+    if (!curl_library_append(lib, &addresses, entry)) {
+        http_lacks_memory(client);
+        return;
+    }
     snprintf(client->place, sizeof client->place, "%s[%s]:%u", client->url.host, address->text,
              client->url.port);
     http_show(client, '*', client->place, strlen(client->place));
@@ -97,6 +101,7 @@ static void run(struct http_client *client)
 {
     struct url url;
     struct sigpipe_guard guard;
+    struct curl_slist *headers = NULL;
 
     if (!is_fit(client, &url) || !http_load(client))
         return;
@@ -104,10 +109,11 @@ static void run(struct http_client *client)
                    strcmp(url.host, client->url.host) == 0;
     client->url = url;
     client->attachment.peer.port = url.port;
-    struct curl_slist *headers = http_set_request(client);
-    sigpipe_hold(&guard);
-    exchange(client);
-    sigpipe_release(&guard);
+    if (http_set_request(client, &headers)) {
+        sigpipe_hold(&guard);
+        exchange(client);
+        sigpipe_release(&guard);
+    }
     client->lib->easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
     client->lib->slist_free_all(headers);
 }

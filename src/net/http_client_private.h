@@ -43,8 +43,11 @@ void http_show(const struct http_client *client, char mark, const char *text, si
 /* client->curl, ready for requests. False: client->error says why not. */
 bool http_load(struct http_client *client) __attribute__((nonnull));
 
-/* Hand client->request to libcurl; the result is freed after it. */
-struct curl_slist *http_set_request(struct http_client *client) __attribute__((nonnull));
+/* Hand client->request to libcurl; *headers_r is freed after it. False: client->error says why not. */
+bool http_set_request(struct http_client *client, struct curl_slist **headers_r) __attribute__((nonnull));
+
+/* "out of memory" as client->error. */
+void http_lacks_memory(struct http_client *client) __attribute__((nonnull));
 
 /*
  * The request over the kept connection or a new one, made within connect_ms, by deadline_ms. False: no

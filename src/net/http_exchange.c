@@ -91,19 +91,31 @@ static void set_protocols(const struct http_client *client)
 #endif
 }
 
+void http_lacks_memory(struct http_client *client)
+{
+    snprintf(client->error, sizeof client->error, "out of memory");
+}
+
+/* libcurl keeps a copy, for which there may be no memory: then it has none, or the one of before. */
+static bool set_text(struct http_client *client, CURLoption option, const char *text)
+{
+    if (client->lib->easy_setopt(client->curl, option, text) == CURLE_OK)
+        return true;
+    http_lacks_memory(client);
+    return false;
+}
+
 /* What holds for every request of this client. */
-static void set_up(struct http_client *client)
+static bool set_up(struct http_client *client)
 {
     const struct curl_library *lib = client->lib;
     CURL *curl = client->curl;
 
-    lib->easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
     lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     lib->easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     lib->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     lib->easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, -1L); /* it knows what CURLOPT_RESOLVE says, no more */
     lib->easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L);
-    lib->easy_setopt(curl, CURLOPT_USERAGENT, "postfix-sendpost/" PACKAGE_VERSION);
     lib->easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head);
     lib->easy_setopt(curl, CURLOPT_HEADERDATA, client);
     lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -120,6 +132,16 @@ static void set_up(struct http_client *client)
         lib->easy_setopt(curl, CURLOPT_DEBUGDATA, client);
         lib->easy_setopt(curl, CURLOPT_VERBOSE, 1L);
     }
+    /* no proxy, whatever the environment says */
+    return set_text(client, CURLOPT_PROXY, "") &&
+           set_text(client, CURLOPT_USERAGENT, "postfix-sendpost/" PACKAGE_VERSION);
+}
+
+static bool give_up(struct http_client *client)
+{
+    client->lib->easy_cleanup(client->curl);
+    client->curl = NULL;
+    return false;
 }
 
 bool http_load(struct http_client *client)
@@ -136,15 +158,25 @@ bool http_load(struct http_client *client)
     }
     if (client->lib->easy_setopt(client->curl, CURLOPT_SSL_CTX_FUNCTION, on_context) != CURLE_OK) {
         snprintf(client->error, sizeof client->error, "libcurl uses another TLS library than OpenSSL");
-        client->lib->easy_cleanup(client->curl);
-        client->curl = NULL;
-        return false;
+        return give_up(client);
     }
-    set_up(client);
-    return true;
+    return set_up(client) || give_up(client);
 }
 
-struct curl_slist *http_set_request(struct http_client *client)
+static bool set_headers(struct http_client *client, struct curl_slist **headers)
+{
+    bool whole = curl_library_append(client->lib, headers, "Expect:");
+
+    for (const char *const *header = client->request->headers; whole && header != NULL && *header != NULL;
+         header++)
+        whole = curl_library_append(client->lib, headers, *header);
+    if (!whole)
+        http_lacks_memory(client);
+    client->lib->easy_setopt(client->curl, CURLOPT_HTTPHEADER, *headers);
+    return whole;
+}
+
+bool http_set_request(struct http_client *client, struct curl_slist **headers_r)
 {
     const struct curl_library *lib = client->lib;
     const struct http_request *request = client->request;
@@ -152,20 +184,16 @@ struct curl_slist *http_set_request(struct http_client *client)
     AUTO_FREE char *url =
         xasprintf("http%s://%s%s%s:%u%s", client->url.tls ? "s" : "", bracketed ? "[" : "", client->url.host,
                   bracketed ? "]" : "", client->url.port, client->url.path);
-    struct curl_slist *headers = lib->slist_append(NULL, "Expect:");
 
-    for (const char *const *header = request->headers; header != NULL && *header != NULL; header++)
-        headers = lib->slist_append(headers, *header);
+    *headers_r = NULL;
     set_protocols(client);
-    lib->easy_setopt(client->curl, CURLOPT_URL, url);
-    lib->easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
     lib->easy_setopt(client->curl, CURLOPT_HTTPGET, 1L);
     if (request->body != NULL) {
         lib->easy_setopt(client->curl, CURLOPT_POSTFIELDS, request->body);
         lib->easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
     }
-    lib->easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, request->method);
-    return headers;
+    return set_text(client, CURLOPT_URL, url) && set_text(client, CURLOPT_CUSTOMREQUEST, request->method) &&
+           set_headers(client, headers_r);
 }
 
 /* Why there is no answer, in words. connecting: the connection was still being made. */

@@ -41,12 +41,17 @@ enum conversation_next conversation_engine_trouble(struct conversation *conversa
     return CONVERSATION_END_ENGINE_FAILED;
 }
 
+/* An engine that cannot be answered would wait for it, and we for its next command: both see the end instead.
+ */
 static void tell_engine(struct conversation *conversation, const char *text)
 {
-    /* a failure shows when its next command does not come */
-    if (!conversation->foretold)
-        (void)transport_write(&conversation->local, text, strlen(text),
-                              conversation->wire->request->deadline_ms);
+    struct transport *local = &conversation->local;
+
+    if (conversation->foretold ||
+        transport_write(local, text, strlen(text), conversation->wire->request->deadline_ms) == TRANSPORT_OK)
+        return;
+    snprintf(conversation->tell_error, sizeof conversation->tell_error, "%s", local->error);
+    shutdown(local->descriptor, SHUT_RDWR);
 }
 
 void conversation_tell_code(struct conversation *conversation, int code)
@@ -190,6 +195,15 @@ static const struct {
     {"DATA\r\n", conversation_data},
 };
 
+static enum conversation_next no_command(struct conversation *conversation)
+{
+    if (*conversation->tell_error != '\0')
+        return conversation_engine_trouble(conversation, "could not be answered: %s",
+                                           conversation->tell_error);
+    bool late = clock_monotonic_ms() >= conversation->wire->request->deadline_ms;
+    return conversation_engine_trouble(conversation, late ? "was too slow" : "gave up before its time");
+}
+
 static enum conversation_next converse(struct conversation *conversation)
 {
     enum conversation_next next = CONVERSATION_GO_ON;
@@ -198,11 +212,8 @@ static enum conversation_next converse(struct conversation *conversation)
     while (next == CONVERSATION_GO_ON) {
         size_t i = 0;
 
-        if (!next_line(conversation, conversation->wire->request->deadline_ms)) {
-            bool late = clock_monotonic_ms() >= conversation->wire->request->deadline_ms;
-            return conversation_engine_trouble(conversation,
-                                               late ? "was too slow" : "gave up before its time");
-        }
+        if (!next_line(conversation, conversation->wire->request->deadline_ms))
+            return no_command(conversation);
         while (i < sizeof commands / sizeof commands[0] &&
                strncasecmp(conversation->line, commands[i].verb, strlen(commands[i].verb)) != 0)
             i++;

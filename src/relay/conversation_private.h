@@ -15,9 +15,10 @@ struct conversation {
     const struct engine *engine;
     struct transport local; /* our end of the local stream */
     bool mail_accepted, rcpt_accepted;
-    bool foretold; /* the engine has said all that it has to say: see conversation_run() */
-    bool answered; /* the engine was told the final reply */
-    bool ahead;    /* RCPT and DATA are sent, too */
+    bool foretold;        /* the engine has said all that it has to say: see conversation_run() */
+    bool answered;        /* the engine was told the final reply */
+    bool ahead;           /* RCPT and DATA are sent, too */
+    char tell_error[160]; /* why the engine could not be told a reply; empty: it could */
     char rcpt_sent[512];
     size_t length;
     char line[WIRE_LINE_MAX + 1]; /* last: the engine's command with its CRLF, NUL-terminated */

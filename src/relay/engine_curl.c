@@ -40,14 +40,13 @@ static size_t discard(char *data, size_t size, size_t count, void *argument)
     return size * count;
 }
 
-static struct curl_slist *set_up(const struct curl_library *lib, CURL *curl, const struct engine_job *job,
-                                 struct source *source)
+/* False: no memory. */
+static bool set_up(const struct curl_library *lib, CURL *curl, const struct engine_job *job,
+                   struct source *source, struct curl_slist **recipients_r)
 {
     const struct relay_request *request = job->request;
-    struct curl_slist *recipients = lib->slist_append(NULL, request->recipient);
 
-    lib->easy_setopt(curl, CURLOPT_URL, "smtp://127.0.0.1/wire");
-    lib->easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
+    *recipients_r = NULL;
     lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     lib->easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
     lib->easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
@@ -57,14 +56,17 @@ static struct curl_slist *set_up(const struct curl_library *lib, CURL *curl, con
 #else
     lib->easy_setopt(curl, CURLOPT_FTP_RESPONSE_TIMEOUT, NEVER_S);
 #endif
-    lib->easy_setopt(curl, CURLOPT_MAIL_FROM, request->sender);
-    lib->easy_setopt(curl, CURLOPT_MAIL_RCPT, recipients);
     lib->easy_setopt(curl, CURLOPT_UPLOAD, 1L);
     lib->easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->message->size);
     lib->easy_setopt(curl, CURLOPT_READFUNCTION, read_message);
     lib->easy_setopt(curl, CURLOPT_READDATA, source);
     lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
-    return recipients;
+    /* no proxy, whatever the environment says */
+    return lib->easy_setopt(curl, CURLOPT_URL, "smtp://127.0.0.1/wire") == CURLE_OK &&
+           lib->easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+           lib->easy_setopt(curl, CURLOPT_MAIL_FROM, request->sender) == CURLE_OK &&
+           curl_library_append(lib, recipients_r, request->recipient) &&
+           lib->easy_setopt(curl, CURLOPT_MAIL_RCPT, *recipients_r) == CURLE_OK;
 }
 
 static void run(struct engine_job *job)
@@ -81,10 +83,12 @@ static void run(struct engine_job *job)
     if (curl == NULL) {
         snprintf(job->says, sizeof job->says, "%s", lib == NULL ? why : "libcurl is out of memory");
     } else {
-        recipients = set_up(lib, curl, job, &source);
-        local_connect_begin(job->stream);
-        result = lib->easy_perform(curl);
-        local_connect_end();
+        result = CURLE_OUT_OF_MEMORY;
+        if (set_up(lib, curl, job, &source, &recipients)) {
+            local_connect_begin(job->stream);
+            result = lib->easy_perform(curl);
+            local_connect_end();
+        }
         job->accepted = result == CURLE_OK;
         snprintf(job->says, sizeof job->says, "%s", lib->easy_strerror(result));
         lib->easy_cleanup(curl);

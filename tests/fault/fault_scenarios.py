@@ -35,6 +35,7 @@ class WithSite:
     """An installation with a TPSP and an API, in all of whose programs a run can be disturbed."""
 
     traced = ()  # programs that others start
+    engine = "auto"
     only_at_length = ()
 
     def __init__(self):
@@ -55,7 +56,7 @@ class WithSite:
 
     def configure(self):
         self.site.configure([{"name": "primary", "id": 12, "host": "localhost", "port": self.server.port, "security": "starttls",
-                              "username": "u", "password-file": self.site.secret_file("password", "p"),
+                              "engine": self.engine, "username": "u", "password-file": self.site.secret_file("password", "p"),
                               "tls-ca-path": str(self.ca.hashed), "max-rate-per-hour": 0}],
                             endpoint=self.api.url, ca=self.ca, delivery_timeout="10s", dns={"timeout": "1s"},
                             uuid_key_file=self.site.secret_file("uuid-key", self.uuid_key))
@@ -194,6 +195,8 @@ class Delivery(WithSite):
             problems.append(f"{when}status {status} with events {self.events(name)}")
         if status == 0 and not self.dots[name]:
             problems.append(f"{when}delivered, and the TPSP has nothing")
+        if any("was too slow" in line and name in line for line in self.site.log().splitlines()):
+            problems.append(f"{when}wire and engine waited for each other")
         return problems
 
 
@@ -201,6 +204,12 @@ class FirstDelivery(Delivery):
     """sendpost-deliver that finds an empty state directory and makes what belongs into it."""
 
     fresh = True
+
+
+class CurlDelivery(Delivery):
+    """sendpost-deliver with libcurl as its engine."""
+
+    engine = "libcurl"
 
 
 class Supervisor(Delivery):
@@ -272,11 +281,12 @@ class WithAgent:
 
     # SQLite waits ten seconds, again and again, for a lock whose end has failed
     only_at_length = ("lock",)
+    key = "agent-key"
 
     def __init__(self):
-        self.api = EventApi(tls=False, key="agent-key")
+        self.api = EventApi(tls=False, key=self.key)
         self.agent = Agent()
-        self.agent.report_to(self.api)
+        self.agent.report_to(self.api, key=self.key)
         self.directory = self.agent.top
         # postconf(1) waits for a second where it finds no file, or one that was just written
         for name in ("main.cf", "master.cf"):
@@ -340,7 +350,7 @@ class Flush(WithAgent):
         self.agent.configure()  # no endpoint: they are kept
         self.writer.write(3)
         assert self.agent.once() == 0
-        self.agent.report_to(self.api)
+        self.agent.report_to(self.api, key=self.key)
         self.agent.query("SELECT 1")
         with sqlite3.connect(self.agent.state / "state.db", timeout=60) as store:
             store.execute("UPDATE events SET state = 0 WHERE state = 3")
@@ -372,5 +382,6 @@ class Suppress(WithAgent):
         return self.agent.query(f"SELECT 1 FROM suppression WHERE address = '{address}'") == [(1,)]
 
 
-SCENARIOS = {"deliver": Delivery, "deliver-first": FirstDelivery, "pipe": Supervisor, "pipe-idle": IdleSupervisor, "bounce": Bounce,
-             "record": Recorder, "judge": Judge, "agent": AgentOnce, "flush": Flush, "suppress": Suppress}
+SCENARIOS = {"deliver": Delivery, "deliver-first": FirstDelivery, "deliver-curl": CurlDelivery, "pipe": Supervisor,
+             "pipe-idle": IdleSupervisor, "bounce": Bounce, "record": Recorder, "judge": Judge, "agent": AgentOnce, "flush": Flush,
+             "suppress": Suppress}

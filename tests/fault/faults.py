@@ -10,8 +10,9 @@ promised is looked at after each:
 strace(1) lets the call fail before the kernel sees it, in a program of any linkage; each thread counts for itself. Allocations
 fail in what is linked dynamically (no_memory.c); there are too many of them to try all.
 
-    tests/fault/faults.py [-s SAMPLES] [SCENARIO...]     (SAMPLES of each kind of call and scenario; all without;
-                                                          SENDPOST_BUILD names the build; as root)
+    tests/fault/faults.py [-s SAMPLES] [-k KIND]... [SCENARIO...]     (SAMPLES of each kind of call and scenario; all without;
+                                                                       KIND: of these alone; SENDPOST_BUILD names the build;
+                                                                       as root)
 """
 import argparse
 import re
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import fault_scenarios  # noqa: E402
 from support import run as run_command  # noqa: E402
 
+ALLOCATION = "allocation"  # the kind that strace knows nothing of
 ALLOCATIONS = 1500  # that fail at most
 
 # calls, and the errors they may well end with
@@ -80,19 +82,21 @@ class Fault:
 
 
 class NoMemory(Fault):
-    """The nth allocation fails."""
+    """The nth allocation fails; size: of those of so many bytes."""
 
     shim = None
 
-    def __init__(self, number, log):
-        super().__init__("allocation", "", number, log)
+    def __init__(self, number, log, size=0):
+        super().__init__(ALLOCATION, "", number, log)
+        self.size = size
 
     def command(self, follow):
         if NoMemory.shim is None or not NoMemory.shim.exists():
             NoMemory.shim = self.log.parent / "no_memory.so"
             run_command("gcc", "-shared", "-fPIC", "-O2", "-o", NoMemory.shim, Path(__file__).parent / "no_memory.c")
             NoMemory.shim.chmod(0o755)
-        return ["/usr/bin/env", f"LD_PRELOAD={NoMemory.shim}", f"FAULT_ALLOCATION={self.number}", f"FAULT_LOG={self.log}"]
+        return ["/usr/bin/env", f"LD_PRELOAD={NoMemory.shim}", f"FAULT_ALLOCATION={self.number}", f"FAULT_SIZE={self.size}",
+                f"FAULT_LOG={self.log}"]
 
     def made(self):
         return int.from_bytes(self.log.read_bytes()[:8], "little") if self.log.exists() else 0
@@ -124,7 +128,7 @@ def spread(count, samples):
     return sorted({round((i + 0.5) * count / samples + 0.5) for i in range(samples)})
 
 
-def run(name, samples=None, say=None):
+def run(name, samples=None, say=None, kinds=(*KINDS, ALLOCATION)):
     """Returns (number of faults that happened, problems)."""
     happened, problems, begun = 0, [], time.monotonic()
     with fault_scenarios.SCENARIOS[name]() as scenario:
@@ -139,7 +143,7 @@ def run(name, samples=None, say=None):
 
         made = counts(attempt(Fault, None, None, 0).text())
         for kind, (_, errors) in KINDS.items():
-            if samples is not None and kind in scenario.only_at_length:
+            if kind not in kinds or samples is not None and kind in scenario.only_at_length:
                 continue
             numbers = spread(made[kind], samples)
             for nth, number in enumerate(numbers):
@@ -147,10 +151,10 @@ def run(name, samples=None, say=None):
                     happened += attempt(Fault, kind, error, number).happened()
             if say is not None and made[kind]:
                 say(f"{name}: {kind}: {len(numbers)} of {made[kind]}, {len(problems)} problems, {time.monotonic() - begun:.0f} s")
-        allocations = attempt(NoMemory, 0).made()
+        allocations = attempt(NoMemory, 0).made() if ALLOCATION in kinds else 0
         for number in spread(allocations, samples or ALLOCATIONS):
             happened += attempt(NoMemory, number).happened()
-        if say is not None:
+        if say is not None and allocations:
             say(f"{name}: allocations: {allocations}, {len(problems)} problems, {time.monotonic() - begun:.0f} s")
         problems.extend(f"{name}: at the end: {problem}" for problem in scenario.finish())
     return happened, problems
@@ -159,11 +163,12 @@ def run(name, samples=None, say=None):
 def main():
     parser = argparse.ArgumentParser(description="Let every system call fail, one at a time.")
     parser.add_argument("-s", "--samples", type=int)
+    parser.add_argument("-k", "--kind", action="append", choices=[*KINDS, ALLOCATION])
     parser.add_argument("scenarios", nargs="*", default=[])
     options = parser.parse_args()
     failed = False
     for name in options.scenarios or fault_scenarios.SCENARIOS:
-        happened, problems = run(name, options.samples, lambda text: print(text, flush=True))
+        happened, problems = run(name, options.samples, lambda text: print(text, flush=True), options.kind or (*KINDS, ALLOCATION))
         print(f"{name}: {happened} faults, {len(problems)} problems", *problems, sep="\n    ", flush=True)
         failed = failed or bool(problems)
     return 1 if failed else 0

@@ -29,3 +29,29 @@ def test_whatever_call_fails_the_promises_hold(scenario, strace):
     print(f"{happened} faults")
     assert not problems, "\n".join(problems)
     assert happened > 10
+
+
+def test_an_engine_that_cannot_be_answered_ends(strace):
+    """Instead of waiting for its answer while we wait for its next command, until the time for the message is over."""
+    happened, problems = faults.run("deliver-curl", kinds=("send",))
+    assert not problems, "\n".join(problems)
+    assert happened > 10
+
+
+def test_no_request_goes_without_some_of_its_headers(strace):
+    """The key of the API has a length of its own, so that the allocations for its header are found: each fails once."""
+    header = "X-SP-Event-ApiKey: "
+
+    class LongKey(fault_scenarios.Flush):
+        key = "k" * 1234
+
+    with LongKey() as scenario:
+        number, happened, problems = 1, True, []
+        while happened:
+            fault = faults.NoMemory(number, scenario.directory / "allocations", len(header + scenario.key) + 1)
+            fault.log.unlink(missing_ok=True)
+            problems += [f"{fault}: {problem}" for problem in scenario.attempt(fault)]
+            happened, number = fault.happened(), number + 1
+        problems += scenario.finish()
+    assert not problems, "\n".join(problems)
+    assert number > 3, "the header is made and handed over"
