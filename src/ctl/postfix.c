@@ -1,7 +1,8 @@
 /*
  * sendpostctl postfix: a transport in master.cf and its two lines in main.cf, through postconf(1) alone: that
  * of sendpost-pipe, or with --bounces that of sendpost-bounce. What is there and runs the program stays as
- * the postmaster has made it; nothing else is touched.
+ * the postmaster has made it; nothing else is touched, but for the meeting place of idle deliverers, which is
+ * made where it is not there.
  */
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/postfix_conf.h"
+#include "supervisor/idle.h"
 
 struct plan {
     struct ctl *ctl;
@@ -20,6 +22,7 @@ struct plan {
     const char *directory;                       /* NULL: Postfix's own */
     const char *name, *user, *maxproc, *program; /* NULL: the default */
     char *entry;                                 /* of master.cf, in one line */
+    char *deliverer;                             /* who delivers, by what is there or will be */
     bool there;                                  /* a transport of this name runs our program */
     bool taken;                                  /* a service of this name runs something else */
     size_t changes;
@@ -63,8 +66,14 @@ static bool make_plan(struct plan *plan)
         free(why);
         return false;
     }
-    for (size_t i = 0; i < transports.count; i++)
-        plan->there = plan->there || strcmp(transports.items[i].name, plan->name) == 0;
+    for (size_t i = 0; i < transports.count && !plan->there; i++) {
+        plan->there = strcmp(transports.items[i].name, plan->name) == 0;
+        if (plan->there)
+            plan->deliverer = postfix_attribute(&transports.items[i], "user");
+    }
+    if (plan->deliverer == NULL)
+        plan->deliverer = xstrdup(plan->user);
+    plan->deliverer[strcspn(plan->deliverer, ":")] = '\0'; /* user:group */
     plan->taken = !plan->there && postfix_service_exists(plan->directory, plan->name);
     plan->entry = make_entry(plan);
     postfix_transports_free(&transports);
@@ -139,6 +148,28 @@ static bool add(struct plan *plan, bool apply)
     return true;
 }
 
+/*
+ * Where its deliverers wait for the next message: tmpfiles.d makes it at the boot, that of the user sendpost.
+ * Mail flows without it, so a place that cannot be made is told, and check tells of it as long as it lasts.
+ */
+static void make_place(struct plan *plan, bool apply)
+{
+    const struct passwd *user = getpwnam(plan->deliverer);
+    char path[PATH_MAX];
+
+    if (plan->kind != &postfix_outgoing || user == NULL || user->pw_uid == 0)
+        return;
+    idle_place_path(IDLE_PLACES, user->pw_uid, path, sizeof path);
+    if (access(path, F_OK) == 0)
+        return;
+    AUTO_FREE char *what = xasprintf("%s, mode 0700, of %s", path, plan->deliverer);
+    if (!apply || idle_place_make(IDLE_PLACES, user->pw_uid, user->pw_gid))
+        tell(plan, "directory", apply ? "made" : "to make", what, NULL);
+    else
+        ctl_fail(plan->ctl, "cannot make %s: %s; each delivery will start a process of its own", path,
+                 strerrordesc_np(errno));
+}
+
 static enum ctl_status show_or_install(struct plan *plan, bool apply)
 {
     if (plan->taken)
@@ -149,6 +180,8 @@ static enum ctl_status show_or_install(struct plan *plan, bool apply)
         return ctl_fail(plan->ctl, "there is no user \"%s\"; create it, or name another with --user",
                         plan->user);
     enum ctl_status status = add(plan, apply) ? CTL_OK : CTL_TROUBLE;
+    if (status == CTL_OK)
+        make_place(plan, apply);
     return finish(plan, status, "Everything is there already.",
                   !apply                            ? "\"sendpostctl postfix install\" does this."
                   : plan->kind == &postfix_outgoing ? "Now route mail to it, see " CTL_FRAGMENTS
@@ -231,6 +264,7 @@ static enum ctl_status carry_out(struct plan *plan, const char *verb)
         strcmp(verb, "remove") == 0 ? remove_all(plan) : show_or_install(plan, strcmp(verb, "install") == 0);
     json_object_put(plan->list);
     free(plan->entry);
+    free(plan->deliverer);
     return status;
 }
 

@@ -44,6 +44,10 @@ void idle_place_path(const char *places, uid_t user, char *path_r, size_t size) 
  * if it is not there, try to make it first. */
 int idle_place_open(const char *places, bool make) __attribute__((nonnull));
 
+/* As root, for another user: the meeting place is there afterwards and this user's alone. Nothing that is
+ * there already is changed. False with errno, EPERM where what is there is not this user's alone. */
+bool idle_place_make(const char *places, uid_t user, gid_t group) __attribute__((nonnull));
+
 /* False when one of the files cannot be seen. */
 bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r) __attribute__((nonnull));
 

@@ -38,6 +38,14 @@ def meeting_place(uid):
     return Path(make_variable("runstatedir")) / "postfix-sendpost" / str(uid)
 
 
+def make_meeting_place(account):
+    """As tmpfiles.d has it, and a deliverer that may."""
+    place = meeting_place(account.pw_uid)
+    place.mkdir(parents=True, exist_ok=True)
+    os.chown(place, account.pw_uid, account.pw_gid)
+    place.chmod(0o700)
+
+
 class Sendpost:
     def __init__(self, state_dir=None):
         self.top = scratch("sp-")
@@ -52,10 +60,8 @@ class Sendpost:
         self.sanitizers = {f"{name}_OPTIONS": f"log_path={self.top}/sanitizer" for name in ("ASAN", "UBSAN")}
         self.environment = {}  # of what run() starts, besides
         self.give(self.top, 0o755)
-        if os.geteuid() == 0:  # as tmpfiles.d has it, and a deliverer that may
-            place = meeting_place(self.uid)
-            place.mkdir(parents=True, exist_ok=True)
-            self.give(place, 0o700)
+        if os.geteuid() == 0:
+            make_meeting_place(account)
         self.renew()
 
     def renew(self):

@@ -1,13 +1,14 @@
 """sendpostctl postfix adds and removes the transport, and touches nothing else; on a private copy of a configuration."""
 import json
 import os
+import pwd
 import shutil
 import subprocess
 
 import pytest
 
 from private_postfix import MAIN, MASTER, PrivatePostfix
-from sendpost import USER, Sendpost, build_directory
+from sendpost import USER, Sendpost, build_directory, make_meeting_place, meeting_place
 from support import TOP, remove, scratch
 
 CTL = build_directory() / "sendpostctl"
@@ -46,6 +47,7 @@ def etc():
         pytest.skip("Postfix is not installed; run tools/deps test")
     if os.geteuid() != 0:
         pytest.skip("postconf changes files as root")
+    make_meeting_place(pwd.getpwnam(USER))
     made = Etc()
     yield made
     remove(made.path)
@@ -155,6 +157,36 @@ def test_a_transport_that_still_gets_mail_is_not_removed(etc):
     done = etc.run("remove")
     assert done.returncode == 1 and "default_transport = sendpost:default still routes mail to it" in done.stderr
     assert etc.texts() == before
+
+
+@pytest.fixture
+def stranger():
+    """A user whose meeting place no other test has."""
+    account = pwd.getpwnam("daemon")
+    yield account
+    remove(meeting_place(account.pw_uid))
+
+
+def test_the_meeting_place_of_idle_deliverers_is_made_where_it_is_missing(etc, stranger):
+    place = meeting_place(stranger.pw_uid)
+    etc.run("show", "--user", stranger.pw_name)
+    assert not place.exists()
+    done = etc.run("install", "--user", stranger.pw_name)
+    assert done.returncode == 0 and f"directory made: {place}, mode 0700, of daemon\n" in done.stdout
+    status = place.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (stranger.pw_uid, stranger.pw_gid, 0o700)
+    assert etc.run("install", "--user", stranger.pw_name).stdout == "Everything is there already.\n"
+    place.rmdir()  # as a boot does
+    done = etc.run("install")  # the transport that is there says whose
+    assert done.stdout.startswith(f"directory made: {place}"), done.stdout + done.stderr
+    assert place.stat().st_uid == stranger.pw_uid
+
+
+def test_what_stands_where_the_meeting_place_should_be_stays(etc, stranger):
+    place = meeting_place(stranger.pw_uid)
+    place.symlink_to("/etc/nowhere")
+    done = etc.run("install", "--user", stranger.pw_name)
+    assert done.returncode == 0 and f"cannot make {place}" in done.stderr and place.is_symlink()
 
 
 @pytest.mark.parametrize("arguments, status, text", [
