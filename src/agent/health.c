@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
+#include "policy/suspension.h"
 
 #define STALE_MS (10 * 60 * 1000LL) /* a log that has waited so long to be read is trouble */
 
@@ -171,11 +172,43 @@ static char *trouble(const struct board_facts *facts)
     return text != NULL ? xstrdup(text) : NULL;
 }
 
+static void add_suspended(void *context, const struct suspension_scope *scope,
+                          const struct suspension *suspension)
+{
+    struct json_object *object = json_object_new_object();
+
+    add_text(object, "tpsp", scope->tpsp);
+    add_text(object, "provider", scope->provider);
+    add_text(object, "pool", scope->pool);
+    add_time(object, "since", suspension->began_ms);
+    add_time(object, "until", suspension->until_ms == SUSPENSION_OPEN ? 0 : suspension->until_ms);
+    add_text(object, "reason", *suspension->reason != '\0' ? suspension->reason : NULL);
+    json_object_array_add(context, object);
+}
+
+/* By hand, and hence no trouble. */
+static struct json_object *suspended_list(const struct config *config)
+{
+    struct json_object *list = json_object_new_array();
+    struct rate_table *table;
+    struct outcome ignored;
+
+    if (!rate_table_open(&table, config->state_dir, &rate_clock_system, &ignored))
+        return list;
+    suspension_each(config, table, clock_realtime_ms(), add_suspended, list);
+    rate_table_close(table);
+    return list;
+}
+
 /* What is no trouble yet, and may become some. */
-static struct json_object *warnings(const struct board_facts *facts, const struct config *config)
+static struct json_object *warnings(const struct board_facts *facts, const struct config *config,
+                                    bool suspended)
 {
     struct json_object *list = json_object_new_array();
 
+    if (suspended)
+        json_object_array_add(list, json_object_new_string("suspended by hand: sendpostctl suspend lists "
+                                                           "it, sendpostctl resume ends it"));
     if (config->uuid_keys.count == 0)
         json_object_array_add(list, json_object_new_string(BOARD_KEY_REMEDY));
     if (facts->ingest.counts.untrusted > 0)
@@ -186,7 +219,7 @@ static struct json_object *warnings(const struct board_facts *facts, const struc
 char *health_json(const struct board_facts *facts, const struct config *config, bool *healthy_r)
 {
     const struct track_counts *counts = &facts->ingest.counts;
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = json_object_new_object(), *suspended = suspended_list(config);
     AUTO_FREE char *wrong = trouble(facts);
 
     *healthy_r = wrong == NULL;
@@ -199,6 +232,7 @@ char *health_json(const struct board_facts *facts, const struct config *config, 
     json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
     json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
     json_object_object_add(object, "held", held_list(facts));
+    json_object_object_add(object, "suspended", suspended);
     if (facts->token_count > 0)
         json_object_object_add(object, "oauth", token_list(facts));
     if (config->sendpost.endpoint != NULL)
@@ -210,7 +244,8 @@ char *health_json(const struct board_facts *facts, const struct config *config, 
     json_object_object_add(object, "parse_errors", json_object_new_int64((int64_t)counts->broken));
     json_object_object_add(object, "untrusted_lines", json_object_new_int64((int64_t)counts->untrusted));
     add_text(object, "last_error", wrong);
-    json_object_object_add(object, "warnings", warnings(facts, config));
+    json_object_object_add(object, "warnings",
+                           warnings(facts, config, json_object_array_length(suspended) > 0));
     if (counts->uncorrelated > 0)
         json_object_object_add(object, "hint", json_object_new_string(BOARD_CORRELATION_REMEDY));
     char *text = xasprintf("%s\n", json_object_to_json_string_ext(

@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "policy/connections.h"
 #include "policy/slow_down.h"
+#include "policy/suspension.h"
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -148,6 +149,24 @@ static void write_factors(FILE *out, const struct config *config, struct rate_ta
     }
 }
 
+static void write_suspension(void *context, const struct suspension_scope *scope,
+                             const struct suspension *suspension)
+{
+    double until_s = (double)suspension->until_ms / 1000;
+
+    fprintf(context, "sendpost_agent_suspended_until_seconds{tpsp=\"%s\",provider=\"%s\",pool=\"%s\"} ",
+            scope->tpsp != NULL ? scope->tpsp : "", scope->provider != NULL ? scope->provider : "",
+            scope->pool != NULL ? scope->pool : "");
+    fprintf(context, suspension->until_ms == SUSPENSION_OPEN ? "+Inf\n" : "%.0f\n", until_s);
+}
+
+static void write_suspensions(FILE *out, const struct config *config, struct rate_table *table)
+{
+    head(out, "suspended_until_seconds", "gauge",
+         "Until when a TPSP, a provider at it, or a pool is suspended by hand (sendpostctl suspend).");
+    suspension_each(config, table, clock_realtime_ms(), write_suspension, out);
+}
+
 static void write_rates(FILE *out, const struct config *config)
 {
     struct rate_table *table;
@@ -170,6 +189,7 @@ static void write_rates(FILE *out, const struct config *config)
                     write_limit(out, table, config->tpsps[i].name, &set.limits[j]);
         }
     write_factors(out, config, table);
+    write_suspensions(out, config, table);
     rate_table_close(table);
 }
 

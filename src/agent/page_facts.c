@@ -135,6 +135,23 @@ static void add_slow_down(struct page_facts *facts, size_t index, struct rate_ta
         provider < 0 ? NULL : provider_category_name((enum provider_category)provider);
 }
 
+static void add_suspension(void *context, const struct suspension_scope *scope,
+                           const struct suspension *suspension)
+{
+    char name[SUSPENSION_NAME_SIZE], text[SUSPENSION_TEXT_SIZE];
+    struct page_facts *facts = context;
+    struct page_suspension *one = &facts->suspensions[facts->suspension_count];
+
+    if (facts->suspension_count == PAGE_SUSPENSIONS)
+        return;
+    snprintf(one->text, sizeof one->text, "%s is suspended %s", suspension_name(scope, name),
+             suspension_text(suspension, text));
+    snprintf(one->command, sizeof one->command, "sendpostctl resume %s%.64s%s%s",
+             scope->pool != NULL ? "--pool " : "", scope->pool != NULL ? scope->pool : scope->tpsp,
+             scope->provider != NULL ? "/" : "", scope->provider != NULL ? scope->provider : "");
+    facts->suspension_count++;
+}
+
 static void note_certificate(void *context, const struct counters_series *series)
 {
     struct page_facts *facts = context;
@@ -160,6 +177,8 @@ static void read_limits(struct page_facts *facts)
 
     if (!rate_table_open(&table, config->state_dir, &rate_clock_system, &error))
         return;
+    facts->suspension_count = 0;
+    suspension_each(config, table, facts->now_ms, add_suspension, facts);
     for (size_t i = 0; i < config->tpsp_count; i++) {
         struct page_tpsp *tpsp = &facts->tpsps[i];
         tpsp->limit_count = tpsp->slow_count = 0;

@@ -15,11 +15,13 @@
 #include "policy/breaker.h"
 #include "policy/rate_table.h"
 #include "policy/slow_down.h"
+#include "policy/suspension.h"
 
 #define PAGE_RUNGS 16  /* attempts that are told apart; the last has all above */
 #define PAGE_LIMITS 24 /* of a TPSP that are shown */
 #define PAGE_FINDINGS 24
 #define PAGE_SLOW_DOWNS 8 /* of a TPSP that are shown */
+#define PAGE_SUSPENSIONS 16
 
 struct page_limit {
     char text[48];        /* "100/h" */
@@ -37,6 +39,10 @@ struct page_tpsp {
     int64_t certificate_ms; /* when the TPSP's ends; 0: not seen */
     struct page_limit limits[PAGE_LIMITS];
     size_t limit_count;
+};
+
+struct page_suspension {
+    char text[SUSPENSION_NAME_SIZE + SUSPENSION_TEXT_SIZE + 16], command[128];
 };
 
 /* The retry ladder. */
@@ -68,6 +74,8 @@ struct page_facts {
     struct page_tally *tally;
     bool store_known;
     double disk_free; /* part of the file system of the state directory; below 0: not known */
+    struct page_suspension suspensions[PAGE_SUSPENSIONS];
+    size_t suspension_count;
     struct page_finding findings[PAGE_FINDINGS];
     size_t finding_count;
 };

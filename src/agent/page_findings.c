@@ -84,6 +84,14 @@ static void find_tokens(struct page_facts *facts)
     }
 }
 
+static void find_suspended(struct page_facts *facts)
+{
+    for (size_t i = 0; i < facts->suspension_count; i++) {
+        const struct page_suspension *one = &facts->suspensions[i];
+        find(facts, false, one->command, "%s", one->text);
+    }
+}
+
 static void find_tpsps(struct page_facts *facts)
 {
     for (size_t i = 0; i < facts->config->tpsp_count; i++) {
@@ -112,6 +120,7 @@ void page_findings(struct page_facts *facts)
     facts->finding_count = 0;
     find_held(facts);
     find_tpsps(facts);
+    find_suspended(facts);
     find_tokens(facts);
     find_agent(facts);
     if (!facts->store_known)

@@ -15,6 +15,7 @@
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "ctl/suspend_words.h"
 #include "delivery/mark.h"
 #include "supervisor/idle.h"
 
@@ -239,6 +240,28 @@ static void look_place(struct check *check)
                   user);
 }
 
+static void say_suspended(void *context, const struct suspension_scope *scope, const char *line)
+{
+    AUTO_FREE char *operand = suspend_words_operand(scope);
+    AUTO_FREE char *resume = xasprintf("sendpostctl resume %s", operand);
+
+    check_say(context, CHECK_WARNING, resume, "%s", line);
+}
+
+/* Nothing is, where the file of the limits is not there; it is not made for this. */
+static void look_suspended(struct check *check)
+{
+    AUTO_FREE char *path = xasprintf("%s/rates", check->config->state_dir);
+    struct rate_table *table;
+    struct outcome ignored;
+
+    if (access(path, R_OK) != 0 ||
+        !rate_table_open(&table, check->config->state_dir, &rate_clock_system, &ignored))
+        return;
+    suspend_words_each(check->config, table, say_suspended, check);
+    rate_table_close(table);
+}
+
 static void look_state(struct check *check)
 {
     const char *directory = check->config->state_dir;
@@ -248,6 +271,7 @@ static void look_state(struct check *check)
     if (look_files(check, directory))
         look_store(check, directory);
     look_marks(check, directory);
+    look_suspended(check);
     look_leftovers(check, directory);
     look_space(check, directory);
     check->subject = "idle deliverers";

@@ -130,6 +130,8 @@ extern const struct ctl_command ctl_status_command;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;
 extern const struct ctl_command ctl_retry;
+extern const struct ctl_command ctl_suspend;
+extern const struct ctl_command ctl_resume;
 extern const struct ctl_command ctl_suppress;
 extern const struct ctl_command ctl_sync;
 extern const struct ctl_command ctl_rates;

@@ -17,6 +17,7 @@
 #include "policy/provider.h"
 #include "policy/return_path.h"
 #include "policy/suppression.h"
+#include "policy/suspension.h"
 #include "policy/validate.h"
 
 struct explanation {
@@ -277,6 +278,18 @@ static const struct config_tpsp *explain_members(struct explanation *explanation
     return way;
 }
 
+/* False: it is, and so its mail waits, and that of others for which it is the overflow. */
+static bool explain_suspended(struct explanation *explanation, const struct admission_gate *gate,
+                              const struct config_pool *pool)
+{
+    const struct suspension_scope scope = {.pool = pool->name};
+    struct outcome outcome;
+    int64_t until_ns;
+
+    return !suspension_bars(gate->table, &scope, clock_realtime_ms(), &until_ns, &outcome) ||
+           stop(explanation, "pool", &outcome);
+}
+
 static bool explain_tpsps(struct explanation *explanation)
 {
     const struct config *config = explanation->config;
@@ -289,6 +302,8 @@ static bool explain_tpsps(struct explanation *explanation)
     if (!ok)
         return stop(explanation, "rates", &outcome);
     for (;;) {
+        if (!explain_suspended(explanation, &gate.gate, pool))
+            break;
         way = explain_members(explanation, &gate.gate, pool);
         if (way != NULL || pool->overflow < 0)
             break;

@@ -22,6 +22,8 @@ static const struct ctl_command *const commands[] = {
     &ctl_events,
     &ctl_deliveries,
     &ctl_retry,
+    &ctl_suspend,
+    &ctl_resume,
     &ctl_suppress,
     &ctl_sync,
     &ctl_rates,

@@ -110,3 +110,45 @@ int64_t people_duration_ms(const char *text)
             return number * units[i].milliseconds;
     return -1;
 }
+
+static int64_t next_time_of_day(const struct tm *clock, int64_t now_ms)
+{
+    time_t now = (time_t)(now_ms / 1000);
+    struct tm local;
+
+    if (localtime_r(&now, &local) == NULL)
+        return -1;
+    local.tm_hour = clock->tm_hour;
+    local.tm_min = clock->tm_min;
+    local.tm_sec = 0;
+    local.tm_isdst = -1;
+    time_t moment = mktime(&local);
+    if (moment == (time_t)-1 || (int64_t)moment * 1000 > now_ms)
+        return moment == (time_t)-1 ? -1 : (int64_t)moment * 1000;
+    local.tm_mday++;
+    local.tm_hour = clock->tm_hour; /* mktime() may have moved it over a change of the clocks */
+    local.tm_min = clock->tm_min;
+    local.tm_isdst = -1;
+    moment = mktime(&local);
+    return moment == (time_t)-1 ? -1 : (int64_t)moment * 1000;
+}
+
+int64_t people_moment_ms(const char *text, int64_t now_ms)
+{
+    static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S",
+                                        "%Y-%m-%dT%H:%M:%S"};
+    struct tm clock = {.tm_year = 0};
+    const char *rest = strptime(text, "%H:%M", &clock);
+
+    if (rest != NULL && *rest == '\0')
+        return next_time_of_day(&clock, now_ms);
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm date = {.tm_isdst = -1};
+        rest = strptime(text, forms[i], &date);
+        if (rest == NULL || (*rest != '\0' && strcmp(rest, "Z") != 0))
+            continue;
+        time_t moment = *rest == 'Z' ? timegm(&date) : mktime(&date);
+        return moment == (time_t)-1 ? -1 : (int64_t)moment * 1000;
+    }
+    return -1;
+}

@@ -28,6 +28,9 @@ char *people_uuid(const char *uuid, char buffer[UUID_SIZE]) __attribute__((nonnu
 enum ctl_colour people_colour(const char *word) __attribute__((nonnull));
 
 bool people_number(const char *text, size_t least, size_t most, size_t *number_r) __attribute__((nonnull));
+/* "18:00" (the next one), "2026-12-01", "2026-12-01 18:00" or with a T and seconds: of this host's time, with
+ * a Z at its end of UTC. -1 when it is none of these. */
+int64_t people_moment_ms(const char *text, int64_t now_ms) __attribute__((nonnull));
 /* "90s", "5m", "1h", "7d", a bare number of seconds; -1 when it is no duration. */
 int64_t people_duration_ms(const char *text) __attribute__((nonnull));
 

@@ -8,6 +8,58 @@
 
 #include "base/run.h"
 
+/* queue_id: NULL for all that is in the queue. */
+static bool flush(const char *queue_id)
+{
+    const char *const one[] = {"postqueue", "-i", queue_id, NULL}, *const every[] = {"postqueue", "-f", NULL};
+    struct run run;
+
+    bool ok = run_program(&run, queue_id != NULL ? one : every);
+    if (!ok)
+        fprintf(stderr, "postqueue: %s\n", *run.err != '\0' ? run.err : "it is not here");
+    run_free(&run);
+    return ok;
+}
+
+/* The queue id in a line of postqueue(1)'s JSON, with the end of the text in its place; NULL: there is none.
+ */
+static char *queue_id_of(char *line)
+{
+    static const char name[] = "\"queue_id\": \"";
+    char *id = strstr(line, name);
+
+    if (id == NULL)
+        return NULL;
+    id += sizeof name - 1;
+    id[strcspn(id, "\"")] = '\0';
+    return id;
+}
+
+/* Lists the queue, and tells of those whose reason has the words. */
+static bool flush_waiting(const char *words)
+{
+    char *ids[POSTFIX_TELL_MAX], *rest = NULL;
+    size_t count = 0;
+    struct run run;
+
+    bool ok = run_program(&run, (const char *const[]){"postqueue", "-j", NULL}), more = !ok;
+    for (char *line = ok ? strtok_r(run.out, "\n", &rest) : NULL; line != NULL && !more;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (strstr(line, words) == NULL)
+            continue;
+        more = count == POSTFIX_TELL_MAX;
+        char *id = more ? NULL : queue_id_of(line);
+        if (id != NULL)
+            ids[count++] = id;
+    }
+    if (more)
+        ok = flush(NULL);
+    for (size_t i = 0; !more && i < count; i++)
+        ok = flush(ids[i]) && ok;
+    run_free(&run);
+    return ok;
+}
+
 __attribute__((noreturn)) static void tell(int ids)
 {
     FILE *stream = fdopen(ids, "r");
@@ -15,15 +67,8 @@ __attribute__((noreturn)) static void tell(int ids)
     bool ok = stream != NULL;
 
     while (stream != NULL && fgets(line, sizeof line, stream) != NULL) {
-        struct run run;
         line[strcspn(line, "\n")] = '\0';
-        bool all = strcmp(line, "-") == 0;
-        const char *const one[] = {"postqueue", "-i", line, NULL}, *const every[] = {"postqueue", "-f", NULL};
-        if (!run_program(&run, all ? every : one)) {
-            ok = false;
-            fprintf(stderr, "postqueue: %s\n", *run.err != '\0' ? run.err : "it is not here");
-        }
-        run_free(&run);
+        ok = (*line == '?' ? flush_waiting(line + 1) : flush(*line == '-' ? NULL : line)) && ok;
     }
     _exit(ok ? 0 : 1);
 }
@@ -57,6 +102,11 @@ void postfix_tell_one(struct postfix_tell *tell, const char *queue_id)
 void postfix_tell_all(struct postfix_tell *tell)
 {
     fprintf(tell->ids, "-\n");
+}
+
+void postfix_tell_waiting(struct postfix_tell *tell, const char *words)
+{
+    fprintf(tell->ids, "?%s\n", words);
 }
 
 bool postfix_tell_end(struct postfix_tell *tell)

@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
 #include "ctl/slow_words.h"
+#include "ctl/suspend_words.h"
 #include "policy/breaker.h"
 #include "policy/shadow.h"
 #include "policy/warm_up.h"
@@ -269,6 +270,8 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         each_shadow(config, listing->tpsp, add_shadow_json, listing);
         json_object_object_add(row, "warm_up", warm_up_json(listing));
         json_object_object_add(row, "slow_down", slow_words_json(config, listing->table, listing->tpsp));
+        json_object_object_add(row, "suspended",
+                               suspend_words_json(config, listing->table, listing->tpsp->name));
         json_object_array_add(all, row);
     }
     if (!each_limit(config, listing->tpsp, list_limit, listing, error_r))
@@ -284,6 +287,13 @@ static void print_slowed(void *context, const char *line)
 
     (void)context;
     printf("%s%s%s\n", ctl_colour(CTL_YELLOW), clean, ctl_colour(CTL_PLAIN));
+}
+
+static void print_suspension(void *context, const struct suspension_scope *scope, const char *line)
+{
+    (void)context;
+    (void)scope;
+    printf("%s\n", line);
 }
 
 static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
@@ -312,6 +322,7 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         return status;
     }
     ctl_table_print(listing.rows);
+    suspend_words_each(config, listing.table, print_suspension, NULL);
     for (size_t i = 0; i < config->tpsp_count; i++) {
         listing.tpsp = &config->tpsps[i];
         slow_words_each(config, listing.table, listing.tpsp, print_slowed, NULL);

@@ -8,8 +8,6 @@
 #include "ctl/ctl.h"
 #include "ctl/postfix_tell.h"
 
-#define TOLD_MAX 500 /* one by one; of more Postfix is told to look through its whole queue */
-
 /* --- the store ---------------------------------------------------------------------------------------- */
 
 struct wanted {
@@ -75,7 +73,7 @@ static enum ctl_status retry(struct ctl *ctl, const struct wanted *wanted, bool 
     *count_r = make_due(store, wanted, &error);
     if (*count_r < 0)
         return ctl_fail(ctl, "%s", error.text);
-    if (all || *count_r > TOLD_MAX)
+    if (all || *count_r > POSTFIX_TELL_MAX)
         postfix_tell_all(tell);
     else if (!tell_ids(store, wanted, tell, &error))
         return ctl_fail(ctl, "%s", error.text);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "policy/shadow.h"
 #include "policy/slow_down.h"
+#include "policy/suspension.h"
 #include "policy/warm_up.h"
 
 #define US_NS INT64_C(1000)
@@ -265,9 +266,23 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
     return RATE_REFUSED;
 }
 
+/* The TPSP, or its provider. */
+static bool is_suspended(const struct admission_gate *gate, const struct rate_set *set, int64_t *until_r,
+                         struct outcome *why_r)
+{
+    for (size_t i = 0; i < RATE_SET_SLOWED; i++) {
+        const struct suspension_scope scope = {.tpsp = set->tpsp, .provider = set->slowed[i].provider};
+        if (suspension_bars(gate->table, &scope, clock_realtime_ms(), until_r, why_r))
+            return true;
+    }
+    return false;
+}
+
 bool admission_apply(const struct admission_gate *gate, struct rate_set *set, int64_t *until_r,
                      struct outcome *why_r)
 {
+    if (is_suspended(gate, set, until_r, why_r))
+        return false;
     if (!slow_down_apply(gate->config, gate->table, set, until_r, why_r))
         return false;
     if (set->of->warm_up.given)

@@ -48,7 +48,7 @@ enum rate_answer admission_take(const struct admission_gate *gate, struct rate_s
     __attribute__((nonnull));
 
 /* What admission_take() begins with: the set has what is slowed down and warmed up now as well. False: it is
- * paused, see slow_down_apply(). */
+ * suspended (suspension_bars()) or paused (slow_down_apply()). */
 bool admission_apply(const struct admission_gate *gate, struct rate_set *set, int64_t *until_r,
                      struct outcome *why_r) __attribute__((nonnull));
 

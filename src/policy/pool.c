@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/xalloc.h"
 #include "policy/pool_turn.h"
 #include "policy/slow_down.h"
+#include "policy/suspension.h"
 
 #define MS_NS INT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
@@ -133,6 +135,19 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
     return OVER_RATE;
 }
 
+/* A pool whose mail waits; that of others, which overflows to it, does, too. */
+static bool is_suspended(struct pool_cursor *cursor, const struct config_pool *pool)
+{
+    const struct suspension_scope scope = {.pool = pool->name};
+    struct outcome why;
+    int64_t until_ns;
+
+    if (!suspension_bars(cursor->table, &scope, clock_realtime_ms(), &until_ns, &why))
+        return false;
+    note_rate(cursor, &why, until_ns);
+    return true;
+}
+
 /* One round over the pool, and over its overflow as long as somebody is passed over. */
 static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
 {
@@ -143,6 +158,8 @@ static enum answer try_all(struct pool_cursor *cursor, struct outcome *error_r)
     memset(&cursor->obstacles, 0, sizeof cursor->obstacles);
     do {
         passed_over = false;
+        if (is_suspended(cursor, pool))
+            return OVER_RATE;
         if (!take_turn(cursor, pool, error_r))
             return TROUBLE;
         for (size_t i = 0; i < pool->member_count; i++) {

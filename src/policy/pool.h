@@ -15,7 +15,7 @@
  * weight, well mixed. If a member cannot be used, its turns go to the others in the proportion of theirs.
  *
  * A member is passed over while its breaker is open, and while one of its rate limits has no slot, or all
- * connections that it allows are in use (lease.h), which counts as a rate. The next
+ * connections that it allows are in use (lease.h), or it is suspended, which both count as a rate. The next
  * one is tried only if the TPSP could not be reached or refused us (OUTCOME_DEFERRED, outcome_of_tpsp()):
  * never when the message may have been accepted (CAUSE_IN_DOUBT), nor when it was judged. When members were
  * passed over and no other could take the message, the overflow pool is tried; then, where it is a rate that

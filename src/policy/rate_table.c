@@ -300,3 +300,12 @@ void rate_table_sync(const struct rate_entry *entry)
     /* a disk that fails now is no reason to stop the mail: it matters only if the power fails, too */
     (void)msync((void *)page, 4096, MS_SYNC);
 }
+
+bool rate_table_flush(const struct rate_table *table, struct outcome *error_r)
+{
+    if (msync(table->file, sizeof *table->file, MS_SYNC) == 0)
+        return true;
+    outcome_local(error_r, "4.3.0", "cannot write %s/rates to the disk: %s", table->state_dir,
+                  strerror(errno));
+    return false;
+}

@@ -77,5 +77,7 @@ bool rate_table_has_kept(const struct rate_table *table) __attribute__((nonnull)
 
 /* Write the entry to the disk before returning. */
 void rate_table_sync(const struct rate_entry *entry) __attribute__((nonnull));
+/* All of the file. False with *error_r set: the power may take it back. */
+bool rate_table_flush(const struct rate_table *table, struct outcome *error_r) __attribute__((nonnull));
 
 #endif

@@ -182,7 +182,7 @@ static void limit_time(const struct slow_down *slow_down, const char *provider,
 bool slow_down_is_our_own(const char *text)
 {
     return strstr(text, "limit of TPSP ") != NULL || strstr(text, "paused, as it asked for") != NULL ||
-           strstr(text, "is left alone after ") != NULL;
+           strstr(text, "is left alone after ") != NULL || strstr(text, " is suspended until ") != NULL;
 }
 
 void slow_down_hear(const struct slow_down *slow_down, const struct slow_down_heard *heard)

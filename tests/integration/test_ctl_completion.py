@@ -48,6 +48,10 @@ def test_commands_are_offered():
     (("-c", EXAMPLE, "rates", "reset", ""), {"primary"}),
     (("-c", EXAMPLE, "test", "p"), {"primary"}),
     (("-c", EXAMPLE, "retry", "--tpsp", ""), {"primary"}),
+    (("-c", EXAMPLE, "suspend", ""), {"primary"}),
+    (("-c", EXAMPLE, "suspend", "primary", "--reason", ""), set()),
+    (("-c", EXAMPLE, "resume", "p"), {"primary"}),
+    (("resume", "--a"), {"--all"}),
     (("-c", "/etc/pass"), {"/etc/passwd", "/etc/passwd-"}),
     (("setup", "--user", "nobod"), {"nobody"}),
 ])
@@ -72,6 +76,8 @@ source $file
     (("-c", "/x", "events", "--state", ""), ["pending", "reported", "rejected", "local"]),
     (("postfix", ""), ["show", "install", "remove"]),
     (("-c", EXAMPLE, "rates", "reset", ""), ["primary"]),
+    (("-c", EXAMPLE, "suspend", ""), ["primary"]),
+    (("resume", "--"), ["--pool", "--all"]),
 ])
 def test_zsh_is_offered_the_same(words, expected):
     if shutil.which("zsh") is None:
