@@ -1,6 +1,6 @@
 """A stand-in for SendPost's own API over HTTPS, with what its OpenAPI description (sendpost/sendpost-go-sdk, api/openapi.yaml) says of
-suppressions and domains: the key in X-SubAccount-ApiKey, lists by from, to (60 days at most), limit, offset and search without regard
-to case, reasons as numbers, times in nanoseconds. Told to, it misbehaves.
+suppressions and domains: the key in X-SubAccount-ApiKey, lists by from, to (60 days at most), limit, offset, type and search without
+regard to case, reasons as numbers, times in nanoseconds. Told to, it misbehaves.
 
     with SendPostApi(ca, key="…") as api:
         api.add("gone@example.com", reason=2, created=time.time() - 86400)
@@ -108,8 +108,11 @@ class SendPostApi:
         first, last = (time.mktime(time.strptime(query[name] + " UTC", "%Y-%m-%d %Z")) - time.timezone for name in ("from", "to"))
         if last - first > 60 * 86400 or last < first:
             raise ValueError("from and to are more than 60 days apart")
-        found = [entry for entry in sorted(self.entries.values(), key=lambda entry: entry["id"])
-                 if first <= entry["created"] / 1e9 < last + 86400 and query.get("search", "").lower() in entry["email"].lower()]
+        if "type" in query and query["type"] not in REASONS:
+            raise ValueError(f"type is none of {', '.join(sorted(REASONS))}")
+        reasons = {REASONS[query["type"]]} if "type" in query else set(REASONS.values())
+        found = [entry for entry in sorted(self.entries.values(), key=lambda entry: entry["id"]) if entry["reason"] in reasons
+                 and first <= entry["created"] / 1e9 < last + 86400 and query.get("search", "").lower() in entry["email"].lower()]
         return self.page(found[::2] if self.half and "search" not in query else found, query)
 
     def post_suppression(self, _, body):

@@ -267,3 +267,19 @@ def test_the_agent_does_it_by_itself(host, api):
     finally:
         agent.terminate()
         agent.communicate(timeout=60)
+
+
+def test_the_stand_in_lists_by_type_as_the_description_says(api, ca):
+    for kind, reason in (("manual", 0), ("unsubscribe", 1), ("hardBounce", 2), ("spamComplaint", 3)):
+        api.add(f"{kind}@example.com", reason, created=time.time() - DAY)
+    first, last = (time.strftime("%Y-%m-%d", time.gmtime(time.time() + days * DAY)) for days in (-2, 1))
+
+    def listed(words):
+        done = subprocess.run(["curl", "-s", "--capath", str(ca.hashed), "-H", f"X-SubAccount-ApiKey: {KEY}",
+                               f"{api.url}/subaccount/suppression?from={first}&to={last}{words}"], capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    assert len(listed("")) == 4
+    for kind in ("manual", "unsubscribe", "hardBounce", "spamComplaint"):
+        assert [entry["email"] for entry in listed(f"&type={kind}")] == [f"{kind}@example.com"]
+    assert listed("&type=hardBounce&search=MANUAL") == [] and "type is none of" in listed("&type=2")["message"]
