@@ -16,6 +16,7 @@
 static const char *log_program = "unknown";
 static bool log_verbose;
 static int log_file = -1;
+static bool log_is_open;
 
 /* --- syslog ---------------------------------------------------------------------------------------- */
 
@@ -63,6 +64,7 @@ void log_open(const char *program, bool verbose)
 
     log_program = program;
     log_verbose = verbose;
+    log_is_open = true;
     if (path != NULL && *path != '\0')
         log_file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (syslog_socket < 0)
@@ -70,6 +72,11 @@ void log_open(const char *program, bool verbose)
     tzset(); /* localtime_r() need not */
     if (log_file < 0 && syslog_socket >= 0)
         connect_syslog();
+}
+
+void log_open_later(const char *program)
+{
+    log_program = program;
 }
 
 static void append_to_file(const char *text)
@@ -95,6 +102,8 @@ void log_line(int priority, const char *format, ...)
 
     if (priority == LOG_DEBUG && !log_verbose)
         return;
+    if (!log_is_open)
+        log_open(log_program, log_verbose);
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);

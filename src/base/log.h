@@ -17,6 +17,9 @@
 /* program: "pipe", "agent", "bounce", "ctl"; kept by pointer. Call once, in main. */
 void log_open(const char *program, bool verbose) __attribute__((nonnull));
 
+/* For a program that seldom has a line, and one thread: opened with the first. */
+void log_open_later(const char *program) __attribute__((nonnull));
+
 /* priority: LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG (LOG_DEBUG only with verbose). One line of at most
  * 2,000 bytes. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull));

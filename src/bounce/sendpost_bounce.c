@@ -45,7 +45,7 @@ static int finish_wrong(const char *what)
         text, sizeof text,
         "4.3.5 sendpost-bounce: %s; see the sendpost-bounce entry in master.cf and sendpost-bounce --help",
         what);
-    log_open("bounce", false);
+    log_open_later("bounce");
     log_line(LOG_ERR, "%s", text);
     return front_finish(EX_TEMPFAIL, text);
 }
@@ -55,7 +55,7 @@ static int run(const struct delivery_request *request)
     static struct delivery_result result;
     struct supervision supervision = {.program = "sendpost-record", .deadline_s = DEADLINE_S};
 
-    log_open("bounce", false);
+    log_open_later("bounce");
     front_supervise(&supervision, request, false, &result);
     if (result.status != EX_OK && result.status != EX_TEMPFAIL) { /* 69 would bounce the bounce */
         result.status = EX_TEMPFAIL;

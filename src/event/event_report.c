@@ -264,7 +264,9 @@ static enum event_answer ask_in_order(struct event_reporter *reporter, struct ev
     struct outcome error;
     bool put_off;
 
-    if (read_older(reporter, event, key, events, &put_off) == 0)
+    int known = read_older(reporter, event, key, events, &put_off);
+    store_read_end(asker->store);
+    if (known == 0)
         return event_ask_alone(asker, event, key, deadline_ms, learnt_r);
     AUTO_CLOSE int turn = store_lock(asker->config->state_dir, "report", clock_monotonic_ms(), &error);
     if (turn < 0 || put_off) {
@@ -301,6 +303,7 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
         return event_outbox_settle(asker->store, event, EVENT_LOCAL, error_r) ? EVENT_REPORT_DONE
                                                                               : EVENT_REPORT_TROUBLE;
     const char *key = event_ask_key(asker, event->tpsp);
+    store_read_begin(asker->store); /* ends with the first write, or before the API is asked */
     event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, key, now_ms, &reporter->pace);
     if (event_pace_leaves(&reporter->pace, asker->config, asker->store, asker->fingerprint, now_ms))
         return record_kept(reporter, event, EVENT_ANSWER_NOT_ASKED, false, false, error_r)

@@ -56,7 +56,7 @@ static enum transport_status wait_for(struct transport *transport, short events,
 
     /* A TLS 1.3 server sends its tickets, and its Nagle then holds back the reply that we wait for until they
      * are acknowledged: 40 ms, unless we do so at once. The option lasts for a moment only. */
-    if (transport->ssl != NULL && events == POLLIN)
+    if (transport->ssl != NULL && events == POLLIN && clock_monotonic_ms() < deadline_ms)
         setsockopt(transport->descriptor, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
     for (;;) {
         struct pollfd poll_descriptor = {.fd = transport->descriptor, .events = events};

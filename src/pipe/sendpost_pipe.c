@@ -52,7 +52,7 @@ static int finish_wrong(const char *what)
 
     snprintf(text, sizeof text,
              "4.3.5 sendpost-pipe: %s; see the sendpost entry in master.cf and sendpost-pipe --help", what);
-    log_open("pipe", false);
+    log_open_later("pipe");
     log_line(LOG_ERR, "%s", text);
     return front_finish(EX_TEMPFAIL, text);
 }
@@ -62,7 +62,7 @@ static int run(const struct delivery_request *request)
     static struct delivery_result result;
     struct supervision supervision = {.program = "sendpost-deliver", .deadline_s = DEADLINE_S};
 
-    log_open("pipe", false);
+    log_open_later("pipe");
     front_supervise(&supervision, request, true, &result);
     front_finish(result.status, result.text);
     front_print(&supervision); /* behind the status line, which comes first always */

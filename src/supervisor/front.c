@@ -109,7 +109,7 @@ void front_supervise(struct supervision *supervision, const struct delivery_requ
 
 void front_print(const struct supervision *supervision)
 {
-    char bytes[65536];
+    char bytes[4096]; /* a large frame costs each message its page faults */
     ssize_t got;
 
     if (supervision->child_stdout < 0)

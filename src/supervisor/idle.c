@@ -1,6 +1,5 @@
 #include "supervisor/idle.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -82,18 +81,6 @@ static void name_of(uint64_t key, bool sought, pid_t process, char name_r[NAME_S
     size_t length = prefix_of(key, sought, name_r);
 
     snprintf(name_r + length, NAME_SIZE - length, "%ld", (long)process);
-}
-
-/* The deliverers that are there, the latest first as a rule. A stream of its own: a directory has one place
- * in it for all who share a descriptor. */
-static DIR *list(int place)
-{
-    int again = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = again >= 0 ? fdopendir(again) : NULL;
-
-    if (stream == NULL && again >= 0)
-        close(again);
-    return stream;
 }
 
 /* --- both sides ------------------------------------------------------------------------------ */
@@ -222,31 +209,37 @@ static bool connect_to(int place, const char *name, struct idle_deliverer *deliv
     return false; /* nobody, or somebody whom others are calling; the socket is as it was */
 }
 
+/* The next one of the prefix, which *at is behind then. */
+static const char *next_of(const struct idle_names *names, const char *prefix, size_t *at)
+{
+    const char *name;
+
+    do
+        name = idle_names_next(names, at);
+    while (name != NULL && strncmp(name, prefix, strlen(prefix)) != 0);
+    return name;
+}
+
 /* Ask one after the other, from a place on that is not everybody's: callers who all began with the first one
  * would crowd there. True with one that is ready. */
-static bool ask_around(DIR *stream, int place, const char *prefix, int *silent,
+static bool ask_around(const struct idle_names *names, int place, const char *prefix, int *silent,
                        struct idle_deliverer *deliverer)
 {
-    const struct dirent *entry;
-    unsigned pass_by = (unsigned)getpid() % SPREAD, passed = 0;
+    size_t at = 0;
+    int count = 0;
 
-    rewinddir(stream);
-    while (*silent < SILENT_MAX) {
-        entry = readdir(stream);
-        if (entry == NULL && (pass_by == 0 || passed == 0))
-            break;
-        if (entry == NULL) { /* there are fewer: from the beginning */
-            pass_by = 0;
-            rewinddir(stream);
-            continue;
+    while (next_of(names, prefix, &at) != NULL)
+        count++;
+    at = 0;
+    for (int pass_by = count > 0 ? getpid() % (count < SPREAD ? count : SPREAD) : 0; pass_by > 0; pass_by--)
+        next_of(names, prefix, &at);
+    for (int asked = 0; asked < count && *silent < SILENT_MAX; asked++) {
+        const char *name = next_of(names, prefix, &at);
+        if (name == NULL) { /* from the beginning */
+            at = 0;
+            name = next_of(names, prefix, &at);
         }
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
-            continue;
-        if (passed < pass_by) {
-            passed++;
-            continue;
-        }
-        if (!connect_to(place, entry->d_name, deliverer))
+        if (name == NULL || !connect_to(place, name, deliverer))
             continue;
         enum answer answer = invite(deliverer);
         if (answer == ANSWER_READY)
@@ -257,27 +250,24 @@ static bool ask_around(DIR *stream, int place, const char *prefix, int *silent,
     return false;
 }
 
-static bool ask_all(DIR *stream, int place, uint64_t key, struct idle_deliverer *deliverer)
+static bool ask_all(int place, uint64_t key, struct idle_deliverer *deliverer)
 {
+    static struct idle_names names;
     char prefix[NAME_SIZE];
     int silent = 0;
 
+    idle_names_read(place, &names);
     prefix_of(key, true, prefix);
-    if (ask_around(stream, place, prefix, &silent, deliverer))
+    if (ask_around(&names, place, prefix, &silent, deliverer))
         return true;
     prefix_of(key, false, prefix);
-    return ask_around(stream, place, prefix, &silent, deliverer);
+    return ask_around(&names, place, prefix, &silent, deliverer);
 }
 
 bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
 {
-    DIR *stream = list(place);
-
     *deliverer_r = (struct idle_deliverer){-1, -1};
-    if (stream == NULL)
-        return false;
-    bool found = ask_all(stream, place, key, deliverer_r);
-    closedir(stream);
+    bool found = ask_all(place, key, deliverer_r);
     /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */
     if (found && send_descriptors(deliverer_r->channel, gifts)) {
         fcntl(deliverer_r->channel, F_SETFL, 0); /* only to connect it must not wait */
@@ -293,23 +283,22 @@ bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle
  */
 static unsigned count_others(int place, unsigned most)
 {
-    DIR *stream = list(place);
-    const struct dirent *entry;
+    static struct idle_names names;
+    const char *name;
     unsigned count = 0, chance = (unsigned)getpid();
 
-    while (stream != NULL && (entry = readdir(stream)) != NULL) {
-        const char *dash = strchr(entry->d_name, '-');
+    idle_names_read(place, &names);
+    for (size_t at = 0; (name = idle_names_next(&names, &at)) != NULL;) {
+        const char *dash = strchr(name, '-');
         long process = dash != NULL ? strtol(dash + 1, NULL, 10) : 0;
         if (process <= 0)
             continue;
         bool look = count < SPREAD || count + 1 >= most || (count + chance) % SPREAD == 0;
         if (look && kill((pid_t)process, 0) != 0 && errno == ESRCH)
-            unlinkat(place, entry->d_name, 0);
+            unlinkat(place, name, 0);
         else
             count++;
     }
-    if (stream != NULL)
-        closedir(stream);
     return count;
 }
 

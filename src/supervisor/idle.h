@@ -48,6 +48,19 @@ int idle_place_open(const char *places, bool make) __attribute__((nonnull));
  * there already is changed. False with errno, EPERM where what is there is not this user's alone. */
 bool idle_place_make(const char *places, uid_t user, gid_t group) __attribute__((nonnull));
 
+/*
+ * The names in a meeting place, read at once: a supervisor lives for one call, so that what readdir(3) needs
+ * of memory and system calls would be a good part of it. Far more than IDLE_MOST have room; what has none is
+ * not seen.
+ */
+struct idle_names {
+    size_t length;
+    _Alignas(8) char bytes[65536];
+};
+void idle_names_read(int place, struct idle_names *names_r) __attribute__((nonnull));
+/* From *at on, 0 for the first; NULL when there is none any more. */
+const char *idle_names_next(const struct idle_names *names, size_t *at) __attribute__((nonnull));
+
 /* False when one of the files cannot be seen. */
 bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r) __attribute__((nonnull));
 

@@ -1,88 +1,59 @@
 #include "supervisor/request.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* --- encoding --------------------------------------------------------------------------------- */
 
-struct frame {
-    char *bytes;
-    size_t length; /* the four bytes of the length included */
-    bool overflow;
+struct pair {
+    const char *name, *value;
 };
 
-static void frame_put(struct frame *frame, const char *name, const char *value)
+static size_t encode(const struct pair *pairs, size_t count, char **frame_r)
 {
-    size_t name_size = strlen(name) + 1, value_size = strlen(value) + 1;
+    size_t payload = 0;
 
-    if (name_size + value_size > 4 + REQUEST_FRAME_MAX - frame->length) {
-        frame->overflow = true;
-        return;
-    }
-    memcpy(frame->bytes + frame->length, name, name_size);
-    memcpy(frame->bytes + frame->length + name_size, value, value_size);
-    frame->length += name_size + value_size;
-}
-
-static bool frame_begin(struct frame *frame)
-{
-    *frame = (struct frame){.bytes = malloc(4 + REQUEST_FRAME_MAX), .length = 4};
-    return frame->bytes != NULL;
-}
-
-static size_t frame_end(struct frame *frame, char **frame_r)
-{
-    uint32_t payload = (uint32_t)(frame->length - 4);
-
-    if (frame->overflow) {
-        free(frame->bytes);
-        *frame_r = NULL;
+    for (size_t i = 0; i < count; i++)
+        payload += strlen(pairs[i].name) + strlen(pairs[i].value) + 2;
+    *frame_r = payload <= REQUEST_FRAME_MAX ? malloc(4 + payload) : NULL;
+    if (*frame_r == NULL)
         return 0;
+    char *at = *frame_r;
+    for (int shift = 24; shift >= 0; shift -= 8)
+        *at++ = (char)(payload >> shift);
+    for (size_t i = 0; i < count; i++) {
+        at = stpcpy(at, pairs[i].name) + 1;
+        at = stpcpy(at, pairs[i].value) + 1;
     }
-    for (int i = 0; i < 4; i++)
-        frame->bytes[i] = (char)(payload >> (24 - 8 * i));
-    *frame_r = frame->bytes;
-    return frame->length;
+    return 4 + payload;
 }
 
 size_t request_encode(const struct delivery_request *request, char **frame_r)
 {
-    struct frame frame;
+    const struct pair pairs[] = {
+        {"config", request->config_path},
+        {"sender", request->sender},
+        {"recipient", request->recipient},
+        {"pool", request->pool},
+        {"queue-id", request->queue_id},
+        {"uuid", request->uuid},
+        {"size", request->size},
+        {"dry-run", request->dry_run ? "yes" : ""},
+        {"verbose", request->verbose ? "yes" : ""},
+    };
 
-    *frame_r = NULL;
-    if (!frame_begin(&frame))
-        return 0;
-    frame_put(&frame, "config", request->config_path);
-    frame_put(&frame, "sender", request->sender);
-    frame_put(&frame, "recipient", request->recipient);
-    frame_put(&frame, "pool", request->pool);
-    frame_put(&frame, "queue-id", request->queue_id);
-    frame_put(&frame, "uuid", request->uuid);
-    frame_put(&frame, "size", request->size);
-    frame_put(&frame, "dry-run", request->dry_run ? "yes" : "");
-    frame_put(&frame, "verbose", request->verbose ? "yes" : "");
-    return frame_end(&frame, frame_r);
+    return encode(pairs, sizeof pairs / sizeof *pairs, frame_r);
 }
 
 size_t result_encode(const struct delivery_result *result, char **frame_r)
 {
-    struct frame frame;
     char number[16];
 
-    *frame_r = NULL;
-    if (!frame_begin(&frame))
-        return 0;
-    if (result->deadline_s > 0) {
-        snprintf(number, sizeof number, "%d", result->deadline_s);
-        frame_put(&frame, "deadline", number);
-    } else {
-        snprintf(number, sizeof number, "%d", result->status);
-        frame_put(&frame, "status", number);
-        frame_put(&frame, "text", result->text);
-    }
-    return frame_end(&frame, frame_r);
+    snprintf(number, sizeof number, "%d", result->deadline_s > 0 ? result->deadline_s : result->status);
+    if (result->deadline_s > 0)
+        return encode((const struct pair[]){{"deadline", number}}, 1, frame_r);
+    return encode((const struct pair[]){{"status", number}, {"text", result->text}}, 2, frame_r);
 }
 
 /* --- decoding --------------------------------------------------------------------------------- */
