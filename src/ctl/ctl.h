@@ -104,6 +104,10 @@ size_t ctl_table_rows(const struct ctl_table *table) __attribute__((nonnull));
  * vocabulary have their colour. */
 void ctl_table_print(struct ctl_table *table) __attribute__((nonnull));
 void ctl_table_whole(struct ctl_table *table) __attribute__((nonnull));
+/* For lists that go on: prints the rows so far, the header once, in columns that only grow. Ends with
+ * ctl_table_free() in place of ctl_table_print(). */
+void ctl_table_flush(struct ctl_table *table) __attribute__((nonnull));
+void ctl_table_free(struct ctl_table *table) __attribute__((nonnull));
 
 /* Print a JSON value with its line end, and give it up. */
 void ctl_print_json(struct json_object *value);

@@ -69,7 +69,9 @@ struct ctl_table {
     size_t columns, rows; /* the header is row 0 */
     char **cells;
     bool *right;
-    bool whole; /* not cut */
+    bool whole;     /* not cut */
+    size_t *widths; /* so far */
+    bool begun;     /* the header is printed */
 };
 
 struct ctl_table *ctl_table_new(size_t columns, const char *const headers[])
@@ -78,6 +80,7 @@ struct ctl_table *ctl_table_new(size_t columns, const char *const headers[])
 
     table->columns = columns;
     table->right = xcalloc(columns, sizeof table->right[0]);
+    table->widths = xcalloc(columns, sizeof table->widths[0]);
     AUTO_FREE const char **names = xcalloc(columns, sizeof names[0]);
     for (size_t i = 0; i < columns; i++) {
         table->right[i] = headers[i][0] == '>';
@@ -146,23 +149,40 @@ static void print_row(const struct ctl_table *table, size_t row, const size_t *w
     }
 }
 
-void ctl_table_print(struct ctl_table *table)
+static void forget_rows(struct ctl_table *table, size_t from)
 {
-    AUTO_FREE size_t *widths = xcalloc(table->columns, sizeof widths[0]);
+    for (size_t i = from * table->columns; i < table->rows * table->columns; i++)
+        free(table->cells[i]);
+    table->rows = from;
+}
 
+void ctl_table_flush(struct ctl_table *table)
+{
     for (size_t i = 0; i < table->rows * table->columns; i++)
-        if (width(table->cells[i]) > widths[i % table->columns])
-            widths[i % table->columns] = width(table->cells[i]);
-    for (size_t row = 0; row < table->rows; row++) {
+        if (width(table->cells[i]) > table->widths[i % table->columns])
+            table->widths[i % table->columns] = width(table->cells[i]);
+    for (size_t row = table->begun ? 1 : 0; row < table->rows; row++) {
         fputs(row == 0 ? ctl_colour(CTL_BOLD) : "", stdout);
-        print_row(table, row, widths, line_width(table));
+        print_row(table, row, table->widths, line_width(table));
         printf("%s\n", row == 0 ? ctl_colour(CTL_PLAIN) : "");
     }
-    for (size_t i = 0; i < table->rows * table->columns; i++)
-        free(table->cells[i]);
+    table->begun = true;
+    forget_rows(table, 1);
+}
+
+void ctl_table_free(struct ctl_table *table)
+{
+    forget_rows(table, 0);
     free(table->cells);
     free(table->right);
+    free(table->widths);
     free(table);
+}
+
+void ctl_table_print(struct ctl_table *table)
+{
+    ctl_table_flush(table);
+    ctl_table_free(table);
 }
 
 void ctl_print_json(struct json_object *value)

@@ -6,17 +6,50 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "ctl/ctl.h"
+#include "ctl/events.h"
 #include "ctl/people.h"
 #include "delivery/recover.h"
 #include "event/event_gzip.h"
 #include "event/event_report.h"
-#include "event/event_store.h"
 
-#define LISTED 50 /* unless more are asked for */
+#define LISTED 50   /* unless more are asked for */
+#define FOLLOWED 10 /* of what came before */
 #define FLUSH_TIME_MS (3600 * 1000LL)
 
 /* --- the history ---------------------------------------------------------------------------------- */
+
+struct ctl_table *events_table(void)
+{
+    static const char *const headers[] = {"TIME",     "STATE",     "EVENT", "MESSAGE",
+                                          "QUEUE ID", "RECIPIENT", "TPSP",  "REPLY"};
+
+    return ctl_table_new(sizeof headers / sizeof *headers, headers);
+}
+
+void events_table_row(struct ctl_table *table, const struct event *event, enum event_state state,
+                      bool for_people)
+{
+    char timestamp[CLOCK_RFC3339_SIZE], uuid[UUID_SIZE];
+    AUTO_FREE char *reply = event->smtp_code > 0
+                                ? xasprintf("%d %s", event->smtp_code, event->smtp_description)
+                                : xstrdup(event->smtp_description);
+
+    ctl_table_row(table,
+                  (const char *[]){for_people ? people_time(event->timestamp_ms, timestamp)
+                                              : clock_rfc3339(event->timestamp_ms, timestamp),
+                                   event_state_name(state), event_type(event),
+                                   for_people ? people_uuid(event->message_id, uuid) : event->message_id,
+                                   event->queue_id, event->recipient, event->tpsp, reply});
+}
+
+void events_print_json(const struct event *event, enum event_state state)
+{
+    struct json_object *object = event_to_json(event, event_state_name(state));
+
+    fputs(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+          stdout);
+    json_object_put(object);
+}
 
 struct listing {
     struct ctl_table *table; /* NULL: JSON, printed as it comes */
@@ -24,38 +57,18 @@ struct listing {
     size_t count;
 };
 
-static bool list_as_json(struct listing *listing, const struct event *event, enum event_state state)
-{
-    struct json_object *object = event_to_json(event, event_state_name(state));
-
-    printf("%s%s", listing->count > 0 ? ",\n" : "",
-           json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(object);
-    return ferror(stdout) == 0;
-}
-
 static bool list_one(void *context, const struct event *event, enum event_state state)
 {
     struct listing *listing = context;
-    char timestamp[CLOCK_RFC3339_SIZE], uuid[UUID_SIZE];
 
-    if (listing->table == NULL) {
-        bool ok = list_as_json(listing, event, state);
-        listing->count++;
-        return ok;
+    if (listing->table != NULL) {
+        events_table_row(listing->table, event, state, listing->for_people);
+    } else {
+        fputs(listing->count > 0 ? ",\n" : "", stdout);
+        events_print_json(event, state);
     }
-    AUTO_FREE char *reply = event->smtp_code > 0
-                                ? xasprintf("%d %s", event->smtp_code, event->smtp_description)
-                                : xstrdup(event->smtp_description);
-    ctl_table_row(
-        listing->table,
-        (const char *[]){listing->for_people ? people_time(event->timestamp_ms, timestamp)
-                                             : clock_rfc3339(event->timestamp_ms, timestamp),
-                         event_state_name(state), event_type(event),
-                         listing->for_people ? people_uuid(event->message_id, uuid) : event->message_id,
-                         event->queue_id, event->recipient, event->tpsp, reply});
     listing->count++;
-    return true;
+    return ferror(stdout) == 0;
 }
 
 /* The last ones, in a ring. */
@@ -105,20 +118,23 @@ static bool note_newest(struct store *store, struct tail *tail, struct outcome *
     return row == 1 && found >= 0;
 }
 
-static bool list_last(struct store *store, const struct event_filter *filter, size_t limit,
-                      struct listing *listing, struct outcome *error_r)
+bool events_each_last(struct store *store, const struct event_filter *filter, size_t limit,
+                      bool (*see)(void *context, const struct event *event, enum event_state state),
+                      void *context, struct outcome *error_r)
 {
+    if (limit == 0)
+        return event_store_each(store, filter, see, context, error_r);
     struct tail tail = {.events = xcalloc(limit, sizeof *tail.events),
                         .states = xcalloc(limit, sizeof *tail.states),
                         .limit = limit};
-    bool filtered = filter->by_state || filter->recipient != NULL;
+    bool filtered =
+        filter->by_state || filter->recipient != NULL || filter->message_id != NULL || filter->since_ms > 0;
     bool ok = filtered ? event_store_each(store, filter, note_last, &tail, error_r)
                        : note_newest(store, &tail, error_r);
 
     for (size_t i = tail.seen > limit ? tail.seen - limit : 0; ok && i < tail.seen; i++)
-        ok = list_one(listing, &tail.events[i % limit], tail.states[i % limit]);
-    if (ok && tail.seen >= limit)
-        fprintf(stderr, "the last %zu; --limit says how many, 0 for all\n", limit);
+        if (!see(context, &tail.events[i % limit], tail.states[i % limit]))
+            break;
     free(tail.events);
     free(tail.states);
     return ok;
@@ -126,8 +142,6 @@ static bool list_last(struct store *store, const struct event_filter *filter, si
 
 static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter, size_t limit)
 {
-    static const char *const headers[] = {"TIME",     "STATE",     "EVENT", "MESSAGE",
-                                          "QUEUE ID", "RECIPIENT", "TPSP",  "REPLY"};
     struct store *store = ctl_store(ctl);
     struct listing listing = {.for_people = people_look() && !ctl->verbose};
     struct outcome error;
@@ -137,9 +151,10 @@ static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter, 
     if (ctl->json)
         printf("[");
     else
-        listing.table = ctl_table_new(sizeof headers / sizeof *headers, headers);
-    bool ok = limit > 0 ? list_last(store, filter, limit, &listing, &error)
-                        : event_store_each(store, filter, list_one, &listing, &error);
+        listing.table = events_table();
+    bool ok = events_each_last(store, filter, limit, list_one, &listing, &error);
+    if (ok && limit > 0 && listing.count == limit)
+        fprintf(stderr, "the last %zu; --limit says how many, 0 for all\n", limit);
     if (!ctl->json && ctl->verbose)
         ctl_table_whole(listing.table);
     if (ctl->json)
@@ -254,6 +269,7 @@ static const struct ctl_option options[] = {
     {"message-id", 'm', "UUID", "of one message"},
     {"recipient", 'r', "ADDRESS", "of one recipient"},
     {"limit", 'n', "N", "the last N; 0: all of them (50, or all since that time or of that message)"},
+    {"follow", 'f', NULL, "the last 10, or as --limit says, and others as they come"},
     {"all", 0, NULL, "retry: every rejected event"},
     {.name = NULL},
 };
@@ -263,9 +279,11 @@ static enum ctl_status run(struct ctl *ctl)
     struct event_filter filter = {.message_id = ctl_option(ctl, "message-id"),
                                   .recipient = ctl_option(ctl, "recipient")};
     const char *state = ctl_option(ctl, "state"), *since = ctl_option(ctl, "since");
-    bool filtered = state != NULL || since != NULL || filter.message_id != NULL || filter.recipient != NULL;
+    bool follows = ctl_option(ctl, "follow") != NULL;
+    bool filtered =
+        follows || state != NULL || since != NULL || filter.message_id != NULL || filter.recipient != NULL;
     const char *number = ctl_option(ctl, "limit");
-    size_t limit = since != NULL || filter.message_id != NULL ? 0 : LISTED;
+    size_t limit = since != NULL || filter.message_id != NULL ? 0 : follows ? FOLLOWED : LISTED;
     char message_id[UUID_SIZE];
 
     filtered = filtered || number != NULL;
@@ -278,6 +296,8 @@ static enum ctl_status run(struct ctl *ctl)
         return ctl_usage(ctl, "\"%s\" is not known here: say flush, retry or nothing", ctl->operands[0]);
     if (ctl_option(ctl, "all") != NULL)
         return ctl_usage(ctl, "--all goes with retry");
+    if (follows && state != NULL)
+        return ctl_usage(ctl, "-f shows events when they come; what is in a state is listed without it");
     filter.by_state = state != NULL;
     if (state != NULL && !event_state_by_name(state, &filter.state))
         return ctl_usage(ctl, "there is no state \"%s\": pending, reported, rejected, local", state);
@@ -294,16 +314,17 @@ static enum ctl_status run(struct ctl *ctl)
     }
     if (number != NULL && !people_number(number, 0, 10000000, &limit))
         return ctl_usage(ctl, "--limit \"%s\" is no number", number);
-    return list(ctl, &filter, limit);
+    return follows ? events_follow(ctl, &filter, limit) : list(ctl, &filter, limit);
 }
 
 const struct ctl_command ctl_events = {
     .name = "events",
     .synopsis = "[flush | retry UUID | retry --all] [--state STATE] [--since DURATION] [--message-id UUID] "
-                "[--recipient ADDRESS] [--limit N]",
+                "[--recipient ADDRESS] [--limit N] [-f]",
     .summary = "Show what became of messages, or report what is still pending",
     .examples = "  sendpostctl events --since 1h --recipient user@example.com\n"
                 "  sendpostctl events --state rejected --json\n"
+                "  sendpostctl events -f --json | jq -c 'select(.event_type == \"dropped\")'\n"
                 "  sendpostctl events flush -v\n"
                 "  sendpostctl events retry --all\n",
     .options = options,

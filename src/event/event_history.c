@@ -205,3 +205,31 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
             return false;
     return more >= 0;
 }
+
+int64_t event_store_newest(struct store *store, struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(store, "SELECT ifnull(max(id), 0) FROM events", error_r);
+
+    int row = select == NULL ? -1 : store_step(store, select, error_r);
+    int64_t number = row == 1 ? sqlite3_column_int64(select, 0) : -1;
+    if (row == 1)
+        sqlite3_reset(select);
+    return number;
+}
+
+int64_t event_store_behind(struct store *store, const struct event_filter *filter, int64_t number,
+                           bool (*see)(void *context, const struct event *event, enum event_state state),
+                           void *context, struct outcome *error_r)
+{
+    struct listing listing = {.store = store, .filter = filter, .see = see, .context = context};
+    sqlite3_stmt *select =
+        store_statement(store, "SELECT id FROM events WHERE id > ? ORDER BY id LIMIT 1000", error_r);
+    AUTO_ROWS struct rows rows = {0};
+
+    if (select == NULL)
+        return -1;
+    sqlite3_bind_int64(select, 1, number);
+    if (!collect(store, select, &rows, error_r) || !show(&listing, &rows, error_r))
+        return -1;
+    return rows.count > 0 ? rows.numbers[rows.count - 1] : number;
+}

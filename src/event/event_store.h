@@ -92,6 +92,15 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
                       bool (*see)(void *context, const struct event *event, enum event_state state),
                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
+/* The number of the latest row, 0 when there is none; -1 with *error_r set. */
+int64_t event_store_newest(struct store *store, struct outcome *error_r) __attribute__((nonnull));
+
+/* The same as event_store_each() for some of the rows behind that number: the last that was looked at, or the
+ * number itself when there is none behind it; -1 with *error_r set. */
+int64_t event_store_behind(struct store *store, const struct event_filter *filter, int64_t number,
+                           bool (*see)(void *context, const struct event *event, enum event_state state),
+                           void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 4, 6)));
+
 /* How many deliveries of the pipe since since_ms came to what, and how many of them after recent_ms, both to
  * the minute: a call for each TPSP and kind of event. Nothing else may be done with the store in see(). */
 bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,

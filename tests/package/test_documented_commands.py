@@ -257,6 +257,8 @@ COMMANDS = {
     "sendpostctl events --since 1d --recipient user@example.com": Run(),
     "sendpostctl events --state pending": Run(),
     "sendpostctl events --state rejected --json": Run("[]"),
+    "sendpostctl events -f --json | jq -c 'select(.event_type == \"dropped\")'":
+        By("tests/integration/test_ctl_follow.py::test_json_is_an_object_a_line_and_filters_hold"),
     "sendpostctl events flush": Run(),
     "sendpostctl events flush -v": Run(),
     "sendpostctl events retry --all": Run("0 rejected events are pending again"),
