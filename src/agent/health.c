@@ -5,19 +5,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
 #include "policy/suspension.h"
 
 #define STALE_MS (10 * 60 * 1000LL) /* a log that has waited so long to be read is trouble */
-
-static void add_time(struct json_object *object, const char *key, int64_t time_ms)
-{
-    char text[CLOCK_RFC3339_SIZE];
-
-    json_object_object_add(object, key,
-                           time_ms > 0 ? json_object_new_string(clock_rfc3339(time_ms, text)) : NULL);
-}
 
 /* Anybody who reaches the port may read it, and the words may be a remote end's: addresses are replaced.
  * NULL: null. */
@@ -25,7 +18,7 @@ static void add_text(struct json_object *object, const char *key, const char *te
 {
     AUTO_FREE char *clean = text != NULL ? redact_text(text, strlen(text)) : NULL;
 
-    json_object_object_add(object, key, clean != NULL ? json_object_new_string(clean) : NULL);
+    json_add_text(object, key, clean);
 }
 
 char *health_log_trouble(const struct board_facts *facts)
@@ -62,9 +55,9 @@ static struct json_object *log_object(const struct board_facts *facts)
     json_object_object_add(log, "path", json_object_new_string(facts->log_path));
     json_object_object_add(log, "position", json_object_new_int64(facts->ingest.offset));
     json_object_object_add(lag, "bytes", json_object_new_int64(board_unread(facts)));
-    json_object_object_add(lag, "seconds", json_object_new_double(board_lag_seconds(facts)));
+    json_add_decimal(lag, "seconds", board_lag_seconds(facts));
     json_object_object_add(log, "lag", lag);
-    add_time(log, "last_line_at", facts->ingest.last_line_ms);
+    json_add_time(log, "last_line_at", facts->ingest.last_line_ms);
     AUTO_FREE char *wrong = health_log_trouble(facts);
     add_text(log, "error", wrong);
     return log;
@@ -77,7 +70,7 @@ static struct json_object *held_list(const struct board_facts *facts)
     for (size_t i = 0; i < facts->held_count; i++) {
         struct json_object *held = json_object_new_object();
         json_object_object_add(held, "tpsp", json_object_new_string(facts->held[i].tpsp));
-        add_time(held, "since", facts->held[i].since_ms);
+        json_add_time(held, "since", facts->held[i].since_ms);
         json_object_object_add(held, "messages", json_object_new_int64(facts->held[i].messages));
         add_text(held, "text", facts->held[i].text);
         json_object_array_add(list, held);
@@ -89,17 +82,17 @@ static struct json_object *cluster_object(const struct board_cluster *cluster)
 {
     struct json_object *object = json_object_new_object(), *hosts = json_object_new_array();
 
-    json_object_object_add(object, "server", json_object_new_string(cluster->server));
-    json_object_object_add(object, "version", json_object_new_string(cluster->version));
+    json_add_text(object, "server", cluster->server);
+    json_add_text(object, "version", cluster->version);
     json_object_object_add(object, "delay_us", json_object_new_int64(cluster->delay_us));
-    add_time(object, "away_since", cluster->away_since_ms);
-    add_text(object, "why", *cluster->why != '\0' ? cluster->why : NULL);
+    json_add_time(object, "away_since", cluster->away_since_ms);
+    add_text(object, "why", cluster->why);
     json_object_object_add(object, "granted", json_object_new_int64(cluster->taken));
-    add_time(object, "suppression_complete_at", cluster->list_complete_ms);
+    json_add_time(object, "suppression_complete_at", cluster->list_complete_ms);
     for (size_t i = 0; i < cluster->host_count; i++) {
         struct json_object *host = json_object_new_object();
         json_object_object_add(host, "name", json_object_new_string(cluster->hosts[i].name));
-        add_time(host, "heard_at", cluster->hosts[i].heard_ms);
+        json_add_time(host, "heard_at", cluster->hosts[i].heard_ms);
         json_object_object_add(host, "granted", json_object_new_int64(cluster->hosts[i].taken));
         json_object_object_add(host, "same_uuid_key", json_object_new_boolean(!cluster->hosts[i].other_key));
         json_object_array_add(hosts, host);
@@ -127,9 +120,9 @@ static struct json_object *token_list(const struct board_facts *facts)
     for (size_t i = 0; i < facts->token_count; i++) {
         struct json_object *token = json_object_new_object();
         json_object_object_add(token, "tpsp", json_object_new_string(facts->tokens[i].tpsp));
-        add_time(token, "expires", facts->tokens[i].expires_ms);
-        add_time(token, "login_needed", facts->tokens[i].refresh_expires_ms);
-        json_object_object_add(token, "error", json_object_new_string(facts->tokens[i].error));
+        json_add_time(token, "expires", facts->tokens[i].expires_ms);
+        json_add_time(token, "login_needed", facts->tokens[i].refresh_expires_ms);
+        json_add_text(token, "error", facts->tokens[i].error);
         json_object_array_add(list, token);
     }
     return list;
@@ -139,13 +132,13 @@ static struct json_object *sync_object(const struct board_facts *facts)
 {
     struct json_object *object = json_object_new_object();
 
-    add_time(object, "last_at", facts->sync_last_ms);
+    json_add_time(object, "last_at", facts->sync_last_ms);
     if (facts->cluster.configured)
-        json_object_object_add(object, "leader", json_object_new_string(facts->cluster.sync_leader));
+        json_add_text(object, "leader", facts->cluster.sync_leader);
     json_object_object_add(object, "leads",
                            json_object_new_boolean(!facts->cluster.configured || facts->cluster.leads_sync));
     json_object_object_add(object, "unconfirmed", json_object_new_int64(facts->sync_gone));
-    add_text(object, "error", facts->sync_error[0] != '\0' ? facts->sync_error : NULL);
+    add_text(object, "error", facts->sync_error);
     return object;
 }
 
@@ -180,9 +173,9 @@ static void add_suspended(void *context, const struct suspension_scope *scope,
     add_text(object, "tpsp", scope->tpsp);
     add_text(object, "provider", scope->provider);
     add_text(object, "pool", scope->pool);
-    add_time(object, "since", suspension->began_ms);
-    add_time(object, "until", suspension->until_ms == SUSPENSION_OPEN ? 0 : suspension->until_ms);
-    add_text(object, "reason", *suspension->reason != '\0' ? suspension->reason : NULL);
+    json_add_time(object, "since", suspension->began_ms);
+    json_add_time(object, "until", suspension->until_ms == SUSPENSION_OPEN ? 0 : suspension->until_ms);
+    add_text(object, "reason", suspension->reason);
     json_object_array_add(context, object);
 }
 
@@ -228,7 +221,7 @@ char *health_json(const struct board_facts *facts, const struct config *config, 
     json_object_object_add(object, "uptime_seconds",
                            json_object_new_int64((clock_realtime_ms() - facts->started_ms) / 1000));
     json_object_object_add(object, "log", log_object(facts));
-    add_time(object, "last_report_at", facts->last_report_ms);
+    json_add_time(object, "last_report_at", facts->last_report_ms);
     json_object_object_add(object, "pending_events", json_object_new_int64(facts->pending));
     json_object_object_add(object, "rejected_events", json_object_new_int64(facts->rejected));
     json_object_object_add(object, "held", held_list(facts));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
 #include "classify/classify.h"
@@ -44,17 +45,28 @@ static char *join(const struct ctl *ctl)
     return text;
 }
 
+/* Why, and which rule says so; null: none does. */
+static void add_rule(struct json_object *object, const char *reason, const char *rule, const char *file,
+                     size_t line)
+{
+    bool known = *rule != '\0';
+
+    json_add_text(object, "reason", reason);
+    json_add_text(object, "rule", rule);
+    json_add_text(object, "file", known ? file : NULL);
+    json_object_object_add(object, "line", known ? json_object_new_int64((int64_t)line) : NULL);
+}
+
 static void print_json(const struct classify_result *result)
 {
     struct json_object *object = json_object_new_object();
 
     json_object_object_add(object, "verdict", json_object_new_string(result->hard ? "hard" : "soft"));
-    json_object_object_add(object, "reason", json_object_new_string(result->reason));
-    json_object_object_add(object, "rule", json_object_new_string(result->rule));
-    json_object_object_add(object, "file", json_object_new_string(result->file));
-    json_object_object_add(object, "line", json_object_new_int64((int64_t)result->line));
-    json_object_object_add(object, "smtp_code", json_object_new_int(result->smtp_code));
-    json_object_object_add(object, "smtp_enhanced_code", json_object_new_string(result->status));
+    add_rule(object, result->reason, result->rule, result->file, result->line);
+    if (result->smtp_code > 0)
+        json_add_number(object, "smtp_code", result->smtp_code);
+    if (result->status[0] != '\0')
+        json_add_text(object, "smtp_enhanced_code", result->status);
     ctl_print_json(object);
 }
 
@@ -119,11 +131,8 @@ static struct json_object *action_json(const struct reply_action *action)
         return NULL;
     struct json_object *object = json_object_new_object();
     json_object_object_add(object, "action", json_object_new_string(reply_action_text(action, text)));
-    json_object_object_add(object, "reason", json_object_new_string(action->reason));
-    json_object_object_add(object, "rule", json_object_new_string(action->rule));
-    json_object_object_add(object, "file", json_object_new_string(action->file));
-    json_object_object_add(object, "line", json_object_new_int64((int64_t)action->line));
-    json_object_object_add(object, "source", json_object_new_string(action->source));
+    add_rule(object, action->reason, action->rule, action->file, action->line);
+    json_add_text(object, "source", action->source);
     return object;
 }
 
@@ -135,11 +144,8 @@ static void print_verdict(const struct ctl *ctl, const struct reply_verdict *ver
     if (ctl->json) {
         struct json_object *object = json_object_new_object();
         json_object_object_add(object, "verdict", json_object_new_string(whose));
-        json_object_object_add(object, "reason", json_object_new_string(verdict->reason));
-        json_object_object_add(object, "of_recipient", json_object_new_boolean(verdict->of_recipient));
-        json_object_object_add(object, "rule", json_object_new_string(verdict->rule));
-        json_object_object_add(object, "file", json_object_new_string(verdict->file));
-        json_object_object_add(object, "line", json_object_new_int64((int64_t)verdict->line));
+        json_add_flag(object, "of_recipient", verdict->of_recipient);
+        add_rule(object, verdict->reason, verdict->rule, verdict->file, verdict->line);
         json_object_object_add(object, "action", action_json(&verdict->action));
         ctl_print_json(object);
         return;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/events.h"
 #include "ctl/people.h"
@@ -178,7 +179,7 @@ static void print_counts(const struct ctl *ctl, const struct event_report_counts
     json_object_object_add(object, "reported", json_object_new_int64((int64_t)counts->reported));
     json_object_object_add(object, "rejected", json_object_new_int64((int64_t)counts->rejected));
     json_object_object_add(object, "pending", json_object_new_int64(pending));
-    json_object_object_add(object, "error", json_object_new_string(why));
+    json_add_text(object, "error", why);
     ctl_print_json(object);
 }
 

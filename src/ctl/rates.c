@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
@@ -114,8 +115,7 @@ static void add_json(struct listing *listing, const struct rate_limit *limit, un
     struct json_object *row = json_object_new_object();
 
     json_object_object_add(row, "limit", json_object_new_int64(limit->rate.limit));
-    json_object_object_add(row, "window_seconds",
-                           json_object_new_double((double)limit->rate.window_ms / 1000));
+    json_add_decimal(row, "window_seconds", (double)limit->rate.window_ms / 1000);
     json_object_object_add(row, "provider", limit->provider ? json_object_new_string(limit->provider) : NULL);
     json_object_object_add(row, "burst", json_object_new_int64(limit->lanes));
     json_object_object_add(row, "free", json_object_new_int64(available));
@@ -177,8 +177,7 @@ static void add_shadow_json(void *context, const struct rate_limit *limit)
     struct json_object *row = json_object_new_object();
 
     json_object_object_add(row, "limit", json_object_new_int64(limit->rate.limit));
-    json_object_object_add(row, "window_seconds",
-                           json_object_new_double((double)limit->rate.window_ms / 1000));
+    json_add_decimal(row, "window_seconds", (double)limit->rate.window_ms / 1000);
     json_object_object_add(row, "provider", limit->provider ? json_object_new_string(limit->provider) : NULL);
     json_object_object_add(
         row, "would_have_deferred",
@@ -359,8 +358,14 @@ static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
         return ctl_fail(ctl, "%s", error.text);
     breaker_reset(gate->table, tpsp->name);
     slow_down_reset(gate->table, tpsp->name);
-    if (!ctl->json)
+    if (ctl->json) {
+        struct json_object *object = json_object_new_object();
+        json_add_text(object, "tpsp", tpsp->name);
+        json_add_flag(object, "reset", true);
+        ctl_print_json(object);
+    } else {
         printf("%s starts anew: its limits are unused and whole, and it is not left alone.\n", tpsp->name);
+    }
     return CTL_OK;
 }
 

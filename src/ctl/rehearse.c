@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/people.h"
@@ -65,12 +66,10 @@ static void print_json(const struct rehearsal *rehearsal, size_t waited)
         if (toll->count == 0)
             continue;
         struct json_object *row = json_object_new_object();
-        json_object_object_add(row, "limit", json_object_new_string(rehearsal->limits.items[i]));
+        json_add_text(row, "text", rehearsal->limits.items[i]);
         json_object_object_add(row, "waited", json_object_new_int64((int64_t)toll->count));
-        json_object_object_add(row, "median_seconds",
-                               json_object_new_double((double)toll->waits_ms[toll->count / 2] / 1000));
-        json_object_object_add(row, "longest_seconds",
-                               json_object_new_double((double)toll->waits_ms[toll->count - 1] / 1000));
+        json_add_decimal(row, "median_seconds", (double)toll->waits_ms[toll->count / 2] / 1000);
+        json_add_decimal(row, "longest_seconds", (double)toll->waits_ms[toll->count - 1] / 1000);
         json_object_array_add(limits, row);
     }
     json_object_object_add(json, "tpsps", tpsps);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -87,8 +88,8 @@ static void object(void *context, const struct slow_down_view *view, const char 
     json_object_object_add(row, "slowed", json_object_new_boolean(view->slowed));
     if (view->slowed) {
         json_object_object_add(row, "limit", json_object_new_int64(view->rate.limit));
-        json_object_object_add(row, "window_seconds", json_object_new_int64(view->rate.window_ms / 1000));
-        json_object_object_add(row, "factor", json_object_new_double(view->factor));
+        json_add_decimal(row, "window_seconds", (double)view->rate.window_ms / 1000);
+        json_add_decimal(row, "factor", view->factor);
         json_object_object_add(row, "asking", json_object_new_boolean(view->blocked > 0));
         json_object_object_add(row, "next_step_seconds",
                                json_object_new_int64(seconds_until(lines->table, view->next_ns)));

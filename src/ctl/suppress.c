@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/people.h"
 #include "ctl/suppress.h"
@@ -16,12 +17,11 @@
 
 static struct json_object *entry_to_json(const struct suppression *entry)
 {
-    char since[CLOCK_RFC3339_SIZE];
     struct json_object *object = json_object_new_object();
 
     json_object_object_add(object, "address", json_object_new_string(entry->address));
     json_object_object_add(object, "reason", json_object_new_string(suppression_reason_name(entry->reason)));
-    json_object_object_add(object, "date", json_object_new_string(clock_rfc3339(entry->since_ms, since)));
+    json_add_time(object, "since", entry->since_ms);
     return object;
 }
 
@@ -82,6 +82,17 @@ static enum ctl_status add(struct ctl *ctl, struct store *store, struct suppress
     return end(ctl, added, CTL_OK);
 }
 
+static struct json_object *answer_to_json(const struct suppression *asked, const struct suppression *found)
+{
+    struct json_object *answer = json_object_new_object();
+
+    json_object_object_add(answer, "address", json_object_new_string(asked->address));
+    json_object_object_add(answer, "suppressed", json_object_new_boolean(found != NULL));
+    if (found != NULL)
+        json_object_object_add(answer, "by", entry_to_json(found));
+    return answer;
+}
+
 static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
 {
     struct json_object *removed = json_object_new_array();
@@ -97,22 +108,11 @@ static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppress
             status = ctl_fail(ctl, "%s is not on the list", entries[i].address);
             continue;
         }
-        json_object_array_add(removed, json_object_new_string(entries[i].address));
+        json_object_array_add(removed, answer_to_json(&entries[i], NULL));
         if (!ctl->json)
             printf("%s no longer suppressed\n", entries[i].address);
     }
     return end(ctl, removed, status);
-}
-
-static struct json_object *answer_to_json(const struct suppression *asked, const struct suppression *found)
-{
-    struct json_object *answer = json_object_new_object();
-
-    json_object_object_add(answer, "address", json_object_new_string(asked->address));
-    json_object_object_add(answer, "suppressed", json_object_new_boolean(found != NULL));
-    if (found != NULL)
-        json_object_object_add(answer, "by", entry_to_json(found));
-    return answer;
 }
 
 /* Not well is what is suppressed: no mail goes there. */

@@ -72,7 +72,7 @@ static void print(struct ctl *ctl, const struct sync_counts *counts)
         return;
     }
     struct json_object *object = json_object_new_object();
-    json_object_object_add(object, "read", json_object_new_int64((int64_t)counts->seen));
+    json_object_object_add(object, "seen", json_object_new_int64((int64_t)counts->seen));
     json_object_object_add(object, "taken", json_object_new_int64((int64_t)counts->taken));
     json_object_object_add(object, "removed", json_object_new_int64((int64_t)counts->removed));
     json_object_object_add(object, "sent", json_object_new_int64((int64_t)counts->sent));

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/address.h"
+#include "base/json.h"
 #include "base/uuid.h"
 #include "base/xalloc.h"
 
@@ -248,10 +249,10 @@ static struct json_object *step_json(const struct connectivity_step *step)
 
     json_object_object_add(json, "stage", json_object_new_string(relay_stage_name(step->stage)));
     json_object_object_add(json, "ok", json_object_new_boolean(step->ok));
-    json_object_object_add(json, "ms", json_object_new_double((double)step->duration_us / 1000.0));
+    json_add_decimal(json, "ms", (double)step->duration_us / 1000);
     if (step->smtp_code != 0)
         json_object_object_add(json, "smtp_code", json_object_new_int(step->smtp_code));
-    json_object_object_add(json, "detail", json_object_new_string(step->detail));
+    json_add_text(json, "detail", step->detail);
     return json;
 }
 
@@ -264,11 +265,11 @@ struct json_object *connectivity_json(const struct connectivity *test)
         json, "stage", json_object_new_string(relay_stage_name(test->ok ? RELAY_QUIT : test->result.stage)));
     if (!test->ok) {
         json_object_object_add(json, "error", json_object_new_string(test->error));
-        json_object_object_add(json, "advice", json_object_new_string(test->advice));
+        json_add_text(json, "advice", test->advice);
     }
     if (test->result.outcome.smtp_code != 0)
         json_object_object_add(json, "smtp_code", json_object_new_int(test->result.outcome.smtp_code));
-    json_object_object_add(json, "smtp_description", json_object_new_string(test->result.outcome.text));
+    json_add_text(json, "smtp_description", test->result.outcome.text);
     if (test->result.tls[0] != '\0')
         json_object_object_add(json, "tls", json_object_new_string(test->result.tls));
     for (size_t i = 0; i < test->step_count; i++)

@@ -239,7 +239,7 @@ static struct json_object *tell(struct trace *trace, struct trace_message *messa
     json_object_object_add(object, "queue_id", or_null(message->queue_id));
     json_object_object_add(object, "header_message_id", or_null(header_id));
     json_object_object_add(object, "subject", or_null(message->mail.subject));
-    json_object_object_add(object, "sender", json_object_new_string(sender));
+    json_object_object_add(object, "sender", or_null(sender));
     json_object_object_add(object, "recipient", json_object_new_string(message->recipient));
     trace_add_next(trace, message, letter, object);
     json_object_object_add(object, "story", in_order(message->story));

@@ -82,7 +82,7 @@ def test_the_waits_are_those_of_the_limits(site):
     assert told["messages"] == 400 and told["at_once"] == expected.count(0)
     waited = [wait for wait in expected if wait > 0]
     (limit,) = told["limits"]
-    assert limit["limit"] == "rate limit of TPSP primary: 30/h" and limit["waited"] == told["waited"] == len(waited) > 0
+    assert limit["text"] == "rate limit of TPSP primary: 30/h" and limit["waited"] == told["waited"] == len(waited) > 0
     assert limit["longest_seconds"] == pytest.approx(waited[-1] / 1000, abs=0.002)
     assert limit["median_seconds"] == pytest.approx(statistics.median_high(waited) / 1000, abs=0.002)
     assert rehearse(site, [entry(1)])["at_once"] == 400
