@@ -9,10 +9,12 @@
 #include "agent/page_store.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "event/event_store.h"
 #include "policy/counters.h"
-#include "policy/rate_limit.h"
+#include "policy/limit_words.h"
 
 #define TURN_MS 300 /* of reading the store */
+#define MINUTE_MS 60000
 
 struct page_facts *page_facts_new(const struct config *config, struct queue_watch *queue)
 {
@@ -71,20 +73,12 @@ static int64_t count_hour(struct page_store *store, const char *tpsp, int64_t no
     return count;
 }
 
-static bool read_store(struct page_facts *facts, struct page_feed *feed)
+static bool read_store(struct page_facts *facts, struct page_store *store, struct page_feed *feed)
 {
-    struct page_store store;
-    bool more = false;
-
-    facts->store_known = page_store_open(&store, facts->config->state_dir, TURN_MS);
-    if (!facts->store_known)
-        return false;
-    read_ladder(&facts->ladder, &store);
+    read_ladder(&facts->ladder, store);
     for (size_t i = 0; i < facts->config->tpsp_count; i++)
-        facts->tpsps[i].last_hour = count_hour(&store, facts->config->tpsps[i].name, facts->now_ms);
-    more = page_tally_turn(facts->tally, &store, facts->now_ms, feed);
-    page_store_close(&store);
-    return more;
+        facts->tpsps[i].last_hour = count_hour(store, facts->config->tpsps[i].name, facts->now_ms);
+    return page_tally_turn(facts->tally, store, facts->now_ms, feed);
 }
 
 /* --- limits ----------------------------------------------------------------------------------------- */
@@ -99,21 +93,30 @@ static bool is_shown(const struct config_tpsp *tpsp, const struct rate_limit *li
 }
 
 /* In a cluster the server alone knows how much of a limit is left. */
-static void add_limit(struct page_tpsp *tpsp, const struct config_tpsp *settings, struct rate_table *table,
-                      struct rate_limit *limit, bool shared)
+static void add_limit(struct page_facts *facts, size_t index, struct rate_table *table,
+                      struct rate_limit *limit, struct store *store)
 {
+    const struct config_tpsp *settings = &facts->config->tpsps[index];
+    struct page_tpsp *tpsp = &facts->tpsps[index];
     struct page_limit *shown = &tpsp->limits[tpsp->limit_count];
+    struct limit_now now = {.limit = limit, .used = -1};
     int64_t next = 0;
+    struct outcome ignored;
+    uint64_t used;
     char text[RATE_TEXT_SIZE];
-    unsigned available = rate_limit_peek(table, limit, &next);
 
+    now.available = rate_limit_peek(table, limit, &next);
     if (tpsp->limit_count == PAGE_LIMITS || !is_shown(settings, limit))
         return;
-    *shown = (struct page_limit){
-        .provider = limit->provider, .lanes = shared ? 0 : limit->lanes, .available = available};
-    if (available == 0)
-        shown->next_ms = (next - rate_table_now(table)) / 1000000;
-    snprintf(shown->text, sizeof shown->text, "%s", rate_text(&limit->rate, text));
+    now.next_s = (next - rate_table_now(table) + 999999999) / 1000000000;
+    if (store != NULL && limit->rate.window_ms >= MINUTE_MS &&
+        event_store_used(store, settings->name, limit->provider, facts->now_ms - limit->rate.window_ms, &used,
+                         &ignored))
+        now.used = (int64_t)used;
+    AUTO_FREE char *words =
+        facts->config->cluster.server_count > 0 ? xstrdup(rate_text(&limit->rate, text)) : limit_words(&now);
+    shown->provider = limit->provider;
+    snprintf(shown->text, sizeof shown->text, "%s", words);
     tpsp->limit_count++;
 }
 
@@ -169,7 +172,8 @@ static void read_certificates(struct page_facts *facts)
     counters_close(counters);
 }
 
-static void read_limits(struct page_facts *facts)
+/* store: NULL where it cannot be read now. */
+static void read_limits(struct page_facts *facts, struct store *store)
 {
     const struct config *config = facts->config;
     struct rate_table *table;
@@ -194,8 +198,7 @@ static void read_limits(struct page_facts *facts)
                 break;
             for (size_t j = 0; j < set.count; j++) /* those for all come with each provider */
                 if (provider == 0 || set.limits[j].provider != NULL)
-                    add_limit(tpsp, &config->tpsps[i], table, &set.limits[j],
-                              config->cluster.server_count > 0);
+                    add_limit(facts, i, table, &set.limits[j], store);
         }
     }
     rate_table_close(table);
@@ -203,12 +206,16 @@ static void read_limits(struct page_facts *facts)
 
 bool page_facts_gather(struct page_facts *facts, struct board *board, struct page_feed *feed)
 {
+    struct page_store store;
     struct statvfs disk;
 
     facts->now_ms = clock_realtime_ms();
     board_read(board, &facts->board);
-    bool more = read_store(facts, feed);
-    read_limits(facts);
+    facts->store_known = page_store_open(&store, facts->config->state_dir, TURN_MS);
+    bool more = facts->store_known && read_store(facts, &store, feed);
+    read_limits(facts, facts->store_known ? store.store : NULL);
+    if (facts->store_known)
+        page_store_close(&store);
     read_certificates(facts);
     facts->disk_free = statvfs(facts->config->state_dir, &disk) == 0 && disk.f_blocks > 0
                            ? (double)disk.f_bavail / (double)disk.f_blocks

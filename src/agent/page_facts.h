@@ -24,10 +24,8 @@
 #define PAGE_SUSPENSIONS 16
 
 struct page_limit {
-    char text[48];        /* "100/h" */
+    char text[128];       /* "100/h: 16 used this hour, spread, next slot in 40 s" */
     const char *provider; /* NULL: for all */
-    unsigned available, lanes;
-    int64_t next_ms; /* from now until the next slot, where there is none */
 };
 
 struct page_tpsp {

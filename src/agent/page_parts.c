@@ -68,12 +68,6 @@ static void write_limit(const struct html *html, const struct page_limit *limit)
         fputs(": ", html->out);
     }
     html_text(html, limit->text);
-    if (limit->lanes > 0 && limit->available > 0)
-        fprintf(html->out, ", %u at once", limit->available);
-    else if (limit->lanes > 0) {
-        fputs(", <span class=\"trouble\">reached</span>, next in ", html->out);
-        html_span(html, limit->next_ms + 999);
-    }
     fputs("</li>", html->out);
 }
 

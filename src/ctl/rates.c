@@ -9,14 +9,14 @@
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/gate.h"
+#include "ctl/limits.h"
 #include "ctl/slow_words.h"
 #include "ctl/suspend_words.h"
 #include "policy/breaker.h"
 #include "policy/shadow.h"
 #include "policy/warm_up.h"
 
-#define SECOND_NS INT64_C(1000000000)
-#define COLUMNS 6
+#define COLUMNS 7
 
 /* --- the rows -------------------------------------------------------------------------------- */
 
@@ -32,34 +32,9 @@ static bool open_gate(struct ctl *ctl, struct ctl_gate *gate_r)
     return ok;
 }
 
-/*
- * Every limit of the TPSP once: the global ones come with each provider, whose own one is the last. False
- * with *error_r set.
- */
-static bool each_limit(const struct config *config, const struct config_tpsp *tpsp,
-                       void (*visit)(void *context, struct rate_set *set, size_t index), void *context,
-                       struct outcome *error_r)
-{
-    for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
-        struct rate_set set;
-        if (!rate_set_init(&set, tpsp, (enum provider_category)provider, config->rate_burst, error_r))
-            return false;
-        for (size_t i = 0; i < set.count; i++)
-            if (provider == 0 || set.limits[i].provider != NULL)
-                visit(context, &set, i);
-    }
-    return true;
-}
-
-static int64_t seconds_until(const struct rate_table *table, int64_t time_ns)
-{
-    int64_t wait = time_ns - rate_table_now(table);
-
-    return wait <= 0 ? 0 : (wait + SECOND_NS - 1) / SECOND_NS;
-}
-
 struct listing {
     const struct admission_gate *gate;
+    struct store *store;
     struct connections_desk *leases;
     struct rate_table *table; /* of the gate */
     const struct config_tpsp *tpsp;
@@ -82,63 +57,48 @@ static const char *state_text(const struct listing *listing, char text[STATE_SIZ
     else if (listing->breaker.state == BREAKER_TRY)
         length = snprintf(text, STATE_SIZE, "to be tried (%u failures)", listing->breaker.failures);
     else
-        length =
-            snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures)",
-                     seconds_until(listing->table, listing->breaker.until_ns), listing->breaker.failures);
+        length = snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures)",
+                          limits_seconds_until(listing->table, listing->breaker.until_ns),
+                          listing->breaker.failures);
     if (listing->tpsp->max_connections > 0)
         snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections", listing->connections,
                  listing->tpsp->max_connections);
     return text;
 }
 
-/* A row with the limit of that number of messages free; NULL: the TPSP has no limit at all. */
-static void add_row(struct listing *listing, const struct rate_limit *limit, unsigned available,
-                    int64_t wait_s)
+/* now NULL: the TPSP has no limit at all. */
+static void add_row(struct listing *listing, const struct limit_now *now)
 {
-    char state[STATE_SIZE], rate[RATE_TEXT_SIZE], count[32], wait[32];
+    const struct rate_limit *limit = now != NULL ? now->limit : NULL;
+    char state[STATE_SIZE], rate[RATE_TEXT_SIZE], used[32] = "", count[32] = "", wait[64] = "now";
 
-    snprintf(count, sizeof count, "%u of %u", available, limit != NULL ? limit->lanes : 0);
-    snprintf(wait, sizeof wait, "in %" PRId64 " s", wait_s);
+    if (now != NULL && now->used >= 0)
+        snprintf(used, sizeof used, "%" PRId64, now->used);
+    if (now != NULL)
+        snprintf(count, sizeof count, "%u of %u", now->available, limit->lanes);
+    if (now != NULL && now->next_s < 0)
+        snprintf(wait, sizeof wait, "not known");
+    else if (now != NULL && now->available == 0)
+        snprintf(wait, sizeof wait, "in %" PRId64 " s, %s", now->next_s, limit_words_full(limit));
     const char *const cells[COLUMNS] = {listing->named ? "" : listing->tpsp->name,
                                         listing->named ? "" : state_text(listing, state),
                                         limit == NULL ? "unlimited" : rate_text(&limit->rate, rate),
                                         limit != NULL && limit->provider != NULL ? limit->provider : "all",
-                                        limit == NULL ? "" : count,
-                                        limit == NULL || available > 0 ? "now" : wait};
+                                        used,
+                                        count,
+                                        wait};
     ctl_table_row(listing->rows, cells);
     listing->named = true;
 }
 
-static void add_json(struct listing *listing, const struct rate_limit *limit, unsigned available,
-                     int64_t wait_s)
-{
-    struct json_object *row = json_object_new_object();
-
-    json_object_object_add(row, "limit", json_object_new_int64(limit->rate.limit));
-    json_add_decimal(row, "window_seconds", (double)limit->rate.window_ms / 1000);
-    json_object_object_add(row, "provider", limit->provider ? json_object_new_string(limit->provider) : NULL);
-    json_object_object_add(row, "burst", json_object_new_int64(limit->lanes));
-    json_object_object_add(row, "free", json_object_new_int64(available));
-    json_object_object_add(row, "next_slot_seconds", json_object_new_int64(wait_s));
-    json_object_array_add(listing->limits, row);
-}
-
-static void list_limit(void *context, struct rate_set *set, size_t index)
+static void list_limit(void *context, const struct limit_now *now)
 {
     struct listing *listing = context;
-    const struct rate_limit *limit = &set->limits[index];
-    const struct config_rate *other = &listing->tpsp->provider_rates[PROVIDER_DEFAULT];
-    int64_t next;
-    unsigned available = admission_peek(listing->gate, set, index, &next);
-    int64_t wait_s = available > 0 ? 0 : seconds_until(listing->table, next);
 
     if (listing->limits != NULL)
-        add_json(listing, limit, available, wait_s);
-    /* a provider like all others, and to which nothing was sent, says nothing */
-    else if (listing->all || limit->provider == NULL || limit->entry != NULL ||
-             limit->rate.limit != other->limit || limit->rate.window_ms != other->window_ms ||
-             strcmp(limit->provider, "default") == 0)
-        add_row(listing, limit, available, wait_s);
+        json_object_array_add(listing->limits, limits_json(now));
+    else
+        add_row(listing, now);
 }
 
 static struct json_object *breaker_json(const struct listing *listing)
@@ -152,7 +112,7 @@ static struct json_object *breaker_json(const struct listing *listing)
     json_object_object_add(
         row, "retry_seconds",
         json_object_new_int64(listing->breaker.state == BREAKER_OPEN
-                                  ? seconds_until(listing->table, listing->breaker.until_ns)
+                                  ? limits_seconds_until(listing->table, listing->breaker.until_ns)
                                   : 0));
     return row;
 }
@@ -273,10 +233,12 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
                                suspend_words_json(config, listing->table, listing->tpsp->name));
         json_object_array_add(all, row);
     }
-    if (!each_limit(config, listing->tpsp, list_limit, listing, error_r))
+    const struct limits_request request = {listing->gate, listing->store, listing->tpsp,
+                                           all != NULL || listing->all};
+    if (!limits_each(&request, list_limit, listing, error_r))
         return false;
     if (all == NULL && !listing->named)
-        add_row(listing, NULL, 0, 0);
+        add_row(listing, NULL);
     return true;
 }
 
@@ -297,13 +259,17 @@ static void print_suspension(void *context, const struct suspension_scope *scope
 
 static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
 {
-    static const char *const headers[COLUMNS] = {"TPSP", "STATE", ">LIMIT", "FOR", ">FREE", "NEXT SLOT"};
+    static const char *const headers[COLUMNS] = {"TPSP",  "STATE",    ">LIMIT",   "FOR",
+                                                 ">USED", ">AT ONCE", "NEXT SLOT"};
     const struct config *config = ctl->config;
-    struct listing listing = {.gate = gate, .table = gate->table, .all = ctl->verbose};
-    struct json_object *all = ctl->json ? json_object_new_array() : NULL;
+    struct listing listing = {
+        .gate = gate, .store = ctl_store(ctl), .table = gate->table, .all = ctl->verbose};
     enum ctl_status status = CTL_OK;
     struct outcome error;
 
+    if (listing.store == NULL)
+        return CTL_TROUBLE;
+    struct json_object *all = ctl->json ? json_object_new_array() : NULL;
     listing.leases = connections_open(config);
 
     if (!ctl->json)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "delivery/delivery.h"
+#include "policy/limit_words.h"
 #include "policy/slow_down.h"
 #include "policy/suppression.h"
 #include "policy/validate.h"
@@ -85,8 +86,7 @@ static bool is_not_held(struct delivery *delivery)
             continue;
         int64_t seconds = (until_ns - rate_table_now(context->rates)) / 1000000000 + 1;
         outcome_set(&delivery->outcome, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-                    "this recipient gets more mail than is taken for him, TPSP %s was told; held for %" PRId64
-                    " s more",
+                    LIMIT_WORDS_RECIPIENT ", TPSP %s was told; held for %" PRId64 " s more",
                     slow_down.tpsp->name, seconds);
         return false;
     }

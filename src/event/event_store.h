@@ -101,12 +101,18 @@ int64_t event_store_behind(struct store *store, const struct event_filter *filte
                            bool (*see)(void *context, const struct event *event, enum event_state state),
                            void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 4, 6)));
 
-/* How many deliveries of the pipe since since_ms came to what, and how many of them after recent_ms, both to
- * the minute: a call for each TPSP and kind of event. Nothing else may be done with the store in see(). */
+/* How many events of what kind there were since since_ms, and how many of them after recent_ms, both to the
+ * minute: a call for each TPSP ("": none was asked, or the MTA says it) and kind of event. Nothing else may
+ * be done with the store in see(). */
 bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
                        void (*see)(void *context, const char *tpsp, enum event_cs cs, uint64_t count,
                                    uint64_t recent),
                        void *context, struct outcome *error_r) __attribute__((nonnull(1, 4, 6)));
+
+/* How many deliveries after since_ms, to the minute, took a slot of the limits of that TPSP: it was reached,
+ * whatever came of it. provider: NULL for all. */
+bool event_store_used(struct store *store, const char *tpsp, const char *provider, int64_t since_ms,
+                      uint64_t *used_r, struct outcome *error_r) __attribute__((nonnull(1, 2, 5, 6)));
 
 /* What happened before is not counted any more; nor are blocks known of which every event is gone. */
 bool event_store_forget(struct store *store, int64_t before_ms, struct outcome *error_r)

@@ -1,4 +1,4 @@
-/* event_store's part that says what deliveries came to: counted as they are stored (store/schema.sql). */
+/* event_store's part that says what became of messages: counted as events are stored (store/schema.sql). */
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +28,27 @@ bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
             (enum event_cs)sqlite3_column_int(select, 1), (uint64_t)sqlite3_column_int64(select, 2),
             (uint64_t)sqlite3_column_int64(select, 3));
     return row == 0;
+}
+
+bool event_store_used(struct store *store, const char *tpsp, const char *provider, int64_t since_ms,
+                      uint64_t *used_r, struct outcome *error_r)
+{
+    sqlite3_stmt *select = store_statement(store,
+                                           "SELECT ifnull(sum(used), 0) FROM tally WHERE minute > ?1"
+                                           " AND tpsp = ?2 AND (?3 IS NULL OR provider = ?3)",
+                                           error_r);
+
+    if (select == NULL)
+        return false;
+    sqlite3_bind_int64(select, 1, since_ms / MINUTE_MS);
+    sqlite3_bind_text(select, 2, tpsp, -1, SQLITE_STATIC);
+    if (provider != NULL)
+        sqlite3_bind_text(select, 3, provider, -1, SQLITE_STATIC);
+    int row = store_step(store, select, error_r);
+    *used_r = row == 1 ? (uint64_t)sqlite3_column_int64(select, 0) : 0;
+    sqlite3_reset(select);
+    sqlite3_clear_bindings(select);
+    return row == 1;
 }
 
 bool event_store_forget(struct store *store, int64_t before_ms, struct outcome *error_r)

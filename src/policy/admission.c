@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/limit_words.h"
 #include "policy/shadow.h"
 #include "policy/slow_down.h"
 #include "policy/suspension.h"
@@ -194,8 +195,8 @@ bool admission_tend(const struct admission_gate *gate)
 static void explain_gathering(const struct admission_gate *gate, int64_t wait_us, struct outcome *why_r)
 {
     outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-                "cluster %s has a new server, which hears first what the hosts know; slots again in %.1f s",
-                gate->config->cluster.name, (double)wait_us / 1000000);
+                "cluster %s" LIMIT_WORDS_GATHERING "; slots again in %.1f s", gate->config->cluster.name,
+                (double)wait_us / 1000000);
 }
 
 static enum rate_answer away(const struct admission_gate *gate, struct rate_set *set,
@@ -205,11 +206,10 @@ static enum rate_answer away(const struct admission_gate *gate, struct rate_set 
     const struct rate_limit *limit;
 
     if (cluster->when_away == WHEN_AWAY_HOLD || !rate_set_share(set, cluster->share_ppm)) {
-        outcome_set(
-            why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-            "cluster %s is away, and with it the limits of TPSP %s: %s; mail is held until it is back "
-            "(cluster: when-away)",
-            cluster->name, set->tpsp, cluster_why_away(gate->cluster));
+        outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                    "cluster %s" LIMIT_WORDS_AWAY "%s: %s; mail is held until it is back "
+                    "(cluster: when-away)",
+                    cluster->name, set->tpsp, cluster_why_away(gate->cluster));
         *next_r = ADMISSION_NEVER;
         return RATE_REFUSED;
     }

@@ -7,6 +7,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "policy/limit_words.h"
 #include "policy/pool_turn.h"
 #include "policy/slow_down.h"
 #include "policy/suspension.h"
@@ -87,7 +88,7 @@ static enum rate_answer take_connection(const struct pool_cursor *cursor, const 
     case CONNECTIONS_NONE_FREE:
         *next_r = rate_table_now(cursor->table) + CONNECTIONS_POLL_NS;
         outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-                    "TPSP %s: all %u connections %s are in use", tpsp->name, limit,
+                    "TPSP %s" LIMIT_WORDS_CONNECTIONS "%u %s", tpsp->name, limit,
                     limit == tpsp->max_connections ? "of max-connections" : "that it said it allows");
         return RATE_REFUSED;
     default:

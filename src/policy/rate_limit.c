@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/limit_words.h"
 #include "policy/slow_down_law.h"
 
 #define MS_NS INT64_C(1000000)
@@ -323,13 +324,13 @@ void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_
     int64_t seconds = wait_ns <= 0 ? 1 : (wait_ns + 1000 * MS_NS - 1) / (1000 * MS_NS);
 
     outcome_set(outcome_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-                "rate limit of TPSP %s: %s%s%s%s%s reached, next slot in %" PRId64 " s", tpsp,
+                LIMIT_WORDS_LIMIT "%s: %s%s%s%s%s, %s, next slot in %" PRId64 " s", tpsp,
                 rate_text(&limit->rate, text),
                 strcmp(limit->kind, "slow-down") == 0 ? ", slowed down"
                 : strcmp(limit->kind, "warm-up") == 0 ? ", warm-up"
                                                       : "",
                 limit->provider ? " (provider " : "", limit->provider ? limit->provider : "",
-                limit->provider ? ")" : "", seconds);
+                limit->provider ? ")" : "", limit_words_full(limit), seconds);
 }
 
 unsigned rate_limit_peek(struct rate_table *table, struct rate_limit *limit, int64_t *next_r)

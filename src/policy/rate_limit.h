@@ -117,8 +117,8 @@ enum rate_answer rate_limit_take(struct rate_table *table, struct rate_set *set,
 /* The TPSP was never reached. Gives back once, then no more. */
 void rate_limit_give_back(const struct rate_table *table, struct rate_grant *grant) __attribute__((nonnull));
 
-/* "rate limit of TPSP primary: 100/h (provider gmail) reached, next slot in 34 s": deferred,
- * CAUSE_RATE, 4.7.1. */
+/* "rate limit of TPSP primary: 100/h (provider gmail), spread, next slot in 34 s": deferred,
+ * CAUSE_RATE, 4.7.1. See limit_words.h. */
 void rate_limit_explain(const char *tpsp, const struct rate_limit *limit, int64_t wait_ns,
                         struct outcome *outcome_r) __attribute__((nonnull));
 

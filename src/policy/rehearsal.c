@@ -193,10 +193,12 @@ static void note_wait(struct rehearsal *rehearsal, const struct rehearsal_arriva
 static int limit_of(struct rehearsal *rehearsal, const struct outcome *why)
 {
     AUTO_FREE char *text = xstrdup(why->text);
-    char *end = strstr(text, " reached, next slot");
+    char *end = strstr(text, ", next slot");
 
-    if (end != NULL)
+    if (end != NULL) {
         *end = '\0';
+        *strrchr(text, ',') = '\0'; /* "spread", "reached" */
+    }
     return name_of(&rehearsal->limits, text);
 }
 

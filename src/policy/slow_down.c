@@ -7,6 +7,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "policy/limit_words.h"
 #include "policy/slow_down_answers.h"
 #include "policy/warm_up.h"
 
@@ -300,7 +301,7 @@ static bool apply_one(const struct config *config, struct rate_table *table, str
     if (!is_paused(slowed->entry, now, until_r))
         return true;
     outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
-                "TPSP %s%s%s%s is paused, as it asked for, for %" PRId64 " s more", set->tpsp,
+                "TPSP %s%s%s%s" LIMIT_WORDS_PAUSED "%" PRId64 " s more", set->tpsp,
                 slowed->provider ? " (provider " : "", slowed->provider ? slowed->provider : "",
                 slowed->provider ? ")" : "", (*until_r - now + SECOND_NS - 1) / SECOND_NS);
     return false;

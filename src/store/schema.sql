@@ -65,18 +65,22 @@ CREATE TRIGGER event_blocked AFTER INSERT ON events BEGIN
     ON CONFLICT (block) DO UPDATE SET latest = excluded.latest WHERE excluded.latest > latest;
 END;
 
--- event/event_tally.c: how many deliveries of the pipe came to what in which minute since 1970
+-- event/event_tally.c: what became of messages in which minute since 1970, of those with a TPSP by TPSP and provider
 CREATE TABLE tally (
     minute INTEGER NOT NULL,
     tpsp TEXT NOT NULL,
+    provider TEXT NOT NULL,
     -- enum event_cs
     cs INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    PRIMARY KEY (minute, tpsp, cs)
+    -- of these, how many took a slot of the TPSP's limits: it was reached
+    used INTEGER NOT NULL,
+    PRIMARY KEY (minute, tpsp, provider, cs)
 ) WITHOUT ROWID;
-CREATE TRIGGER event_tallied AFTER INSERT ON events WHEN new.source = 0 BEGIN
-    INSERT INTO tally VALUES (new.timestamp_ms / 60000, new.tpsp, new.cs, 1)
-    ON CONFLICT (minute, tpsp, cs) DO UPDATE SET count = count + 1;
+CREATE TRIGGER event_tallied AFTER INSERT ON events BEGIN
+    INSERT INTO tally VALUES (new.timestamp_ms / 60000, new.tpsp, new.provider, new.cs, 1,
+        new.source = 0 AND new.tpsp <> '' AND (new.cs IN (59, 60) OR new.smtp_code > 0))
+    ON CONFLICT (minute, tpsp, provider, cs) DO UPDATE SET count = count + 1, used = used + excluded.used;
 END;
 
 -- event/event_index.h: made behind the events, a block of them at a time

@@ -120,7 +120,7 @@ def test_a_stopped_holder_holds_and_a_killed_one_does_not(site, server):
         ((pid, _),) = site.wait_idle()
         os.kill(pid, signal.SIGSTOP)
         status, text = send(site, environment={"SENDPOST_IDLE_SECONDS": "0"})
-        assert status == 75 and text.startswith("4.7.1 TPSP primary: all 1 connections")
+        assert status == 75 and text.startswith("4.7.1 TPSP primary: all its connections")
         assert used(site) == (1, 1) and not [event for event in site.events() if event["cs"] != 60]
         configure(overflow="beside")
         assert "tpsp=spare" in send(site, environment={"SENDPOST_IDLE_SECONDS": "0"})[1]

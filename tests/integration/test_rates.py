@@ -36,7 +36,7 @@ def test_the_limit_defers_with_its_name_and_the_next_slot(site, server):
     assert [send(site)[0] for _ in range(3)] == [0, 0, 0]
     status, text = send(site)
     assert status == 75
-    assert re.fullmatch(r"4\.7\.1 .*rate limit of TPSP primary: 3/h reached, next slot in (3600|35\d\d) s\n", text)
+    assert re.fullmatch(r"4\.7\.1 .*rate limit of TPSP primary: 3/h, reached, next slot in (3600|35\d\d) s\n", text)
     assert len(server.messages) == 3
     assert [event["cs"] for event in site.events()].count(61) == 0  # no event for a rate deferral
 
@@ -133,7 +133,7 @@ def test_rates_are_shown_and_reset(site, server):
     assert send(site)[1].startswith("4.7.1 ")  # backup is down, and to wait for a slot is no attempt
     shown = ctl(site, "rates")
     assert shown.returncode == 0, shown.stderr
-    assert re.search(r"primary +in use +2/h +all +0 of 2 +in \d+ s", shown.stdout)
+    assert re.search(r"primary +in use +2/h +all +2 +0 of 2 +in \d+ s", shown.stdout)
     assert re.search(r" 5/h +gmail +5 of 5 +now", shown.stdout)
     assert re.search(r"backup +in use +unlimited", shown.stdout)
     rows = json.loads(ctl(site, "rates", "--json").stdout)
@@ -183,7 +183,7 @@ def test_a_warm_up_lets_through_what_its_day_has(site, server):
     assert [send(site, "a@gmail.com")[0] for _ in range(2)] == [0, 75]
     assert [send(site)[0] for _ in range(2)] == [0, 0]
     status, text = send(site)
-    assert status == 75 and re.search(r"rate limit of TPSP primary: 3/d, warm-up reached, next slot in (86400|863\d\d) s", text), text
+    assert status == 75 and re.search(r"rate limit of TPSP primary: 3/d, warm-up, reached, next slot in (86400|863\d\d) s", text), text
     rows = json.loads(ctl(site, "rates", "--json").stdout)[0]["warm_up"]
     assert [(row["provider"], row["day"], row["days"], row["limit"]) for row in rows] == [(None, 1, 2, 3), ("gmail", 1, 1, 1)]
     assert "primary: warm-up to gmail, day 1 of 1: 1 a day" in ctl(site, "rates").stdout

@@ -58,7 +58,7 @@ def test_a_tpsp_that_says_slower_is_sent_half_and_then_holds_the_rest(site, serv
     assert send(site)[0] == 0
     status, text = send(site)
     assert status == 75
-    assert re.search(r"^4\.7\.1 .*rate limit of TPSP primary: (?:49\d|500)/h, slowed down reached, next slot in \d s", text), text
+    assert re.search(r"^4\.7\.1 .*rate limit of TPSP primary: (?:49\d|500)/h, slowed down, spread, next slot in \d s", text), text
     for command in (("rates",), ("status",), ("explain", "user@example.com")):
         assert re.search(r"primary slowed down to (?:49\d|500)/h \(50%\), next step up in \d+ s at the earliest, since \S+: rate: 450 4.7.1",
                          re.sub(" +", " ", ctl(site, *command).stdout)), command
@@ -195,7 +195,7 @@ def test_what_a_provider_says_in_the_log_of_an_mta_behind_slows_that_provider(si
     if case == "strangers":
         uuids = [str(uuid.uuid4()) for _ in uuids]
     when = datetime.now(timezone.utc) - timedelta(hours=1 if case == "old" else 0)
-    text = "451 4.7.1 rate limit of TPSP primary: 3/h reached, next slot in 9 s" if case == "passed on" else GMAIL
+    text = "451 4.7.1 rate limit of TPSP primary: 3/h, reached, next slot in 9 s" if case == "passed on" else GMAIL
     read_log(site, log_of(uuids, recipients, text, when))
     assert set(slowed(site)) == ({"gmail"} if case == "ours" else set())
     if case == "ours":

@@ -136,7 +136,7 @@ START_TEST(a_filter_shows_what_was_asked_for)
 END_TEST
 
 struct tallied {
-    uint64_t accepted, recent, dropped;
+    uint64_t accepted, recent, dropped, bounced;
     int calls;
 };
 
@@ -150,11 +150,11 @@ static void see_tally(void *context, const char *tpsp, enum event_cs cs, uint64_
         tallied->accepted = count;
         tallied->recent = recent;
     } else {
-        tallied->dropped = count;
+        *(cs == CS_DROPPED ? &tallied->dropped : &tallied->bounced) = count;
     }
 }
 
-START_TEST(a_tally_counts_the_deliveries_of_the_pipe_since_then)
+START_TEST(a_tally_counts_what_became_of_messages_since_then)
 {
     struct tallied tallied = {0};
     struct event failures[3], bounce = make(100, CS_HARD_BOUNCED, "p");
@@ -166,12 +166,14 @@ START_TEST(a_tally_counts_the_deliveries_of_the_pipe_since_then)
         ck_assert(event_store_add(store, &event, EVENT_REPORTED, 0, &error)); /* is not counted twice */
     }
     bounce.source = EVENT_SOURCE_BOUNCE;
+    bounce.timestamp_ms = 6 * MINUTE_MS;
     ck_assert(event_store_add(store, &bounce, EVENT_REPORTED, 0, &error));
     ck_assert(event_store_tally(store, 5 * MINUTE_MS, 16 * MINUTE_MS, see_tally, &tallied, &error));
     ck_assert_uint_eq(tallied.accepted, 12);
     ck_assert_uint_eq(tallied.recent, 3);
     ck_assert_uint_eq(tallied.dropped, 4);
-    ck_assert_int_eq(tallied.calls, 2);
+    ck_assert_uint_eq(tallied.bounced, 1);
+    ck_assert_int_eq(tallied.calls, 3);
     ck_assert_int_eq(event_store_failures(store, 5 * MINUTE_MS, 3, failures, &error), 3);
     ck_assert_int_eq(failures[0].attempt, 20);
     ck_assert_int_eq(failures[2].attempt, 12);
@@ -179,6 +181,47 @@ START_TEST(a_tally_counts_the_deliveries_of_the_pipe_since_then)
     ck_assert(event_store_forget(store, 17 * MINUTE_MS, &error));
     ck_assert(event_store_tally(store, 0, 0, see_tally, &tallied, &error));
     ck_assert_uint_eq(tallied.accepted, 3);
+}
+END_TEST
+
+static uint64_t used(const char *provider, int64_t since_ms)
+{
+    uint64_t count;
+
+    ck_assert(event_store_used(store, "p", provider, since_ms, &count, &error));
+    return count;
+}
+
+START_TEST(a_slot_is_used_by_whom_the_tpsp_has_heard)
+{
+    static const struct {
+        enum event_cs cs;
+        enum event_source source;
+        int smtp_code;
+        const char *tpsp, *provider;
+    } deliveries[] = {
+        {CS_DELIVERED, EVENT_SOURCE_PIPE, 250, "p", "gmail"},
+        {CS_SENT, EVENT_SOURCE_PIPE, 0, "p", "yahoo"},
+        {CS_DEFERRED, EVENT_SOURCE_PIPE, 451, "p", "gmail"},
+        {CS_DROPPED, EVENT_SOURCE_PIPE, 550, "p", "gmail"},
+        {CS_DEFERRED, EVENT_SOURCE_PIPE, 0, "p", "gmail"}, /* not reached */
+        {CS_DROPPED, EVENT_SOURCE_PIPE, 0, "", ""},        /* suppressed */
+        {CS_DELIVERED, EVENT_SOURCE_AGENT, 250, "", ""},
+        {CS_DELIVERED, EVENT_SOURCE_PIPE, 250, "other", "gmail"},
+    };
+
+    for (int i = 0; i < (int)(sizeof deliveries / sizeof *deliveries); i++) {
+        struct event event = make(i, deliveries[i].cs, deliveries[i].tpsp);
+        event.source = deliveries[i].source;
+        event.smtp_code = deliveries[i].smtp_code;
+        event.timestamp_ms = (10 + i) * MINUTE_MS;
+        snprintf(event.provider, sizeof event.provider, "%s", deliveries[i].provider);
+        ck_assert(event_store_add(store, &event, EVENT_REPORTED, 0, &error));
+    }
+    ck_assert_uint_eq(used(NULL, 0), 4);
+    ck_assert_uint_eq(used("gmail", 0), 3);
+    ck_assert_uint_eq(used("gmail", 12 * MINUTE_MS), 1);
+    ck_assert_uint_eq(used("aol", 0), 0);
 }
 END_TEST
 
@@ -355,6 +398,7 @@ START_TEST(no_listing_reads_all_events)
     look((struct event_filter){.recipient = "user4@example.com"});
     look((struct event_filter){.since_ms = 1000});
     ck_assert(event_store_tally(store, 0, 0, see_tally, &tallied, &error));
+    ck_assert_uint_eq(used("gmail", 1), 0);
     ck_assert_int_eq(event_store_failures(store, 0, 3, failures, &error), 1);
     ck_assert_int_eq(count(EVENT_PENDING) + count(EVENT_REJECTED), 1);
     while ((statement = sqlite3_next_stmt(store_handle(store), statement)) != NULL) {
@@ -377,7 +421,8 @@ UNIT_SUITE(event_store_suite)
     tcase_add_test(tcase, what_is_settled_stays_settled);
     tcase_add_test(tcase, a_message_of_many_recipients_is_shown_in_its_order);
     tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
-    tcase_add_test(tcase, a_tally_counts_the_deliveries_of_the_pipe_since_then);
+    tcase_add_test(tcase, a_tally_counts_what_became_of_messages_since_then);
+    tcase_add_test(tcase, a_slot_is_used_by_whom_the_tpsp_has_heard);
     tcase_add_loop_test(tcase, a_recipient_and_a_time_are_found_in_every_block, 0, 2);
     tcase_add_test(tcase, no_listing_reads_all_events);
     tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);

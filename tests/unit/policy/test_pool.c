@@ -310,7 +310,7 @@ START_TEST(when_all_are_over_their_rate_the_first_slot_is_named)
     ck_assert_int_eq(outcome.cause, CAUSE_RATE);
     ck_assert_str_eq(outcome.enhanced, "4.7.1");
     ck_assert_str_eq(outcome.text,
-                     "rate limit of TPSP c: 1 in 1800 s (provider default) reached, next slot in 1800 s");
+                     "rate limit of TPSP c: 1 in 1800 s (provider default), reached, next slot in 1800 s");
     ck_assert_int_eq(atomic_load(&simulation->now), before); /* a slot so far away is not waited for */
 }
 END_TEST
@@ -380,7 +380,7 @@ START_TEST(when_all_connections_are_in_use_the_next_member_is_asked_then_one_is_
     struct outcome outcome = deliver("www");
     ck_assert_int_eq(outcome.cause, CAUSE_RATE);
     ck_assert_str_eq(outcome.enhanced, "4.7.1");
-    ck_assert_str_eq(outcome.text, "TPSP a: all 1 connections of max-connections are in use");
+    ck_assert_str_eq(outcome.text, "TPSP a: all its connections are in use, 1 of max-connections");
     ck_assert_int_ge(atomic_load(&simulation->now) - before, 1900 * INT64_C(1000000)); /* rate-limit-wait */
     ck_assert(!connections_wanted(others, &tpsps[0]));
     pools[0].overflow = 1;
@@ -426,7 +426,7 @@ START_TEST(fewer_connections_that_a_tpsp_said_it_allows_count)
     deliver("www");
     ck_assert_str_eq(walk, "b");
     pools[0].member_count = 1;
-    ck_assert_str_eq(deliver("www").text, "TPSP a: all 1 connections that it said it allows are in use");
+    ck_assert_str_eq(deliver("www").text, "TPSP a: all its connections are in use, 1 that it said it allows");
     atomic_fetch_add(&simulation->now, HOUR);
     deliver("www");
     ck_assert_str_eq(walk, "a");

@@ -175,7 +175,7 @@ START_TEST(of_several_refusals_the_longest_is_named)
     ck_assert(take(&set));
     ck_assert(!take(&set));
     rate_limit_explain("primary", last_limit, last_next - atomic_load(&simulation->now), &outcome);
-    ck_assert_str_eq(outcome.text, "rate limit of TPSP primary: 1/d reached, next slot in 86400 s");
+    ck_assert_str_eq(outcome.text, "rate limit of TPSP primary: 1/d, reached, next slot in 86400 s");
     ck_assert_int_eq(outcome.class, OUTCOME_DEFERRED);
     ck_assert_int_eq(outcome.cause, CAUSE_RATE);
     ck_assert_str_eq(outcome.enhanced, "4.7.1");
@@ -221,7 +221,7 @@ START_TEST(the_text_names_limit_and_provider)
     struct rate_set set = set_for(&tpsp, PROVIDER_GMAIL, 1);
     rate_limit_explain("primary", &set.limits[0], 33 * SECOND + 1, &outcome);
     ck_assert_str_eq(outcome.text,
-                     "rate limit of TPSP primary: 100/h (provider gmail) reached, next slot in 34 s");
+                     "rate limit of TPSP primary: 100/h (provider gmail), spread, next slot in 34 s");
     char text[RATE_TEXT_SIZE];
     ck_assert_str_eq(rate_text(&(struct config_rate){5, 90000}, text), "5 in 90 s");
 }

@@ -116,7 +116,7 @@ START_TEST(the_number_of_the_day_is_a_limit_of_any_24_hours)
         taken++;
     ck_assert_uint_eq(taken, 5);
     rate_limit_explain("primary", limit, next - atomic_load(&simulation->now), &error);
-    ck_assert_str_eq(error.text, "rate limit of TPSP primary: 5/d, warm-up reached, next slot in 86400 s");
+    ck_assert_str_eq(error.text, "rate limit of TPSP primary: 5/d, warm-up, reached, next slot in 86400 s");
     days[0] = 50;
 }
 END_TEST

@@ -1,0 +1,32 @@
+/*
+ * limits: the limits of a TPSP as they stand now, for `sendpostctl rates` and `sendpostctl status`: what may
+ * pass at once, when the next slot comes, and how many were used in the window that ends now.
+ */
+#ifndef SENDPOST_CTL_LIMITS_H
+#define SENDPOST_CTL_LIMITS_H
+
+#include <json-c/json.h>
+
+#include "policy/admission.h"
+#include "policy/limit_words.h"
+#include "store/store.h"
+
+struct limits_request {
+    const struct admission_gate *gate;
+    struct store *store; /* tells what was used */
+    const struct config_tpsp *tpsp;
+    bool all; /* also providers with the limit of all others, to which nothing was sent */
+};
+
+/* Each limit once, those of the TPSP as a whole first. False with *error_r set. */
+bool limits_each(const struct limits_request *request,
+                 void (*see)(void *context, const struct limit_now *now), void *context,
+                 struct outcome *error_r) __attribute__((nonnull(1, 2, 4)));
+
+/* limit, window_seconds, provider, burst, free, used, next_slot_seconds; what is not known is null. */
+struct json_object *limits_json(const struct limit_now *now) __attribute__((nonnull));
+
+/* From now until that time of the table's clock; 0 where it has passed. */
+int64_t limits_seconds_until(const struct rate_table *table, int64_t time_ns) __attribute__((nonnull));
+
+#endif
