@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,8 +10,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/xalloc.h"
 
 #define OUTPUT_MAX (64u << 20)
@@ -63,11 +66,31 @@ static char *find_program(const char *name)
     return NULL;
 }
 
-static int spawn(const char *program, const char *const argv[], int out, int err)
+/* Its wait status. A file descriptor of the child would tell when it ends; the kernels of RHEL 8 have none.
+ */
+static int wait_for(pid_t child, int64_t until_ms)
+{
+    const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+    bool bounded = until_ms != INT64_MAX;
+    int status = 127 << 8;
+
+    for (;;) {
+        pid_t ended = waitpid(child, &status, bounded ? WNOHANG : 0);
+        if (ended == child || (ended < 0 && errno != EINTR))
+            return status;
+        if (bounded && clock_monotonic_ms() > until_ms) {
+            kill(child, SIGKILL);
+            bounded = false;
+        } else if (ended == 0) {
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
+static int spawn(const char *program, const char *const argv[], int out, int err, int64_t until_ms)
 {
     posix_spawn_file_actions_t actions;
     pid_t child;
-    int status = 127 << 8;
 
     if (posix_spawn_file_actions_init(&actions) != 0)
         return 127;
@@ -78,12 +101,16 @@ static int spawn(const char *program, const char *const argv[], int out, int err
     posix_spawn_file_actions_destroy(&actions);
     if (trouble != 0)
         return 127;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = wait_for(child, until_ms);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 bool run_program(struct run *run, const char *const argv[])
+{
+    return run_program_until(run, argv, INT64_MAX);
+}
+
+bool run_program_until(struct run *run, const char *const argv[], int64_t until_ms)
 {
     AUTO_CLOSE int out = memfd_create("stdout", MFD_CLOEXEC);
     AUTO_CLOSE int err = memfd_create("stderr", MFD_CLOEXEC);
@@ -92,7 +119,7 @@ bool run_program(struct run *run, const char *const argv[])
 
     *run = (struct run){.status = 127};
     if (program != NULL && out >= 0 && err >= 0)
-        run->status = spawn(program, argv, out, err);
+        run->status = spawn(program, argv, out, err, until_ms);
     run->out = slurp(out, &whole);
     run->err = slurp(err, &ignored);
     return run->status == 0 && whole;

@@ -9,7 +9,7 @@
 #define SECOND_NS INT64_C(1000000000)
 #define COUNTED_MS 60000 /* what was used is known to the minute */
 
-int64_t limits_seconds_until(const struct rate_table *table, int64_t time_ns)
+static int64_t seconds_until(const struct rate_table *table, int64_t time_ns)
 {
     int64_t wait = time_ns - rate_table_now(table);
 
@@ -62,7 +62,7 @@ bool limits_each(const struct limits_request *request,
             now.used = count_used(request, now.limit);
             now.next_s = now.available > 0         ? 0
                          : next == ADMISSION_NEVER ? -1
-                                                   : limits_seconds_until(gate->table, next);
+                                                   : seconds_until(gate->table, next);
             see(context, &now);
         }
     }
@@ -83,4 +83,35 @@ struct json_object *limits_json(const struct limit_now *now)
     json_object_object_add(row, "next_slot_seconds",
                            now->next_s >= 0 ? json_object_new_int64(now->next_s) : NULL);
     return row;
+}
+
+struct breaker limits_breaker(struct rate_table *table, const struct config_tpsp *tpsp)
+{
+    struct breaker breaker = breaker_look(table, tpsp->name);
+
+    if (breaker.state == BREAKER_OPEN)
+        breaker.until_ns -= rate_table_now(table);
+    return breaker;
+}
+
+struct json_object *limits_breaker_json(const struct breaker *breaker)
+{
+    static const char *const states[] = {
+        [BREAKER_CLOSED] = "closed", [BREAKER_TRY] = "try", [BREAKER_OPEN] = "open"};
+    bool waits = breaker->state == BREAKER_OPEN && breaker->until_ns > 0;
+    struct json_object *object = json_object_new_object();
+
+    json_add_text(object, "state", states[breaker->state]);
+    json_add_number(object, "failures", breaker->failures);
+    json_add_number(object, "retry_seconds", waits ? (breaker->until_ns + SECOND_NS - 1) / SECOND_NS : 0);
+    return object;
+}
+
+struct json_object *limits_connections_json(unsigned used, const struct config_tpsp *tpsp)
+{
+    struct json_object *object = json_object_new_object();
+
+    json_add_number(object, "used", used);
+    json_add_number(object, "limit", tpsp->max_connections);
+    return object;
 }

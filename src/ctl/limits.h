@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 
 #include "policy/admission.h"
+#include "policy/breaker.h"
 #include "policy/limit_words.h"
 #include "store/store.h"
 
@@ -26,7 +27,15 @@ bool limits_each(const struct limits_request *request,
 /* limit, window_seconds, provider, burst, free, used, next_slot_seconds; what is not known is null. */
 struct json_object *limits_json(const struct limit_now *now) __attribute__((nonnull));
 
-/* From now until that time of the table's clock; 0 where it has passed. */
-int64_t limits_seconds_until(const struct rate_table *table, int64_t time_ns) __attribute__((nonnull));
+/* state, failures, retry_seconds; its until_ns is from now. */
+struct json_object *limits_breaker_json(const struct breaker *breaker) __attribute__((nonnull));
+
+/* used, limit: of a TPSP with max-connections */
+struct json_object *limits_connections_json(unsigned used, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
+
+/* The breaker of the TPSP, with its until_ns from now. */
+struct breaker limits_breaker(struct rate_table *table, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
 
 #endif

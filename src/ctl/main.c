@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "base/state_dir.h"
@@ -123,7 +124,10 @@ void ctl_ask_queue(struct ctl *ctl)
         run_free(ctl->queue);
     else
         ctl->queue = xcalloc(1, sizeof *ctl->queue);
-    if (!run_program(ctl->queue, (const char *const[]){"postqueue", "-j", NULL}) && ctl->queue->status == 0)
+    int patience_ms = ctl->command->queue_patience_ms;
+    int64_t until_ms = patience_ms > 0 ? clock_monotonic_ms() + patience_ms : INT64_MAX;
+    if (!run_program_until(ctl->queue, (const char *const[]){"postqueue", "-j", NULL}, until_ms) &&
+        ctl->queue->status == 0)
         ctl->queue->status = 1; /* not all of it is here */
 }
 

@@ -41,6 +41,27 @@ char *people_time_of(const char *rfc3339, char buffer[PEOPLE_TIME_SIZE])
     return rest == NULL ? buffer : people_time((int64_t)timegm(&utc) * 1000, buffer);
 }
 
+_Static_assert(PEOPLE_TIME_SIZE >= CLOCK_RFC3339_SIZE, "one of both is printed");
+
+char *people_when(int64_t realtime_ms, char buffer[PEOPLE_TIME_SIZE])
+{
+    if (realtime_ms == 0)
+        snprintf(buffer, PEOPLE_TIME_SIZE, "never");
+    else if (people_look())
+        people_time(realtime_ms, buffer);
+    else
+        clock_rfc3339(realtime_ms, buffer);
+    return buffer;
+}
+
+char *people_when_of(const char *rfc3339, char buffer[PEOPLE_TIME_SIZE])
+{
+    if (people_look())
+        return people_time_of(rfc3339, buffer);
+    snprintf(buffer, PEOPLE_TIME_SIZE, "%s", *rfc3339 != '\0' ? rfc3339 : "never");
+    return buffer;
+}
+
 char *people_span(int64_t ms, char buffer[PEOPLE_SPAN_SIZE])
 {
     int64_t seconds = ms < 0 ? 0 : (ms + 999) / 1000;

@@ -17,6 +17,10 @@ char *people_time(int64_t realtime_ms, char buffer[PEOPLE_TIME_SIZE]) __attribut
 /* The same of "2026-11-23T05:01:32.123Z"; "" where it is none. */
 char *people_time_of(const char *rfc3339, char buffer[PEOPLE_TIME_SIZE]) __attribute__((nonnull));
 
+/* For a person people_time(), else RFC 3339; "never" for 0. */
+char *people_when(int64_t realtime_ms, char buffer[PEOPLE_TIME_SIZE]) __attribute__((nonnull));
+char *people_when_of(const char *rfc3339, char buffer[PEOPLE_TIME_SIZE]) __attribute__((nonnull));
+
 #define PEOPLE_SPAN_SIZE 32
 /* "40 s", "12 min", "5 h", "3 d": of what is left, or has passed; 0 for less than nothing. */
 char *people_span(int64_t ms, char buffer[PEOPLE_SPAN_SIZE]) __attribute__((nonnull));

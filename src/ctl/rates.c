@@ -58,8 +58,7 @@ static const char *state_text(const struct listing *listing, char text[STATE_SIZ
         length = snprintf(text, STATE_SIZE, "to be tried (%u failures)", listing->breaker.failures);
     else
         length = snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures)",
-                          limits_seconds_until(listing->table, listing->breaker.until_ns),
-                          listing->breaker.failures);
+                          (listing->breaker.until_ns + 999999999) / 1000000000, listing->breaker.failures);
     if (listing->tpsp->max_connections > 0)
         snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections", listing->connections,
                  listing->tpsp->max_connections);
@@ -101,22 +100,6 @@ static void list_limit(void *context, const struct limit_now *now)
         add_row(listing, now);
 }
 
-static struct json_object *breaker_json(const struct listing *listing)
-{
-    static const char *const states[] = {
-        [BREAKER_CLOSED] = "closed", [BREAKER_TRY] = "try", [BREAKER_OPEN] = "open"};
-    struct json_object *row = json_object_new_object();
-
-    json_object_object_add(row, "state", json_object_new_string(states[listing->breaker.state]));
-    json_object_object_add(row, "failures", json_object_new_int64(listing->breaker.failures));
-    json_object_object_add(
-        row, "retry_seconds",
-        json_object_new_int64(listing->breaker.state == BREAKER_OPEN
-                                  ? limits_seconds_until(listing->table, listing->breaker.until_ns)
-                                  : 0));
-    return row;
-}
-
 /* The limits in shadow: those for all come with each provider. */
 static void each_shadow(const struct config *config, const struct config_tpsp *tpsp,
                         void (*visit)(void *context, const struct rate_limit *limit), void *context)
@@ -153,15 +136,6 @@ static void print_shadow(void *context, const struct rate_limit *limit)
     printf("%s: %s (%s) is in shadow, and would have deferred %" PRIu64 " messages\n", listing->tpsp->name,
            rate_text(&limit->rate, rate), limit->provider != NULL ? limit->provider : "all",
            shadow_deferred(listing->table, listing->tpsp->name, limit));
-}
-
-static struct json_object *connections_json(const struct listing *listing)
-{
-    struct json_object *row = json_object_new_object();
-
-    json_object_object_add(row, "used", json_object_new_int64(listing->connections));
-    json_object_object_add(row, "limit", json_object_new_int64(listing->tpsp->max_connections));
-    return row;
 }
 
 static void print_plan(const struct listing *listing, const char *provider)
@@ -212,7 +186,7 @@ static void print_warm_up(const struct listing *listing)
 static bool list_tpsp(struct listing *listing, const struct config *config, struct json_object *all,
                       struct outcome *error_r)
 {
-    listing->breaker = breaker_look(listing->table, listing->tpsp->name);
+    listing->breaker = limits_breaker(listing->table, listing->tpsp);
     listing->connections = connections_count(listing->leases, listing->tpsp);
     listing->named = false;
     listing->limits = all != NULL ? json_object_new_array() : NULL;
@@ -220,9 +194,10 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         struct json_object *row = json_object_new_object();
         json_object_object_add(row, "tpsp", json_object_new_string(listing->tpsp->name));
         json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
-        json_object_object_add(row, "breaker", breaker_json(listing));
+        json_object_object_add(row, "breaker", limits_breaker_json(&listing->breaker));
         if (listing->tpsp->max_connections > 0)
-            json_object_object_add(row, "connections", connections_json(listing));
+            json_object_object_add(row, "connections",
+                                   limits_connections_json(listing->connections, listing->tpsp));
         json_object_object_add(row, "limits", listing->limits);
         listing->shadows = json_object_new_array();
         json_object_object_add(row, "shadow", listing->shadows);

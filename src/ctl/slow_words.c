@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/xalloc.h"
+#include "ctl/people.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -20,7 +20,7 @@ static int64_t seconds_until(const struct rate_table *table, int64_t time_ns)
 char *slow_words(const struct slow_down_view *view, struct rate_table *table, const char *tpsp,
                  const char *provider)
 {
-    char rate[RATE_TEXT_SIZE], since[CLOCK_RFC3339_SIZE], slowed[160] = "", paused[64] = "", fewer[64] = "";
+    char rate[RATE_TEXT_SIZE], since[PEOPLE_TIME_SIZE], slowed[160] = "", paused[64] = "", fewer[64] = "";
 
     if (view->slowed)
         snprintf(slowed, sizeof slowed,
@@ -35,7 +35,7 @@ char *slow_words(const struct slow_down_view *view, struct rate_table *table, co
         snprintf(fewer, sizeof fewer, " at most %u connections,", view->connections);
     return xasprintf("%s%s%s%s%s%s since %s: %s", tpsp, provider != NULL ? " to " : "",
                      provider != NULL ? provider : "", slowed, paused, fewer,
-                     clock_rfc3339(view->began_ms, since), view->said);
+                     people_when(view->began_ms, since), view->said);
 }
 
 static void each(const struct config *config, struct rate_table *table, const struct config_tpsp *tpsp,
@@ -82,7 +82,6 @@ static void object(void *context, const struct slow_down_view *view, const char 
 {
     const struct lines *lines = context;
     struct json_object *row = json_object_new_object();
-    char since[CLOCK_RFC3339_SIZE];
 
     json_object_object_add(row, "provider", provider != NULL ? json_object_new_string(provider) : NULL);
     json_object_object_add(row, "slowed", json_object_new_boolean(view->slowed));
@@ -97,8 +96,9 @@ static void object(void *context, const struct slow_down_view *view, const char 
     json_object_object_add(
         row, "paused_seconds",
         json_object_new_int64(view->paused ? seconds_until(lines->table, view->until_ns) : 0));
-    json_object_object_add(row, "connections", json_object_new_int64(view->connections));
-    json_object_object_add(row, "since", json_object_new_string(clock_rfc3339(view->began_ms, since)));
+    if (view->connections_limited)
+        json_add_number(row, "max_connections", view->connections);
+    json_add_time(row, "since", view->began_ms);
     json_object_object_add(row, "why", json_object_new_string(view->said));
     json_object_array_add(lines->list, row);
 }

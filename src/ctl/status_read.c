@@ -1,25 +1,65 @@
-/* What `sendpostctl status` shows, out of the store and of what all processes share. */
+/* What `sendpostctl status` shows, out of the store, of what all processes share, and of Postfix's queue. */
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
+#include "base/clock.h"
 #include "base/xalloc.h"
+#include "ctl/agent_health.h"
+#include "ctl/gate.h"
+#include "ctl/limits.h"
 #include "ctl/slow_words.h"
 #include "ctl/status_private.h"
+#include "ctl/suspend_words.h"
 #include "policy/connections.h"
+#include "policy/counters.h"
+
+#define QUEUE_MS 2000 /* of reading what Postfix says of its queue */
+
+/* --- store -------------------------------------------------------------------------------------------- */
+
+static struct status_tpsp *tpsp_of(struct status *status, const char *name)
+{
+    for (size_t i = 0; i < status->config->tpsp_count; i++)
+        if (strcmp(status->config->tpsps[i].name, name) == 0)
+            return &status->tpsps[i];
+    return NULL;
+}
+
+static void add_count(struct status_counts *counts, enum event_cs cs, uint64_t count)
+{
+    switch (cs) {
+    case CS_SENT:
+    case CS_DELIVERED:
+        counts->delivered += count;
+        break;
+    case CS_DEFERRED:
+        counts->deferred += count;
+        break;
+    case CS_DROPPED:
+        counts->dropped += count;
+        break;
+    case CS_HARD_BOUNCED:
+        counts->bounced += count;
+        break;
+    case CS_SOFT_BOUNCED:
+        counts->soft_bounced += count;
+        break;
+    }
+}
 
 static void count_events(void *context, const char *name, enum event_cs cs, uint64_t count, uint64_t recent)
 {
     struct status *status = context;
-    size_t tpsp = 0;
+    struct status_tpsp *tpsp = tpsp_of(status, name);
 
-    while (tpsp < status->config->tpsp_count && strcmp(status->config->tpsps[tpsp].name, name) != 0)
-        tpsp++;
-    struct tally *tally = &status->tallies[tpsp];
-    if (cs == CS_DELIVERED || cs == CS_SENT) {
-        tally->accepted += count;
-        tally->last_hour += recent;
-    } else {
-        *(cs == CS_DEFERRED ? &tally->deferred : &tally->dropped) += count;
-    }
+    add_count(&status->day, cs, count);
+    if (tpsp == NULL)
+        return;
+    add_count(&tpsp->day, cs, count);
+    if (cs == CS_DELIVERED || cs == CS_SENT)
+        tpsp->last_hour += recent;
 }
 
 static bool count_waiting(struct status *status, struct store *store, struct outcome *error)
@@ -35,87 +75,168 @@ static bool count_waiting(struct status *status, struct store *store, struct out
     return true;
 }
 
+static bool read_last_line(struct status *status, struct store *store, struct outcome *error)
+{
+    sqlite3_stmt *statement =
+        store_statement(store, "SELECT ifnull(max(last_ms), 0) FROM log_position", error);
+
+    if (statement == NULL || store_step(store, statement, error) < 0)
+        return false;
+    status->log_line_ms = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return true;
+}
+
 static void note_held(void *context, const struct config_tpsp *tpsp, const struct standing *standing,
                       int64_t messages)
 {
     struct status *status = context;
 
     status->held[status->held_count++] = (struct held){tpsp, *standing, messages};
-    status->ok = false;
 }
 
-static bool read_store(struct status *status)
+static bool read_store(struct status *status, struct store *store)
 {
-    int64_t since_ms = status->now_ms - 24 * HOUR_MS;
-    struct store *store = ctl_store(status->ctl);
+    int64_t since_ms = status->now_ms - DAY_MS;
     struct outcome error;
     int failures = 0;
 
-    if (store == NULL)
-        return false;
     if (!event_store_tally(store, since_ms, status->now_ms - HOUR_MS, count_events, status, &error) ||
         (failures = event_store_failures(store, since_ms, ERRORS, status->errors, &error)) < 0 ||
         !event_store_count(store, EVENT_PENDING, &status->pending, &error) ||
         !event_store_count(store, EVENT_REJECTED, &status->rejected, &error) ||
-        !count_waiting(status, store, &error) ||
+        !count_waiting(status, store, &error) || !read_last_line(status, store, &error) ||
         !standing_each_held(store, status->config, note_held, status, &error)) {
         ctl_fail(status->ctl, "%s", error.text);
         return false;
     }
     status->error_count = (size_t)failures;
     status->leftovers = store_leftovers(status->config->state_dir);
-    status->ok = status->ok && status->leftovers.count == 0 && !status->leftovers.unfinished;
     status->no_bounces = store_get_number(store, "bounce.ignored");
     status->nobodys_bounces = store_get_number(store, "bounce.unattributed");
     status->unbelieved_bounces = store_get_number(store, "bounce.unbelieved");
     return true;
 }
 
+/* --- limits ------------------------------------------------------------------------------------------- */
+
 static void note_slowed(void *context, const char *line)
 {
-    struct slowed *slowed = context;
+    struct status *status = context;
 
-    slowed->lines = xrealloc(slowed->lines, (slowed->count + 1) * sizeof slowed->lines[0]);
-    slowed->lines[slowed->count++] = xstrdup(line);
+    status->slowed = xrealloc(status->slowed, (status->slowed_count + 1) * sizeof status->slowed[0]);
+    status->slowed[status->slowed_count++] = xstrdup(line);
 }
 
-static void read_slowed(struct status *status, struct rate_table *table)
+static void note_suspended(void *context, const struct suspension_scope *scope, const char *line)
 {
-    status->slowed.json = json_object_new_object();
-    for (size_t i = 0; i < status->config->tpsp_count; i++) {
-        const struct config_tpsp *tpsp = &status->config->tpsps[i];
-        slow_words_each(status->config, table, tpsp, note_slowed, &status->slowed);
-        json_object_object_add(status->slowed.json, tpsp->name, slow_words_json(status->config, table, tpsp));
+    struct status *status = context;
+
+    (void)scope;
+    status->suspended =
+        xrealloc(status->suspended, (status->suspended_count + 1) * sizeof status->suspended[0]);
+    status->suspended[status->suspended_count++] = xstrdup(line);
+}
+
+static void note_limit(void *context, const struct limit_now *now)
+{
+    struct status_tpsp *tpsp = context;
+    AUTO_FREE char *words = limit_words(now);
+
+    tpsp->limits = xrealloc(tpsp->limits, (tpsp->limit_count + 1) * sizeof tpsp->limits[0]);
+    tpsp->limits[tpsp->limit_count++] =
+        now->limit->provider == NULL
+            ? xasprintf("%s %s", tpsp->config->name, words)
+            : xasprintf("%s to %s %s", tpsp->config->name, now->limit->provider, words);
+    json_object_array_add(tpsp->limits_json, limits_json(now));
+}
+
+static bool read_tpsp(struct status *status, const struct admission_gate *gate, struct store *store,
+                      struct status_tpsp *tpsp, struct outcome *error)
+{
+    const struct limits_request request = {.gate = gate, .store = store, .tpsp = tpsp->config};
+
+    tpsp->breaker = limits_breaker(gate->table, tpsp->config);
+    slow_words_each(status->config, gate->table, tpsp->config, note_slowed, status);
+    tpsp->slow_down_json = slow_words_json(status->config, gate->table, tpsp->config);
+    tpsp->limits_json = json_object_new_array();
+    return limits_each(&request, note_limit, tpsp, error);
+}
+
+static bool read_limits(struct status *status, struct store *store)
+{
+    struct ctl_gate gate;
+    struct outcome error;
+    bool ok = ctl_gate_open(&gate, status->config, &error);
+
+    if (ok) {
+        suspend_words_each(status->config, gate.gate.table, note_suspended, status);
+        status->suspended_json = suspend_words_json(status->config, gate.gate.table, NULL);
+        for (size_t i = 0; ok && i < status->config->tpsp_count; i++)
+            ok = read_tpsp(status, &gate.gate, store, &status->tpsps[i], &error);
+        ctl_gate_close(&gate);
     }
+    if (!ok)
+        ctl_fail(status->ctl, "%s", error.text);
+    struct connections_desk *leases = connections_open(status->config);
+    for (size_t i = 0; i < status->config->tpsp_count; i++)
+        status->tpsps[i].connections = connections_count(leases, status->tpsps[i].config);
+    connections_close(leases);
+    return ok;
 }
 
-static bool read_breakers(struct status *status)
+/* --- queue, log, disk, certificates ------------------------------------------------------------------- */
+
+static bool read_queue(struct status *status, struct store *store)
 {
-    struct rate_table *table;
+    const struct run *queue = status->ctl->queue;
     struct outcome error;
 
-    bool ok = rate_table_open(&table, status->config->state_dir, &rate_clock_system, &error);
-    if (!ok) {
+    status->queue_known = queue->status == 0 || *queue->out != '\0';
+    if (!status->queue_known)
+        status->why_no_queue = *queue->err != '\0' ? xstrndup(queue->err, strcspn(queue->err, "\n"))
+                                                   : xstrdup("there is no postqueue");
+    else if (!backlog_read(&status->backlog, store, queue->out, queue->status == 0,
+                           clock_monotonic_ms() + QUEUE_MS, &error)) {
         ctl_fail(status->ctl, "%s", error.text);
         return false;
     }
-    for (size_t i = 0; i < status->config->tpsp_count; i++) {
-        status->breakers[i] = breaker_look(table, status->config->tpsps[i].name);
-        /* from the table's clock to a duration */
-        if (status->breakers[i].state == BREAKER_OPEN)
-            status->breakers[i].until_ns -= rate_table_now(table);
-        status->ok = status->ok && status->breakers[i].state == BREAKER_CLOSED;
-    }
-    read_slowed(status, table);
-    rate_table_close(table);
-    struct connections_desk *leases = connections_open(status->config);
-    for (size_t i = 0; i < status->config->tpsp_count; i++)
-        status->connections[i] = connections_count(leases, &status->config->tpsps[i]);
-    connections_close(leases);
     return true;
+}
+
+static void note_certificate(void *context, const struct counters_series *series)
+{
+    struct status_tpsp *tpsp = tpsp_of(context, series->tpsp);
+
+    if (series->kind == COUNTERS_CERTIFICATE && tpsp != NULL)
+        tpsp->certificate_ms = (int64_t)atomic_load(&series->values[0]);
+}
+
+static void read_surroundings(struct status *status)
+{
+    struct counters *counters = counters_open(status->config->state_dir);
+    struct statvfs disk;
+    struct stat log;
+
+    counters_each(counters, note_certificate, status);
+    counters_close(counters);
+    if (statvfs(status->config->state_dir, &disk) == 0) {
+        status->disk_free = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
+        status->disk_size = (int64_t)disk.f_blocks * (int64_t)disk.f_frsize;
+    }
+    if (strcmp(status->config->log_path, "journal") != 0 && stat(status->config->log_path, &log) == 0)
+        status->log_written_ms = (int64_t)log.st_mtim.tv_sec * 1000 + log.st_mtim.tv_nsec / 1000000;
+    if (status->config->listen != NULL)
+        status->agent = agent_health(status->config, &status->agent_error);
 }
 
 bool status_read(struct status *status)
 {
-    return read_store(status) && read_breakers(status);
+    struct store *store = ctl_store(status->ctl);
+
+    if (store == NULL || !read_store(status, store) || !read_limits(status, store) ||
+        !read_queue(status, store))
+        return false;
+    read_surroundings(status);
+    return true;
 }

@@ -3,16 +3,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/agent_health.h"
 #include "ctl/oauth_words.h"
+#include "ctl/people.h"
 #include "policy/suppression.h"
 #include "sendpost/sync_store.h"
 
 void status_line(const char *what, bool ok, const char *text)
 {
-    printf("%-9s %s%s%s\n", what, ctl_colour(ok ? CTL_GREEN : CTL_RED), text, ctl_colour(CTL_PLAIN));
+    AUTO_FREE char *clean = ctl_text(text);
+
+    printf("%s%-9s%s %s\n", ctl_colour(ok ? CTL_BOLD : CTL_RED), what, ctl_colour(CTL_PLAIN), clean);
 }
 
 static void print_tokens(const struct config *config)
@@ -24,8 +27,7 @@ static void print_tokens(const struct config *config)
             continue;
         AUTO_FREE char *words = oauth_words(config, tpsp, &ok);
         AUTO_FREE char *line = xasprintf("%s: %s", tpsp->name, words);
-        AUTO_FREE char *clean = ctl_text(line);
-        status_line("OAuth", ok, clean);
+        status_line("OAuth", ok, line);
     }
 }
 
@@ -42,20 +44,21 @@ static void print_cluster(const struct config *config, struct json_object *agent
         return;
     }
     const char *away = agent_health_text(cluster, "away_since");
+    char when[PEOPLE_TIME_SIZE];
     size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
     json_object_object_get_ex(cluster, "delay_us", &delay);
     AUTO_FREE char *text =
         *away != '\0'
-            ? xasprintf(
-                  "%s away since %s: %s; mail %s", settings->name, away, agent_health_text(cluster, "why"),
-                  settings->when_away == WHEN_AWAY_HOLD ? "is held" : "goes out within this host's share")
+            ? xasprintf("%s away since %s: %s; mail %s", settings->name, people_when_of(away, when),
+                        agent_health_text(cluster, "why"),
+                        settings->when_away == WHEN_AWAY_HOLD ? "is held"
+                                                              : "goes out within this host's share")
             : xasprintf(
                   "%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
                   settings->name, agent_health_text(cluster, "server"), agent_health_text(cluster, "version"),
                   count, (double)json_object_get_int64(delay) / 1000,
-                  agent_health_text(cluster, "suppression_complete_at"));
-    AUTO_FREE char *clean = ctl_text(text);
-    status_line("Cluster", *away == '\0', clean);
+                  people_when_of(agent_health_text(cluster, "suppression_complete_at"), when));
+    status_line("Cluster", *away == '\0', text);
 }
 
 /* In a cluster one host does it for all. NULL: it is this one, or nobody knows. The caller frees. */
@@ -75,7 +78,7 @@ static void print_sync(const struct config *config, struct store *store, struct 
 {
     int64_t last_ms = (int64_t)store_get_number(store, SYNC_LAST),
             gone = (int64_t)store_get_number(store, SYNC_GONE);
-    char since[CLOCK_RFC3339_SIZE];
+    char since[PEOPLE_TIME_SIZE];
     struct json_object *sync = NULL;
 
     if (config->sendpost.endpoint == NULL)
@@ -85,15 +88,14 @@ static void print_sync(const struct config *config, struct store *store, struct 
     char *when = others_sync(sync);
     bool elsewhere = when != NULL;
     if (when == NULL)
-        when = last_ms > 0 ? xasprintf("lists the same at %s", clock_rfc3339(last_ms, since))
+        when = last_ms > 0 ? xasprintf("lists the same at %s", people_when(last_ms, since))
                            : xstrdup("lists were never the same yet");
     AUTO_FREE char *waits =
         gone > 0 && !elsewhere
             ? xasprintf(", %" PRId64 " suppressed addresses are gone there: sendpostctl sync --confirm", gone)
             : xstrdup("");
     AUTO_FREE char *text = xasprintf("%s%s%s%s", when, waits, *trouble != '\0' ? "; " : "", trouble);
-    AUTO_FREE char *clean = ctl_text(text);
-    status_line("SendPost", (elsewhere || (last_ms > 0 && gone == 0)) && *trouble == '\0', clean);
+    status_line("SendPost", (elsewhere || (last_ms > 0 && gone == 0)) && *trouble == '\0', text);
     free(when);
 }
 
@@ -117,18 +119,11 @@ void status_shared_print(const struct config *config, struct store *store, struc
 
 void status_shared_json(const struct config *config, struct store *store, struct json_object *object)
 {
-    char since[CLOCK_RFC3339_SIZE];
-    int64_t last_ms = (int64_t)store_get_number(store, SYNC_LAST);
-
-    json_object_object_add(
-        object, "complaints",
-        json_object_new_int64((int64_t)store_get_number(store, SUPPRESSION_COMPLAINTS_KEY)));
+    json_add_number(object, "complaints", (int64_t)store_get_number(store, SUPPRESSION_COMPLAINTS_KEY));
     if (config->sendpost.endpoint == NULL)
         return;
     struct json_object *sync = json_object_new_object();
-    json_object_object_add(sync, "last_at",
-                           last_ms > 0 ? json_object_new_string(clock_rfc3339(last_ms, since)) : NULL);
-    json_object_object_add(sync, "unconfirmed",
-                           json_object_new_int64((int64_t)store_get_number(store, SYNC_GONE)));
+    json_add_time(sync, "last_at", (int64_t)store_get_number(store, SYNC_LAST));
+    json_add_number(sync, "unconfirmed", (int64_t)store_get_number(store, SYNC_GONE));
     json_object_object_add(object, "sync", sync);
 }

@@ -6,7 +6,7 @@
 #include "ctl/ctl.h"
 #include "store/store.h"
 
-/* "Agent     ok, version …": text is printed as it is. */
+/* "Agent     ok, version …", made safe for a terminal. */
 void status_line(const char *what, bool ok, const char *text) __attribute__((nonnull));
 
 /* agent: its /health; NULL: it does not answer. */

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "ctl/ctl.h"
+#include "ctl/people.h"
 
 struct teller {
     struct json_object *list;
@@ -53,11 +53,11 @@ struct json_object *suspend_words_json(const struct config *config, struct rate_
 static void tell_line(void *context, const struct suspension_scope *scope,
                       const struct suspension *suspension)
 {
-    char name[SUSPENSION_NAME_SIZE], text[SUSPENSION_TEXT_SIZE], since[CLOCK_RFC3339_SIZE];
+    char name[SUSPENSION_NAME_SIZE], text[SUSPENSION_TEXT_SIZE], since[PEOPLE_TIME_SIZE];
     const struct teller *teller = context;
     AUTO_FREE char *clean = ctl_text(suspension_text(suspension, text));
     AUTO_FREE char *line = xasprintf("%s is suspended %s, since %s", suspension_name(scope, name), clean,
-                                     clock_rfc3339(suspension->began_ms, since));
+                                     people_when(suspension->began_ms, since));
 
     teller->tell(teller->context, scope, line);
 }

@@ -6,6 +6,11 @@
 
 #include "base/xalloc.h"
 
+bool limit_words_suspend(const char *reason)
+{
+    return strstr(reason, LIMIT_WORDS_SUSPENDED) != NULL;
+}
+
 bool limit_words_defer(const char *reason)
 {
     static const char *const words[] = {LIMIT_WORDS_LIMIT,     LIMIT_WORDS_PAUSED, LIMIT_WORDS_CONNECTIONS,

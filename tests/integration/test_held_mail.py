@@ -87,7 +87,7 @@ def test_trouble_of_ours_is_held_and_never_drops(installation, name):
         status = ctl(installation, "status")
         assert status.returncode == 1
         (line,) = [line for line in status.stdout.splitlines() if line.startswith("Held")]
-        assert "primary since 20" in line and "1 messages wait" in line and words in line, line
+        assert "primary since 20" in line and "1 message waits" in line and words in line, line
         assert str(installation.config) in line or "account" in name
         (held,) = json.loads(ctl(installation, "status", "--json").stdout)["held"]
         assert held["messages"] == 1 and words in held["text"]

@@ -134,7 +134,7 @@ def test_rates_are_shown_and_reset(site, server):
     shown = ctl(site, "rates")
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"primary +in use +2/h +all +2 +0 of 2 +in \d+ s", shown.stdout)
-    assert re.search(r" 5/h +gmail +5 of 5 +now", shown.stdout)
+    assert re.search(r" 5/h +gmail +0 +5 of 5 +now", shown.stdout)
     assert re.search(r"backup +in use +unlimited", shown.stdout)
     rows = json.loads(ctl(site, "rates", "--json").stdout)
     assert [row["tpsp"] for row in rows] == ["primary", "backup"]

@@ -62,7 +62,7 @@ def test_a_tpsp_that_says_slower_is_sent_half_and_then_holds_the_rest(site, serv
     for command in (("rates",), ("status",), ("explain", "user@example.com")):
         assert re.search(r"primary slowed down to (?:49\d|500)/h \(50%\), next step up in \d+ s at the earliest, since \S+: rate: 450 4.7.1",
                          re.sub(" +", " ", ctl(site, *command).stdout)), command
-    assert json.loads(ctl(site, "status", "--json").stdout)["slow_down"]["primary"][0]["slowed"]
+    assert json.loads(ctl(site, "status", "--json").stdout)["tpsps"][0]["slow_down"][0]["slowed"]
     assert ctl(site, "rates", "reset", "primary").returncode == 0
     assert slowed(site) == {} and send(site)[0] == 0
 

@@ -44,6 +44,7 @@ START_TEST(what_a_limit_says_to_postfix_is_known_again)
     ck_assert(limit_words_defer(outcome.text));
     ck_assert(!limit_words_defer("451 4.7.1 rate limit exceeded, all connections are in use"));
     ck_assert(!limit_words_defer(""));
+    ck_assert(!limit_words_suspend(outcome.text));
 }
 END_TEST
 
