@@ -62,7 +62,7 @@ static void digest_name(const unsigned char *name, size_t length, unsigned char 
 
     pthread_once(&once, fetch_sha1);
     if (EVP_Digest(name, length, digest_r, NULL, sha1, NULL) != 1)
-        abort(); /* there is no memory */
+        xalloc_fail();
 }
 
 void uuid_derived(char uuid_r[UUID_SIZE], const char *const strings[], size_t count)

@@ -99,7 +99,7 @@ static void sign(unsigned char digest_r[DIGEST_SIZE], const unsigned char key[UU
     unsigned size = 0;
 
     if (HMAC(EVP_sha256(), key, UUID_KEY_SIZE, bytes, length, digest_r, &size) == NULL || size != DIGEST_SIZE)
-        abort(); /* out of memory: a UUID of another kind must not leave */
+        xalloc_fail(); /* a UUID of another kind must not leave */
 }
 
 /* Lower case, and without the quotes that a log and a report put around a local part that needs them (RFC

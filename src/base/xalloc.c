@@ -6,10 +6,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+void xalloc_fail(void)
+{
+    _exit(EX_TEMPFAIL);
+}
+
 static void *check(void *pointer)
 {
     if (pointer == NULL)
-        _exit(EX_TEMPFAIL);
+        xalloc_fail();
     return pointer;
 }
 

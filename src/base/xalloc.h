@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* For where a library has found that there is none. */
+void xalloc_fail(void) __attribute__((noreturn));
+
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *pointer, size_t size) __attribute__((returns_nonnull));

@@ -89,7 +89,7 @@ struct redisReply *server_command(struct server *server, int count, const char *
         return NULL; /* error is that of the call that ended the connection */
     int length = server->library->format_command(&bytes, count, (const char **)(uintptr_t)words, lengths);
     if (length < 0)
-        abort(); /* out of memory, as in xalloc */
+        xalloc_fail();
     enum transport_status status = transport_write(&server->transport, bytes, (size_t)length, deadline_ms);
     explicit_bzero(bytes, (size_t)length); /* it may have been a login */
     server->library->free_command(bytes);
@@ -228,6 +228,6 @@ bool server_connect(struct server *server, const struct server_peer *peer, int64
     }
     server->reader = server->library->reader_create();
     if (server->reader == NULL)
-        abort();
+        xalloc_fail();
     return log_in(server, cluster, deadline_ms) && meet(server, deadline_ms);
 }

@@ -89,9 +89,18 @@ bool suppression_normalise(const char *text, unsigned match, char address_r[ADDR
 
 /* --- look up ---------------------------------------------------------------------------------------- */
 
-static int step_found(struct store *store, sqlite3_stmt *statement, struct suppression *found_r,
-                      struct outcome *error_r)
+static int look_up(struct store *store, const char *address, unsigned match, struct suppression *found_r,
+                   struct outcome *error_r)
 {
+    sqlite3_stmt *statement = store_statement(
+        store,
+        (match & SUPPRESSION_CASE_SENSITIVE) != 0
+            ? "SELECT address, reason, since_ms FROM suppression WHERE address = ?"
+            : "SELECT address, reason, since_ms FROM suppression WHERE address COLLATE NOCASE = ? LIMIT 1",
+        error_r);
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_text(statement, 1, address, -1, SQLITE_STATIC);
     int step = store_step(store, statement, error_r);
 
     if (step > 0) {
@@ -101,6 +110,7 @@ static int step_found(struct store *store, sqlite3_stmt *statement, struct suppr
         found_r->since_ms = sqlite3_column_int64(statement, 2);
     }
     sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
     return step;
 }
 
@@ -108,7 +118,6 @@ int suppression_find(struct store *store, const char *recipient, unsigned match,
                      struct outcome *error_r)
 {
     char address[ADDRESS_SIZE], base[ADDRESS_SIZE];
-    sqlite3_stmt *statement;
     char *at, *plus;
 
     *found_r = (struct suppression){.address = ""};
@@ -122,21 +131,13 @@ int suppression_find(struct store *store, const char *recipient, unsigned match,
     if ((match & SUPPRESSION_SUB_ADDRESS) != 0 && plus != NULL && plus > base && plus < base + (at - address))
         memmove(plus, base + (at - address), strlen(at) + 1);
 
-    /* of several the most specific one: it is the longest */
-    statement = store_statement(store,
-                                (match & SUPPRESSION_CASE_SENSITIVE) != 0
-                                    ? "SELECT address, reason, since_ms FROM suppression"
-                                      " WHERE address IN (?, ?, ?) ORDER BY length(address) DESC LIMIT 1"
-                                    : "SELECT address, reason, since_ms FROM suppression"
-                                      " WHERE address COLLATE NOCASE IN (?, ?, ?)"
-                                      " ORDER BY length(address) DESC LIMIT 1",
-                                error_r);
-    if (statement == NULL)
-        return -1;
-    sqlite3_bind_text(statement, 1, address, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 2, base, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 3, at, -1, SQLITE_STATIC);
-    return step_found(store, statement, found_r, error_r);
+    /* the most specific one first; "address IN (…)" would make a table of them and sort at each call */
+    const char *const sought[] = {address, base, at};
+    int found = 0;
+    for (size_t i = 0; i < sizeof sought / sizeof *sought && found == 0; i++)
+        if (i == 0 || strcmp(sought[i], sought[i - 1]) != 0)
+            found = look_up(store, sought[i], match, found_r, error_r);
+    return found;
 }
 
 bool suppression_pass(struct store *store, const struct config *config, const char *recipient,

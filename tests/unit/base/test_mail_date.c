@@ -18,7 +18,18 @@ static const struct {
     {"by c; Thu, 26 Nov 2026 06:29:02", 0},
     {"by c; Thu, 26 Nov 1926 06:29:02 +0000", 0},
     {"by c; Thu, 26 Nov 2026 06:29:02 +0000 and a comment that is longer than any date that was ever written",
-     0},
+     1795674542000},
+    {"by c; Thu, 29 Feb 2024 23:59:60 +0000", 1709251200000},
+    {"by c; Fri, 1 Mar 2024 00:00:00 +0000", 1709251200000},
+    {"by c; Sun, 1 Mar 2099 00:00:00 -0000", 4076006400000},
+    {"by c; 1 Jan 1970 00:00:01 GMT", 1000},
+    {"by c; 1 Jan 2000 0:00:00 +0530", 946665000000},
+    {"by c; 32 Nov 2026 06:29:02 +0000", 0},
+    {"by c; 26 Nov 2026 24:29:02 +0000", 0},
+    {"by c; 26 Nov 2026 06:29:02 +00", 0},
+    {"by c; 26 Nov 2026 06", 0},
+    {"by c; 26 Nov", 0},
+    {"by c; 26 Xyz 2026 06:29:02 +0000", 0},
 };
 
 START_TEST(dates_are_read_or_not)
