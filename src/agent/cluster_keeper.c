@@ -18,7 +18,8 @@
 #include "policy/suppression_share.h"
 
 #define ROUND_MS 400
-#define SHARE_MS 2000      /* of one round; then a wish to stop is seen */
+/* of one round: then a wish to stop is seen, and one of the server to hear of limits */
+#define SHARE_MS 500
 #define HEARTBEAT_MS 5000  /* how often the others hear of this host */
 #define FORGOTTEN_MS 60000 /* a host that was not heard of for so long is not counted */
 #define CALL_MS 2000
@@ -124,15 +125,16 @@ static void tell_board(struct cluster_keeper *keeper, const struct board_cluster
     board_unlock(keeper->board);
 }
 
-static void one_round(struct cluster_keeper *keeper, struct board_cluster *facts)
+/* Whether there is work left that was not done for lack of time. */
+static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts)
 {
     struct outcome error = {.text = ""};
-    bool complete = false;
+    bool complete = false, left = false;
     struct cluster_shared *shared = admission_shared(&keeper->gate, &error);
 
     if (shared == NULL) {
         note_trouble(keeper, error.text);
-        return;
+        return false;
     }
     bool there = admission_tend(&keeper->gate);
     facts->away_since_ms = 0;
@@ -145,10 +147,9 @@ static void one_round(struct cluster_keeper *keeper, struct board_cluster *facts
         snprintf(facts->server, sizeof facts->server, "%.119s", cluster_server(keeper->gate.cluster));
         snprintf(facts->version, sizeof facts->version, "%s", cluster_version(keeper->gate.cluster));
         facts->delay_us = cluster_delay_us(keeper->gate.cluster);
-        if (!suppression_share_round(&keeper->share, clock_monotonic_ms() + SHARE_MS, &complete, &error))
-            note_trouble(keeper, error.text);
-        else
-            note_trouble(keeper, "");
+        bool ok = suppression_share_round(&keeper->share, clock_monotonic_ms() + SHARE_MS, &complete, &error);
+        note_trouble(keeper, ok ? "" : error.text);
+        left = ok && !complete;
         if (complete)
             facts->list_complete_ms = clock_realtime_ms();
         if (clock_monotonic_ms() >= keeper->heartbeat_ms + HEARTBEAT_MS) {
@@ -167,14 +168,16 @@ static void one_round(struct cluster_keeper *keeper, struct board_cluster *facts
     facts->changes_sent = keeper->share.sent;
     facts->changes_taken = keeper->share.taken;
     tell_board(keeper, facts);
+    return left;
 }
 
-static bool wait_a_while(struct cluster_keeper *keeper)
+/* False when it is to stop. */
+static bool wait_a_while(struct cluster_keeper *keeper, long ms)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ROUND_MS * 1000000L;
+    until.tv_nsec += ms * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&keeper->lock);
@@ -189,10 +192,11 @@ static void *run(void *context)
 {
     struct cluster_keeper *keeper = context;
     struct board_cluster facts = {.configured = true};
+    bool left;
 
     do
-        one_round(keeper, &facts);
-    while (wait_a_while(keeper));
+        left = one_round(keeper, &facts);
+    while (wait_a_while(keeper, left ? 1 : ROUND_MS));
     return NULL;
 }
 
@@ -237,6 +241,7 @@ static bool open_all(struct cluster_keeper *keeper, struct outcome *error_r)
 
 static void close_all(struct cluster_keeper *keeper)
 {
+    suppression_share_end(&keeper->share);
     cluster_close(keeper->gate.cluster);
     tls_contexts_free(keeper->tls);
     dns_close(keeper->resolver);

@@ -6,7 +6,7 @@
 --
 -- The later change counts: by its time, then by its origin. Answers how many counted.
 
-local KEEP = '200000' -- changes in the stream: who is further behind copies the whole list
+local KEEP = '1000000' -- changes in the stream, some 100 bytes each: who is further behind copies the whole list
 local counted = 0
 
 local function rank(value)

@@ -11,8 +11,9 @@
 #include "ctl/suppress.h"
 #include "policy/suppression_file.h"
 
-#define BATCH_ENTRIES 1000000     /* read and sorted in memory at once: about 100 MB */
-#define TRANSACTION_ENTRIES 20000 /* written at once: deliveries wait for no longer than this takes */
+#define BATCH_ENTRIES 1000000 /* read and sorted in memory at once: about 100 MB */
+#define LOOK 32               /* entries between two looks at the clock */
+#define PROGRESS_LINES 20000
 #define ERRORS_SHOWN 20
 #define BAR_WIDTH 40
 
@@ -31,6 +32,7 @@ struct import {
         enum suppression_reason reason;
     } * batch;
     size_t count;
+    int64_t turn_ends_ms;
 };
 
 static void show_progress(const struct import *import, const char *doing)
@@ -60,22 +62,39 @@ static int by_address_and_line(const void *left, const void *right)
     return order != 0 ? order : a->line < b->line ? -1 : 1;
 }
 
+static bool add(struct import *import, const struct batch_entry *line, struct outcome *error_r)
+{
+    struct suppression entry = {.reason = line->reason, .since_ms = line->since_ms};
+
+    snprintf(entry.address, sizeof entry.address, "%s", line->address);
+    return suppression_add(import->store, &entry, error_r);
+}
+
+static bool begin_turn(struct import *import, struct outcome *error_r)
+{
+    import->turn_ends_ms = clock_monotonic_ms() + STORE_TURN_MS;
+    return store_begin(import->store, STORE_NORMAL, error_r);
+}
+
+/* Deliveries have theirs in between. */
+static bool next_turn(struct import *import, struct outcome *error_r)
+{
+    if (!store_commit(import->store, error_r))
+        return false;
+    show_progress(import, "writing");
+    store_give_way();
+    return begin_turn(import, error_r);
+}
+
 /* Sorted, so that the tree of the table grows at one end instead of everywhere; the later line counts. */
 static bool write_batch(struct import *import, struct outcome *error_r)
 {
-    bool ok = true;
+    bool ok = import->count == 0 || begin_turn(import, error_r);
 
     qsort(import->batch, import->count, sizeof *import->batch, by_address_and_line);
-    for (size_t i = 0; ok && i < import->count; i++) {
-        struct suppression entry = {.reason = import->batch[i].reason, .since_ms = import->batch[i].since_ms};
-        snprintf(entry.address, sizeof entry.address, "%s", import->batch[i].address);
-        if (i % TRANSACTION_ENTRIES == 0)
-            ok = (i == 0 || store_commit(import->store, error_r)) &&
-                 store_begin(import->store, STORE_NORMAL, error_r);
-        ok = ok && suppression_add(import->store, &entry, error_r);
-        if (i % TRANSACTION_ENTRIES == 0)
-            show_progress(import, "writing");
-    }
+    for (size_t i = 0; ok && i < import->count; i++)
+        ok = add(import, &import->batch[i], error_r) &&
+             (i % LOOK != 0 || clock_monotonic_ms() < import->turn_ends_ms || next_turn(import, error_r));
     if (ok && import->count > 0)
         ok = store_commit(import->store, error_r);
     else
@@ -123,7 +142,7 @@ static bool read_lines(struct import *import, struct outcome *error_r)
         case SUPPRESSION_NOTHING:
             break;
         }
-        if (import->lines % TRANSACTION_ENTRIES == 0)
+        if (import->lines % PROGRESS_LINES == 0)
             show_progress(import, "reading");
         if (import->count == BATCH_ENTRIES && !write_batch(import, error_r))
             return false;

@@ -89,14 +89,21 @@ static int is_later(struct store *store, const struct suppression_change *change
     return step < 0 ? -1 : step == 0;
 }
 
-/* The triggers have written it as a change of ours, or not at all where there was nothing to remove. */
-static bool sign(struct store *store, const struct suppression_change *change, struct outcome *error_r)
+/* Where the list was changed the triggers have just written it as a change of ours, with a sequence of its
+ * own; where there was nothing to remove they have not. */
+static bool sign(struct store *store, const struct suppression_change *change, bool is_written,
+                 struct outcome *error_r)
 {
-    sqlite3_stmt *statement = store_statement(
-        store,
-        "INSERT OR REPLACE INTO suppression_change"
-        " (address, reason, since_ms, removed, changed_ms, origin, heard) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        error_r);
+    sqlite3_stmt *statement =
+        is_written ? store_statement(store,
+                                     "UPDATE suppression_change SET reason = ?2, since_ms = ?3, removed = ?4,"
+                                     " changed_ms = ?5, origin = ?6, heard = ?7 WHERE address = ?1",
+                                     error_r)
+                   : store_statement(store,
+                                     "INSERT OR REPLACE INTO suppression_change"
+                                     " (address, reason, since_ms, removed, changed_ms, origin, heard)"
+                                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                                     error_r);
 
     if (statement == NULL)
         return false;
@@ -113,14 +120,15 @@ static bool sign(struct store *store, const struct suppression_change *change, s
 int suppression_journal_apply(struct store *store, const struct suppression_change *change, const char *self,
                               struct outcome *error_r)
 {
-    int later = is_later(store, change, self, error_r);
+    int later = is_later(store, change, self, error_r), changed = 1;
 
     if (later <= 0)
         return later;
-    bool ok = change->removed
-                  ? suppression_remove(store, change->entry.address, SUPPRESSION_CASE_SENSITIVE, error_r) >= 0
-                  : suppression_add(store, &change->entry, error_r);
-    return ok && sign(store, change, error_r) ? 1 : -1;
+    if (change->removed)
+        changed = suppression_remove(store, change->entry.address, SUPPRESSION_CASE_SENSITIVE, error_r);
+    else if (!suppression_add(store, &change->entry, error_r))
+        changed = -1;
+    return changed >= 0 && sign(store, change, changed > 0, error_r) ? 1 : -1;
 }
 
 int suppression_journal_holds(struct store *store, const struct suppression *entry, struct outcome *error_r)

@@ -9,9 +9,11 @@
 #include "base/clock.h"
 #include "cluster/script.h"
 
-#define BATCH 200 /* changes in one call: the server is busy with them for a millisecond, and others wait */
-#define COPY_BATCH "1000" /* of the whole list */
-#define CALL_MS 5000      /* for one call; a server that takes longer is in trouble */
+#define BATCH 200   /* changes in one call: the server is busy with them for a millisecond, and others wait */
+#define BATCHES 10  /* in a row, before it is looked for what others have changed */
+#define GATHER 1000 /* changes or entries of the list in one answer */
+#define GATHER_TEXT "1000"
+#define CALL_MS 5000 /* for one call; a server that takes longer is in trouble */
 #define PLACE_SIZE 128
 #define PLACE_KEY "cluster.suppression"
 
@@ -53,8 +55,7 @@ static bool save_place(struct suppression_share *share, const struct place *plac
     return store_put(share->store, PLACE_KEY, text, error_r);
 }
 
-/* --- calls -------------------------------------------------------------------------------------------------
- */
+/* --- calls ---------------------------------------------------------------------------------------------- */
 
 static void name_key(const struct suppression_share *share, const char *what, char key_r[96])
 {
@@ -83,11 +84,11 @@ static struct redisReply *call(struct suppression_share *share, int count, const
     return reply;
 }
 
-/* --- our changes
- * -------------------------------------------------------------------------------------------- */
+/* --- our changes ------------------------------------------------------------------------------------------
+ */
 
-static bool send_some(struct suppression_share *share, struct place *place, int *count_r,
-                      struct outcome *error_r)
+static bool send_batch(struct suppression_share *share, struct place *place, int *count_r,
+                       struct outcome *error_r)
 {
     static _Thread_local struct suppression_change changes[BATCH];
     static _Thread_local char values[BATCH][160];
@@ -122,8 +123,35 @@ static bool send_some(struct suppression_share *share, struct place *place, int 
     return save_place(share, place, error_r);
 }
 
-/* --- the changes of others
- * ------------------------------------------------------------------------------------ */
+/* *sent_r: whether there was any. */
+static bool send_some(struct suppression_share *share, struct place *place, bool *sent_r,
+                      struct outcome *error_r)
+{
+    int count = BATCH;
+
+    *sent_r = false;
+    for (int i = 0; i < BATCHES && count == BATCH; i++) {
+        if (!send_batch(share, place, &count, error_r))
+            return false;
+        *sent_r = *sent_r || count > 0;
+    }
+    if (count < BATCH && place->all) { /* all that we know is there: from now on our own changes will do */
+        place->all = false;
+        return save_place(share, place, error_r);
+    }
+    return true;
+}
+
+/* --- what others have told --------------------------------------------------------------------------------
+ */
+
+static bool is_ours(const struct suppression_share *share, const char *value)
+{
+    const char *origin = strchr(value, ' ');
+    size_t length = strlen(share->host);
+
+    return origin != NULL && strncmp(origin + 1, share->host, length) == 0 && origin[1 + length] == ' ';
+}
 
 /* What another host wrote there; false when it is nothing that a host of this version writes: it is passed
  * over. */
@@ -139,77 +167,83 @@ static bool parse(const char *address, const char *value, struct suppression_cha
         !suppression_normalise(address, SUPPRESSION_CASE_SENSITIVE, change_r->entry.address, &why))
         return false;
     change_r->removed = removed != 0;
-    change_r->heard = true;
     change_r->entry.reason = (enum suppression_reason)reason;
     return true;
 }
 
-static bool take_one(struct suppression_share *share, const struct redisReply *address,
-                     const struct redisReply *value, struct outcome *error_r)
+static void take(struct suppression_share *share, const struct redisReply *address,
+                 const struct redisReply *value)
 {
     struct suppression_change change;
 
-    if (address->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING ||
-        !parse(address->str, value->str, &change) || strcmp(change.origin, share->host) == 0)
-        return true;
-    int counts = suppression_journal_apply(share->store, &change, share->host, error_r);
-    share->taken += counts > 0;
-    return counts >= 0;
+    if (address->type == REDIS_REPLY_STRING && value->type == REDIS_REPLY_STRING &&
+        !is_ours(share, value->str) && parse(address->str, value->str, &change))
+        suppression_intake_put(&share->intake, &change);
 }
 
 /* [[id, [a, address, v, value]], …] */
-static bool take_entry(struct suppression_share *share, const struct redisReply *entry, struct place *place,
+static bool take_entry(struct suppression_share *share, const struct redisReply *entry,
                        struct outcome *error_r)
 {
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
-        entry->element[0]->type != REDIS_REPLY_STRING || entry->element[0]->len >= sizeof place->read)
+        entry->element[0]->type != REDIS_REPLY_STRING || entry->element[0]->len >= sizeof share->gathered)
         return fail(share, "an unexpected entry in the stream of changes", error_r);
-    snprintf(place->read, sizeof place->read, "%s", entry->element[0]->str);
+    snprintf(share->gathered, sizeof share->gathered, "%s", entry->element[0]->str);
     const struct redisReply *fields = entry->element[1];
-    return fields->type != REDIS_REPLY_ARRAY || fields->elements != 4 ||
-           take_one(share, fields->element[1], fields->element[3], error_r);
+    if (fields->type == REDIS_REPLY_ARRAY && fields->elements == 4)
+        take(share, fields->element[1], fields->element[3]);
+    return true;
 }
 
 /* The stream forgets old changes: what we have read last has to be there still, or something may be missing.
  */
-static bool is_followed(const struct redisReply *entries, const struct place *place)
+static bool is_followed(const struct redisReply *entries, const char *read)
 {
     const struct redisReply *first = entries->element[0];
 
     return first->type == REDIS_REPLY_ARRAY && first->elements == 2 &&
-           first->element[0]->type == REDIS_REPLY_STRING && strcmp(first->element[0]->str, place->read) == 0;
+           first->element[0]->type == REDIS_REPLY_STRING && strcmp(first->element[0]->str, read) == 0;
 }
 
-/* *count_r: how many there were; where some were missed, place->read is "" afterwards. */
-static bool take_some(struct suppression_share *share, struct place *place, size_t *count_r,
-                      struct outcome *error_r)
+/* What is behind share->gathered; *count_r: how many changes. Where some were missed, share->gathered is ""
+ * afterwards. */
+static bool gather_changes(struct suppression_share *share, size_t *count_r, struct outcome *error_r)
 {
     char stream[96];
-    const char *const words[] = {"XRANGE", stream, place->read, "+", "COUNT", COPY_BATCH};
+    const char *const words[] = {"XRANGE", stream, share->gathered, "+", "COUNT", GATHER_TEXT};
 
     name_key(share, ":changes", stream);
     struct redisReply *reply = call(share, 6, words, REDIS_REPLY_ARRAY, error_r);
     if (reply == NULL)
         return false;
-    bool followed = reply->elements > 0 && is_followed(reply, place);
+    bool ok = true, followed = reply->elements > 0 && is_followed(reply, share->gathered);
     *count_r = reply->elements - followed;
     if (!followed && reply->elements > 0)
-        *place->read = '\0';
-    bool ok = !followed || *count_r == 0 || store_begin(share->store, STORE_NORMAL, error_r);
+        *share->gathered = '\0';
     for (size_t i = 1; ok && followed && i < reply->elements; i++)
-        ok = take_entry(share, reply->element[i], place, error_r);
-    if (ok && followed && *count_r > 0)
-        ok = save_place(share, place, error_r) && store_commit(share->store, error_r);
-    if (!ok)
-        store_rollback(share->store);
+        ok = take_entry(share, reply->element[i], error_r);
     cluster_reply_free(share->cluster, reply);
     return ok;
 }
 
-/* --- the whole list
- * ---------------------------------------------------------------------------------------------- */
+/* --- the whole list ---------------------------------------------------------------------------------------
+ */
 
-/* The id of the last change that the stream holds; "0-0" when it is empty. */
+/* A change of nothing, which hosts pass over: who has read nothing else can be followed by the first change.
+ */
+static bool mark_stream(struct suppression_share *share, const char *stream, char id_r[40],
+                        struct outcome *error_r)
+{
+    const char *const words[] = {"XADD", stream, "*", "a", "", "v", ""};
+    struct redisReply *reply = call(share, 7, words, REDIS_REPLY_STRING, error_r);
+
+    if (reply != NULL)
+        snprintf(id_r, 40, "%.39s", reply->str);
+    cluster_reply_free(share->cluster, reply);
+    return reply != NULL;
+}
+
+/* The id of the last change that the stream holds. */
 static bool stream_end(struct suppression_share *share, char id_r[40], struct outcome *error_r)
 {
     char stream[96];
@@ -219,58 +253,105 @@ static bool stream_end(struct suppression_share *share, char id_r[40], struct ou
     struct redisReply *reply = call(share, 6, words, REDIS_REPLY_ARRAY, error_r);
     if (reply == NULL)
         return false;
-    snprintf(id_r, 40, "0-0");
-    if (reply->elements == 1 && reply->element[0]->type == REDIS_REPLY_ARRAY &&
-        reply->element[0]->elements == 2 && reply->element[0]->element[0]->type == REDIS_REPLY_STRING)
+    bool empty = reply->elements == 0;
+    bool ok = !empty && reply->element[0]->type == REDIS_REPLY_ARRAY && reply->element[0]->elements == 2 &&
+              reply->element[0]->element[0]->type == REDIS_REPLY_STRING;
+    if (ok)
         snprintf(id_r, 40, "%.39s", reply->element[0]->element[0]->str);
     cluster_reply_free(share->cluster, reply);
+    return ok || (empty ? mark_stream(share, stream, id_r, error_r)
+                        : fail(share, "an unexpected entry in the stream of changes", error_r));
+}
+
+static bool note_part(struct suppression_share *share, const struct redisReply *reply)
+{
+    if (reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[0]->len >= sizeof share->cursor || reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return false;
+    for (size_t i = 0; i + 1 < reply->element[1]->elements; i += 2)
+        take(share, reply->element[1]->element[i], reply->element[1]->element[i + 1]);
+    share->copied = strcmp(reply->element[0]->str, "0") == 0;
+    snprintf(share->cursor, sizeof share->cursor, "%s", share->copied ? "" : reply->element[0]->str);
     return true;
 }
 
-static bool copy_some(struct suppression_share *share, struct outcome *error_r)
+/* A further part of the list; goes on where it was interrupted, as long as it is the same server. */
+static bool gather_list(struct suppression_share *share, struct outcome *error_r)
 {
     char list[96];
-    const char *const words[] = {"HSCAN", list, share->copy, "COUNT", COPY_BATCH};
+    const char *const words[] = {"HSCAN", list, *share->cursor != '\0' ? share->cursor : "0", "COUNT",
+                                 GATHER_TEXT};
 
+    if (*share->cursor == '\0' && !stream_end(share, share->copy_behind, error_r))
+        return false;
     name_key(share, "", list);
     struct redisReply *reply = call(share, 5, words, REDIS_REPLY_ARRAY, error_r);
     if (reply == NULL)
         return false;
-    bool ok = reply->elements == 2 && reply->element[0]->type == REDIS_REPLY_STRING &&
-              reply->element[1]->type == REDIS_REPLY_ARRAY && reply->element[0]->len < sizeof share->copy;
-    if (!ok)
-        fail(share, "an unexpected answer to HSCAN", error_r);
-    ok = ok && store_begin(share->store, STORE_NORMAL, error_r);
-    for (size_t i = 0; ok && i + 1 < reply->element[1]->elements; i += 2)
-        ok = take_one(share, reply->element[1]->element[i], reply->element[1]->element[i + 1], error_r);
-    ok = ok && store_commit(share->store, error_r);
-    if (ok)
-        snprintf(share->copy, sizeof share->copy, "%s", reply->element[0]->str);
-    else
-        store_rollback(share->store);
+    bool ok = note_part(share, reply) || fail(share, "an unexpected answer to HSCAN", error_r);
     cluster_reply_free(share->cluster, reply);
     return ok;
 }
 
-/* Goes on where it was interrupted, as long as it is the same server. Then place->read is set. */
-static bool copy_all(struct suppression_share *share, struct place *place, int64_t deadline_ms,
-                     struct outcome *error_r)
+/* --- a round ----------------------------------------------------------------------------------------------
+ */
+
+/* What was begun with another server is of no use with this one; the changes that were gathered are. */
+static void begin_with(struct suppression_share *share, const char *run_id)
 {
-    if (*share->copy == '\0' || strcmp(share->copy_of, place->run_id) != 0) {
-        if (!stream_end(share, share->copy_behind, error_r))
-            return false;
-        snprintf(share->copy_of, sizeof share->copy_of, "%s", place->run_id);
-        snprintf(share->copy, sizeof share->copy, "0");
+    if (strcmp(share->server, run_id) == 0)
+        return;
+    snprintf(share->server, sizeof share->server, "%s", run_id);
+    *share->gathered = *share->cursor = '\0';
+    share->copied = false;
+}
+
+static bool may_gather(const struct suppression_share *share, int64_t deadline_ms)
+{
+    return share->intake.count < SUPPRESSION_INTAKE_MAX && clock_monotonic_ms() < deadline_ms;
+}
+
+/* As much as fits into memory. *any_r: whether there was anything. */
+static bool gather(struct suppression_share *share, struct place *place, int64_t deadline_ms, bool *any_r,
+                   struct outcome *error_r)
+{
+    size_t count;
+
+    *any_r = *place->read == '\0';
+    snprintf(share->gathered, sizeof share->gathered, "%s", place->read);
+    if (*any_r) {
+        do {
+            if (!gather_list(share, error_r))
+                return false;
+        } while (!share->copied && may_gather(share, deadline_ms));
+        return true;
     }
     do {
-        if (!copy_some(share, error_r))
+        if (!gather_changes(share, &count, error_r))
             return false;
-        if (clock_monotonic_ms() > deadline_ms && strcmp(share->copy, "0") != 0)
-            return true;
-    } while (strcmp(share->copy, "0") != 0);
-    *share->copy = '\0';
-    snprintf(place->read, sizeof place->read, "%s", share->copy_behind);
+        *any_r = *any_r || count > 0;
+    } while (count >= GATHER - 1 && *share->gathered != '\0' && may_gather(share, deadline_ms));
+    if (*share->gathered != '\0')
+        return true;
+    *place->read = '\0'; /* some were missed */
     return save_place(share, place, error_r);
+}
+
+/* What was gathered goes into the store; then it is on record how far we have come. */
+static bool apply(struct suppression_share *share, struct place *place, int64_t deadline_ms,
+                  struct outcome *error_r)
+{
+    if (!suppression_intake_apply(&share->intake, share->store, share->host, deadline_ms, &share->taken,
+                                  error_r))
+        return false;
+    const char *read = share->copied ? share->copy_behind : share->gathered;
+    if (share->intake.count > 0 || *read == '\0' || strcmp(read, place->read) == 0)
+        return true;
+    snprintf(place->read, sizeof place->read, "%s", read);
+    if (!save_place(share, place, error_r))
+        return false;
+    share->copied = false;
+    return true;
 }
 
 bool suppression_share_round(struct suppression_share *share, int64_t deadline_ms, bool *complete_r,
@@ -278,26 +359,29 @@ bool suppression_share_round(struct suppression_share *share, int64_t deadline_m
 {
     const char *run_id = cluster_run_id(share->cluster, clock_monotonic_ms() + CALL_MS);
     struct place place;
-    size_t taken = 0;
-    int sent = 0;
+    bool sent, any;
 
     *complete_r = false;
     if (run_id == NULL)
         return fail(share, cluster_why_away(share->cluster), error_r);
     load_place(share, run_id, &place);
+    begin_with(share, run_id);
     do {
-        if (*place.read == '\0' && !copy_all(share, &place, deadline_ms, error_r))
+        sent = any = false;
+        if (!apply(share, &place, deadline_ms, error_r))
             return false;
-        if (*place.read == '\0')
-            return true; /* the rest of the copy another time */
-        if (!send_some(share, &place, &sent, error_r) || !take_some(share, &place, &taken, error_r))
+        if (share->intake.count > 0)
+            return true; /* the rest another time */
+        if (*place.read != '\0' && !send_some(share, &place, &sent, error_r))
             return false;
-        if (sent < BATCH && place.all) { /* all that we know is there: from now on our own changes will do */
-            place.all = false;
-            if (!save_place(share, &place, error_r))
-                return false;
-        }
-    } while ((sent > 0 || taken > 0) && clock_monotonic_ms() < deadline_ms);
-    *complete_r = sent == 0 && taken == 0;
+        if (!gather(share, &place, deadline_ms, &any, error_r))
+            return false;
+    } while ((sent || any) && clock_monotonic_ms() < deadline_ms);
+    *complete_r = !sent && !any;
     return true;
+}
+
+void suppression_share_end(struct suppression_share *share)
+{
+    suppression_intake_clear(&share->intake);
 }

@@ -12,7 +12,7 @@
 #define SENDPOST_POLICY_SUPPRESSION_SHARE_H
 
 #include "cluster/cluster.h"
-#include "policy/suppression_journal.h"
+#include "policy/suppression_intake.h"
 
 struct suppression_share {
     struct cluster *cluster;
@@ -20,8 +20,14 @@ struct suppression_share {
     struct store *store;
     char host[SUPPRESSION_ORIGIN_SIZE]; /* the origin of our own changes: one word */
     uint64_t sent, taken;               /* changes, since the start */
-    /* the copy of the whole list that is under way, from one server; its cursor "": none */
-    char copy[32], copy_of[48], copy_behind[40];
+    /* from here on its own; of one server, which is known by its run id */
+    char server[48];
+    struct suppression_intake intake;
+    char gathered[40]; /* the change in the stream up to which the intake goes */
+    /* a copy of the whole list: how far it is under way ("": not begun), and what stood in the stream before
+     */
+    char cursor[32], copy_behind[40];
+    bool copied; /* to its end: what is left is in the intake */
 };
 
 /*
@@ -30,5 +36,7 @@ struct suppression_share {
  */
 bool suppression_share_round(struct suppression_share *share, int64_t deadline_ms, bool *complete_r,
                              struct outcome *error_r) __attribute__((nonnull));
+
+void suppression_share_end(struct suppression_share *share) __attribute__((nonnull));
 
 #endif

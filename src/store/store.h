@@ -57,6 +57,10 @@ bool store_renew(struct store *store, struct outcome *error_r) __attribute__((no
  * Reset a SELECT that is still open before: its snapshot may be too old to write on. */
 bool store_begin(struct store *store, enum store_durability durability, struct outcome *error_r)
     __attribute__((nonnull));
+/* Who has much to write does so in turns, a transaction of this length each, and gives way in between: SQLite
+ * keeps no queue, and who ends a transaction and begins the next would have the lock again at once. */
+#define STORE_TURN_MS 20
+void store_give_way(void);
 /*
  * What is read from here to store_read_end() is of one moment, and one lock serves it all. A write ends it by
  * itself, and so does store_begin(): a snapshot may be too old to write on. Not to be kept while somebody is

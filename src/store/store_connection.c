@@ -44,6 +44,8 @@ static unsigned random_below(struct store *store, unsigned bound)
  * each release, and a pause that shrinks with the time already waited lets the patient ones win over
  * newcomers.
  */
+#define LOOK_US 2000
+
 static int wait_for_turn(void *context, int count)
 {
     struct store *store = context;
@@ -53,8 +55,14 @@ static int wait_for_turn(void *context, int count)
         store->busy_until_ms = now + store->busy_wait_ms;
     if (now >= store->busy_until_ms)
         return 0;
-    usleep(100 + random_below(store, count < 100 ? 2000 : count < 1000 ? 1000 : 400));
+    usleep(100 + random_below(store, count < 100 ? LOOK_US : count < 1000 ? 1000 : 400));
     return 1;
+}
+
+/* Everybody who waits has looked at least once by then. */
+void store_give_way(void)
+{
+    usleep(100 + LOOK_US + LOOK_US / 2);
 }
 
 static int note_wal_pages(void *context, sqlite3 *database, const char *name, int pages)

@@ -108,6 +108,25 @@ START_TEST(whether_an_address_is_held_for_a_reason)
 }
 END_TEST
 
+START_TEST(each_change_of_others_is_found_behind_those_before_it)
+{
+    apply("a@a.example", false, WHEN, "h", true);
+    apply("b@a.example", false, WHEN, "h", true);
+    addresses(0, SUPPRESSION_FOR_ANYBODY, 10);
+    int64_t end = seen;
+    ck_assert_int_eq(apply("b@a.example", true, WHEN + 1, "i", true), 1);
+    ck_assert_int_eq(apply("unknown@a.example", true, WHEN + 1, "i", true), 1);
+    ck_assert_int_eq(apply("a@a.example", false, WHEN + 1, "i", true), 1);
+    ck_assert_str_eq(addresses(end, SUPPRESSION_FOR_ANYBODY, 10),
+                     "b@a.example unknown@a.example a@a.example ");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(changes[i].removed, i < 2);
+        ck_assert(changes[i].heard && changes[i].changed_ms == WHEN + 1);
+        ck_assert_str_eq(changes[i].origin, "i");
+    }
+}
+END_TEST
+
 UNIT_SUITE(suppression_journal_suite)
 {
     Suite *suite = suite_create("suppression_journal");
@@ -118,6 +137,7 @@ UNIT_SUITE(suppression_journal_suite)
     tcase_add_test(tcase, what_is_passed_over_is_not_looked_at_again);
     tcase_add_test(tcase, the_later_change_counts_and_of_two_at_once_that_of_the_greater_name);
     tcase_add_test(tcase, whether_an_address_is_held_for_a_reason);
+    tcase_add_test(tcase, each_change_of_others_is_found_behind_those_before_it);
     suite_add_tcase(suite, tcase);
     return suite;
 }
