@@ -166,6 +166,28 @@ def test_a_server_that_stalls_costs_one_process_its_patience_and_the_others_noth
         assert done["p50_us"] < 100000  # most do not wait at all: the patience is 200 ms
 
 
+def test_a_server_that_is_slow_gives_what_it_gives_in_time_and_no_more(make_host):
+    """An answer that comes too late was a slot nevertheless: it is lost, and nobody has it twice."""
+    with ValkeyServer() as server:
+        proxies = [CuttableProxy(server.port) for _ in range(2)]
+        hosts = [make_host([proxy.address]) for proxy in proxies]
+
+        def slow(seconds):
+            for proxy in proxies:
+                proxy.delay = seconds / 2
+
+        def too_slow():
+            slow(0.3)
+            wait_for(lambda: any("is away" in line for host in hosts for line in host.errors), "somebody who notices")
+            slow(0)
+
+        sums = run_all(hosts, 8, lambda: slow(0.1), too_slow)
+        assert most_in_a_window(hosts) <= LIMIT
+        assert any(each["away"] for each in sums) and all(each["granted"] for each in sums)
+        for proxy in proxies:
+            proxy.close()
+
+
 def test_a_clock_that_steps_gives_nothing_out_early(make_host):
     with ValkeyServer(clock=True) as server:
         hosts = [make_host([server.address]) for _ in range(2)]

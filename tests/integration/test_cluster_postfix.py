@@ -139,15 +139,29 @@ def fail_over(fleet):
     fleet.master = second
 
 
+def wait_for_word(fleet, word):
+    """Until a host says so that has not said it before."""
+    def said():
+        return sum(word in line for host in fleet.hosts for line in host.one.log().splitlines())
+    before = said()
+    wait_for(lambda: said() > before, f"somebody who notices: {word}")
+
+
 def hang(fleet):
     fleet.master.process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: any("is away" in line for host in fleet.hosts for line in host.one.log().splitlines()[-50:]), "somebody who notices")
+    wait_for_word(fleet, "is away")
     fleet.master.process.send_signal(signal.SIGCONT)
+
+
+def slow(fleet, seconds):
+    for host in fleet.hosts:
+        for way in host.ways:
+            way.delay = seconds / 2
 
 
 def fill(fleet):
     fleet.master.command("CONFIG", "SET", "maxmemory", "1")
-    wait_for(lambda: any("OOM" in line for host in fleet.hosts for line in host.one.log().splitlines()), "somebody who notices")
+    wait_for_word(fleet, "OOM")
     fleet.master.command("CONFIG", "SET", "maxmemory", "0")
 
 
@@ -162,6 +176,8 @@ def test_whatever_happens_to_the_server_no_window_has_more_and_no_message_is_los
     fleet.trouble("failed over with lost writes", lambda: fail_over(fleet))
     if FULL:
         fleet.trouble("hung", lambda: hang(fleet))
+        fleet.trouble("slow, within its time", lambda: slow(fleet, 0.1), lambda: (fleet.wait_for_more("slowly"), slow(fleet, 0)))
+        fleet.trouble("slow, beyond it", lambda: (slow(fleet, 0.3), wait_for_word(fleet, "is away")), lambda: slow(fleet, 0))
         fleet.trouble("full", lambda: fill(fleet))
         for step in ("3600", "-7200", "10"):
             fleet.trouble(f"clock stepped by {step} s", lambda step=step: fleet.master.step_clock(step))

@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 
 from support import TOP, free_port, remove, run, scratch, wait_for
 
@@ -83,8 +84,8 @@ class CuttableProxy:
     """A way to a server that can be cut, or made slow, for one host alone."""
 
     def __init__(self, target):
-        self.target, self.cut, self.stalled = target, False, threading.Event()
-        self.stalled.set()
+        self.target, self.cut = target, False
+        self.delay = 0  # seconds, each way
         self.port = free_port()
         self.connections = []
         self.listener = socket.create_server(("127.0.0.1", self.port))
@@ -115,7 +116,7 @@ class CuttableProxy:
     def pump(self, source, sink):
         try:
             while data := source.recv(65536):
-                self.stalled.wait()
+                time.sleep(self.delay)
                 sink.sendall(data)
         except OSError:
             pass
@@ -137,5 +138,4 @@ class CuttableProxy:
 
     def close(self):
         self.set_cut(True)
-        self.stalled.set()
         self.listener.close()
