@@ -167,15 +167,14 @@ void event_reporter_prepare(struct event_reporter *reporter, const char *tpsp)
     struct event_asker *asker = &reporter->asker;
     int64_t now_ms = clock_realtime_ms();
 
-    if (asker->config->endpoint == NULL || http_client_is_connected(event_ask_client(asker)))
+    if (asker->config->endpoint == NULL)
         return;
     event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, event_ask_key(asker, tpsp), now_ms,
                       &reporter->pace);
     if (!event_pause_holds(&reporter->pauses.endpoint, now_ms) &&
         !event_pause_holds(&reporter->pauses.key, now_ms) &&
         event_pace_expects(&reporter->pace, asker->config, now_ms))
-        http_client_prepare(event_ask_client(asker), asker->config->endpoint,
-                            asker->config->report.timeout_ms);
+        http_client_prepare(event_ask_client(asker));
 }
 
 enum event_answer event_reporter_probe(struct event_reporter *reporter, const char *key)

@@ -28,6 +28,7 @@ static void load(void)
         library.easy_init = symbol(handle, "curl_easy_init", &found);
         library.easy_setopt = symbol(handle, "curl_easy_setopt", &found);
         library.easy_perform = symbol(handle, "curl_easy_perform", &found);
+        library.easy_getinfo = symbol(handle, "curl_easy_getinfo", &found);
         library.easy_cleanup = symbol(handle, "curl_easy_cleanup", &found);
         library.easy_strerror = symbol(handle, "curl_easy_strerror", &found);
         library.slist_append = symbol(handle, "curl_slist_append", &found);

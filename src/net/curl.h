@@ -1,8 +1,9 @@
 /*
- * curl: libcurl, loaded when the first message needs it as its engine. Linked, it and its thirty libraries
- * would take 4 ms at the start of every process, which is more than everything else that a cold delivery does
- * on the CPU. It is loaded by its soname: packages name it as a dependency by hand, and a library that is
- * missing or broken is an error in words, not a loader that ends with status 127.
+ * curl: libcurl, loaded when it is first needed. Linked, it and its thirty libraries would take 4 ms at the
+ * start of every process, which is more than everything else that a cold delivery does on the CPU, also of
+ * one that relays nothing or reports nothing. One that will need it begins to load it while it waits for
+ * others (http_client_prepare()). It is loaded by its soname: packages name it as a dependency by hand, and a
+ * library that is missing or broken is an error in words, not a loader that ends with status 127.
  */
 #ifndef SENDPOST_NET_CURL_H
 #define SENDPOST_NET_CURL_H
@@ -16,6 +17,7 @@ struct curl_library {
     __typeof__(&curl_easy_init) easy_init;
     __typeof__(&curl_easy_setopt) easy_setopt;
     __typeof__(&curl_easy_perform) easy_perform;
+    __typeof__(&curl_easy_getinfo) easy_getinfo;
     __typeof__(&curl_easy_cleanup) easy_cleanup;
     __typeof__(&curl_easy_strerror) easy_strerror;
     __typeof__(&curl_slist_append) slist_append;

@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
-#include "base/clock.h"
-#include "base/mail_date.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
 
 #define MASK "********"
-#define RETRY_AFTER_MAX_S 86400 /* what is above is no reasonable wish */
-#define DESCRIBED_MAX 1024      /* bytes of a body that are worth a look for text */
+#define DESCRIBED_MAX 1024 /* bytes of a body that are worth a look for text */
 
 void http_answer_reset(struct http_answer *answer, size_t body_max)
 {
@@ -55,26 +53,15 @@ static bool has_name(const char *line, size_t length, const char *name)
     return length > name_length && strncasecmp(line, name, name_length) == 0 && line[name_length] == ':';
 }
 
-/* The two older forms (RFC 9110 section 5.6.7) say nothing. */
+/* IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7); the two older forms say nothing. */
 static int64_t read_date(const char *value, size_t length)
 {
     char text[40];
+    struct tm utc = {.tm_year = 0};
 
     snprintf(text, sizeof text, "%.*s", (int)(length < 39 ? length : 39), value);
-    return mail_date_read(text);
-}
-
-/* HTTP-date / delay-seconds (RFC 9110 section 10.2.3) */
-static int64_t read_wish(const char *value, size_t length)
-{
-    char text[40];
-    char *end;
-
-    snprintf(text, sizeof text, "%.*s", (int)(length < 39 ? length : 39), value);
-    int64_t wish_s = strtoll(text, &end, 10);
-    if (end == text)
-        wish_s = read_date(value, length) - clock_realtime_ms() / 1000;
-    return wish_s <= 0 ? 0 : 1000 * (wish_s < RETRY_AFTER_MAX_S ? wish_s : RETRY_AFTER_MAX_S);
+    const char *rest = strptime(text, " %a, %d %b %Y %H:%M:%S GMT", &utc);
+    return rest != NULL && strspn(rest, " \t\r\n") == strlen(rest) ? (int64_t)timegm(&utc) : 0;
 }
 
 bool http_answer_head(struct http_answer *answer, int status, const char *line, size_t length)
@@ -90,8 +77,6 @@ bool http_answer_head(struct http_answer *answer, int status, const char *line, 
         answer->takes_gzip = lists_gzip(line + sizeof codings, line + length);
     if (has_name(line, length, "Date"))
         answer->date_s = read_date(line + sizeof "Date", length - sizeof "Date");
-    if (has_name(line, length, "Retry-After"))
-        answer->retry_after_ms = read_wish(line + sizeof "Retry-After", length - sizeof "Retry-After");
     if (length == 0 || line[0] == '\r' || line[0] == '\n') {
         if (status >= 200)
             answer->status = status;

@@ -1,6 +1,6 @@
 /*
  * http_answer: what a server answers to an HTTP request, bounded whatever it sends, and made fit for logs and
- * people. No I/O; fed by net/http_reader.h.
+ * people. No I/O; fed by net/http_client.c.
  */
 #ifndef SENDPOST_NET_HTTP_ANSWER_H
 #define SENDPOST_NET_HTTP_ANSWER_H

@@ -1,10 +1,6 @@
 /*
- * http_client: HTTP/1.1 requests (RFC 9110, RFC 9112) for everybody who has any: events, tokens, SendPost's
- * API, the agent's own pages.
- *
- * Not through libcurl: it and the two dozen libraries that it brings took a third of what a deliverer needs
- * to start, and its part of a report as much as everything else in it. What is needed here is little: one
- * request at a time, over the transport that mail goes over, too.
+ * http_client: HTTP/1.1 requests through libcurl, for everybody who has any: events, tokens, SendPost's API,
+ * the agent's own pages.
  *
  * Addresses come from our own resolver (net/dns.h), each with its share of the time that is left. TLS is
  * verified, versions chosen and sessions resumed across processes as everywhere else (net/tls.h). A
@@ -18,7 +14,6 @@
 #ifndef SENDPOST_NET_HTTP_CLIENT_H
 #define SENDPOST_NET_HTTP_CLIENT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,16 +29,11 @@ struct http_client *http_client_open(const struct config *config, const struct c
     __attribute__((nonnull(1, 2), returns_nonnull));
 void http_client_close(struct http_client *client); /* NULL is fine */
 
-/*
- * A request to url will probably follow, and others are waited for until then: unless a connection is there,
- * one is made meanwhile, in a thread of its own. What comes of it the request will see.
- */
-void http_client_prepare(struct http_client *client, const char *url, int64_t timeout_ms)
-    __attribute__((nonnull));
-bool http_client_is_connected(const struct http_client *client) __attribute__((nonnull));
+/* A request will probably follow: load libcurl meanwhile, in a thread of its own. */
+void http_client_prepare(struct http_client *client) __attribute__((nonnull));
 
 struct http_request {
-    const char *method;         /* "GET", "POST", …; not "HEAD" */
+    const char *method;         /* "GET", "POST", … */
     const char *url;            /* as url_parse() takes it */
     const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
     const char *body;           /* NULL: none */

@@ -1,8 +1,5 @@
-/* http_client's other half: one request on one connection. */
-#include <stdio.h>
-#include <stdlib.h>
+/* http_client's other half: what libcurl is told, asks and hands over. */
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -17,8 +14,7 @@ void http_show(const struct http_client *client, char mark, const char *text, si
 
     if (client->trace == NULL)
         return;
-    AUTO_FREE char *masked =
-        http_mask(text, length, client->request != NULL ? client->request->secrets : NULL, &masked_length);
+    AUTO_FREE char *masked = http_mask(text, length, client->request->secrets, &masked_length);
     AUTO_FREE char *clean = xmalloc(masked_length * 3 + 1);
     utf8_clean(clean, masked_length * 3 + 1, masked, masked_length);
     fprintf(client->trace, "%c %s\n", mark, clean);
@@ -40,171 +36,217 @@ static void show_lines(const struct http_client *client, char mark, const char *
     }
 }
 
-/* --- the connection ------------------------------------------------------------------------------------- */
-
-static struct tls_peer peer_of(const struct http_client *client)
+static int on_dialogue(CURL *curl, curl_infotype type, char *data, size_t length, void *context)
 {
-    return (struct tls_peer){
-        .host = client->url.host, .port = client->url.port, .mode = "https", .settings = client->settings};
-}
+    struct http_client *client = context;
 
-/* Tickets come with the first answer, if any do. */
-static void keep_session(struct http_client *client)
-{
-    const struct tls_peer peer = peer_of(client);
-
-    if (client->transport.ssl != NULL && !client->session_kept)
-        tls_keep_session(client->tls, client->transport.ssl, &peer);
-    client->session_kept = true;
-}
-
-void http_disconnect(struct http_client *client)
-{
-    transport_close(&client->transport);
-}
-
-static void explain(struct http_client *client, const char *doing, const char *why)
-{
-    snprintf(client->error, sizeof client->error, "%s%.350s at %.100s", doing, why, client->place);
-}
-
-static enum http_contact start_tls(struct http_client *client, int64_t deadline_ms)
-{
-    const struct tls_peer peer = peer_of(client);
-    char why[384];
-
-    if (tls_start(client->tls, &client->transport, &peer, deadline_ms, why, sizeof why)) {
-        tls_summary(client->transport.ssl, why, sizeof why);
-        http_show(client, '*', why, strlen(why));
-        return HTTP_CONNECTED;
+    (void)curl;
+    if (type == CURLINFO_HEADER_OUT && client->summary_due && client->attachment.ssl != NULL) {
+        char summary[96];
+        tls_summary(client->attachment.ssl, summary, sizeof summary);
+        http_show(client, '*', summary, strlen(summary));
+        client->summary_due = false;
     }
-    const SSL *ssl = client->transport.ssl;
-    bool refused = ssl == NULL || (client->settings->verify && SSL_get_verify_result(ssl) != X509_V_OK);
-    explain(client, "TLS handshake failed: ", why);
-    http_disconnect(client);
-    return refused ? HTTP_NOT_TRUSTED : HTTP_NOT_REACHED;
+    if (type == CURLINFO_HEADER_OUT || type == CURLINFO_HEADER_IN)
+        show_lines(client, type == CURLINFO_HEADER_OUT ? '>' : '<', data, length);
+    return 0;
 }
 
-enum http_contact http_connect(struct http_client *client, const struct dns_address *address,
-                               int64_t deadline_ms)
+/* --- what libcurl asks and hands over ------------------------------------------------------------------ */
+
+static CURLcode on_context(CURL *curl, void *ctx, void *context)
 {
-    transport_init(&client->transport);
-    client->session_kept = false;
-    if (transport_connect(&client->transport, address, deadline_ms) != TRANSPORT_OK) {
-        explain(client, "", client->transport.error);
-        http_disconnect(client);
-        return HTTP_NOT_REACHED;
-    }
-    client->connected_ms = clock_monotonic_ms();
-    return client->url.tls ? start_tls(client, deadline_ms) : HTTP_CONNECTED;
+    struct http_client *client = context;
+
+    (void)curl;
+    client->summary_due = true;
+    return tls_attach(&client->attachment, ctx) ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
 }
 
-/* --- the request ---------------------------------------------------------------------------------------- */
-
-/* Host, with the port where it is not the usual one (RFC 9110 section 7.2). */
-static char *host_of(const struct url *url)
+static size_t on_head(char *data, size_t size, size_t count, void *context)
 {
-    bool bracketed = strchr(url->host, ':') != NULL, usual = url->port == (url->tls ? 443 : 80);
-    AUTO_FREE char *port = usual ? xstrdup("") : xasprintf(":%u", url->port);
+    struct http_client *client = context;
+    long status = 0;
 
-    return xasprintf("%s%s%s%s", bracketed ? "[" : "", url->host, bracketed ? "]" : "", port);
+    client->lib->easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    return http_answer_head(&client->answer, (int)status, data, size * count) ? size * count : 0;
 }
 
-static bool has_field(const struct http_request *request, const char *name)
+static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
-    for (const char *const *header = request->headers; header != NULL && *header != NULL; header++)
-        if (strncasecmp(*header, name, strlen(name)) == 0)
-            return true;
+    struct http_client *client = context;
+
+    return http_answer_body(&client->answer, data, size * count) ? size * count : 0;
+}
+
+/* --- one try ------------------------------------------------------------------------------------------- */
+
+static void set_protocols(const struct http_client *client)
+{
+#if LIBCURL_VERSION_NUM >= 0x075500
+    client->lib->easy_setopt(client->curl, CURLOPT_PROTOCOLS_STR, client->url.tls ? "https" : "http");
+#else
+    client->lib->easy_setopt(client->curl, CURLOPT_PROTOCOLS,
+                             client->url.tls ? (long)CURLPROTO_HTTPS : (long)CURLPROTO_HTTP);
+#endif
+}
+
+void http_lacks_memory(struct http_client *client)
+{
+    snprintf(client->error, sizeof client->error, "out of memory");
+}
+
+/* libcurl keeps a copy, for which there may be no memory: then it has none, or the one of before. */
+static bool set_text(struct http_client *client, CURLoption option, const char *text)
+{
+    if (client->lib->easy_setopt(client->curl, option, text) == CURLE_OK)
+        return true;
+    http_lacks_memory(client);
     return false;
 }
 
-/* Head and body in one piece, which then is one TLS record or few. Of the keys in it no copy is left. */
-static char *compose(const struct http_client *client, size_t *head_r, size_t *length_r)
+/* What holds for every request of this client. */
+static bool set_up(struct http_client *client)
 {
-    const struct http_request *request = client->request;
-    AUTO_FREE char *host = host_of(&client->url);
-    AUTO_FREE char *begin = xasprintf(
-        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: postfix-sendpost/" PACKAGE_VERSION "\r\n%s",
-        request->method, client->url.path, host, has_field(request, "Accept:") ? "" : "Accept: */*\r\n");
-    AUTO_FREE char *end =
-        request->body != NULL ? xasprintf("Content-Length: %zu\r\n\r\n", request->length) : xstrdup("\r\n");
-    size_t body = request->body != NULL ? request->length : 0, head = strlen(begin) + strlen(end);
+    const struct curl_library *lib = client->lib;
+    CURL *curl = client->curl;
 
-    for (const char *const *header = request->headers; header != NULL && *header != NULL; header++)
-        head += strlen(*header) + 2;
-    char *text = xmalloc(head + 1 + body), *at = stpcpy(text, begin);
-    for (const char *const *header = request->headers; header != NULL && *header != NULL; header++)
-        at = stpcpy(stpcpy(at, *header), "\r\n");
-    at = stpcpy(at, end);
-    if (body > 0)
-        memcpy(at, request->body, body);
-    *head_r = head;
-    *length_r = head + body;
-    return text;
-}
-
-static enum transport_status send_request(struct http_client *client)
-{
-    size_t head, length;
-    char *text = compose(client, &head, &length);
-
-    if (client->trace != NULL)
-        show_lines(client, '>', text, head);
-    enum transport_status status = transport_write(&client->transport, text, length, client->deadline_ms);
-    explicit_bzero(text, length);
-    free(text);
-    return status;
-}
-
-/* --- the answer ----------------------------------------------------------------------------------------- */
-
-static void on_line(void *context, const char *line, size_t length)
-{
-    show_lines(context, '<', line, length);
-}
-
-static enum http_progress read_answer(struct http_client *client, enum transport_status *status_r,
-                                      bool *begun_r)
-{
-    struct transport *transport = &client->transport;
-    enum http_progress progress = HTTP_MORE;
-
-    while (progress == HTTP_MORE &&
-           (*status_r = transport_fill(transport, client->deadline_ms)) == TRANSPORT_OK) {
-        *begun_r = true;
-        progress = http_reader_feed(&client->reader, transport->in + transport->in_start,
-                                    transport->in_end - transport->in_start);
-        transport->in_start = transport->in_end;
+    lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    lib->easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    lib->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    lib->easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, -1L); /* it knows what CURLOPT_RESOLVE says, no more */
+    lib->easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L);
+    lib->easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head);
+    lib->easy_setopt(curl, CURLOPT_HEADERDATA, client);
+    lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    lib->easy_setopt(curl, CURLOPT_WRITEDATA, client);
+    /* on_context() says what is trusted, what is resumed and what is remembered */
+    lib->easy_setopt(curl, CURLOPT_CAINFO, NULL);
+    lib->easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    lib->easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    lib->easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, client->settings->verify ? 1L : 0L);
+    lib->easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, client->settings->verify ? 2L : 0L);
+    lib->easy_setopt(curl, CURLOPT_SSL_CTX_DATA, client);
+    if (client->trace != NULL) {
+        lib->easy_setopt(curl, CURLOPT_DEBUGFUNCTION, on_dialogue);
+        lib->easy_setopt(curl, CURLOPT_DEBUGDATA, client);
+        lib->easy_setopt(curl, CURLOPT_VERBOSE, 1L);
     }
-    if (progress == HTTP_MORE && *status_r == TRANSPORT_CLOSED && *begun_r)
-        progress = http_reader_end(&client->reader);
-    return progress;
+    /* no proxy, whatever the environment says */
+    return set_text(client, CURLOPT_PROXY, "") &&
+           set_text(client, CURLOPT_USERAGENT, "postfix-sendpost/" PACKAGE_VERSION);
 }
 
-bool http_exchange(struct http_client *client)
+static bool give_up(struct http_client *client)
 {
-    struct http_answer *answer = &client->answer;
-    enum transport_status status = TRANSPORT_OK;
-    bool begun = false;
+    client->lib->easy_cleanup(client->curl);
+    client->curl = NULL;
+    return false;
+}
 
-    http_answer_reset(answer, client->request->answer_max);
-    http_reader_begin(&client->reader, answer);
-    client->reader.seen = client->trace != NULL ? on_line : NULL;
-    client->reader.context = client;
-    enum transport_status sent = send_request(client);
-    /* a server may refuse what is too large before it has come, and closes then: its answer counts */
-    enum http_progress progress =
-        sent == TRANSPORT_TIMEOUT ? HTTP_MORE : read_answer(client, &status, &begun);
-    answer->whole = progress == HTTP_WHOLE;
-    if (answer->status == 0)
-        explain(client, "",
-                progress == HTTP_NONSENSE   ? "the answer is no HTTP"
-                : progress == HTTP_TOO_MUCH ? "the answer has no end"
-                                            : client->transport.error);
-    if (answer->status != 0)
-        keep_session(client);
-    if (answer->whole && sent == TRANSPORT_OK && client->reader.stays)
+bool http_load(struct http_client *client)
+{
+    const char *why;
+
+    if (client->curl != NULL)
         return true;
-    http_disconnect(client);
-    return begun || sent == TRANSPORT_TIMEOUT || status == TRANSPORT_TIMEOUT;
+    client->lib = curl_library(&why);
+    client->curl = client->lib != NULL ? client->lib->easy_init() : NULL;
+    if (client->curl == NULL) {
+        snprintf(client->error, sizeof client->error, "%s", client->lib == NULL ? why : "out of memory");
+        return false;
+    }
+    if (client->lib->easy_setopt(client->curl, CURLOPT_SSL_CTX_FUNCTION, on_context) != CURLE_OK) {
+        snprintf(client->error, sizeof client->error, "libcurl uses another TLS library than OpenSSL");
+        return give_up(client);
+    }
+    return set_up(client) || give_up(client);
+}
+
+static bool set_headers(struct http_client *client, struct curl_slist **headers)
+{
+    bool whole = curl_library_append(client->lib, headers, "Expect:");
+
+    for (const char *const *header = client->request->headers; whole && header != NULL && *header != NULL;
+         header++)
+        whole = curl_library_append(client->lib, headers, *header);
+    if (!whole)
+        http_lacks_memory(client);
+    client->lib->easy_setopt(client->curl, CURLOPT_HTTPHEADER, *headers);
+    return whole;
+}
+
+bool http_set_request(struct http_client *client, struct curl_slist **headers_r)
+{
+    const struct curl_library *lib = client->lib;
+    const struct http_request *request = client->request;
+    bool bracketed = strchr(client->url.host, ':') != NULL;
+    AUTO_FREE char *url =
+        xasprintf("http%s://%s%s%s:%u%s", client->url.tls ? "s" : "", bracketed ? "[" : "", client->url.host,
+                  bracketed ? "]" : "", client->url.port, client->url.path);
+
+    *headers_r = NULL;
+    set_protocols(client);
+    lib->easy_setopt(client->curl, CURLOPT_HTTPGET, 1L);
+    if (request->body != NULL) {
+        lib->easy_setopt(client->curl, CURLOPT_POSTFIELDS, request->body);
+        lib->easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
+    }
+    return set_text(client, CURLOPT_URL, url) && set_text(client, CURLOPT_CUSTOMREQUEST, request->method) &&
+           set_headers(client, headers_r);
+}
+
+/* Why there is no answer, in words. connecting: the connection was still being made. */
+static void explain(struct http_client *client, CURLcode result, bool connecting, const char *said)
+{
+    const struct tls_attachment *attachment = &client->attachment;
+    long system_error = 0;
+    curl_off_t connected_us = 0;
+    char buffer[96], why[384];
+
+    client->lib->easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &system_error);
+    client->lib->easy_getinfo(client->curl, CURLINFO_CONNECT_TIME_T, &connected_us);
+    if (client->url.tls && connecting && *attachment->error != '\0')
+        snprintf(why, sizeof why, "%s", attachment->error);
+    else if (result == CURLE_OPERATION_TIMEDOUT)
+        snprintf(why, sizeof why, "no answer in time");
+    else if (result == CURLE_COULDNT_CONNECT && system_error != 0)
+        snprintf(why, sizeof why, "%s", strerror_r((int)system_error, buffer, sizeof buffer));
+    else
+        snprintf(why, sizeof why, "%.250s", *said != '\0' ? said : client->lib->easy_strerror(result));
+    snprintf(client->error, sizeof client->error, "%s%s at %.100s",
+             client->url.tls && connecting && connected_us > 0 ? "TLS handshake failed: " : "", why,
+             client->place);
+}
+
+bool http_perform(struct http_client *client, int64_t connect_ms)
+{
+    const struct curl_library *lib = client->lib;
+    int64_t left_ms = client->deadline_ms - clock_monotonic_ms();
+    char said[CURL_ERROR_SIZE] = "";
+    curl_off_t sending_us = 0;
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    long connections = 0;
+
+    http_answer_reset(&client->answer, client->request->answer_max);
+    *client->attachment.error = '\0';
+    lib->easy_setopt(client->curl, CURLOPT_ERRORBUFFER, said);
+    lib->easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1));
+    lib->easy_setopt(client->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(connect_ms > 0 ? connect_ms : 1));
+    CURLcode result = lib->easy_perform(client->curl);
+    lib->easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
+    lib->easy_getinfo(client->curl, CURLINFO_PRETRANSFER_TIME_T, &sending_us);
+    lib->easy_getinfo(client->curl, CURLINFO_ACTIVESOCKET, &socket);
+    lib->easy_getinfo(client->curl, CURLINFO_NUM_CONNECTS, &connections);
+    if (connections > 0)
+        client->connected_ms = clock_monotonic_ms();
+    client->kept = result == CURLE_OK && socket != CURL_SOCKET_BAD;
+    client->answer.whole = result == CURLE_OK;
+    if (client->answer.status == 0)
+        explain(client, result, sending_us == 0, said);
+    else if (client->kept && connections > 0 &&
+             client->url.tls) /* tickets came with the answer, if any did */
+        tls_keep_session(client->tls, client->attachment.ssl, &client->attachment.peer);
+    return sending_us > 0 || client->answer.status != 0 || result == CURLE_PEER_FAILED_VERIFICATION ||
+           result == CURLE_SSL_CERTPROBLEM;
 }

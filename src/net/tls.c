@@ -29,10 +29,11 @@ struct tls_contexts {
 
 /* What a connection remembers; the app data of its SSL object. */
 struct tls_memory {
-    SSL_SESSION *fresh;    /* the last session that the server gave us */
-    int64_t verified_s;    /* of the resumed session */
-    int64_t written_s;     /* of its file */
-    char bad_subject[256]; /* of the certificate that was not accepted */
+    SSL_SESSION *fresh;                /* the last session that the server gave us */
+    int64_t verified_s;                /* of the resumed session */
+    int64_t written_s;                 /* of its file */
+    char bad_subject[256];             /* of the certificate that was not accepted */
+    struct tls_attachment *attachment; /* NULL: the connection is made here */
 };
 
 struct tls_contexts *tls_contexts_new(const char *state_dir)
@@ -66,6 +67,10 @@ static void memory_free(struct tls_memory *memory)
 {
     if (memory == NULL)
         return;
+    if (memory->attachment != NULL && memory->attachment->memory == memory) {
+        memory->attachment->ssl = NULL;
+        memory->attachment->memory = NULL;
+    }
     SSL_SESSION_free(memory->fresh);
     free(memory);
 }
@@ -77,12 +82,13 @@ static void free_app_data(void *parent, void *pointer, CRYPTO_EX_DATA *data, int
     memory_free(pointer);
 }
 
-static int memory_index;
+static int memory_index, attachment_index;
 static CRYPTO_ONCE indexes_once = CRYPTO_ONCE_STATIC_INIT;
 
 static void make_indexes(void)
 {
     memory_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_app_data);
+    attachment_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
 static struct tls_memory *memory_of(const SSL *ssl)
@@ -119,6 +125,10 @@ static int certificate_seen(int ok, X509_STORE_CTX *store)
         struct tls_memory *memory = memory_of(ssl);
         X509_NAME_oneline(X509_get_subject_name(certificate), memory->bad_subject,
                           sizeof memory->bad_subject);
+        if (memory->attachment != NULL) /* the library will have freed its SSL object before we are asked */
+            explain_certificate(&memory->attachment->peer, X509_STORE_CTX_get_error(store),
+                                memory->bad_subject, memory->attachment->error,
+                                sizeof memory->attachment->error);
     }
     return ok;
 }
@@ -331,4 +341,37 @@ void tls_keep_session(struct tls_contexts *contexts, const SSL *ssl, const struc
     tls_cache_key(key, peer);
     tls_cache_store(contexts->directory, key, memory->fresh, resumed ? memory->verified_s : now);
     ERR_clear_error();
+}
+
+/* --- connections that a library makes ------------------------------------------------------------------- */
+
+/* Its SSL object is not to be had before its handshake begins. */
+static void handshake_seen(const SSL *ssl, int where, int result)
+{
+    struct tls_attachment *attachment = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), attachment_index);
+    SSL *theirs = (SSL *)(uintptr_t)ssl;
+
+    (void)result;
+    if ((where & SSL_CB_HANDSHAKE_START) == 0 || attachment == NULL || memory_of(ssl) != NULL ||
+        !prepare(attachment->contexts, theirs, &attachment->peer))
+        return;
+    attachment->ssl = theirs;
+    attachment->memory = memory_of(ssl);
+    attachment->memory->attachment = attachment;
+}
+
+bool tls_attach(struct tls_attachment *attachment, SSL_CTX *ctx)
+{
+    X509_STORE *nobody = X509_STORE_new();
+
+    CRYPTO_THREAD_run_once(&indexes_once, make_indexes);
+    attachment->error[0] = '\0';
+    if (nobody == NULL)
+        return false;
+    SSL_CTX_set_cert_store(ctx, nobody);          /* whatever the library trusts by itself */
+    SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET); /* TLS 1.2 resumes by tickets, too */
+    SSL_CTX_set_keylog_callback(ctx, NULL);       /* nor does it write keys where the environment says */
+    SSL_CTX_set_info_callback(ctx, handshake_seen);
+    return SSL_CTX_set_ex_data(ctx, attachment_index, attachment) == 1 &&
+           set_up_context(ctx, attachment->peer.settings, attachment->error, sizeof attachment->error);
 }

@@ -44,4 +44,20 @@ void tls_detail(const SSL *ssl, char *text, size_t size) __attribute__((nonnull(
 /* Until when the other side's certificate is good, in clock_realtime_ms(); 0: it showed none. */
 int64_t tls_certificate_end_ms(const SSL *ssl) __attribute__((nonnull));
 
+/*
+ * The connections of a library that makes its own contexts and SSL objects (libcurl, through
+ * CURLOPT_SSL_CTX_FUNCTION): verified, resumed and remembered as ours are. The attachment outlives them all.
+ */
+struct tls_memory;
+struct tls_attachment {
+    const struct tls_contexts *contexts;
+    struct tls_peer peer;
+    char error[384];           /* what was wrong with context or certificate; "": nothing that we saw */
+    SSL *ssl;                  /* of the connection that was made last; NULL: it is closed */
+    struct tls_memory *memory; /* ours */
+};
+
+/* contexts and peer are filled in. False: attachment->error says why. */
+bool tls_attach(struct tls_attachment *attachment, SSL_CTX *ctx) __attribute__((nonnull));
+
 #endif
