@@ -19,6 +19,10 @@
     "sendpost-agent(8)), or "                                                                \
     "send with the VERP sender bounces+UUID+SUBACCOUNT@…"
 
+#define BOARD_STORE_REMEDY                                                                          \
+    "the store, state.db, was corrupt and was moved aside: sendpostctl check says what is left of " \
+    "it, look after the disk"
+
 #define BOARD_KEY_REMEDY                                                                     \
     "message UUIDs carry no proof, so that bounces are believed only while the store knows " \
     "the message: run sendpostctl setup, or name a uuid-key-file"
@@ -42,7 +46,7 @@ enum board_post {
 struct board_held {
     char tpsp[EVENT_NAME_SIZE];
     int64_t since_ms, messages;
-    char text[BOARD_TEXT_SIZE]; /* why, and where to mend it */
+    char text[2 * BOARD_TEXT_SIZE]; /* why, and where and how to mend it */
 };
 
 #define BOARD_HELD_MAX 16
@@ -95,6 +99,7 @@ struct board_facts {
     int64_t pending, rejected;           /* in the store */
     /* of sendpost-bounce: in the store, since its beginning */
     uint64_t no_bounces, nobodys_bounces, unbelieved_bounces, complaints;
+    int64_t clock_apart_s;              /* that ours is ahead of the API's; 0: it is right */
     int64_t last_report_ms;             /* when the API last took something; 0: never */
     char report_error[BOARD_TEXT_SIZE]; /* "": the last request was accepted, or there was none */
     uint64_t posts[BOARD_POST_COUNT];

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/redact.h"
 #include "base/xalloc.h"
+#include "event/event_clock.h"
 #include "policy/suspension.h"
 
 #define STALE_MS (10 * 60 * 1000LL) /* a log that has waited so long to be read is trouble */
@@ -46,6 +47,16 @@ char *health_log_trouble(const struct board_facts *facts)
     if (board_lag_seconds(facts) * 1000 > STALE_MS && board_unread(facts) > 0)
         return xstrdup("the log is read slower than it grows");
     return NULL;
+}
+
+char *health_clock_trouble(const struct board_facts *facts)
+{
+    int64_t apart_s = facts->clock_apart_s;
+
+    if (apart_s == 0)
+        return NULL;
+    return xasprintf(EVENT_CLOCK_REMEDY, (long long)(apart_s < 0 ? -apart_s : apart_s),
+                     apart_s < 0 ? "behind" : "ahead of");
 }
 
 static struct json_object *log_object(const struct board_facts *facts)
@@ -147,6 +158,10 @@ static char *trouble(const struct board_facts *facts)
 {
     const char *text = health_cluster_trouble(&facts->cluster);
 
+    if (text == NULL && facts->corrupt_stores > 0)
+        text = BOARD_STORE_REMEDY;
+    if (text == NULL && facts->ingest.transport[0] != '\0')
+        text = facts->ingest.transport;
     if (text == NULL && facts->held_count > 0)
         text = facts->held[0].text;
     for (size_t i = 0; text == NULL && i < facts->token_count; i++)
@@ -162,7 +177,7 @@ static char *trouble(const struct board_facts *facts)
         return log;
     if (text == NULL && facts->report_error[0] != '\0')
         text = facts->report_error;
-    return text != NULL ? xstrdup(text) : NULL;
+    return text != NULL ? xstrdup(text) : health_clock_trouble(facts);
 }
 
 static void add_suspended(void *context, const struct suspension_scope *scope,

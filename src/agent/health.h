@@ -10,9 +10,10 @@
 char *health_json(const struct board_facts *facts, const struct config *config, bool *healthy_r)
     __attribute__((nonnull, returns_nonnull));
 
-/* What is wrong with the log, or with the cluster, with its remedy; NULL: nothing. The caller frees the
- * first. */
+/* What is wrong with the log, the clock, or the cluster, with its remedy; NULL: nothing. The caller frees the
+ * first two. */
 char *health_log_trouble(const struct board_facts *facts) __attribute__((nonnull));
+char *health_clock_trouble(const struct board_facts *facts) __attribute__((nonnull));
 const char *health_cluster_trouble(const struct board_cluster *cluster) __attribute__((nonnull));
 
 #endif

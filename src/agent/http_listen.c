@@ -93,8 +93,10 @@ int http_listen_at(const char *listen_on, struct outcome *error_r)
     int descriptor = path != NULL ? listen_on_unix(path, &why) : listen_on_network(listen_on, &why);
 
     if (descriptor < 0)
-        outcome_local(error_r, "4.3.5", "cannot listen on %s: %s; correct listen, or set it to 'none'",
-                      listen_on, why);
+        outcome_local(
+            error_r, "4.3.5",
+            "cannot listen on %s: %s; correct listen, or set it to 'none'; sendpostctl check says who has it",
+            listen_on, why);
     return descriptor;
 }
 

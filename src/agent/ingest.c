@@ -37,7 +37,9 @@ struct ingest {
     struct log_pieces pieces;
     struct classify_rules *filters;
     struct log_doubt doubt;
+    struct transport_watch transports;
     struct mta mta;
+    int64_t now_ms; /* clock_monotonic_ms(), at the begin of this step */
     struct trust trust;
     int64_t own_uid;    /* as which sendpost-pipe logs */
     uint64_t strangers; /* entries of the journal that say they are Postfix's and are not */
@@ -174,6 +176,7 @@ static bool one_line(struct ingest *ingest, const char *text, size_t length)
         !log_shipper_parse(&ingest->shipper, &ingest->pieces, whole.at, whole.length, &line))
         return true;
     log_doubt_look(&ingest->doubt, &line, whole.at, whole.length);
+    transport_watch_look(&ingest->transports, &line, whole.at, whole.length, ingest->now_ms);
     int64_t time_ms =
         line.kind > POSTFIX_LOG_OTHER ? log_time_parse(&ingest->time, line.stamp) : ingest->time.last_ms;
     return track_line(&ingest->track, &line, time_ms);
@@ -267,6 +270,8 @@ static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
         ingest->strangers += line.kind != POSTFIX_LOG_FOREIGN;
         line.kind = POSTFIX_LOG_FOREIGN;
     }
+    transport_watch_look(&ingest->transports, &line, entry->message.at, entry->message.length,
+                         ingest->now_ms);
     ingest->time.last_ms = entry->time_ms;
     return track_line(&ingest->track, &line, entry->time_ms);
 }
@@ -302,7 +307,8 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
 
 enum ingest_result ingest_step(struct ingest *ingest, struct outcome *error_r)
 {
-    mta_look(&ingest->mta, clock_monotonic_ms());
+    ingest->now_ms = clock_monotonic_ms();
+    mta_look(&ingest->mta, ingest->now_ms);
     if (ingest->track.table == NULL && !load(ingest, error_r))
         return INGEST_TROUBLE;
     return ingest->journal != NULL ? step_in_journal(ingest, error_r) : step_in_file(ingest, error_r);
@@ -344,6 +350,8 @@ void ingest_status(const struct ingest *ingest, struct ingest_status *status_r)
         status_r->unread = ingest->doubt.unread;
         memcpy(status_r->unread_line, ingest->doubt.line, sizeof status_r->unread_line);
     }
+    snprintf(status_r->transport, sizeof status_r->transport, "%s",
+             transport_watch_trouble(&ingest->transports, clock_monotonic_ms()));
     snprintf(status_r->elsewhere, sizeof status_r->elsewhere, "%s",
              ingest->mta.elsewhere != NULL ? ingest->mta.elsewhere : "");
     if (ingest->track.table == NULL)

@@ -12,6 +12,7 @@
 #include "agent/log_doubt.h"
 #include "agent/tail.h"
 #include "agent/track.h"
+#include "agent/transport_watch.h"
 #include "classify/classify.h"
 #include "config/config.h"
 #include "store/store.h"
@@ -45,12 +46,13 @@ struct ingest_status {
     uint64_t suppressed; /* messages that journald has thrown away */
     uint64_t strangers;  /* entries of the journal under Postfix's name that others have written */
     uint64_t unread;     /* lines of Postfix that were not understood, with none that was; 0: no trouble */
-    char unread_line[LOG_DOUBT_LINE_SIZE]; /* one of them, addresses replaced */
-    char elsewhere[512];                   /* the file that Postfix logs to, where that is another one; "" */
-    int64_t offset, size;                  /* in the file being read; of the journal 0 */
-    int64_t log_written_ms;                /* when the log was last written; 0: not known */
-    int64_t last_line_ms;                  /* the time stamp of the last line read */
-    const char *path;                      /* the file being read, or "journal"; NULL: there is none */
+    char unread_line[LOG_DOUBT_LINE_SIZE];     /* one of them, addresses replaced */
+    char transport[TRANSPORT_WATCH_TEXT_SIZE]; /* what is wrong with a transport of Postfix; "": nothing */
+    char elsewhere[512];    /* the file that Postfix logs to, where that is another one; "" */
+    int64_t offset, size;   /* in the file being read; of the journal 0 */
+    int64_t log_written_ms; /* when the log was last written; 0: not known */
+    int64_t last_line_ms;   /* the time stamp of the last line read */
+    const char *path;       /* the file being read, or "journal"; NULL: there is none */
 };
 void ingest_status(const struct ingest *ingest, struct ingest_status *status_r) __attribute__((nonnull));
 

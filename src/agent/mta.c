@@ -96,6 +96,11 @@ void mta_look(struct mta *mta, int64_t now_ms)
         log_line(LOG_WARNING,
                  "postconf -c %s does not answer: which clients may send through Postfix is not known",
                  mta->directory);
+    if (mta->elsewhere != NULL)
+        log_line(LOG_ERR,
+                 "Postfix logs to %s (postconf maillog_file), and not to %s: correct log-path in the "
+                 "configuration, then: systemctl restart sendpost-agent",
+                 mta->elsewhere, mta->log_path);
     if (*mta->tables != '\0')
         log_line(LOG_WARNING,
                  "mynetworks holds %s, which is not asked: list the networks of your senders as "

@@ -54,7 +54,7 @@ struct page_ladder {
 /* Something that is wrong now, and what mends it. */
 struct page_finding {
     bool grave;
-    char text[640];
+    char text[1200];
     char command[128]; /* to copy; "": what to do is in the text */
 };
 

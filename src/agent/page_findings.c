@@ -34,8 +34,8 @@ static void find_held(struct page_facts *facts)
     for (size_t i = 0; i < facts->board.held_count; i++) {
         const struct board_held *held = &facts->board.held[i];
         AUTO_FREE char *command = xasprintf("sendpostctl test %s", held->tpsp);
-        find(facts, true, command, "%" PRId64 " messages wait for %s: %s", held->messages, held->tpsp,
-             held->text);
+        find(facts, true, command, "%" PRId64 " message%s for %s: %s", held->messages,
+             held->messages == 1 ? " waits" : "s wait", held->tpsp, held->text);
     }
 }
 
@@ -43,20 +43,23 @@ static void find_agent(struct page_facts *facts)
 {
     const struct board_facts *board = &facts->board;
     const char *cluster = health_cluster_trouble(&board->cluster);
-    AUTO_FREE char *log = health_log_trouble(board);
+    AUTO_FREE char *log = health_log_trouble(board), *clock = health_clock_trouble(board);
 
+    if (board->ingest.transport[0] != '\0')
+        find(facts, true, "sendpostctl check", "%s", board->ingest.transport);
     if (log != NULL)
         find(facts, true, "sendpostctl check", "The mail log: %s", log);
     if (cluster != NULL)
         find(facts, true, "sendpostctl check", "The cluster: %s", cluster);
     if (board->report_error[0] != '\0')
         find(facts, true, "sendpostctl events flush", "Events are not reported: %s", board->report_error);
+    if (clock != NULL)
+        find(facts, true, "timedatectl set-ntp true", "Events: %s", clock);
     if (board->rejected > 0)
         find(facts, false, "sendpostctl events --state rejected",
              "%" PRId64 " events were refused by the event API for good", board->rejected);
     if (board->corrupt_stores > 0)
-        find(facts, true, "sendpostctl check",
-             "The store was corrupt, and was moved aside: look after the disk");
+        find(facts, true, "sendpostctl check", "%s", BOARD_STORE_REMEDY);
     if (board->ingest.counts.uncorrelated > 0)
         find(facts, false, "sendpostctl check", "%s", BOARD_CORRELATION_REMEDY);
     if (board->ingest.counts.untrusted > 0)

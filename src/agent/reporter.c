@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "delivery/recover.h"
+#include "event/event_clock.h"
 #include "event/event_gzip.h"
 #include "event/event_store.h"
 #include "event/event_watch.h"
@@ -55,7 +56,7 @@ static void note_held(void *context, const struct config_tpsp *tpsp, const struc
     struct board_held *held = &list->items[list->count++];
     *held = (struct board_held){.since_ms = standing->held_ms, .messages = messages};
     snprintf(held->tpsp, sizeof held->tpsp, "%s", tpsp->name);
-    snprintf(held->text, sizeof held->text, "%.300s%s%.200s", standing->text,
+    snprintf(held->text, sizeof held->text, "%.500s%s%.500s", standing->text,
              standing->mend[0] != '\0' ? "; see " : "", standing->mend);
 }
 
@@ -64,6 +65,18 @@ static struct event_reporter *open_api(const struct config *config, struct store
     return event_reporter_open(config, store,
                                &(struct event_reporter_options){
                                    .compress = event_gzip, .observe = on_post, .observe_context = board});
+}
+
+/* What the API said last ("HTTP 401: …", "no answer: …"), where, and what mends it. */
+static void tell_api(const struct config *config, const char *last_error, char text_r[BOARD_TEXT_SIZE])
+{
+    int status = strncmp(last_error, "HTTP ", 5) == 0 ? atoi(last_error + 5) : 0;
+    bool key = event_answer_of(status) == EVENT_ANSWER_KEY_REFUSED;
+
+    snprintf(text_r, BOARD_TEXT_SIZE, "%.120s: %.160s; %s%.120s%s", config->endpoint, last_error,
+             key ? "put the right key into the file of api-key-file in " : "events are kept; ",
+             key ? config->path : "",
+             key ? ", then: sendpostctl events flush" : "sendpostctl check tries it");
 }
 
 /* trouble: with the store, NULL for none. last_error: of the API. */
@@ -75,7 +88,7 @@ static void note(const struct config *config, struct board *board, struct store 
              nobodys_bounces = store_get_number(store, "bounce.unattributed"),
              unbelieved_bounces = store_get_number(store, "bounce.unbelieved"),
              complaints = store_get_number(store, SUPPRESSION_COMPLAINTS_KEY);
-    int64_t pending = 0, rejected = 0;
+    int64_t pending = 0, rejected = 0, apart_s = event_clock_apart_s(store);
     struct held_list held = {.count = 0};
     struct outcome failure;
     unsigned corrupt_stores = store_leftovers(config->state_dir).count;
@@ -84,6 +97,7 @@ static void note(const struct config *config, struct board *board, struct store 
     event_store_count(store, EVENT_PENDING, &pending, &failure);
     event_store_count(store, EVENT_REJECTED, &rejected, &failure);
     board_lock(board);
+    board->facts.clock_apart_s = apart_s;
     board->facts.pending = pending;
     board->facts.rejected = rejected;
     board->facts.corrupt_stores = corrupt_stores;
@@ -96,10 +110,11 @@ static void note(const struct config *config, struct board *board, struct store 
     board->facts.reported.reported += counts->reported;
     board->facts.reported.rejected += counts->rejected;
     /* what kept events back, or had one refused, is over when none is left: nobody would ask again */
-    snprintf(board->facts.report_error, sizeof board->facts.report_error, "%.*s", BOARD_TEXT_SIZE - 1,
-             trouble != NULL ? trouble->text
-             : pending > 0   ? last_error
-                             : "");
+    if (trouble == NULL && pending > 0 && *last_error != '\0' && config->endpoint != NULL)
+        tell_api(config, last_error, board->facts.report_error);
+    else
+        snprintf(board->facts.report_error, sizeof board->facts.report_error, "%.*s", BOARD_TEXT_SIZE - 1,
+                 trouble != NULL ? trouble->text : "");
     board_unlock(board);
 }
 

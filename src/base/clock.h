@@ -17,6 +17,9 @@ int64_t clock_realtime_ms(void);
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void); /* the same clock in microseconds */
 
+/* Clocks of two hosts that differ by more are told of. */
+#define CLOCK_APART_S 60
+
 #define CLOCK_RFC3339_SIZE 32
 
 /* "2026-11-23T05:01:32.123Z" (RFC 3339 section 5.6, UTC, milliseconds) into buffer; returns buffer. */

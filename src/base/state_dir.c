@@ -17,31 +17,54 @@
 
 /* --- words ------------------------------------------------------------------------------------ */
 
-static const char *remedy(int error)
+static char *directory_of(const char *path)
 {
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL   ? xstrdup(".")
+           : slash == path ? xstrdup("/")
+                           : xstrndup(path, (size_t)(slash - path));
+}
+
+/* The directory itself, or the one that the file lies in. */
+static char *place_of(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode) ? xstrdup(path) : directory_of(path);
+}
+
+static char *remedy(const char *path, int error)
+{
+    AUTO_FREE char *place = place_of(path);
+
     switch (error) {
     case ENOENT:
     case ENOTDIR:
-        return "create the directory that state-dir names: install -d -m 0750 -o USER DIRECTORY";
+        return xstrdup("create the directory that state-dir names: install -d -m 0750 -o USER DIRECTORY");
     case EACCES:
     case EPERM:
-        return "give the state directory and the files in it to the user that this program runs as";
+        return xasprintf("give the state directory to the user that this program runs as: chown -R %ld: %s; "
+                         "chmod 0750 %s",
+                         (long)geteuid(), place, place);
     case EROFS:
-        return "mount its file system writable, or name another state-dir";
+        return xstrdup("mount its file system writable, or name another state-dir");
     case ENOSPC:
     case EDQUOT:
-        return "free some space on its file system";
+        return xasprintf("free some space on its file system (df -h %s)", place);
     case EWOULDBLOCK:
-        return "another process has held it for too long: find it with 'fuser -v' on this file";
+        return xstrdup("another process has held it for too long: find it with 'fuser -v' on this file");
     default:
-        return "check the file system and the kernel log";
+        return xstrdup("check the file system and the kernel log");
     }
 }
 
 void state_dir_error(const char *verb, const char *path, int error, struct outcome *error_r)
 {
+    AUTO_FREE char *mends = remedy(path, error);
+
     outcome_local(error_r, "4.3.0", "cannot %s %s as user id %ld: %s; %s", verb, path, (long)geteuid(),
-                  strerror(error), remedy(error));
+                  strerror(error), mends);
 }
 
 /* The name of a user, or the number. Only for messages of trouble: the user database may be far away. */
@@ -54,15 +77,6 @@ static const char *user_name(uid_t user, char buffer_r[NAME_SIZE])
     else
         snprintf(buffer_r, NAME_SIZE, "%ld", (long)user);
     return buffer_r;
-}
-
-static char *directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash == NULL   ? xstrdup(".")
-           : slash == path ? xstrdup("/")
-                           : xstrndup(path, (size_t)(slash - path));
 }
 
 /* --- files ------------------------------------------------------------------------------------ */

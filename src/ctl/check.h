@@ -20,6 +20,7 @@ struct check {
     struct json_object *findings; /* every one so far */
     bool quiet;                   /* collect, print nothing */
     char *agent_groups;           /* look as the agent, which has these groups besides; NULL: as a delivery */
+    const char *own_log;          /* while check_as_user() looks at it */
     char *user; /* who delivers: user= in master.cf, else the owner of the state directory */
 };
 

@@ -17,14 +17,16 @@ static void look_file(struct check *check)
 {
     struct outcome error;
     struct config *config = config_load(check->ctl->config_path, &error);
+    AUTO_FREE char *remedy = xasprintf(
+        "correct it: editor %s, see postfix-sendpost.yaml(5); mail is deferred until this is mended",
+        check->ctl->config_path);
 
     if (config != NULL)
         check_say(check, CHECK_OK, NULL,
                   "%s loads for user %s; the secrets it names are readable and private",
                   check->ctl->config_path, check->user != NULL ? check->user : "root");
     else
-        check_say(check, CHECK_FAILURE, "mail is deferred until this is mended, see postfix-sendpost.yaml(5)",
-                  "%s", error.text);
+        check_say(check, CHECK_FAILURE, remedy, "%s", error.text);
     config_free(config);
 }
 

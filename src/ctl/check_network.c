@@ -12,10 +12,10 @@
 #include "oauth/oauth.h"
 
 #define TOKEN_MS 20000
-#define CLOCK_APART_S 60
 
+/* remedy: where the name is to be corrected. */
 static void look_name(struct check *check, struct dns_resolver *resolver, const char *what, const char *host,
-                      uint16_t port)
+                      uint16_t port, const char *remedy)
 {
     struct dns_address *addresses = NULL;
     size_t count = 0;
@@ -27,8 +27,8 @@ static void look_name(struct check *check, struct dns_resolver *resolver, const 
                   count > 1 ? " and others" : "");
         break;
     case DNS_NOT_FOUND:
-        check_say(check, CHECK_FAILURE, "correct the name, or have it put into the DNS",
-                  "%s: %s does not exist (%s)", what, host, dns_reason(resolver));
+        check_say(check, CHECK_FAILURE, remedy, "%s: %s does not exist (%s)", what, host,
+                  dns_reason(resolver));
         break;
     case DNS_TROUBLE:
         check_say(check, CHECK_FAILURE,
@@ -47,12 +47,15 @@ static void look_names(struct check *check)
 
     for (size_t i = 0; i < config->tpsp_count; i++) {
         AUTO_FREE char *what = xasprintf("tpsp %s", config->tpsps[i].name);
-        look_name(check, resolver, what, config->tpsps[i].host, config->tpsps[i].port);
+        AUTO_FREE char *remedy =
+            xasprintf("sendpostctl setup --name %s, and correct host", config->tpsps[i].name);
+        look_name(check, resolver, what, config->tpsps[i].host, config->tpsps[i].port, remedy);
     }
     if (config->endpoint != NULL) {
         struct url url;
         url_parse(config->endpoint, &url); /* config_load() has accepted it */
-        look_name(check, resolver, "event endpoint", url.host, url.port);
+        look_name(check, resolver, "event endpoint", url.host, url.port,
+                  "correct endpoint in the configuration, or have the name put into the DNS");
     }
     dns_close(resolver);
 }
@@ -72,7 +75,9 @@ static void look_key(struct check *check, struct event_reporter *reporter, const
         break;
     case EVENT_ANSWER_KEY_REFUSED:
         check_say(check, CHECK_FAILURE,
-                  "create an event API key in SendPost, and put it into the file of api-key-file",
+                  "create an event API key in SendPost, and put it into the file of api-key-file; then: "
+                  "sendpostctl "
+                  "events flush",
                   "the key of %s is refused: %s", whose, words);
         break;
     case EVENT_ANSWER_MISCONFIGURED:
@@ -82,10 +87,13 @@ static void look_key(struct check *check, struct event_reporter *reporter, const
         if (strncmp(words, "HTTP", 4) == 0)
             check_say(check, CHECK_WARNING, "try again later; mail goes out meanwhile, and events are kept",
                       "the API is in trouble: %s", words);
-        else
-            check_say(check, CHECK_FAILURE,
-                      "look at name, firewall and certificate; mail goes out meanwhile, and events are kept",
-                      "%s cannot be reached: %s", endpoint, words);
+        else {
+            AUTO_FREE char *remedy =
+                xasprintf("look at name, firewall and certificate (curl -v %s); mail goes "
+                          "out meanwhile, and events are kept",
+                          endpoint);
+            check_say(check, CHECK_FAILURE, remedy, "%s cannot be reached: %s", endpoint, words);
+        }
     }
 }
 

@@ -29,7 +29,7 @@ static void look_flags(struct check *check, const struct postfix_transport *tran
         if (flags != NULL && strchr(flags, *flag) != NULL)
             found[strlen(found)] = *flag;
     if (found[0] != '\0')
-        check_say(check, CHECK_FAILURE, "flags=q, and no other",
+        check_say(check, CHECK_FAILURE, "flags=q, and no other, in master.cf; then: postfix reload",
                   "transport %s: flags=%s changes mail or addresses (%s)", transport->name, flags, found);
     else if (flags == NULL || strchr(flags, 'q') == NULL)
         check_say(check, CHECK_WARNING, "flags=q",
@@ -54,14 +54,14 @@ static void look_user(struct check *check, const struct postfix_transport *trans
     const struct passwd *entry = user == NULL ? NULL : getpwnam(user);
 
     if (user == NULL)
-        check_say(check, CHECK_FAILURE, "user=sendpost in master.cf",
+        check_say(check, CHECK_FAILURE, "user=sendpost in master.cf; then: postfix reload",
                   "transport %s: has no user=, pipe(8) will refuse to start", transport->name);
     else if (entry == NULL) {
         AUTO_FREE char *remedy =
             xasprintf("useradd --system --home-dir / --shell /usr/sbin/nologin %s", user);
         check_say(check, CHECK_FAILURE, remedy, "transport %s: there is no user %s", transport->name, user);
     } else if (entry->pw_uid == 0 || strcmp(user, "postfix") == 0)
-        check_say(check, CHECK_FAILURE, "user=sendpost in master.cf",
+        check_say(check, CHECK_FAILURE, "user=sendpost in master.cf; then: postfix reload",
                   "transport %s: pipe(8) refuses to run as %s", transport->name, user);
 }
 

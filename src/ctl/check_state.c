@@ -185,8 +185,9 @@ static void look_space(struct check *check, const char *directory)
         return;
     uint64_t megabytes = (uint64_t)status.f_bavail * status.f_frsize / MEGABYTE;
     enum check_level level = megabytes < 16 ? CHECK_FAILURE : megabytes < 256 ? CHECK_WARNING : CHECK_OK;
-    check_say(check, level, level == CHECK_OK ? NULL : "make room: without it mail is deferred",
-              "%llu MB free for the state directory", (unsigned long long)megabytes);
+    AUTO_FREE char *remedy = xasprintf("make room (df -h %s): without it mail is deferred", directory);
+    check_say(check, level, level == CHECK_OK ? NULL : remedy, "%llu MB free for the state directory",
+              (unsigned long long)megabytes);
     if (status.f_files > 0 && status.f_favail < 1000)
         check_say(check, CHECK_WARNING, "remove files, or make a file system with more inodes",
                   "only %llu inodes are free for the state directory", (unsigned long long)status.f_favail);

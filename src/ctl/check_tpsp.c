@@ -8,39 +8,9 @@
 #include "ctl/check.h"
 #include "net/dns.h"
 #include "relay/connectivity.h"
+#include "relay/remedy.h"
 
 #define SESSION_MS 30000
-
-/* What mends it, as a command: the answer in question is asked for anew, the others stay. */
-static char *find_remedy(const struct connectivity *test, const struct config_tpsp *tpsp)
-{
-    const char *text = test->result.outcome.text;
-
-    switch (test->result.stage) {
-    case RELAY_RESOLVE:
-    case RELAY_CONNECT:
-        return xasprintf("sendpostctl setup --name %s, and correct host and port", tpsp->name);
-    case RELAY_GREETING:
-    case RELAY_EHLO:
-        if (tpsp->port == 465 || strcmp(test->error, "Timeout") == 0)
-            return xasprintf("sendpostctl setup --name %s --security tls --port 465", tpsp->name);
-        return xasprintf("sendpostctl setup --name %s, and correct host and port", tpsp->name);
-    case RELAY_TLS:
-    case RELAY_STARTTLS:
-        if (strcasestr(text, "does not speak TLS here") != NULL)
-            return xasprintf("sendpostctl setup --name %s --security starttls --port %u", tpsp->name,
-                             tpsp->port == 465 ? 587u : (unsigned)tpsp->port);
-        if (strcasestr(text, "does not offer STARTTLS") != NULL)
-            return xasprintf("sendpostctl setup --name %s --security tls --port 465", tpsp->name);
-        return xasprintf("sendpostctl test %s --no-send -v shows the handshake", tpsp->name);
-    case RELAY_AUTH:
-        if (tpsp->oauth.token_endpoint != NULL)
-            return xasprintf("sendpostctl setup --oauth %s", tpsp->name);
-        return xasprintf("sendpostctl setup --name %s, with the right username and password", tpsp->name);
-    default:
-        return xasprintf("sendpostctl test %s --no-send -v shows the dialogue", tpsp->name);
-    }
-}
 
 static void look_at(struct check *check, struct relay_session *session, const struct config_tpsp *tpsp)
 {
@@ -55,7 +25,7 @@ static void look_at(struct check *check, struct relay_session *session, const st
                   logs_in ? "the login" : "connections", *test.result.tls != '\0' ? ", " : "",
                   test.result.tls);
     } else {
-        AUTO_FREE char *remedy = find_remedy(&test, tpsp);
+        AUTO_FREE char *remedy = relay_remedy(tpsp, test.result.stage, test.result.outcome.text);
         char code[16] = "";
         if (test.result.outcome.smtp_code > 0)
             snprintf(code, sizeof code, "%d ", test.result.outcome.smtp_code);

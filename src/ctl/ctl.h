@@ -56,6 +56,7 @@ struct ctl_command {
     const struct ctl_option *options; /* ends with a row without name; NULL: none of its own */
     bool stays_root;                  /* opens nothing in the state directory, but in children that do not */
     bool reads_log;                   /* with the groups that the agent has for it */
+    bool tells_rights;                /* says what the delivery user may not do, though root may */
     bool asks_queue;                  /* Postfix's, with the rights that we come with: ctl->queue */
     int queue_patience_ms;            /* ... for so long, and then with what came; 0: to its end */
     enum ctl_status (*run)(struct ctl *ctl);

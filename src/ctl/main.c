@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -131,6 +133,25 @@ void ctl_ask_queue(struct ctl *ctl)
         ctl->queue->status = 1; /* not all of it is here */
 }
 
+/* What looks well to root and keeps all mail waiting. */
+static void tell_rights(const struct ctl *ctl, const struct config *config)
+{
+    struct stat status;
+
+    if (geteuid() == 0 && stat(config->state_dir, &status) == 0 && status.st_uid == 0)
+        ctl_fail(
+            ctl,
+            "%s belongs to root, so mail waits: chown -R sendpost: %s (or whom user= in master.cf names); "
+            "sendpostctl check tells more",
+            config->state_dir, config->state_dir);
+    else if (access(ctl->config_path, R_OK) != 0)
+        ctl_fail(
+            ctl,
+            "%s cannot be read by user id %ld, so mail waits: chgrp it and its directory to the group of "
+            "that user, and chmod g+r; sendpostctl check tells more",
+            ctl->config_path, (long)geteuid());
+}
+
 const struct config *ctl_config(struct ctl *ctl)
 {
     struct outcome error;
@@ -141,7 +162,8 @@ const struct config *ctl_config(struct ctl *ctl)
     if (config != NULL && ctl->command->asks_queue)
         ctl_ask_queue(ctl);
     if (config == NULL) {
-        ctl_fail(ctl, "%s", error.text);
+        ctl_fail(ctl, "%s; mail waits until this is corrected: editor %s, then: sendpostctl check",
+                 error.text, ctl->config_path);
     } else if (!ctl->command->stays_root &&
                !state_dir_become_owner(config->state_dir, ctl->command->reads_log ? AGENT_GROUPS : NULL,
                                        &error)) {
@@ -149,6 +171,8 @@ const struct config *ctl_config(struct ctl *ctl)
         config_free(config);
     } else {
         ctl->config = config;
+        if (ctl->command->tells_rights)
+            tell_rights(ctl, config);
     }
     return ctl->config;
 }

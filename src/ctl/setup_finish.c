@@ -11,6 +11,7 @@
 
 #include "base/run.h"
 #include "base/xalloc.h"
+#include "ctl/own_log.h"
 #include "ctl/postfix_conf.h"
 #include "ctl/setup.h"
 
@@ -64,21 +65,13 @@ static bool make_log(const struct setup *setup, const char *path)
     return false;
 }
 
-/* Where Postfix writes its log by itself and no syslog daemon listens, our lines would go nowhere. */
+/* Where our lines would go nowhere. */
 static bool log_somewhere(const struct setup *setup)
 {
-    const char *directory = ctl_option(setup->ctl, "postfix-config");
-    AUTO_FREE char *maillog = postfix_parameter(directory, "maillog_file");
-    AUTO_FREE char *exported = postfix_parameter(directory, "export_environment");
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *setting = own_log_needed(ctl_option(setup->ctl, "postfix-config"), &path);
 
-    if (maillog == NULL || *maillog != '/' || access("/dev/log", F_OK) == 0 ||
-        (exported != NULL && strstr(exported, "SENDPOST_LOG_FILE=") != NULL))
-        return true;
-    AUTO_FREE char *path =
-        xasprintf("%.*s/postfix-sendpost.log", (int)(strrchr(maillog, '/') - maillog), maillog);
-    AUTO_FREE char *setting =
-        xasprintf("export_environment = %s SENDPOST_LOG_FILE=%s", exported != NULL ? exported : "", path);
-    return make_log(setup, path) && edit(setup, setting);
+    return setting == NULL || (make_log(setup, path) && edit(setup, setting));
 }
 
 /* --- the services -------------------------------------------------------------------------------------- */

@@ -252,7 +252,7 @@ static void print_agent(const struct status *status)
     if (status->config->listen == NULL)
         text = xstrdup("serves no HTTP (listen: none)");
     else if (status->agent == NULL)
-        text = xasprintf("does not answer at %s: %s; is sendpost-agent running?", status->config->listen,
+        text = xasprintf("does not answer at %s: %s; systemctl start sendpost-agent", status->config->listen,
                          status->agent_error);
     else
         text = xasprintf("%s, version %s, up for %s, %s uncorrelated lines%s%s", agent_text(status, "status"),
@@ -390,5 +390,6 @@ const struct ctl_command ctl_status_command = {
     .reads_log = true,
     .asks_queue = true,
     .queue_patience_ms = QUEUE_PATIENCE_MS,
+    .tells_rights = true,
     .run = run,
 };

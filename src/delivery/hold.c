@@ -6,41 +6,42 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/xalloc.h"
 #include "delivery/delivery.h"
 #include "policy/standing.h"
+#include "relay/remedy.h"
 
-/* The file of the login, or what is to be mended of it in the configuration itself. */
-static void find_login(const struct delivery *delivery, char mend_r[STANDING_MEND_SIZE])
+/* Where the trouble is as a rule: the file of the login, or keys of the configuration. False: nowhere here.
+ */
+static bool find_place(const struct delivery *delivery, char place_r[STANDING_MEND_SIZE])
 {
     const struct config_tpsp *tpsp = delivery->tpsp;
-    const char *key = tpsp->oauth.token_endpoint != NULL ? "oauth"
-                      : tpsp->password != NULL           ? "password"
-                                                         : "oauth-token";
+    const char *path = delivery->context->config->path,
+               *keys = relay_remedy_keys(delivery->relay.stage, delivery->outcome.text);
+    const char *login = tpsp->oauth.token_endpoint != NULL ? "oauth"
+                        : tpsp->password != NULL           ? "password"
+                                                           : "oauth-token";
 
-    if (tpsp->login_path != NULL)
-        snprintf(mend_r, STANDING_MEND_SIZE, "%s (%s-file of %s in %s)", tpsp->login_path, key, tpsp->name,
-                 delivery->context->config->path);
+    if (delivery->relay.stage != RELAY_AUTH && keys == NULL)
+        return false;
+    if (delivery->relay.stage == RELAY_AUTH && tpsp->login_path != NULL)
+        snprintf(place_r, STANDING_MEND_SIZE, "%s (%s-file of %s in %s)", tpsp->login_path, login, tpsp->name,
+                 path);
     else
-        snprintf(mend_r, STANDING_MEND_SIZE, "%s (%s of %s)", delivery->context->config->path, key,
-                 tpsp->name);
+        snprintf(place_r, STANDING_MEND_SIZE, "%s (%s of %s)", path, keys != NULL ? keys : login, tpsp->name);
+    return true;
 }
 
-/* Where in the configuration the trouble of this stage is mended, as a rule. */
+/* The place, and the command that mends it. */
 static void find_mend(const struct delivery *delivery, char mend_r[STANDING_MEND_SIZE])
 {
-    static const char *const keys[RELAY_STAGE_COUNT] = {
-        [RELAY_RESOLVE] = "host",        [RELAY_CONNECT] = "host, port",
-        [RELAY_TLS] = "tls-ca-path",     [RELAY_GREETING] = "host, port",
-        [RELAY_EHLO] = "host, port",     [RELAY_STARTTLS] = "security, tls-ca-path",
-        [RELAY_MAIL] = "username, auth", [RELAY_RCPT] = "username, auth"};
-    const char *key = keys[delivery->relay.stage];
+    char place[STANDING_MEND_SIZE];
 
     mend_r[0] = '\0';
-    if (delivery->relay.stage == RELAY_AUTH)
-        find_login(delivery, mend_r);
-    else if (key != NULL)
-        snprintf(mend_r, STANDING_MEND_SIZE, "%s (%s of %s)", delivery->context->config->path, key,
-                 delivery->tpsp->name);
+    if (!find_place(delivery, place))
+        return;
+    AUTO_FREE char *remedy = relay_remedy(delivery->tpsp, delivery->relay.stage, delivery->outcome.text);
+    snprintf(mend_r, STANDING_MEND_SIZE, "%.300s: %s", place, remedy);
 }
 
 void delivery_note_standing(struct delivery *delivery)

@@ -118,6 +118,8 @@ enum event_answer event_ask(struct event_asker *asker, const struct event *event
     asker->elapsed_ms = clock_monotonic_ms() - begun_ms;
     if (asker->options.observe != NULL)
         asker->options.observe(asker->options.observe_context, asker->answer->status, asker->elapsed_ms);
+    if (asker->store != NULL && asker->answer->date_s > 0)
+        event_clock_note(asker->store, asker->answer->date_s, &asker->clock);
 
     enum event_answer kind = event_answer_of(asker->answer->status);
     if (kind == EVENT_ANSWER_ACCEPTED)

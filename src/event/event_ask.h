@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "event/event.h"
 #include "event/event_answer.h"
+#include "event/event_clock.h"
 #include "event/event_report.h"
 #include "net/http_client.h"
 #include "store/store.h"
@@ -23,6 +24,7 @@ struct event_asker {
     bool takes_gzip;            /* said the endpoint in its last answer */
     char fingerprint[9];        /* of the endpoint, for keys of the meta table */
     const struct http_answer *answer;
+    enum event_clock clock;               /* what we know of it */
     int64_t elapsed_ms;                   /* that it took */
     char last_error[HTTP_TEXT_SIZE + 64]; /* "" after an accepted request */
 };

@@ -23,7 +23,7 @@ struct standing {
     int64_t held_ms;    /* mail is held since; 0: it is not */
     enum outcome_cause cause;
     char text[OUTCOME_TEXT_SIZE];  /* why, in the last words */
-    char mend[STANDING_MEND_SIZE]; /* the file to mend, "" when there is nothing to mend here */
+    char mend[STANDING_MEND_SIZE]; /* the file to mend, and by what; "" when there is nothing to mend here */
 };
 
 /* All zero where nothing is known. False with *error_r set when the store cannot tell. */

@@ -157,6 +157,7 @@ class EventApi:
         self.requests, self.events, self.default = [], [], Answer()
         self.on_type, self._script = {}, []
         self.probes_expected = 0
+        self.headers = {}  # of every answer, besides
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.on_event = None
         self.tls = None
@@ -190,6 +191,7 @@ class EventApi:
             self._script.clear()
             self.on_type.clear()
             self.probes_expected = 0
+            self.headers = {}
             self.default = Answer()
 
     def wait_events(self, count, timeout=30):
@@ -327,7 +329,7 @@ class EventApi:
         return False
 
     def _send(self, stream, answer):
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(answer.body)), **answer.headers}
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(answer.body)), **self.headers, **answer.headers}
         if answer.act in ("huge", "hang-body", "drip-body", "truncate"):
             headers["Content-Length"] = str(10 << 30)
         if not answer.keep_alive:

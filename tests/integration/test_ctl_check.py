@@ -343,6 +343,10 @@ def cut_marks(site):
 
 
 WARNINGS = {
+    "a log of deliveries that cannot be made": (add_main("export_environment = SENDPOST_LOG_FILE=/nonexistent/sendpost.log"), "mail log",
+                                                "/nonexistent/sendpost.log (SENDPOST_LOG_FILE in export_environment) cannot be written by nobody",
+                                                "install -o nobody -g adm -m 0640 /dev/null /nonexistent/sendpost.log"),
+    "a log of deliveries of root's": (chown_root(lambda it: it.log_path), "mail log", "cannot be written by nobody", "chown nobody:adm "),
     "marks cut short": (cut_marks, "state", "marks is not as this program made it", "see who changed it"),
     "nothing comes back": (receive_bounces(**{"return-path": {"verify": "off"}}), "postfix", "nothing comes back to it", "return-path: {verify: static"),
     "bounces of another domain": (receive_bounces(**{"return-path": {"verify": "static", "domains": ["example.com"]}}), "postfix",
@@ -367,6 +371,12 @@ WARNINGS = {
     "short queue": (lambda site: (configure(retry={"schedule": ["7h", "8h"]})(site),
                                   add_main("maximal_queue_lifetime = 2h")(site)), "postfix", "maximal_queue_lifetime is 7200s, shorter than retry.schedule (54000s)", "retry.schedule"),
 }
+
+
+@pytest.mark.skipif(os.path.exists("/dev/log"), reason="a syslog daemon takes what deliveries say")
+def test_deliveries_that_are_logged_nowhere_are_told_with_the_setting_that_mends_it(site):
+    add_main("export_environment = TZ")(site)
+    find_planted(site, "warning", (lambda _: None, "mail log", "what deliveries say is lost", f"postconf -e 'export_environment = TZ SENDPOST_LOG_FILE={site.sendpost.top}/"))
 
 
 @pytest.mark.parametrize("name", WARNINGS)

@@ -101,7 +101,8 @@ def test_a_refused_login_names_the_file_of_its_secret(installation):
         installation.configure([{**PLAIN, **login, **place, "password-file": file}], retry=LADDER, listen="none")
         assert visit(installation).returncode == 75
     (held,) = json.loads(ctl(installation, "status", "--json").stdout)["held"]
-    assert held["mend"] == f"{file} (password-file of primary in {installation.config})"
+    assert held["mend"] == (f"{file} (password-file of primary in {installation.config}): sendpostctl setup --name primary, "
+                            "with the right username and password")
 
 
 def test_what_is_mended_goes_on_by_itself(installation):
