@@ -25,39 +25,59 @@ static char suspect(enum relay_stage stage)
         return 't';
     case RELAY_DATA:
         return 'a';
-    default:
+    case RELAY_RESOLVE:
         return 'h';
+    case RELAY_TLS:
+    case RELAY_STARTTLS:
+        return 's';
+    default:
+        return 'o';
     }
 }
 
 static enum next ask_again(struct setup *setup, const enum setup_question which[], size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (which[i] == SETUP_SECURITY) /* it goes with the port that was just given */
-            secret_free(&setup->answers[SETUP_SECURITY]);
         if (setup_gather_again(setup, which[i]) != CTL_OK)
             return NEXT_QUIT;
     }
     return NEXT_AGAIN;
 }
 
+/* Security goes with the port: it is in question only where another is usual at the new one. */
+static enum next ask_port_again(struct setup *setup)
+{
+    static const enum setup_question port[] = {SETUP_PORT}, security[] = {SETUP_SECURITY};
+    bool implicit = strcmp(setup->answers[SETUP_PORT], "465") == 0;
+    enum next next = ask_again(setup, port, 1);
+
+    if (next != NEXT_AGAIN || implicit == (strcmp(setup->answers[SETUP_PORT], "465") == 0))
+        return next;
+    secret_free(&setup->answers[SETUP_SECURITY]); /* what is suggested is what goes with the port */
+    return ask_again(setup, security, 1);
+}
+
 static enum next after_test(struct setup *setup, enum relay_stage failed_at, char **to)
 {
-    static const enum setup_question place[] = {SETUP_HOST, SETUP_PORT, SETUP_SECURITY};
+    static const enum setup_question host[] = {SETUP_HOST}, security[] = {SETUP_SECURITY};
     static const enum setup_question user[] = {SETUP_USERNAME, SETUP_PASSWORD};
     char first = suspect(failed_at);
 
     for (;;) {
         AUTO_FREE char *prompt =
-            xasprintf("What now? h host, port and security; u username and password; p password; "
-                      "t another recipient; a again; w write it anyway; q quit [%c]",
+            xasprintf("What now? h host; o port; s security; u username and password; p password; t another "
+                      "recipient; a again; w write it anyway; q quit [%c]",
                       first);
         AUTO_FREE char *answer = setup_ask_line(prompt);
         if (answer == NULL)
             return NEXT_QUIT;
         switch (*answer != '\0' ? *answer : first) {
         case 'h':
-            return ask_again(setup, place, sizeof place / sizeof place[0]);
+            return ask_again(setup, host, 1);
+        case 'o':
+            return ask_port_again(setup);
+        case 's':
+            return ask_again(setup, security, 1);
         case 'u':
             return ask_again(setup, user, 2);
         case 'p':

@@ -234,13 +234,13 @@ def test_three_mistakes_are_mended_one_by_one(machine, ca):
         machine.config.write_text(text)
         # filled in: everything is kept but what is answered
         answers = ["", "", "", "", str(free_port()), "", "realy", "wrong", "", "", "me@example.com",
-                   "h", "", str(server.port), "", "u", "relay", "wrong", "p", PASSWORD, "n", "n"]
+                   "o", str(server.port), "u", "relay", "wrong", "p", PASSWORD, "n", "n"]
         done = machine.run(f"--user={USER}", stdin="\n".join(answers) + "\n")
         assert done.returncode == 0, done.stdout + done.stderr
         assert [word in done.stdout for word in ("Connection refused at connect", "Auth rejected at auth", "The message was accepted.")] \
             == [True] * 3
         assert "[117]" in done.stdout and "[localhost]" in done.stdout and "[kept as it is]" in done.stdout
-        for prompt, times in (("SendPost account id", 1), ("SMTP server", 2), ("Username", 2), ("Password", 3), ("Messages an hour", 1)):
+        for prompt, times in (("SendPost account id", 1), ("SMTP server", 1), ("Port [", 2), ("Security:", 1), ("Username", 2), ("Password", 3), ("Messages an hour", 1)):
             assert done.stdout.count(prompt) == times, prompt
         assert len(server.messages) == 1
     assert machine.config.read_text() == text  # as it was: the mistakes have left nothing
