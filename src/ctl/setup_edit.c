@@ -71,16 +71,47 @@ static char *end_of(const struct part *part)
     return end;
 }
 
-static void set_key(char **text, const struct part *part, const char *key, const char *value)
+/* Where the value ends and a comment begins, with the blanks before it; the line end where there is none. */
+static const char *comment_of(const char *value)
+{
+    const char *at = value + strspn(value, " "), *end = at + strcspn(at, "\r\n");
+
+    if (*at == '"' || *at == '\'') {
+        char quote = *at++;
+        for (; at < end && *at != quote; at++)
+            at += quote == '"' && *at == '\\' && at + 1 < end;
+    }
+    for (; at < end; at++)
+        if (*at == '#' && at[-1] == ' ') {
+            while (at > value && at[-1] == ' ')
+                at--;
+            return at;
+        }
+    return end;
+}
+
+/* A value that goes on in the lines below: a mapping, a folded text. */
+static bool goes_on(const struct part *part, char *line)
+{
+    for (line = next_line(line); line < part->end && is_blank(line);)
+        line = next_line(line);
+    return line < part->end && indent_of(line) > part->indent;
+}
+
+static bool set_key(char **text, const struct part *part, const char *key, const char *value)
 {
     char *line = find_key(part, key), *changed;
 
+    if (line != NULL && goes_on(part, line))
+        return false;
     if (value == NULL) {
+        if (line != NULL && line[indent_of(line)] == '-')
+            return false; /* the dash is the item's */
         changed = line != NULL ? replace(*text, line, next_line(line), "") : xstrdup(*text);
     } else if (line != NULL) {
-        const char *at = strstr(line, key);
-        AUTO_FREE char *by = xasprintf("%.*s%s: %s\n", (int)(at - line), line, key, value);
-        changed = replace(*text, line, next_line(line), by);
+        const char *at = strstr(line, key), *old = at + strlen(key) + 1;
+        AUTO_FREE char *by = xasprintf("%s: %s", key, value);
+        changed = replace(*text, at, comment_of(old), by);
     } else {
         const char *end = end_of(part);
         bool open = end > *text && end[-1] != '\n';
@@ -89,6 +120,7 @@ static void set_key(char **text, const struct part *part, const char *key, const
     }
     free(*text);
     *text = changed;
+    return true;
 }
 
 /* The list of TPSPs: what follows "tpsps:". indent: of its items' dashes. */
@@ -155,8 +187,7 @@ bool setup_edit_top(char **text, const char *key, const char *value)
 
     if (strncmp(*text + strspn(*text, " \r\n"), "{", 1) == 0)
         return false;
-    set_key(text, &whole, key, value);
-    return true;
+    return set_key(text, &whole, key, value);
 }
 
 bool setup_edit_tpsp(char **text, const char *name, const char *key, const char *value)
@@ -165,8 +196,7 @@ bool setup_edit_tpsp(char **text, const char *name, const char *key, const char 
 
     if (!find_item(*text, name, &item))
         return false;
-    set_key(text, &item, key, value);
-    return true;
+    return set_key(text, &item, key, value);
 }
 
 bool setup_edit_add_tpsp(char **text, const char *lines)
