@@ -127,7 +127,9 @@ static bool ended_well(int status, bool in_time, struct outcome *error_r)
                       WTERMSIG(status) == SIGSYS ? ": the report made it try what it must not do" : "");
     else if (WEXITSTATUS(status) == 127)
         outcome_local(error_r, "4.3.0",
-                      PROGRAM " cannot be started; install the library it misses, or the package anew");
+                      PROGRAM
+                      " cannot be started: a library is missing; apt install libgmime-3.0-0 (elsewhere "
+                      "gmime30), or the package anew");
     else if (WEXITSTATUS(status) != 0)
         outcome_local(error_r, "4.3.0", PROGRAM " ended with status %d; the log says why",
                       WEXITSTATUS(status));

@@ -5,8 +5,11 @@
  */
 #include <string.h>
 
+#include "base/run.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+
+#define LOADER_FAILED 127 /* or there is no such program */
 
 /* Where Postfix lists the domains that it takes mail for. */
 static const char *const domain_lists[] = {"relay_domains", "mydestination", "virtual_mailbox_domains",
@@ -63,6 +66,24 @@ static void look_domain(struct check *check, const char *directory,
                   "transport %s: mail for %s is not taken here", transports->items[0].name, bounces);
 }
 
+/* It lies beside sendpost-bounce, and its library is not brought by every package. */
+static void look_judge(struct check *check, const struct postfix_transport *transport)
+{
+    const char *end = transport->argv + strcspn(transport->argv, " ");
+    while (end > transport->argv && end[-1] != '/')
+        end--;
+    AUTO_FREE char *judge = xasprintf("%.*ssendpost-judge", (int)(end - transport->argv), transport->argv);
+    struct run run;
+
+    run_program(&run, (const char *const[]){judge, NULL}); /* without arguments it says what it is */
+    if (run.status == LOADER_FAILED)
+        check_say(check, CHECK_FAILURE,
+                  "apt install --no-install-recommends libgmime-3.0-0 (elsewhere gmime30)",
+                  "transport %s: bounces stay in the queue, for %s cannot be started: %s", transport->name,
+                  judge, run.err);
+    run_free(&run);
+}
+
 void check_bounce_routes(struct check *check, const char *directory,
                          const struct postfix_transports *transports)
 {
@@ -74,6 +95,8 @@ void check_bounce_routes(struct check *check, const char *directory,
         check_say(check, CHECK_WARNING, "return-path: {verify: static, domains: […], rewrite: true}",
                   "transport %s: nothing comes back to it, because mail leaves with its own sender",
                   transports->items[0].name);
+    for (size_t i = 0; i < transports->count; i++)
+        look_judge(check, &transports->items[i]);
     for (size_t i = 0; rewritten && i < config->return_path.domains.count; i++)
         look_domain(check, directory, transports, config->return_path.domains.items[i]);
 }

@@ -54,7 +54,8 @@ def base_tree(request, builds):
     if shutil.which("mmdebstrap") is None:
         pytest.skip("mmdebstrap is not installed; run tools/deps package")
     depends = run("dpkg-deb", "-f", builds.deb, "Depends").stdout
-    return base(["curl", "jq", "openssl", "postfix", "rsyslog", "systemd", *sorted({re.split(r"[ |(]", name.strip())[0] for name in depends.split(",")})])
+    # libgmime: suggested only, and bounces are read in the trees
+    return base(["curl", "jq", "libgmime-3.0-0", "openssl", "postfix", "rsyslog", "systemd", *sorted({re.split(r"[ |(]", name.strip())[0] for name in depends.split(",")})])
 
 
 @pytest.fixture(scope="session")

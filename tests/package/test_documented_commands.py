@@ -303,6 +303,7 @@ COMMANDS = {
     "sendpostctl deliveries retry QUEUE_ID": Run("and Postfix is told"),
     "sendpostctl deliveries retry 4bXyz1Qwz9": Run("and Postfix is told"),
     "sendpostctl postfix install --postfix-config /etc/postfix-out --maxproc 100": Run("Everything is there already."),
+    "apt install --no-install-recommends libgmime-3.0-0": Run(),
     "sendpostctl postfix install --bounces": Run("master.cf added: sendpost-bounce unix"),
     "systemctl enable --now sendpost-agent": Run(),
     "sendpost-agent --once --from-start": Run(first=lambda site: site.tree.run("systemctl", "stop", "sendpost-agent")),
