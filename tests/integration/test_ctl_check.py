@@ -259,6 +259,8 @@ FAILURES = {
                        "sendpost-bounce_time_limit is 100s, the deadline of sendpost-bounce 300s", "1000s"),
     "bounces without program": (receive_bounces(program="/nonexistent/sendpost-bounce"), "postfix",
                                 "/nonexistent/sendpost-bounce cannot be run", "install it there"),
+    "bounces without GMime": (lambda site: (receive_bounces()(site), site.sendpost.replace("sendpost-judge", "#!/bin/sh\necho 'no libgmime' >&2\nexit 127\n")),
+                              "postfix", "/sendpost-judge cannot be started: no libgmime", "apt install --no-install-recommends libgmime-3.0-0"),
     "wrong word": (set_tpsp(security="ssl"), "configuration",
                    'tpsps[0].security: "ssl" is none of none, starttls, tls', "postfix-sendpost.yaml(5)"),
     "secret open to others": (chmod(lambda it: it.top / "primary.password", 0o644), "configuration",

@@ -26,6 +26,12 @@ def test_what_is_opened_at_run_time_is_depended_on(builds):
     assert {"libcurl4", "libesmtp6"} <= set(re.findall(r"[\w.+-]+", depends))
 
 
+def test_what_only_receivers_of_bounces_need_is_suggested(builds):
+    """GMime depends on GPGME and so on all of GnuPG."""
+    fields = {name: run("dpkg-deb", "-f", builds.deb, name).stdout for name in ("Depends", "Recommends", "Suggests")}
+    assert "libgmime-3.0-0" in fields["Suggests"] and "gmime" not in fields["Depends"] + fields["Recommends"]
+
+
 @pytest.mark.parametrize("program", ["sendpost-pipe", "sendpost-bounce"])
 def test_what_postfix_starts_has_no_loader(builds, tmp_path, program):
     run("dpkg-deb", "-x", builds.deb, tmp_path)
