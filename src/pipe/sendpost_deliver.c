@@ -123,7 +123,8 @@ static void serve(struct deliverer *deliverer, const struct delivery_request *re
         int64_t timeout_ms = context->config->delivery_timeout_ms;
         alarm((unsigned)(timeout_ms / 1000) + HANGING_S);
         context->deadline_ms = start_ms + timeout_ms;
-        channel_send(&(struct delivery_result){.deadline_s = (int)(timeout_ms / 1000)});
+        if (timeout_ms / 1000 != DELIVERY_DEADLINE_S)
+            channel_send(&(struct delivery_result){.deadline_s = (int)(timeout_ms / 1000)});
         result = run(deliverer, request);
     }
     /* trouble of our own may be this process's: a new one starts afresh */

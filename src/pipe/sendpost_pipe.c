@@ -13,8 +13,6 @@
 #include "supervisor/request.h"
 #include "supervisor/supervise.h"
 
-#define DEADLINE_S 600 /* until the deliverer has read delivery-timeout */
-
 static const char usage[] =
     "usage: sendpost-pipe [-c FILE] [-p POOL] [-q QUEUE_ID] [-u UUID] [-n] [-v] -f SENDER [--] RECIPIENT < "
     "message\n"
@@ -60,7 +58,7 @@ static int finish_wrong(const char *what)
 static int run(const struct delivery_request *request)
 {
     static struct delivery_result result;
-    struct supervision supervision = {.program = "sendpost-deliver", .deadline_s = DEADLINE_S};
+    struct supervision supervision = {.program = "sendpost-deliver", .deadline_s = DELIVERY_DEADLINE_S};
 
     log_open_later("pipe");
     front_supervise(&supervision, request, true, &result);

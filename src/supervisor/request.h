@@ -30,6 +30,10 @@ struct delivery_request {
     bool verbose;
 };
 
+/* What the supervisor of a delivery goes by until it is told: delivery-timeout where nothing else is
+ * configured. Then it need not be told, which would wake it up for each message. */
+#define DELIVERY_DEADLINE_S 600
+
 #define DELIVERY_TEXT_SIZE 4000 /* Postfix reads 4,096 bytes of output */
 
 struct delivery_result {

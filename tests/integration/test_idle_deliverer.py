@@ -403,6 +403,15 @@ def test_killed_in_a_delivery_for_a_second_supervisor_it_defers(site):
         assert len(server.messages) == 1
 
 
+@pytest.mark.parametrize("timeout", ["10m", "9m"])
+def test_it_ends_well_whether_or_not_the_timeout_is_the_one_that_goes_without_saying(site, timeout):
+    with ScriptedTpsp() as server:
+        site.configure([entry(server)], delivery_timeout=timeout)
+        for number in range(2):
+            send_well(site, f"user{number}@example.com")
+        assert len(server.messages) == 2 and len(set(deliverers(site))) == 1
+
+
 def test_a_second_supervisor_ends_it_at_the_deadline(site):
     with ScriptedTpsp(dot=lambda connection: stall(connection) if b"second" in connection.recipient else connection.reply("250 Ok")) as server:
         site.configure([entry(server)], delivery_timeout="8s", report={"timeout": "2s"})
