@@ -63,7 +63,7 @@ struct rate_file {
     uint64_t rebooted;       /* 1: carried over from an earlier boot */
     _Atomic int64_t seen_ns; /* a time, at most a second before the last use */
     char boot_id[RATE_BOOT_ID_SIZE];
-    _Atomic uint64_t kept;                        /* 1: it has, or had, entries of RATE_WINDOW_KEPT */
+    _Atomic uint64_t kept;                        /* changes in entries of RATE_WINDOW_KEPT */
     char reserved[4096 - 32 - RATE_BOOT_ID_SIZE]; /* entries begin on a page */
     struct rate_entry entries[RATE_ENTRIES];
 };

@@ -104,6 +104,7 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
 
     set_r->tpsp = tpsp->name;
     set_r->of = tpsp;
+    set_r->quiet = 0;
     set_r->count = set_r->configured = set_r->shadow_count = 0;
     if (!add_limit(set_r, "global", NULL, &tpsp->global_rate, burst, tpsp->shadow.global, error_r))
         return false;

@@ -76,6 +76,7 @@ struct rate_set {
         struct rate_entry *entry;
         uint64_t generation;
     } slowed[RATE_SET_SLOWED];
+    uint64_t quiet; /* rate_table_kept_stamp() at which neither was slowed down or paused */
 };
 
 /* False with *error_r set when there are too many. Of two with the same window the lower counts. tpsp is

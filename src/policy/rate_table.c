@@ -109,9 +109,16 @@ uint64_t rate_table_generation(const struct rate_table *table)
     return table->generation;
 }
 
-bool rate_table_has_kept(const struct rate_table *table)
+uint64_t rate_table_kept_stamp(const struct rate_table *table)
 {
-    return atomic_load_explicit(&table->file->kept, memory_order_relaxed) != 0;
+    uint64_t changes = (uint64_t)atomic_load_explicit(&table->file->kept, memory_order_acquire);
+
+    return changes == 0 ? 0 : table->generation << 32 | (uint32_t)changes;
+}
+
+void rate_table_kept_changed(const struct rate_table *table)
+{
+    atomic_fetch_add(&table->file->kept, 1);
 }
 
 bool rate_table_intact(const struct rate_table *table)
@@ -266,7 +273,7 @@ static struct rate_entry *add(struct rate_table *table, const struct rate_key *k
             for (size_t i = 0; i < RATE_WORDS; i++)
                 atomic_store(&entry->words[i], initial);
             if (key->window_ns == RATE_WINDOW_KEPT)
-                atomic_store(&table->file->kept, 1);
+                rate_table_kept_changed(table);
             atomic_store(&entry->hash, key->hash);
             return entry;
         }

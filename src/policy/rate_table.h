@@ -72,8 +72,13 @@ bool rate_table_holds(const struct rate_table *table, const struct rate_entry *e
  * helps. */
 bool rate_table_intact(const struct rate_table *table) __attribute__((nonnull));
 
-/* Whether there was ever an entry of RATE_WINDOW_KEPT: cheaper than to look for one. */
-bool rate_table_has_kept(const struct rate_table *table) __attribute__((nonnull));
+/*
+ * A stamp of what is in entries of RATE_WINDOW_KEPT: 0 as long as there are none. Who looked at some of them
+ * and found nothing need not look again while it is the same: cheaper than to look. Who puts something there
+ * says so afterwards.
+ */
+uint64_t rate_table_kept_stamp(const struct rate_table *table) __attribute__((nonnull));
+void rate_table_kept_changed(const struct rate_table *table) __attribute__((nonnull));
 
 /* Write the entry to the disk before returning. */
 void rate_table_sync(const struct rate_entry *entry) __attribute__((nonnull));

@@ -158,6 +158,7 @@ void slow_down_step_down(const struct slow_down *slow_down, const char *provider
              !atomic_compare_exchange_weak(&entry->words[SLOW_DOWN_STATE], &word, slow_down_pack(&after)));
     if (step == SLOW_DOWN_NOTHING)
         return;
+    rate_table_kept_changed(slow_down->table);
     if (before.rate == 0) {
         atomic_store(&entry->words[SLOW_DOWN_BASE], after.refused);
         atomic_store(&entry->words[SLOW_DOWN_BEGAN_MS], clock_realtime_ms());
@@ -310,19 +311,24 @@ static bool apply_one(const struct config *config, struct rate_table *table, str
 bool slow_down_apply(const struct config *config, struct rate_table *table, struct rate_set *set,
                      int64_t *until_r, struct outcome *why_r)
 {
+    uint64_t stamp = rate_table_kept_stamp(table);
+    bool quiet = true;
+
+    /* on the way of every message: as long as nothing is slowed down, a load or two and no clock */
     set->count = set->configured;
-    if (!config->slow_down.enabled || !rate_table_has_kept(table))
+    if (!config->slow_down.enabled || stamp == 0 || stamp == set->quiet)
         return true;
-    /* on the way of every message: as long as nothing is slowed down, a few loads and no clock */
     for (size_t i = 0; i < RATE_SET_SLOWED; i++) {
         struct rate_slowed *slowed = &set->slowed[i];
         if (!find_slowed(table, slowed) ||
             (atomic_load_explicit(&slowed->entry->words[SLOW_DOWN_STATE], memory_order_relaxed) == 0 &&
              atomic_load_explicit(&slowed->entry->words[SLOW_DOWN_PAUSED_UNTIL], memory_order_relaxed) == 0))
             continue;
+        quiet = false;
         if (!apply_one(config, table, set, slowed, until_r, why_r))
             return false;
     }
+    set->quiet = quiet ? stamp : 0;
     return true;
 }
 

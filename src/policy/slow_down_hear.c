@@ -172,6 +172,7 @@ static void limit_time(const struct slow_down *slow_down, const char *provider,
         raise_word(&entry->words[SLOW_DOWN_CONNECTIONS_UNTIL], until);
     } else {
         raise_word(&entry->words[SLOW_DOWN_PAUSED_UNTIL], until);
+        rate_table_kept_changed(slow_down->table);
     }
     slow_down_say(slow_down, provider, why);
     log_line(LOG_WARNING, "tpsp=%s, provider=%s: %s for %" PRId64 " s (%s)", slow_down->tpsp->name,

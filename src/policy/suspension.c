@@ -40,7 +40,7 @@ static struct rate_entry *find(struct rate_table *table, const struct suspension
     struct outcome ignored;
     struct rate_key key;
 
-    if (!rate_table_ready(table, rate_table_now(table), &ignored) || !rate_table_has_kept(table))
+    if (!rate_table_ready(table, rate_table_now(table), &ignored) || rate_table_kept_stamp(table) == 0)
         return NULL;
     set_key(&key, scope);
     return rate_table_find(table, &key);
