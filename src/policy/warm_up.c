@@ -9,13 +9,19 @@
 #define DAY_MS (86400 * INT64_C(1000))
 #define DAY_NS (DAY_MS * INT64_C(1000000))
 
-/* A word: the date, in days since 1970, above; the day of the plan; whether something was accepted today, and
- * whether the day does not count. 0: nothing yet. */
+/* The first word of an entry: the date, in days since 1970, above; the day of the plan; whether something was
+ * accepted today, whether the day does not count, and whether the end was said. 0: nothing yet. */
 #define ACCEPTED INT64_C(1)
 #define HELD INT64_C(2)
+#define SAID INT64_C(4)
 #define INDEX_AT 8
 #define INDEX_MAX 0xffff
 #define DATE_AT 32
+
+/* The second: until when somebody is about to say that the plan is over. Who is killed there leaves it to the
+ * next. */
+#define SAYING 1
+#define SAYING_NS (10 * INT64_C(1000000000))
 
 static const struct config_plan *plan_of(const struct config_tpsp *tpsp, const char *provider)
 {
@@ -55,12 +61,27 @@ static int64_t brought_forward(int64_t word, int64_t now_ms)
         return word;
     if ((word & ACCEPTED) != 0 && (word & HELD) == 0 && index < INDEX_MAX)
         index++;
-    return today << DATE_AT | (int64_t)index << INDEX_AT;
+    return today << DATE_AT | (int64_t)index << INDEX_AT | (word & SAID);
 }
 
-/* With these marks; who ends the plan says so, once. *word_r is what holds now. */
+/* Once, whoever comes first; again only where he was killed between saying it and noting that it is said. */
+static void say_over(const struct rate_table *table, struct rate_entry *entry, const char *tpsp,
+                     const char *provider, size_t days)
+{
+    int64_t now = rate_table_now(table), until = atomic_load(&entry->words[SAYING]);
+    bool another = until > now && until <= now + SAYING_NS;
+
+    if (another || !atomic_compare_exchange_strong(&entry->words[SAYING], &until, now + SAYING_NS) ||
+        (atomic_load(&entry->words[0]) & SAID) != 0)
+        return;
+    log_line(LOG_WARNING, "tpsp=%s, provider=%s: warm-up is over after %zu days; warm-up may be removed",
+             tpsp, provider != NULL ? provider : "all", days);
+    atomic_fetch_or(&entry->words[0], SAID);
+}
+
+/* With these marks. *word_r is what holds now. The end is said where mail goes, not to who looks. */
 static bool update(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
-                   int64_t marks, int64_t now_ms, int64_t *word_r)
+                   int64_t marks, bool looks, int64_t now_ms, int64_t *word_r)
 {
     const struct config_plan *plan = plan_of(tpsp, provider);
     int64_t after;
@@ -74,11 +95,10 @@ static bool update(struct rate_table *table, const struct config_tpsp *tpsp, con
     do {
         after = brought_forward(before, now_ms);
         if (index_of(after) < plan->count)
-            after |= marks;
+            after = (after | marks) & ~SAID;
     } while (after != before && !atomic_compare_exchange_weak(&entry->words[0], &before, after));
-    if (index_of(after) >= plan->count && index_of(before) < plan->count)
-        log_line(LOG_WARNING, "tpsp=%s, provider=%s: warm-up is over after %zu days; warm-up may be removed",
-                 tpsp->name, provider != NULL ? provider : "all", plan->count);
+    if (index_of(after) >= plan->count && (after & SAID) == 0 && !looks)
+        say_over(table, entry, tpsp->name, provider, plan->count);
     *word_r = after;
     return index_of(after) < plan->count;
 }
@@ -89,7 +109,7 @@ static void apply_plan(struct rate_table *table, struct rate_set *set, const cha
     char kind[RATE_LABEL_SIZE];
     int64_t word;
 
-    if (!update(table, set->of, provider, 0, now_ms, &word))
+    if (!update(table, set->of, provider, 0, false, now_ms, &word))
         return;
     uint32_t today = plan_of(set->of, provider)->days[index_of(word)];
     snprintf(kind, sizeof kind, "warm-up %s", provider != NULL ? provider : "all");
@@ -114,7 +134,7 @@ void warm_up_accepted(struct rate_table *table, const struct config_tpsp *tpsp, 
     int64_t word;
 
     if (tpsp->warm_up.given)
-        update(table, tpsp, provider, ACCEPTED, now_ms, &word);
+        update(table, tpsp, provider, ACCEPTED, false, now_ms, &word);
 }
 
 void warm_up_hold(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
@@ -123,7 +143,7 @@ void warm_up_hold(struct rate_table *table, const struct config_tpsp *tpsp, cons
     int64_t word;
 
     if (tpsp->warm_up.given)
-        update(table, tpsp, provider, HELD, now_ms, &word);
+        update(table, tpsp, provider, HELD, false, now_ms, &word);
 }
 
 bool warm_up_look(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,
@@ -131,7 +151,7 @@ bool warm_up_look(struct rate_table *table, const struct config_tpsp *tpsp, cons
 {
     int64_t word;
 
-    if (!tpsp->warm_up.given || !update(table, tpsp, provider, 0, now_ms, &word))
+    if (!tpsp->warm_up.given || !update(table, tpsp, provider, 0, true, now_ms, &word))
         return false;
     const struct config_plan *plan = plan_of(tpsp, provider);
     *view_r = (struct warm_up_view){.day = index_of(word) + 1,
