@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -298,6 +299,17 @@ static enum ingest_result step(struct agent *agent)
     return result;
 }
 
+/* A log of which nothing was read although there is something in it: no word of it was reported. */
+static bool is_log_closed_to_us(const struct agent *agent)
+{
+    const char *path = agent->config->log_path;
+    struct ingest_status ingest;
+    struct stat status;
+
+    ingest_status(agent->ingest, &ingest);
+    return ingest.path == NULL && *path == '/' && stat(path, &status) == 0 && status.st_size > 0;
+}
+
 static int run_once(struct agent *agent)
 {
     enum ingest_result result;
@@ -312,6 +324,11 @@ static int run_once(struct agent *agent)
     tell(agent, true);
     if (result == INGEST_TROUBLE)
         return EX_TEMPFAIL;
+    if (is_log_closed_to_us(agent)) {
+        log_line(LOG_ERR, "%s could not be read: see that this user may open it, and run this again",
+                 agent->config->log_path);
+        return EX_TEMPFAIL;
+    }
     if (agent->config->endpoint == NULL || reporter_flush(agent->config, agent->store, agent->board, &error))
         return EX_OK;
     log_line(LOG_WARNING, "events stay pending: %s", error.text);

@@ -55,3 +55,16 @@ def test_no_request_goes_without_some_of_its_headers(strace):
         problems += scenario.finish()
     assert not problems, "\n".join(problems)
     assert number > 3, "the header is made and handed over"
+
+
+def test_a_log_that_cannot_be_opened_is_not_called_read(strace):
+    with fault_scenarios.AgentOnce() as scenario:
+        class Closed:
+            def command(self, _):
+                return ["/usr/bin/strace", "-f", "-qqq", "-o", "/dev/null", "-P", str(scenario.agent.log_path), "-e",
+                        "inject=?open,openat:error=EIO"]
+
+        scenario.writer.write(3)
+        done = scenario.run(Closed(), "sendpost-agent", "--once")
+        assert done.returncode == 75 and f"{scenario.agent.log_path} could not be read" in scenario.agent.log()
+        assert scenario.run(None, "sendpost-agent", "--once").returncode == 0 and scenario.missing() == []
