@@ -183,6 +183,8 @@ static enum ctl_status judge_reply(struct ctl *ctl, struct reply_facts *facts, c
                          stage);
     if (category != NULL && !provider_category_by_name(category, &provider))
         return ctl_usage(ctl, "--provider %s is none of those in postfix-sendpost-policy(7)", category);
+    if (name != NULL && ctl_config(ctl) == NULL)
+        return CTL_TROUBLE;
     if (name != NULL && (tpsp = config_tpsp_by_name(ctl_config(ctl), name)) == NULL)
         return ctl_fail(ctl, "there is no TPSP \"%s\" in %s", name, ctl->config_path);
     replies = replies_open(path, &error);

@@ -25,22 +25,18 @@ static struct json_object *entry_to_json(const struct suppression *entry)
     return object;
 }
 
-/* The operands in normal form, before anything is done with the first; false when one of them is no
- * address. */
-static bool normalise_all(struct ctl *ctl, struct suppression **entries_r)
+/* The operands in normal form, before anything is done with the first. */
+static enum ctl_status normalise_all(struct ctl *ctl, struct suppression *entries, size_t count)
 {
-    size_t count = ctl->operand_count - 1;
-    struct suppression *entries = xcalloc(count, sizeof *entries);
+    const struct config *config = ctl_config(ctl);
     const char *why;
 
-    *entries_r = entries;
+    if (config == NULL)
+        return CTL_TROUBLE;
     for (size_t i = 0; i < count; i++)
-        if (!suppression_normalise(ctl->operands[i + 1], suppression_match(ctl_config(ctl)),
-                                   entries[i].address, &why)) {
-            ctl_usage(ctl, "\"%s\" is no address or domain: %s", ctl->operands[i + 1], why);
-            return false;
-        }
-    return true;
+        if (!suppression_normalise(ctl->operands[i + 1], suppression_match(config), entries[i].address, &why))
+            return ctl_usage(ctl, "\"%s\" is no address or domain: %s", ctl->operands[i + 1], why);
+    return CTL_OK;
 }
 
 bool suppress_reason(const struct ctl *ctl, enum suppression_reason *reason_r)
@@ -279,15 +275,13 @@ static enum ctl_status run(struct ctl *ctl)
         }
         if (ctl->operand_count < 2)
             return ctl_usage(ctl, "%s takes addresses or domains", verbs[i].verb);
-        struct suppression *entries = NULL;
-        enum ctl_status status = CTL_USAGE;
-        if (normalise_all(ctl, &entries)) {
-            struct store *store = ctl_store(ctl);
-            status = store == NULL ? CTL_TROUBLE
-                                   : verbs[i].on_entries(ctl, store, entries, ctl->operand_count - 1);
-        }
-        free(entries);
-        return status;
+        size_t count = ctl->operand_count - 1;
+        AUTO_FREE struct suppression *entries = xcalloc(count, sizeof *entries);
+        enum ctl_status status = normalise_all(ctl, entries, count);
+        if (status != CTL_OK)
+            return status;
+        struct store *store = ctl_store(ctl);
+        return store != NULL ? verbs[i].on_entries(ctl, store, entries, count) : CTL_TROUBLE;
     }
     return ctl_usage(ctl, "first comes add, rm, check, list, import or export");
 }

@@ -156,6 +156,8 @@ static bool read_lines(struct import *import, struct outcome *error_r)
 
 static enum ctl_status import_stream(struct ctl *ctl, const char *name, FILE *stream)
 {
+    if (ctl_config(ctl) == NULL)
+        return CTL_TROUBLE;
     struct import import = {.ctl = ctl,
                             .name = name,
                             .stream = stream,

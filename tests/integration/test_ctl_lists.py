@@ -122,3 +122,15 @@ def test_help_and_what_was_meant(installation):
     wrong = ctl(installation, "stauts")
     assert wrong.returncode == 64 and "did you mean status?" in wrong.stderr
     assert "did you mean" not in ctl(installation, "xyzzy").stderr
+
+
+@pytest.mark.parametrize("words", [
+    ("check",), ("test",), ("status",), ("events",), ("events", "flush"), ("events", "retry", "--all"), ("deliveries",),
+    ("deliveries", "retry", "4bXyz1"), ("suppress", "add", "a@example.com"), ("suppress", "rm", "a@example.com"),
+    ("suppress", "check", "a@example.com"), ("suppress", "list"), ("suppress", "export"), ("suppress", "import", os.devnull), ("rates",),
+    ("rates", "reset", "primary"), ("classify", "--tpsp", "primary", "--stage", "rcpt", "no"), ("explain", "a@example.com"),
+    ("trace", "a@example.com"), ("retry", "--all"), ("sync",), ("ui",)], ids=" ".join)
+def test_without_a_configuration_each_command_names_the_file(words, tmp_path):
+    missing = tmp_path / "missing.yaml"
+    done = subprocess.run([str(CTL), "-c", str(missing), *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and f"{missing}: the configuration file does not exist" in done.stdout + done.stderr, done
