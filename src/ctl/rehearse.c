@@ -13,6 +13,31 @@
 #include "event/event_store.h"
 #include "policy/rehearsal.h"
 
+/* What nobody can tell from events, where the configuration has it. */
+static void print_left_out(const struct config *config)
+{
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        if (config->tpsps[i].max_connections > 0)
+            printf("\nNot counted: max-connections of %s, for events do not tell how long a delivery took.\n",
+                   config->tpsps[i].name);
+    if (config->slow_down.enabled)
+        printf("\nNot counted: slow-down, for nobody knows what a TPSP would have said to another pace.\n");
+}
+
+static struct json_object *left_out_json(const struct config *config)
+{
+    struct json_object *keys = json_object_new_array();
+
+    for (size_t i = 0; i < config->tpsp_count; i++)
+        if (config->tpsps[i].max_connections > 0) {
+            AUTO_FREE char *key = xasprintf("max-connections of %s", config->tpsps[i].name);
+            json_object_array_add(keys, json_object_new_string(key));
+        }
+    if (config->slow_down.enabled)
+        json_object_array_add(keys, json_object_new_string("slow-down"));
+    return keys;
+}
+
 static void print_text(const struct rehearsal *rehearsal, size_t waited)
 {
     static const char *const headers[] = {"HELD UP FIRST BY", ">MESSAGES", ">HALF OF THEM", ">LONGEST"};
@@ -74,6 +99,7 @@ static void print_json(const struct rehearsal *rehearsal, size_t waited)
     }
     json_object_object_add(json, "tpsps", tpsps);
     json_object_object_add(json, "limits", limits);
+    json_object_object_add(json, "not_counted", left_out_json(rehearsal->config));
     ctl_print_json(json);
 }
 
@@ -104,10 +130,12 @@ static enum ctl_status rehearse(struct ctl *ctl, struct rehearsal *rehearsal, in
     if (!event_store_each(store, &filter, add, &feed, &error) || !rehearsal_play(rehearsal, &error))
         return ctl_fail(ctl, "%s", error.text);
     size_t waited = rehearsal->messages - rehearsal->at_once;
-    if (ctl->json)
+    if (ctl->json) {
         print_json(rehearsal, waited);
-    else
+    } else {
         print_text(rehearsal, waited);
+        print_left_out(rehearsal->config);
+    }
     return CTL_OK;
 }
 

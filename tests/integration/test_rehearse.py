@@ -118,3 +118,13 @@ def test_without_mail_or_configuration_it_says_so(site):
     done = site.run("rehearse", site.top / "missing.yaml", program=site.libexec / "sendpostctl")
     assert done.returncode == 1 and b"does not exist" in done.stderr
     assert site.run("rehearse", program=site.libexec / "sendpostctl").returncode == 64
+
+
+def test_what_cannot_be_told_from_events_is_said(site):
+    def told():
+        return site.run("rehearse", site.top / "other.yaml", program=site.libexec / "sendpostctl").stdout
+
+    assert rehearse(site, [entry(1)], slow_down={"enabled": False})["not_counted"] == []
+    assert b"Not counted" not in told()
+    assert rehearse(site, [entry(1, max_connections=3)])["not_counted"] == ["max-connections of primary", "slow-down"]
+    assert b"Not counted: max-connections of primary, for events" in told() and b"Not counted: slow-down" in told()
