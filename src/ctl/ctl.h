@@ -133,6 +133,7 @@ extern const struct ctl_command ctl_check;
 extern const struct ctl_command ctl_test;
 extern const struct ctl_command ctl_trace;
 extern const struct ctl_command ctl_status_command;
+extern const struct ctl_command ctl_top;
 extern const struct ctl_command ctl_events;
 extern const struct ctl_command ctl_deliveries;
 extern const struct ctl_command ctl_retry;

@@ -22,6 +22,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_test,
     &ctl_trace,
     &ctl_status_command,
+    &ctl_top,
     &ctl_events,
     &ctl_deliveries,
     &ctl_retry,

@@ -259,6 +259,9 @@ COMMANDS = {
     "sendpostctl events --state rejected --json": Run("[]"),
     "sendpostctl events -f --json | jq -c 'select(.event_type == \"dropped\")'":
         By("tests/integration/test_ctl_follow.py::test_json_is_an_object_a_line_and_filters_hold"),
+    "sendpostctl events -f": By("tests/integration/test_ctl_follow.py::test_the_last_ones_and_then_each_as_it_comes"),
+    "sendpostctl top": By("tests/integration/test_ctl_top.py::test_the_screen_fits_and_shows_what_goes"),
+    "sendpostctl top --once": Run("primary"),
     "sendpostctl events flush": Run(),
     "sendpostctl events flush -v": Run(),
     "sendpostctl events retry --all": Run("0 rejected events are pending again"),
