@@ -24,6 +24,8 @@
 /* deliverers that were tried and said nothing: stopped, or this machine is that busy */
 #define SPREAD 16 /* callers begin at so many places */
 #define SILENT_MAX 2
+/* One that has just told its result may not have run since: to look again costs less than a start. */
+#define SECOND_LOOK_MS 3
 
 extern char **environ;
 
@@ -250,24 +252,28 @@ static bool ask_around(const struct idle_names *names, int place, const char *pr
     return false;
 }
 
-static bool ask_all(int place, uint64_t key, struct idle_deliverer *deliverer)
+static bool ask_all(int place, uint64_t key, int *silent, struct idle_deliverer *deliverer)
 {
     static struct idle_names names;
     char prefix[NAME_SIZE];
-    int silent = 0;
 
     idle_names_read(place, &names);
     prefix_of(key, true, prefix);
-    if (ask_around(&names, place, prefix, &silent, deliverer))
+    if (ask_around(&names, place, prefix, silent, deliverer))
         return true;
     prefix_of(key, false, prefix);
-    return ask_around(&names, place, prefix, &silent, deliverer);
+    return ask_around(&names, place, prefix, silent, deliverer);
 }
 
 bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
 {
     *deliverer_r = (struct idle_deliverer){-1, -1};
-    bool found = ask_all(place, key, deliverer_r);
+    int silent = 0;
+    bool found = ask_all(place, key, &silent, deliverer_r);
+    if (!found) {
+        poll(NULL, 0, SECOND_LOOK_MS);
+        found = ask_all(place, key, &silent, deliverer_r);
+    }
     /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */
     if (found && send_descriptors(deliverer_r->channel, gifts)) {
         fcntl(deliverer_r->channel, F_SETFL, 0); /* only to connect it must not wait */
