@@ -130,7 +130,7 @@ static struct json_object *action_json(const struct reply_action *action)
     if (action->kind == REPLY_NO_ACTION)
         return NULL;
     struct json_object *object = json_object_new_object();
-    json_object_object_add(object, "action", json_object_new_string(reply_action_text(action, text)));
+    json_add_text(object, "what", reply_action_text(action, text));
     add_rule(object, action->reason, action->rule, action->file, action->line);
     json_add_text(object, "source", action->source);
     return object;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/deliveries_queue.h"
@@ -46,9 +47,8 @@ static void read_event(sqlite3_stmt *row, struct event *event_r)
 static void print_as_json(const struct event *event, const char *state, int64_t due_ms, bool first)
 {
     struct json_object *object = event_to_json(event, state);
-    char next[CLOCK_RFC3339_SIZE];
 
-    json_object_object_add(object, "next_attempt", json_object_new_string(clock_rfc3339(due_ms, next)));
+    json_add_time(object, "next_attempt", due_ms); /* null of one that is held: nobody knows */
     printf("%s%s", first ? "" : ",\n",
            json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(object);

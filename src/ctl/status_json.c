@@ -70,7 +70,7 @@ static struct json_object *held_json(const struct status *status)
 static struct json_object *queue_json(const struct status *status)
 {
     const struct backlog *backlog = &status->backlog;
-    struct json_object *object = json_object_new_object(), *waits = json_object_new_object(),
+    struct json_object *object = json_object_new_object(), *waits = json_object_new_array(),
                        *reasons = json_object_new_array();
 
     json_add_flag(object, "read", status->queue_known);
@@ -84,9 +84,12 @@ static struct json_object *queue_json(const struct status *status)
     json_add_number(object, "messages", (int64_t)backlog->messages);
     json_add_time(object, "oldest_at", backlog->oldest_ms);
     json_add_time(object, "next_attempt", backlog->next_ms);
-    for (int wait = 0; wait < BACKLOG_WAITS; wait++)
-        json_add_number(waits, backlog_wait_name((enum backlog_wait)wait),
-                        (int64_t)backlog->recipients[wait]);
+    for (int wait = 0; wait < BACKLOG_WAITS; wait++) {
+        struct json_object *row = json_object_new_object();
+        json_add_text(row, "what", backlog_wait_name((enum backlog_wait)wait));
+        json_add_number(row, "recipients", (int64_t)backlog->recipients[wait]);
+        json_object_array_add(waits, row);
+    }
     for (size_t i = 0; i < backlog->reason_count; i++) {
         struct json_object *row = json_object_new_object();
         json_add_text(row, "text", backlog->reasons[i].text);

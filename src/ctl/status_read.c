@@ -64,8 +64,8 @@ static void count_events(void *context, const char *name, enum event_cs cs, uint
 
 static bool count_waiting(struct status *status, struct store *store, struct outcome *error)
 {
-    sqlite3_stmt *statement =
-        store_statement(store, "SELECT count(*), ifnull(min(due_ms), 0) FROM deliveries", error);
+    sqlite3_stmt *statement = store_statement(
+        store, "SELECT count(*), ifnull(min(iif(held, NULL, due_ms)), 0) FROM deliveries", error);
 
     if (statement == NULL || store_step(store, statement, error) < 0)
         return false;
