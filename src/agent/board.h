@@ -69,6 +69,7 @@ struct board_cluster {
     char why[BOARD_TEXT_SIZE];
     int64_t taken;
     int64_t list_complete_ms; /* when the suppression list was last the same as the server's; 0: never */
+    char list_why[BOARD_TEXT_SIZE]; /* why it is not now; "": it is, or work is under way */
     uint64_t changes_sent, changes_taken;
     struct board_host hosts[BOARD_HOSTS_MAX];
     size_t host_count;

@@ -35,7 +35,8 @@ struct cluster_keeper {
     struct suppression_share share;
     char name[64]; /* of the host, for people */
     char fingerprint[UUID_FINGERPRINT_SIZE];
-    int64_t heartbeat_ms, complete_ms;
+    int64_t heartbeat_ms;
+    int64_t noted_ms;           /* what the store was told of the list */
     char told[BOARD_TEXT_SIZE]; /* the trouble that was logged last */
     pthread_t thread;
     pthread_mutex_t lock;
@@ -125,6 +126,21 @@ static void tell_board(struct cluster_keeper *keeper, const struct board_cluster
     board_unlock(keeper->board);
 }
 
+/* On record, too, for those who ask while no agent runs. */
+static void note_complete(struct cluster_keeper *keeper, struct board_cluster *facts)
+{
+    struct outcome ignored;
+    char text[24];
+
+    facts->list_complete_ms = clock_realtime_ms();
+    if (facts->list_complete_ms < keeper->noted_ms + SUPPRESSION_SHARE_NOTED_MS &&
+        facts->list_complete_ms >= keeper->noted_ms)
+        return;
+    keeper->noted_ms = facts->list_complete_ms;
+    snprintf(text, sizeof text, "%" PRId64, keeper->noted_ms);
+    store_put(keeper->store, SUPPRESSION_SHARE_KEY, text, &ignored);
+}
+
 /* Whether there is work left that was not done for lack of time. */
 static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts)
 {
@@ -149,9 +165,10 @@ static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts
         facts->delay_us = cluster_delay_us(keeper->gate.cluster);
         bool ok = suppression_share_round(&keeper->share, clock_monotonic_ms() + SHARE_MS, &complete, &error);
         note_trouble(keeper, ok ? "" : error.text);
+        snprintf(facts->list_why, sizeof facts->list_why, "%.500s", ok ? "" : error.text);
         left = ok && !complete;
         if (complete)
-            facts->list_complete_ms = clock_realtime_ms();
+            note_complete(keeper, facts);
         if (clock_monotonic_ms() >= keeper->heartbeat_ms + HEARTBEAT_MS) {
             keeper->heartbeat_ms = clock_monotonic_ms();
             beat(keeper, shared);
@@ -191,7 +208,9 @@ static bool wait_a_while(struct cluster_keeper *keeper, long ms)
 static void *run(void *context)
 {
     struct cluster_keeper *keeper = context;
-    struct board_cluster facts = {.configured = true};
+    struct board_cluster facts = {.configured = true,
+                                  .list_complete_ms =
+                                      (int64_t)store_get_number(keeper->store, SUPPRESSION_SHARE_KEY)};
     bool left;
 
     do

@@ -116,6 +116,8 @@ const char *health_cluster_trouble(const struct board_cluster *cluster)
 {
     if (cluster->away_since_ms > 0)
         return cluster->why;
+    if (*cluster->list_why != '\0')
+        return cluster->list_why;
     for (size_t i = 0; i < cluster->host_count; i++)
         if (cluster->hosts[i].other_key)
             return "the hosts of the cluster have different UUID keys, so that bounces are not believed: "

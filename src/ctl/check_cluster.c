@@ -7,8 +7,10 @@
 #include "base/xalloc.h"
 #include "cluster/server.h"
 #include "ctl/check.h"
+#include "ctl/people.h"
 #include "oauth/token_file.h"
 #include "policy/admission.h"
+#include "policy/suppression_share.h"
 
 #define ANSWER_MS 3000
 
@@ -135,6 +137,29 @@ static void look_tokens(struct check *check, struct cluster *cluster)
     cluster_reply_free(cluster, reply);
 }
 
+/* How old this host's list is: the agent exchanges it. */
+static void look_list(struct check *check)
+{
+    struct outcome error;
+    struct store *store;
+    char when[PEOPLE_TIME_SIZE];
+
+    if (!store_open_to_read(&store, check->config->state_dir, clock_monotonic_ms() + ANSWER_MS, &error)) {
+        store_close(store);
+        return; /* see state */
+    }
+    int64_t ms = (int64_t)store_get_number(store, SUPPRESSION_SHARE_KEY);
+    store_close(store);
+    if (ms > 0 && clock_realtime_ms() - ms <= SUPPRESSION_SHARE_OLD_MS)
+        check_say(check, CHECK_OK, NULL, "the suppression list is that of the other hosts");
+    else
+        check_say(check, CHECK_WARNING,
+                  "start sendpost-agent, which exchanges it; if it runs, its log says why it cannot",
+                  "the suppression list was %s%s",
+                  ms > 0 ? "last that of the other hosts at " : "never that of the other hosts",
+                  ms > 0 ? people_when(ms, when) : "");
+}
+
 static void look(struct check *check)
 {
     const struct config *config = check->config;
@@ -169,6 +194,7 @@ static void look(struct check *check)
         }
         cluster_close(cluster);
     }
+    look_list(check);
     if (fit > 1)
         check_say(check, CHECK_FAILURE, "make all but one of them replicas, or the limits are kept twice",
                   "%zu servers of the cluster say that they are masters", fit);

@@ -9,6 +9,7 @@
 #include "ctl/oauth_words.h"
 #include "ctl/people.h"
 #include "policy/suppression.h"
+#include "policy/suppression_share.h"
 #include "sendpost/sync_store.h"
 
 void status_line(const char *what, bool ok, const char *text)
@@ -32,19 +33,24 @@ static void print_tokens(const struct config *config)
 }
 
 /* As the agent sees it; it alone knows the other hosts. */
-static void print_cluster(const struct config *config, struct json_object *agent)
+static void print_cluster(const struct config *config, struct store *store, struct json_object *agent)
 {
     const struct config_cluster *settings = &config->cluster;
     struct json_object *cluster = NULL, *hosts = NULL, *delay = NULL;
+    char when[PEOPLE_TIME_SIZE];
 
     if (settings->server_count == 0)
         return;
     if (agent == NULL || !json_object_object_get_ex(agent, "cluster", &cluster)) {
-        status_line("Cluster", false, "not known: the agent, which looks after it, does not run");
+        int64_t list_ms = (int64_t)store_get_number(store, SUPPRESSION_SHARE_KEY);
+        AUTO_FREE char *unknown =
+            xasprintf("not known: the agent, which looks after it, does not run; suppression list %s%s",
+                      list_ms > 0 ? "the others' at " : "never yet the others'",
+                      list_ms > 0 ? people_when(list_ms, when) : "");
+        status_line("Cluster", false, unknown);
         return;
     }
     const char *away = agent_health_text(cluster, "away_since");
-    char when[PEOPLE_TIME_SIZE];
     size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
     json_object_object_get_ex(cluster, "delay_us", &delay);
     AUTO_FREE char *text =
@@ -114,7 +120,7 @@ void status_shared_print(const struct config *config, struct store *store, struc
     print_tokens(config);
     print_complaints(store);
     print_sync(config, store, agent);
-    print_cluster(config, agent);
+    print_cluster(config, store, agent);
 }
 
 void status_shared_json(const struct config *config, struct store *store, struct json_object *object)

@@ -14,6 +14,11 @@
 #include "cluster/cluster.h"
 #include "policy/suppression_intake.h"
 
+/* In the store: when the list was last that of the server, give or take SUPPRESSION_SHARE_NOTED_MS. */
+#define SUPPRESSION_SHARE_KEY "cluster.suppression.complete"
+#define SUPPRESSION_SHARE_NOTED_MS 30000
+#define SUPPRESSION_SHARE_OLD_MS 300000 /* then it is worth a word */
+
 struct suppression_share {
     struct cluster *cluster;
     const struct config_cluster *config;

@@ -2,6 +2,7 @@
 import json
 import random
 import secrets
+import sqlite3
 import subprocess
 import urllib.error
 import urllib.request
@@ -173,6 +174,29 @@ def test_health_tells_of_the_cluster_and_of_who_is_in_it(server, members):
     assert server.address in told["last_error"] and told["cluster"]["away_since"]
     server.start()
     wait_for(lambda: members[0].health()["status"] == "ok", "the recovery in /health")
+
+
+def test_a_list_that_is_not_exchanged_is_told_with_its_age(server):
+    def checked(host):
+        done = json.loads(host.ctl("check", "--no-postfix", "--json").stdout)
+        return [(line["status"], line["text"]) for line in done["checks"] if "suppression list" in line["text"]]
+
+    with Member(server.address) as host:
+        host.start()
+        wait_for(lambda: checked(host) == [("ok", "the suppression list is that of the other hosts")], lambda: checked(host))
+        # somebody else has that key
+        server.command("DEL", "{sendpost}:suppression:changes")
+        server.command("SET", "{sendpost}:suppression:changes", "x")
+        wait_for(lambda: "WRONGTYPE" in (host.health()["last_error"] or ""), lambda: host.health())
+        assert host.health()["status"] == "trouble"
+        server.command("DEL", "{sendpost}:suppression:changes")
+        wait_for(lambda: host.health()["status"] == "ok", lambda: host.health())
+        host.kill()
+        with sqlite3.connect(host.state / "state.db") as database:
+            database.execute("UPDATE meta SET value = value - 400000 WHERE key = 'cluster.suppression.complete'")
+        status, text = checked(host)[0]
+        assert status == "warning" and "last that of the other hosts at" in text
+        assert "suppression list the others' at" in host.ctl("status").stdout
 
 
 def test_a_host_with_another_uuid_key_is_loud(server, members):
