@@ -3,20 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/limit_words.h"
+
 /* Words of the line that a delivery ended with: policy's own, and hence first. */
 static const struct {
     const char *words;
     enum top_wait wait;
 } reasons[] = {
-    {" is suspended until ", TOP_WAIT_SUSPENDED},
-    {"rate limit of TPSP ", TOP_WAIT_RATE},
-    {" connections of max-connections are in use", TOP_WAIT_RATE},
-    {" connections that it said it allows are in use", TOP_WAIT_RATE},
-    {" is paused, as it asked for, ", TOP_WAIT_RATE},
-    {"this recipient gets more mail than is taken for him", TOP_WAIT_RATE},
-    {" mail is held until it is back (cluster: when-away)", TOP_WAIT_RATE},
-    {" has a new server, which hears first what the hosts know", TOP_WAIT_RATE},
-    {" is left alone after ", TOP_WAIT_ALONE},
+    {LIMIT_WORDS_SUSPENDED, TOP_WAIT_SUSPENDED}, {LIMIT_WORDS_LIMIT, TOP_WAIT_RATE},
+    {LIMIT_WORDS_PAUSED, TOP_WAIT_RATE},         {LIMIT_WORDS_CONNECTIONS, TOP_WAIT_RATE},
+    {LIMIT_WORDS_RECIPIENT, TOP_WAIT_RATE},      {LIMIT_WORDS_AWAY, TOP_WAIT_RATE},
+    {LIMIT_WORDS_GATHERING, TOP_WAIT_RATE},      {" is left alone after ", TOP_WAIT_ALONE},
     {"not due before ", TOP_WAIT_LADDER},
 };
 

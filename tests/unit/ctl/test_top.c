@@ -5,6 +5,7 @@
 #include "base/xalloc.h"
 #include "ctl/top_frame.h"
 #include "ctl/top_queue.h"
+#include "policy/limit_words.h"
 #include "suites.h"
 
 /* --- the queue ---------------------------------------------------------------------------------------- */
@@ -20,7 +21,7 @@ static const struct {
     enum top_wait wait;
 } waits[] = {
     {WAITS("rate limit of TPSP primary: 100/h (provider gmail) reached, next slot in 34 s"), TOP_WAIT_RATE},
-    {WAITS("TPSP primary: all 5 connections of max-connections are in use"), TOP_WAIT_RATE},
+    {WAITS("TPSP primary" LIMIT_WORDS_CONNECTIONS "5 of max-connections"), TOP_WAIT_RATE},
     {WAITS("TPSP primary is paused, as it asked for, for 600 s more"), TOP_WAIT_RATE},
     {WAITS("TPSP primary is suspended until it is resumed (rate limit of TPSP x)"), TOP_WAIT_SUSPENDED},
     {WAITS("TPSP primary is left alone after 5 failures in a row, next attempt in 4 s"), TOP_WAIT_ALONE},
