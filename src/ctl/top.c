@@ -14,6 +14,7 @@
 #include "ctl/follow.h"
 #include "ctl/people.h"
 #include "ctl/top_frame.h"
+#include "trace/backlog.h"
 
 #define EVERY_MS 2000
 #define EVERY_LEAST_MS 500
@@ -240,13 +241,29 @@ static struct json_object *counts_json(const uint64_t counts[TOP_OUTCOMES])
     return object;
 }
 
+/* As in the JSON of status, and one more. */
+static const char *wait_word(enum top_wait wait)
+{
+    switch (wait) {
+    case TOP_WAIT_RATE:
+        return backlog_wait_name(BACKLOG_RATE);
+    case TOP_WAIT_SUSPENDED:
+        return backlog_wait_name(BACKLOG_SUSPENDED);
+    case TOP_WAIT_LADDER:
+        return backlog_wait_name(BACKLOG_ATTEMPT);
+    case TOP_WAIT_ALONE:
+        return "alone";
+    default:
+        return backlog_wait_name(BACKLOG_OTHER);
+    }
+}
+
 static struct json_object *queue_json(const struct top_queue *queue)
 {
     struct json_object *object = json_object_new_object(), *waits = json_object_new_object();
 
     for (enum top_wait wait = 0; wait < TOP_WAITS; wait++)
-        json_object_object_add(waits, top_wait_name(wait),
-                               json_object_new_int64((int64_t)queue->waits[wait]));
+        json_object_object_add(waits, wait_word(wait), json_object_new_int64((int64_t)queue->waits[wait]));
     json_object_object_add(object, "moving", json_object_new_int64((int64_t)queue->moving));
     json_object_object_add(object, "hold", json_object_new_int64((int64_t)queue->hold));
     json_object_object_add(object, "waiting", json_object_new_int64((int64_t)queue->deferred));

@@ -103,7 +103,7 @@ def test_the_screen_fits_and_shows_what_goes(installation):
             for number in range(3):
                 assert deliver(installation, f"user{number}@yahoo.com") == 0
             screen.press(b" ")
-            lines = screen.wait_frame("primary/yahoo")
+            lines = screen.wait_frame(f"{'primary/yahoo':27} {3:7} ")
             row = next(line for line in lines if line.startswith("primary/yahoo")).split()
             assert row[1] == "3" and float(row[2]) > 0  # and how many a minute
             assert next(line for line in lines if line.startswith("primary ")).split()[5] == "4"
@@ -145,6 +145,14 @@ def test_it_stops_and_goes_on_as_any_program(installation):
             screen.wait_end()
 
 
+def wait_counted(installation, number):
+    """A delivery counts itself after Postfix is told."""
+    def counted():
+        providers = json.loads(ctl(installation, "top", "--json", MAIL_CONFIG="/nowhere").stdout)["providers"]
+        return providers.get("primary/default", {}).get("over_rate") == number
+    wait_for(counted, f"{number} to be counted")
+
+
 def test_mail_that_waits_for_a_rate_or_is_suspended_is_seen(installation):
     with ScriptedTpsp() as server:
         configure(installation, server, **{"max-rate-per-hour": 1})
@@ -153,6 +161,7 @@ def test_mail_that_waits_for_a_rate_or_is_suspended_is_seen(installation):
             for number in range(3):
                 postfix.sendmail(MESSAGE, f"user{number}@example.com")
             wait_for(lambda: postfix.log().count("status=deferred") == 2, "two to be deferred")
+            wait_counted(installation, 2)
             shown = ctl(installation, "top", **environment).stdout
             assert "\x1b" not in shown and "2 wait: 2 over a rate\n" in shown, shown
             assert re.search(r"^primary +slot in \d+ s .* 1 +0 +0$", shown, re.M), shown
@@ -161,10 +170,11 @@ def test_mail_that_waits_for_a_rate_or_is_suspended_is_seen(installation):
             assert ctl(installation, "suspend", "primary").returncode == 0
             postfix.sendmail(MESSAGE, "user3@example.com")
             wait_for(lambda: postfix.log().count("status=deferred") == 3, "another to be deferred")
+            wait_counted(installation, 3)
             shown = ctl(installation, "top", "--once", **environment).stdout
             assert "3 wait: 2 over a rate, 1 suspended\n" in shown and re.search(r"^primary +suspended ", shown, re.M), shown
             said = json.loads(ctl(installation, "top", "--json", **environment).stdout)
-            assert said["queue"]["for"]["over a rate"] == 2 and said["providers"]["primary/default"]["over_rate"] == 3
+            assert said["queue"]["for"]["rate"] == 2 and said["providers"]["primary/default"]["over_rate"] == 3
             assert said["tpsps_24h"]["primary"]["delivered"] == 1
     unknown = ctl(installation, "top", MAIL_CONFIG="/nowhere")
     assert unknown.returncode == 0 and "Queue: not known" in unknown.stdout
