@@ -60,6 +60,13 @@ struct board_host {
 };
 
 #define BOARD_HOSTS_MAX 64
+#define BOARD_CONNECTIONS_MAX 64
+
+/* Of a TPSP with max-connections. */
+struct board_connections {
+    char tpsp[65];
+    unsigned in_use; /* by all hosts of the cluster */
+};
 
 struct board_cluster {
     bool configured;
@@ -73,6 +80,8 @@ struct board_cluster {
     uint64_t changes_sent, changes_taken;
     struct board_host hosts[BOARD_HOSTS_MAX];
     size_t host_count;
+    struct board_connections connections[BOARD_CONNECTIONS_MAX];
+    size_t connection_count;
     bool leads_sync;      /* this host synchronises with SendPost for all (sendpost/sync.h) */
     char sync_leader[64]; /* name of the host that does; "": nobody can tell */
 };

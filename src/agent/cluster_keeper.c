@@ -14,7 +14,7 @@
 #include "base/xalloc.h"
 #include "cluster/lease.h"
 #include "oauth/token_file.h"
-#include "policy/admission.h"
+#include "policy/connections_share.h"
 #include "policy/suppression_share.h"
 
 #define ROUND_MS 400
@@ -109,6 +109,22 @@ static void lead(struct cluster_keeper *keeper, struct board_cluster *facts)
                                         clock_monotonic_ms() + CALL_MS, facts->sync_leader);
 }
 
+/* What was killed with a connection left its word at the server. */
+static void sweep(struct cluster_keeper *keeper, struct board_cluster *facts)
+{
+    const struct config *config = keeper->config;
+
+    facts->connection_count = 0;
+    for (size_t i = 0; i < config->tpsp_count && facts->connection_count < BOARD_CONNECTIONS_MAX; i++) {
+        struct board_connections *row = &facts->connections[facts->connection_count];
+        if (config->tpsps[i].max_connections == 0 ||
+            !connections_share_sweep(&keeper->gate, &config->tpsps[i], &row->in_use))
+            continue;
+        snprintf(row->tpsp, sizeof row->tpsp, "%.64s", config->tpsps[i].name);
+        facts->connection_count++;
+    }
+}
+
 /* --- one round -------------------------------------------------------------------------------------------
  */
 
@@ -167,6 +183,7 @@ static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts
         note_trouble(keeper, ok ? "" : error.text);
         snprintf(facts->list_why, sizeof facts->list_why, "%.500s", ok ? "" : error.text);
         left = ok && !complete;
+        sweep(keeper, facts);
         if (complete)
             note_complete(keeper, facts);
         if (clock_monotonic_ms() >= keeper->heartbeat_ms + HEARTBEAT_MS) {
@@ -225,14 +242,11 @@ static void *run(void *context)
 /* One word for ever, made once: two hosts with one host name stay two. */
 static bool read_host_id(struct cluster_keeper *keeper, struct outcome *error_r)
 {
-    char *id = store_get(keeper->store, "host.id"), fresh[UUID_SIZE];
-
-    if (id == NULL) {
-        uuid_random(fresh);
-        if (!store_put(keeper->store, "host.id", fresh, error_r))
-            return false;
-    }
-    snprintf(keeper->share.host, sizeof keeper->share.host, "%.39s", id != NULL ? id : fresh);
+    keeper->gate.host = connections_share_host(keeper->store, error_r);
+    if (keeper->gate.host == 0)
+        return false;
+    char *id = store_get(keeper->store, CONNECTIONS_HOST_KEY);
+    snprintf(keeper->share.host, sizeof keeper->share.host, "%.39s", id != NULL ? id : "");
     free(id);
     return true;
 }
@@ -248,6 +262,7 @@ static bool open_all(struct cluster_keeper *keeper, struct outcome *error_r)
                                 (int)config->dns.timeout_ms);
     keeper->tls = tls_contexts_new(config->state_dir);
     keeper->gate.config = config;
+    keeper->gate.leases = connections_open(config);
     uuid_keys_fingerprint(&config->uuid_keys, keeper->fingerprint);
     keeper->gate.cluster = cluster_open(&config->cluster, keeper->resolver, keeper->tls, error_r);
     keeper->share.cluster = keeper->gate.cluster;
@@ -262,6 +277,7 @@ static void close_all(struct cluster_keeper *keeper)
 {
     suppression_share_end(&keeper->share);
     cluster_close(keeper->gate.cluster);
+    connections_close(keeper->gate.leases);
     tls_contexts_free(keeper->tls);
     dns_close(keeper->resolver);
     rate_table_close(keeper->gate.table);

@@ -109,6 +109,11 @@ static struct json_object *cluster_object(const struct board_cluster *cluster)
         json_object_array_add(hosts, host);
     }
     json_object_object_add(object, "hosts", hosts);
+    struct json_object *connections = json_object_new_object();
+    for (size_t i = 0; i < cluster->connection_count; i++)
+        json_object_object_add(connections, cluster->connections[i].tpsp,
+                               json_object_new_int64(cluster->connections[i].in_use));
+    json_object_object_add(object, "connections", connections);
     return object;
 }
 

@@ -262,6 +262,11 @@ static void write_cluster(FILE *out, const struct board_cluster *cluster)
            cluster->changes_sent);
     number(out, "cluster_suppression_taken_total", "counter", "Changes of the list that others made.",
            cluster->changes_taken);
+    head(out, "cluster_tpsp_connections", "gauge",
+         "Connections to a TPSP with max-connections that all hosts have.");
+    for (size_t i = 0; i < cluster->connection_count; i++)
+        labelled(out, "cluster_tpsp_connections", "tpsp", cluster->connections[i].tpsp,
+                 cluster->connections[i].in_use);
     uint64_t other_keys = 0;
     for (size_t i = 0; i < cluster->host_count; i++)
         other_keys += cluster->hosts[i].other_key;

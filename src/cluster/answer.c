@@ -42,8 +42,50 @@ static bool read_peeked(const struct redisReply *reply, size_t count, struct clu
     return true;
 }
 
-enum cluster_answer answer_read(const struct redisReply *reply, const struct cluster_limit *limits,
-                                size_t count, bool peek, struct cluster_reply *reply_r)
+/* How many all hosts have, then the numbers of the one that asked. More of them than there is room for are no
+ * connections of ours. */
+static bool read_connections(const struct redisReply *reply, struct cluster_reply *reply_r)
+{
+    reply_r->number_count = 0;
+    if (!is_number(reply, 3) || number(reply, 3) < 0)
+        return false;
+    reply_r->connections = (unsigned)number(reply, 3);
+    for (size_t at = 4; at < reply->elements; at++) {
+        if (!is_number(reply, at) || number(reply, at) < 0)
+            return false;
+        if (reply_r->number_count < reply_r->number_room)
+            reply_r->numbers[reply_r->number_count++] = (unsigned)number(reply, at);
+    }
+    return true;
+}
+
+static enum cluster_answer read_granted(const struct redisReply *reply, const struct question *question,
+                                        struct cluster_reply *reply_r)
+{
+    size_t last = 3 + 2 * question->count;
+
+    if (!read_slots(reply, question->limits, question->count, reply_r) ||
+        (question->connection != NULL && !is_number(reply, last)))
+        return CLUSTER_AWAY;
+    reply_r->better_not_kept = question->connection != NULL && number(reply, last) != 0;
+    return CLUSTER_GRANTED;
+}
+
+static enum cluster_answer read_done(const struct redisReply *reply, const struct question *question,
+                                     struct cluster_reply *reply_r)
+{
+    bool ok = true;
+
+    reply_r->wait_us = is_number(reply, 3) ? number(reply, 3) : 0;
+    if (strcmp(question->operation, "peek") == 0)
+        ok = read_peeked(reply, question->count, reply_r);
+    else if (strcmp(question->operation, "connections") == 0)
+        ok = read_connections(reply, reply_r);
+    return ok ? CLUSTER_DONE : CLUSTER_AWAY;
+}
+
+enum cluster_answer answer_read(const struct redisReply *reply, const struct question *question,
+                                struct cluster_reply *reply_r)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
         reply->element[0]->type != REDIS_REPLY_STRING || !is_number(reply, 1) || !is_number(reply, 2))
@@ -52,19 +94,21 @@ enum cluster_answer answer_read(const struct redisReply *reply, const struct clu
     reply_r->now_us = number(reply, 1);
     reply_r->epoch = number(reply, 2);
     if (strcmp(word, "granted") == 0)
-        return read_slots(reply, limits, count, reply_r) ? CLUSTER_GRANTED : CLUSTER_AWAY;
+        return read_granted(reply, question, reply_r);
     if (strcmp(word, "refused") == 0 && is_number(reply, 3) && is_number(reply, 4) && number(reply, 3) >= 1 &&
-        number(reply, 3) <= (int64_t)count) {
+        number(reply, 3) <= (int64_t)question->count) {
         reply_r->limit = (size_t)number(reply, 3) - 1;
         reply_r->wait_us = number(reply, 4) - reply_r->now_us;
         return CLUSTER_REFUSED;
+    }
+    if (strcmp(word, "busy") == 0 && question->connection != NULL && is_number(reply, 3) &&
+        number(reply, 3) >= 0) {
+        reply_r->connections = (unsigned)number(reply, 3);
+        return CLUSTER_BUSY;
     }
     if (strcmp(word, "epoch") == 0 && is_number(reply, 3)) {
         reply_r->wait_us = number(reply, 3);
         return CLUSTER_EPOCH;
     }
-    if (strcmp(word, "done") != 0)
-        return CLUSTER_AWAY;
-    reply_r->wait_us = is_number(reply, 3) ? number(reply, 3) : 0;
-    return !peek || read_peeked(reply, count, reply_r) ? CLUSTER_DONE : CLUSTER_AWAY;
+    return strcmp(word, "done") == 0 ? read_done(reply, question, reply_r) : CLUSTER_AWAY;
 }

@@ -5,13 +5,11 @@
 #ifndef SENDPOST_CLUSTER_ANSWER_H
 #define SENDPOST_CLUSTER_ANSWER_H
 
-#include "cluster/cluster.h"
+#include "cluster/question.h"
 
 struct redisReply;
 
-/* peek: it was asked for what is free. limits, count: of the question. */
-enum cluster_answer answer_read(const struct redisReply *reply, const struct cluster_limit *limits,
-                                size_t count, bool peek, struct cluster_reply *reply_r)
-    __attribute__((nonnull));
+enum cluster_answer answer_read(const struct redisReply *reply, const struct question *question,
+                                struct cluster_reply *reply_r) __attribute__((nonnull));
 
 #endif

@@ -160,8 +160,7 @@ static enum cluster_answer converse(struct cluster *cluster, const struct questi
         if (reply == NULL)
             return away(cluster, cluster->server.error);
         cluster->delay_us = now_us - sent_us;
-        enum cluster_answer answer = answer_read(reply, question->limits, question->count,
-                                                 strcmp(question->operation, "peek") == 0, reply_r);
+        enum cluster_answer answer = answer_read(reply, question, reply_r);
         if (answer == CLUSTER_AWAY) {
             /* a replica now, full (OOM), busy with another's script, not allowed (NOPERM) …: another server
              * may do better */
@@ -208,9 +207,11 @@ static enum cluster_answer ask(struct cluster *cluster, const struct question *q
  */
 
 enum cluster_answer cluster_take(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                 int64_t deadline_ms, struct cluster_reply *reply_r)
+                                 const struct cluster_connection *connection, int64_t deadline_ms,
+                                 struct cluster_reply *reply_r)
 {
-    struct question question = {.operation = "take", .limits = limits, .count = count};
+    struct question question = {
+        .operation = "take", .limits = limits, .count = count, .connection = connection};
     enum cluster_answer answer = ask(cluster, &question, deadline_ms, reply_r);
 
     if (answer == CLUSTER_GRANTED)
@@ -263,12 +264,52 @@ enum cluster_answer cluster_peek(struct cluster *cluster, const struct cluster_l
 }
 
 enum cluster_answer cluster_reset(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                  int64_t deadline_ms)
+                                  const char *tpsp, int64_t deadline_ms)
 {
-    struct question question = {.operation = "reset", .limits = limits, .count = count};
+    const struct cluster_connection all = {.tpsp = tpsp, .host = ""};
+    struct question question = {
+        .operation = "reset", .limits = limits, .count = count, .connection = tpsp != NULL ? &all : NULL};
     struct cluster_reply reply;
 
     return ask(cluster, &question, deadline_ms, &reply);
+}
+
+enum cluster_answer cluster_disconnect(struct cluster *cluster, const struct cluster_connection *connection,
+                                       int64_t deadline_ms)
+{
+    struct question question = {.operation = "disconnect", .connection = connection};
+    struct cluster_reply reply;
+
+    return ask(cluster, &question, deadline_ms, &reply);
+}
+
+enum cluster_answer cluster_connections(struct cluster *cluster, const struct cluster_connection *connection,
+                                        int64_t deadline_ms, unsigned *numbers_r, size_t *count_r,
+                                        size_t room, struct cluster_reply *reply_r)
+{
+    struct question question = {.operation = "connections", .connection = connection};
+
+    *count_r = 0;
+    reply_r->numbers = numbers_r;
+    reply_r->number_room = room;
+    enum cluster_answer answer = ask(cluster, &question, deadline_ms, reply_r);
+    if (answer == CLUSTER_DONE)
+        *count_r = reply_r->number_count;
+    return answer;
+}
+
+enum cluster_answer cluster_bring_connections(struct cluster *cluster, int64_t epoch,
+                                              const struct cluster_connection *connection,
+                                              const unsigned *numbers, size_t count, int64_t deadline_ms,
+                                              struct cluster_reply *reply_r)
+{
+    struct question question = {.operation = "connected",
+                                .epoch = epoch,
+                                .connection = connection,
+                                .numbers = numbers,
+                                .number_count = count};
+
+    return ask(cluster, &question, deadline_ms, reply_r);
 }
 
 /* --- everything else -------------------------------------------------------------------------------------

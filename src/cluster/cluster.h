@@ -47,6 +47,7 @@ struct cluster_shared {
     _Atomic int64_t measured_ms; /* clock_monotonic_ms() of that; 0: never */
     _Atomic int64_t epoch;       /* in which this host has brought what it knows; below 0: it is about to */
     _Atomic int64_t taken;       /* deliveries that were granted */
+    _Atomic int64_t host;        /* what tells this host from the others; 0: nobody has said so yet */
 };
 
 struct cluster_limit {
@@ -61,9 +62,19 @@ struct cluster_slot {
     int64_t before_us, after_us;
 };
 
+/* Connections to a TPSP at a time, over all hosts. */
+struct cluster_connection {
+    const char *tpsp;
+    const char *host;          /* a word that no other host has */
+    unsigned number;           /* among those of the host */
+    unsigned most;             /* of all hosts together */
+    int64_t least_us, life_us; /* how long a connection is believed without another word of it */
+};
+
 enum cluster_answer {
     CLUSTER_GRANTED,
     CLUSTER_REFUSED, /* which limit, and for how long */
+    CLUSTER_BUSY,    /* as many connections as are allowed are in use: connections of them */
     CLUSTER_EPOCH,   /* bring what this host knows, or wait while others do: wait_us */
     CLUSTER_DONE,    /* of everything but take */
     CLUSTER_AWAY,    /* cluster_why_away() */
@@ -74,6 +85,10 @@ struct cluster_reply {
     int64_t epoch;   /* server's */
     int64_t wait_us; /* REFUSED: until the next slot; EPOCH: until slots are given out */
     size_t limit;    /* REFUSED: index of the limit whose next slot comes last */
+    unsigned connections;
+    unsigned *numbers; /* where cluster_connections() wants them */
+    size_t number_room, number_count;
+    bool better_not_kept; /* GRANTED: other hosts wait for a connection, and this host has more than they */
     struct cluster_slot slots[CLUSTER_LIMITS_MAX]; /* GRANTED */
     struct {
         unsigned available;
@@ -92,9 +107,23 @@ void cluster_close(struct cluster *cluster); /* NULL is fine */
 /* Where the words of this host lie, for the calls that follow; they may move between deliveries. */
 void cluster_attach(struct cluster *cluster, struct cluster_shared *shared) __attribute__((nonnull));
 
-/* One slot of every limit, or none. deadline_ms: no later than CLUSTER_PATIENCE_MS from now in any case. */
+/* One slot of every limit, and a connection where one is asked for (else NULL), or none. deadline_ms: no
+ * later than CLUSTER_PATIENCE_MS from now in any case. */
 enum cluster_answer cluster_take(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                 int64_t deadline_ms, struct cluster_reply *reply_r) __attribute__((nonnull));
+                                 const struct cluster_connection *connection, int64_t deadline_ms,
+                                 struct cluster_reply *reply_r) __attribute__((nonnull(1, 2, 6)));
+
+/*
+ * Connections. Whoever holds a number of a host alone, as by a lock, asks for it with cluster_take(), and
+ * gives it up only after cluster_disconnect(). Of a host that says nothing any more the entries last life_us.
+ */
+enum cluster_answer cluster_disconnect(struct cluster *cluster, const struct cluster_connection *connection,
+                                       int64_t deadline_ms) __attribute__((nonnull));
+
+/* How many all hosts have (reply_r->connections), and which numbers the server knows of connection->host. */
+enum cluster_answer cluster_connections(struct cluster *cluster, const struct cluster_connection *connection,
+                                        int64_t deadline_ms, unsigned *numbers_r, size_t *count_r,
+                                        size_t room, struct cluster_reply *reply_r) __attribute__((nonnull));
 
 /* The TPSP was never reached. */
 enum cluster_answer cluster_give_back(struct cluster *cluster, const struct cluster_limit *limits,
@@ -116,6 +145,12 @@ enum cluster_answer cluster_bring(struct cluster *cluster, int64_t epoch, const 
                                   int64_t deadline_ms, struct cluster_reply *reply_r)
     __attribute__((nonnull));
 
+/* The connections of connection->host, in the same way. */
+enum cluster_answer cluster_bring_connections(struct cluster *cluster, int64_t epoch,
+                                              const struct cluster_connection *connection,
+                                              const unsigned *numbers, size_t count, int64_t deadline_ms,
+                                              struct cluster_reply *reply_r) __attribute__((nonnull));
+
 /* All of it is brought: in this epoch slots may be taken. */
 void cluster_brought(struct cluster *cluster, int64_t epoch) __attribute__((nonnull));
 
@@ -125,8 +160,9 @@ bool cluster_epoch_is(const struct cluster *cluster, int64_t epoch) __attribute_
 
 enum cluster_answer cluster_peek(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
                                  int64_t deadline_ms, struct cluster_reply *reply_r) __attribute__((nonnull));
+/* tpsp: its connections are forgotten, too; NULL: they are not. */
 enum cluster_answer cluster_reset(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                  int64_t deadline_ms) __attribute__((nonnull));
+                                  const char *tpsp, int64_t deadline_ms) __attribute__((nonnull(1, 2)));
 
 /*
  * Any other command, for work that no delivery waits for: the circuit is neither asked nor touched. The reply

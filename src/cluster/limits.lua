@@ -4,10 +4,13 @@
 --
 -- KEYS[1]  the state of the whole cluster: {offset, last, epoch, run id, open at}
 -- KEYS[2…] one for each limit: the word of each lane, the time at which it is free again
--- ARGV     operation, run id of this server, epoch of the caller, caller's estimate of our time (0: none), tolerance,
+-- KEYS[…]  where the operation is about connections to a TPSP, too: {slots, wants}, which "HOST NUMBER" has one, and which host waits
+--          for one, until when that is believed without another word of it
+-- ARGV     operation, run id of this server, epoch of the caller, caller's estimate of our time (0: none), tolerance, number of limits,
 --          then of each limit: lanes, pace, window, and what the operation needs
 --
--- Answers: {"granted", now, epoch, lane, before, lane, before, …}   {"refused", now, epoch, which limit, time of its next slot}
+-- Answers: {"granted", now, epoch, lane, before, lane, before, …, whether a connection is better not kept}
+--          {"refused", now, epoch, which limit, time of its next slot}   {"busy", now, epoch, connections}
 --          {"epoch", now, epoch, microseconds until slots are given out again}   {"done", now, epoch, …}
 
 local COLLECT = 1500000 -- for so long a new epoch hears what the hosts know before it gives anything out
@@ -43,7 +46,7 @@ end
 
 -- Of limit number i: lanes, pace (of the first lane), window (of the others).
 local function shape(i)
-    local at = 3 + i * 3
+    local at = 4 + i * 3
     return tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 end
 
@@ -70,12 +73,80 @@ local function load(i, lanes, pace, window)
     return words
 end
 
-local limits = #KEYS - 1
-local rest = 6 + limits * 3
+local limits = tonumber(ARGV[6])
+local rest = 7 + limits * 3
+
+-- Connections. A process holds its number among those of its host by a lock that ends with it (policy/connections.h), so that whoever takes
+-- the number after a kill takes over the entry; the entry outlasts every delivery that may have begun with it.
+local WANT = 2000000 -- for so long a host that found none is thought to wait for one
+
+local function load_connections()
+    local held = known[2 + limits] and cmsgpack.unpack(known[2 + limits]) or {{}, {}}
+    for _, entries in ipairs(held) do
+        for name, until_us in pairs(entries) do
+            entries[name] = until_us > now and until_us or nil
+        end
+    end
+    return held[1], held[2]
+end
+
+local function store_connections(slots, wants)
+    local last = now
+    for _, until_us in pairs(slots) do
+        last = math.max(last, until_us)
+    end
+    redis.call('SET', KEYS[2 + limits], cmsgpack.pack({slots, wants}), 'PX', math.ceil((last - now) / 1000) + DAY_MS)
+end
+
+local function count(slots)
+    local all = 0
+    for _ in pairs(slots) do
+        all = all + 1
+    end
+    return all
+end
+
+local function host_of(name)
+    return name:match('^%S+')
+end
+
+-- Whether this one is beyond the share of its host, when there are others who wait: all who have or want one share alike.
+local function is_better_not_kept(slots, wants, host, number, most)
+    local hosts, sharers, rank = {}, 0, 0
+    if not next(wants) or (wants[host] and not next(wants, next(wants))) then
+        return 0
+    end
+    hosts[host] = true
+    for name in pairs(wants) do
+        hosts[name] = true
+    end
+    for name in pairs(slots) do
+        hosts[host_of(name)] = true
+        if host_of(name) == host and tonumber(name:match('%d+$')) < number then
+            rank = rank + 1
+        end
+    end
+    for _ in pairs(hosts) do
+        sharers = sharers + 1
+    end
+    return rank >= math.max(1, math.floor(most / sharers)) and 1 or 0
+end
 
 if operation == 'take' then
     if epoch ~= state[3] or now < state[5] then
         return {'epoch', now, state[3], math.max(state[5] - now, 0)}
+    end
+    -- host, number, most, how long it has to be believed at least, and how long it is
+    local host, number, slots, wants = ARGV[rest], tonumber(ARGV[rest + 1]), nil, nil
+    if host then
+        slots, wants = load_connections()
+        if not slots[host .. ' ' .. number] and count(slots) >= tonumber(ARGV[rest + 2]) then
+            if (wants[host] or 0) < now + WANT / 2 then
+                wants[host] = now + WANT
+                store_connections(slots, wants)
+            end
+            return {'busy', now, state[3], count(slots)}
+        end
     end
     local taken, which, latest = {'granted', now, state[3]}, 0, 0
     local all, windows = {}, {}
@@ -103,7 +174,48 @@ if operation == 'take' then
     for i = 1, limits do
         store(i, all[i], windows[i])
     end
+    if host then
+        local name = host .. ' ' .. number
+        if (slots[name] or 0) < now + tonumber(ARGV[rest + 3]) then
+            slots[name], wants[host] = now + tonumber(ARGV[rest + 4]), nil
+            store_connections(slots, wants)
+        end
+        taken[#taken + 1] = is_better_not_kept(slots, wants, host, number, tonumber(ARGV[rest + 2]))
+    end
     return taken
+end
+
+-- Of connections: host, number. It is closed.
+if operation == 'disconnect' then
+    local slots, wants = load_connections()
+    slots[ARGV[rest] .. ' ' .. ARGV[rest + 1]] = nil
+    store_connections(slots, wants)
+    return {'done', now, state[3]}
+end
+
+-- Of connections: host. How many all hosts have, and the numbers of this one.
+if operation == 'connections' then
+    local slots = load_connections()
+    local answer = {'done', now, state[3], count(slots)}
+    for name in pairs(slots) do
+        if host_of(name) == ARGV[rest] then
+            answer[#answer + 1] = tonumber(name:match('%d+$'))
+        end
+    end
+    return answer
+end
+
+-- Of connections: host, how long they are believed, numbers. The host has them, as it knows.
+if operation == 'connected' then
+    if epoch ~= state[3] then
+        return {'epoch', now, state[3], math.max(state[5] - now, 0)}
+    end
+    local slots, wants = load_connections()
+    for at = rest + 2, #ARGV do
+        slots[ARGV[rest] .. ' ' .. ARGV[at]] = now + tonumber(ARGV[rest + 1])
+    end
+    store_connections(slots, wants)
+    return {'done', now, state[3], math.max(state[5] - now, 0)}
 end
 
 -- Of each limit: lane, before, after. The TPSP was never reached.
@@ -157,6 +269,9 @@ end
 if operation == 'reset' then
     for i = 1, limits do
         redis.call('DEL', KEYS[1 + i])
+    end
+    if KEYS[2 + limits] then
+        redis.call('DEL', KEYS[2 + limits])
     end
     return {'done', now, state[3]}
 end

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -39,7 +40,7 @@ static void add_clock(struct question_words *words, const struct cluster_shared 
 /* One hash tag: all keys of a cluster belong together. */
 static void add_keys(struct question_words *words, const struct question *question, const char *name)
 {
-    add_number(words, (int64_t)question->count + 1);
+    add_number(words, (int64_t)question->count + 1 + (question->connection != NULL));
     snprintf(words->keys[0], sizeof words->keys[0], "{%.60s}:state", name);
     add(words, words->keys[0]);
     for (size_t i = 0; i < question->count; i++) {
@@ -47,6 +48,35 @@ static void add_keys(struct question_words *words, const struct question *questi
                  question->limits[i].key);
         add(words, words->keys[i + 1]);
     }
+    if (question->connection != NULL) {
+        char *key = words->keys[question->count + 1];
+        snprintf(key, sizeof words->keys[0], "{%.60s}:connections:%.150s", name, question->connection->tpsp);
+        add(words, key);
+    }
+}
+
+static bool is(const struct question *question, const char *operation)
+{
+    return strcmp(question->operation, operation) == 0;
+}
+
+static void add_connection(struct question_words *words, const struct question *question)
+{
+    const struct cluster_connection *connection = question->connection;
+
+    if (connection == NULL)
+        return;
+    add(words, connection->host);
+    if (is(question, "take") || is(question, "disconnect"))
+        add_number(words, connection->number);
+    if (is(question, "take")) {
+        add_number(words, connection->most);
+        add_number(words, connection->least_us);
+    }
+    if (is(question, "take") || is(question, "connected"))
+        add_number(words, connection->life_us);
+    for (size_t i = 0; i < question->number_count; i++)
+        add_number(words, question->numbers[i]);
 }
 
 void question_compose(struct question_words *words_r, const struct question *question,
@@ -61,6 +91,7 @@ void question_compose(struct question_words *words_r, const struct question *que
     add(words_r, run_id);
     add_number(words_r, question->epoch != 0 ? question->epoch : atomic_load(&shared->epoch));
     add_clock(words_r, shared, clock_monotonic_us());
+    add_number(words_r, (int64_t)question->count);
     for (size_t i = 0; i < question->count; i++) {
         add_number(words_r, question->limits[i].lanes);
         add_number(words_r, question->limits[i].pace_us);
@@ -76,4 +107,5 @@ void question_compose(struct question_words *words_r, const struct question *que
         for (unsigned lane = 0; lane < question->limits[i].lanes; lane++)
             add_number(words_r, question->left_us[i][lane]);
     }
+    add_connection(words_r, question);
 }

@@ -13,6 +13,7 @@
 #include "ctl/slow_words.h"
 #include "ctl/suspend_words.h"
 #include "policy/breaker.h"
+#include "policy/connections_share.h"
 #include "policy/shadow.h"
 #include "policy/warm_up.h"
 
@@ -40,6 +41,8 @@ struct listing {
     const struct config_tpsp *tpsp;
     struct breaker breaker;
     unsigned connections; /* in use */
+    unsigned of_cluster;  /* by all hosts of the cluster */
+    bool of_cluster_known;
     bool all;
     bool named; /* the TPSP stands in a row already */
     struct ctl_table *rows;
@@ -60,8 +63,11 @@ static const char *state_text(const struct listing *listing, char text[STATE_SIZ
         length = snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures)",
                           (listing->breaker.until_ns + 999999999) / 1000000000, listing->breaker.failures);
     if (listing->tpsp->max_connections > 0)
-        snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections", listing->connections,
-                 listing->tpsp->max_connections);
+        length += snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections",
+                           listing->of_cluster_known ? listing->of_cluster : listing->connections,
+                           listing->tpsp->max_connections);
+    if (listing->of_cluster_known)
+        snprintf(text + length, STATE_SIZE - (size_t)length, " (%u here)", listing->connections);
     return text;
 }
 
@@ -138,6 +144,15 @@ static void print_shadow(void *context, const struct rate_limit *limit)
            shadow_deferred(listing->table, listing->tpsp->name, limit));
 }
 
+static struct json_object *connections_json(const struct listing *listing)
+{
+    struct json_object *row = limits_connections_json(listing->connections, listing->tpsp);
+
+    if (listing->of_cluster_known)
+        json_object_object_add(row, "cluster", json_object_new_int64(listing->of_cluster));
+    return row;
+}
+
 static void print_plan(const struct listing *listing, const char *provider)
 {
     struct warm_up_view view;
@@ -188,6 +203,8 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
 {
     listing->breaker = limits_breaker(listing->table, listing->tpsp);
     listing->connections = connections_count(listing->leases, listing->tpsp);
+    listing->of_cluster_known = listing->tpsp->max_connections > 0 &&
+                                connections_share_count(listing->gate, listing->tpsp, &listing->of_cluster);
     listing->named = false;
     listing->limits = all != NULL ? json_object_new_array() : NULL;
     if (all != NULL) {
@@ -196,8 +213,7 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
         json_object_object_add(row, "breaker", limits_breaker_json(&listing->breaker));
         if (listing->tpsp->max_connections > 0)
-            json_object_object_add(row, "connections",
-                                   limits_connections_json(listing->connections, listing->tpsp));
+            json_object_object_add(row, "connections", connections_json(listing));
         json_object_object_add(row, "limits", listing->limits);
         listing->shadows = json_object_new_array();
         json_object_object_add(row, "shadow", listing->shadows);

@@ -6,6 +6,7 @@
 #include "delivery/recover.h"
 #include "net/dns.h"
 #include "net/tls.h"
+#include "policy/connections_share.h"
 
 bool deliver_open(struct deliver_context *context, struct outcome *error_r)
 {
@@ -25,6 +26,9 @@ bool deliver_open(struct deliver_context *context, struct outcome *error_r)
         context->cluster = cluster_open(&config->cluster, context->resolver, context->cluster_tls, error_r);
         if (context->cluster == NULL)
             return false;
+        context->host = connections_share_host(context->store, error_r);
+        if (context->host == 0)
+            return false;
     }
     context->marks = mark_table_open(config->state_dir, error_r);
     if (context->marks == NULL)
@@ -38,6 +42,23 @@ bool deliver_open(struct deliver_context *context, struct outcome *error_r)
     context->reporter = event_reporter_open(config, context->store,
                                             &(struct event_reporter_options){.trace = context->trace});
     return true;
+}
+
+struct admission_gate deliver_gate(const struct deliver_context *context)
+{
+    return (struct admission_gate){.config = context->config,
+                                   .table = context->rates,
+                                   .cluster = context->cluster,
+                                   .leases = context->leases,
+                                   .host = context->host};
+}
+
+void deliver_disconnect(const struct deliver_context *context, const struct config_tpsp *tpsp)
+{
+    const struct admission_gate gate = deliver_gate(context);
+
+    if (context->leases != NULL && connections_is_held(context->leases, tpsp))
+        connections_share_end(&gate, tpsp);
 }
 
 void deliver_close(struct deliver_context *context)

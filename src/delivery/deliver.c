@@ -124,13 +124,16 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         mark_set(context->marks, delivery->mark, MARK_BEGUN);
 }
 
-/* Of the connections that a TPSP allows none is held on to but that of a session that is kept. */
+/* Of the connections that a TPSP allows none is held on to but that of a session that is kept, and no session
+ * is kept without one. */
 static void settle_connections(const struct deliver_context *context)
 {
     for (size_t i = 0; context->leases != NULL && i < context->config->tpsp_count; i++) {
         const struct config_tpsp *tpsp = &context->config->tpsps[i];
-        if (connections_is_held(context->leases, tpsp) && !relay_keeps(context->relay, tpsp))
-            connections_let_go(context->leases, tpsp);
+        if (connections_is_lost(context->leases, tpsp) && relay_keeps(context->relay, tpsp))
+            relay_end_kept(context->relay, tpsp);
+        if (!relay_keeps(context->relay, tpsp))
+            deliver_disconnect(context, tpsp);
     }
 }
 
@@ -154,10 +157,7 @@ static void relay(struct delivery *delivery)
     const struct config_tpsp *tpsp;
     struct pool_cursor cursor;
 
-    const struct admission_gate gate = {.config = context->config,
-                                        .table = context->rates,
-                                        .cluster = context->cluster,
-                                        .leases = context->leases};
+    const struct admission_gate gate = deliver_gate(context);
     const struct route_facts facts = delivery_route_facts(delivery);
     pool_begin(&cursor, &gate, delivery->pool, &facts, delivery_work_deadline(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
@@ -171,6 +171,8 @@ static void relay(struct delivery *delivery)
         pool_report(&cursor, &delivery->outcome, evidence_of(delivery));
         delivery_heed(delivery);
         delivery_note_standing(delivery);
+        if (pool_connection_is_wanted(&cursor))
+            relay_end_kept(context->relay, tpsp);
         settle_connections(context);
     }
     pool_end(&cursor);

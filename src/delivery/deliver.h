@@ -27,6 +27,7 @@ struct deliver_context {
     struct rate_table *rates;
     struct mark_table *marks;
     struct connections_desk *leases; /* NULL: connections are not counted */
+    int64_t host;                    /* in a cluster: connections_share_host() */
     struct counters *counters;       /* NULL: nothing is counted */
     struct cluster *cluster;         /* NULL: this host alone */
     struct tls_contexts *cluster_tls;
@@ -42,6 +43,13 @@ struct deliver_context {
 /* For a context whose config is set, before each delivery: it stays open for the next one, and what others
  * may have exchanged since is looked at again. What was opened before a failure stays in it. */
 bool deliver_open(struct deliver_context *context, struct outcome *error_r) __attribute__((nonnull));
+/* Of an open context. */
+struct admission_gate deliver_gate(const struct deliver_context *context) __attribute__((nonnull));
+
+/* The connection to the TPSP has ended, or never began: its lease, if there is one, is given up. */
+void deliver_disconnect(const struct deliver_context *context, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
+
 /* Not the marks, which end with the process; nor the configuration. */
 void deliver_close(struct deliver_context *context) __attribute__((nonnull));
 

@@ -179,7 +179,7 @@ static void glance(void *argument)
         const struct config_tpsp *tpsp = &context->config->tpsps[i];
         if (connections_is_held(context->leases, tpsp) && connections_wanted(context->leases, tpsp)) {
             relay_end_kept(context->relay, tpsp);
-            connections_let_go(context->leases, tpsp);
+            deliver_disconnect(context, tpsp);
         }
     }
 }
@@ -227,7 +227,9 @@ static void end(struct deliver_context *context)
     if (context->relay != NULL)
         /* the server hears that we go, and how to resume is kept */
         relay_keep_connections(context->relay, 0);
-    store_close(context->store); /* its turn at the checkpoint may be now */
+    for (size_t i = 0; context->cluster != NULL && i < context->config->tpsp_count; i++)
+        deliver_disconnect(context, &context->config->tpsps[i]); /* else the end of the process does it */
+    store_close(context->store);                                 /* its turn at the checkpoint may be now */
     _exit(EX_OK);
 #endif
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/connections_share.h"
 #include "policy/limit_words.h"
 #include "policy/shadow.h"
 #include "policy/slow_down.h"
@@ -13,6 +14,7 @@
 
 #define US_NS INT64_C(1000)
 #define MS_NS INT64_C(1000000)
+#define CLUSTER_POLL_NS (100 * MS_NS) /* how often who waits for a connection of the cluster looks again */
 
 _Static_assert(sizeof(struct cluster_shared) <= sizeof((struct rate_entry *)0)->words,
                "what the processes share about a cluster lies in one entry of the table");
@@ -166,7 +168,8 @@ static bool bring_all(const struct admission_gate *gate, int64_t epoch, int64_t 
                     !bring_limit(&brought, set.tpsp, &set.limits[k]))
                     return false;
         }
-    if (!bring_some(&brought))
+    struct cluster_shared *shared = admission_shared(gate, &error);
+    if (!bring_some(&brought) || shared == NULL || !connections_share_bring(gate, shared, epoch, deadline_ms))
         return false;
     *wait_us_r = brought.reply.wait_us;
     cluster_brought(gate->cluster, epoch);
@@ -199,18 +202,39 @@ static void explain_gathering(const struct admission_gate *gate, int64_t wait_us
                 (double)wait_us / 1000000);
 }
 
+/* in_use 0: the server is away, and this host's share of them is. */
+static void explain_connections(const struct admission_gate *gate, const struct rate_set *set,
+                                unsigned in_use, int64_t *next_r, struct outcome *why_r)
+{
+    *next_r = rate_table_now(gate->table) + CLUSTER_POLL_NS;
+    if (in_use > 0)
+        outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                    "TPSP %s: as many connections as it allows are in use by the hosts of cluster %s: %u",
+                    set->tpsp, gate->config->cluster.name, in_use);
+    else
+        outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                    "TPSP %s: this host's share of the connections that it allows is in use, while cluster "
+                    "%s is away (cluster: when-away)",
+                    set->tpsp, gate->config->cluster.name);
+}
+
 static enum rate_answer away(const struct admission_gate *gate, struct rate_set *set,
                              struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
 {
     const struct config_cluster *cluster = &gate->config->cluster;
     const struct rate_limit *limit;
 
+    bool connected = connections_share_alone(gate, set->of);
     if (cluster->when_away == WHEN_AWAY_HOLD || !rate_set_share(set, cluster->share_ppm)) {
         outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
                     "cluster %s" LIMIT_WORDS_AWAY "%s: %s; mail is held until it is back "
                     "(cluster: when-away)",
                     cluster->name, set->tpsp, cluster_why_away(gate->cluster));
         *next_r = ADMISSION_NEVER;
+        return RATE_REFUSED;
+    }
+    if (!connected) {
+        explain_connections(gate, set, 0, next_r, why_r);
         return RATE_REFUSED;
     }
     enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);
@@ -224,26 +248,39 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
                                           struct outcome *why_r)
 {
     struct cluster_shared *shared = admission_shared(gate, why_r);
+    struct cluster_connection connection;
+    char host[CONNECTIONS_HOST_SIZE];
     struct cluster_reply reply;
 
     if (shared == NULL)
         return RATE_TROUBLE;
     cluster_attach(gate->cluster, shared);
+    bool connects = connections_share_ask(gate, set->of, shared, host, &connection);
     admission_r->count = set->count;
     for (size_t i = 0; i < set->count; i++)
         name_limit(set->tpsp, &set->limits[i], &admission_r->limits[i]);
 
     for (int tries = 0; tries < 3; tries++) { /* again when an epoch began meanwhile */
         int64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS;
-        switch (cluster_take(gate->cluster, admission_r->limits, set->count, deadline_ms, &reply)) {
+        switch (cluster_take(gate->cluster, admission_r->limits, set->count, connects ? &connection : NULL,
+                             deadline_ms, &reply)) {
         case CLUSTER_GRANTED:
             if (!note_slots(gate, set, &reply, rate_table_now(gate->table), why_r))
                 return RATE_TROUBLE;
+            if (connects && !connections_confirm(gate->leases, set->of)) {
+                outcome_local(why_r, "4.3.0", "cannot lock %s/connections", gate->config->state_dir);
+                return RATE_TROUBLE;
+            }
             if (!cluster_epoch_is(gate->cluster, reply.epoch))
                 continue;
             memcpy(admission_r->slots, reply.slots, set->count * sizeof reply.slots[0]);
             admission_r->by_cluster = true;
+            admission_r->better_not_kept = reply.better_not_kept;
             return RATE_GRANTED;
+        case CLUSTER_BUSY:
+            connections_let_go(gate->leases, set->of);
+            explain_connections(gate, set, reply.connections, next_r, why_r);
+            return RATE_REFUSED;
         case CLUSTER_REFUSED:
             *next_r = rate_table_now(gate->table) + reply.wait_us * US_NS;
             rate_limit_explain(set->tpsp, &set->limits[reply.limit], reply.wait_us * US_NS, why_r);
@@ -290,16 +327,21 @@ bool admission_apply(const struct admission_gate *gate, struct rate_set *set, in
     return true;
 }
 
+static bool holds_connection(const struct admission_gate *gate, const struct config_tpsp *tpsp)
+{
+    return gate->leases != NULL && connections_is_held(gate->leases, tpsp);
+}
+
 static enum rate_answer take(const struct admission_gate *gate, struct rate_set *set,
                              struct admission *admission_r, int64_t *next_r, struct outcome *why_r)
 {
     const struct rate_limit *limit;
 
-    admission_r->by_cluster = false;
+    admission_r->by_cluster = admission_r->better_not_kept = false;
     admission_r->grant.count = 0;
     if (!admission_apply(gate, set, next_r, why_r))
         return RATE_REFUSED;
-    if (gate->cluster != NULL && set->count > 0)
+    if (gate->cluster != NULL && (set->count > 0 || holds_connection(gate, set->of)))
         return take_from_cluster(gate, set, admission_r, next_r, why_r);
     enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);
     if (answer == RATE_REFUSED)
@@ -372,14 +414,14 @@ bool admission_reset(const struct admission_gate *gate, struct rate_set *set, st
         rate_limit_reset(gate->table, &noted);
         name_limit(set->tpsp, &set->limits[i], &limits[i]);
     }
-    if (gate->cluster == NULL || set->count == 0)
+    if (gate->cluster == NULL || (set->count == 0 && set->of->max_connections == 0))
         return true;
     shared = admission_shared(gate, error_r);
     if (shared == NULL)
         return false;
     cluster_attach(gate->cluster, shared);
-    if (cluster_reset(gate->cluster, limits, set->count, clock_monotonic_ms() + CLUSTER_PATIENCE_MS) ==
-        CLUSTER_DONE)
+    if (cluster_reset(gate->cluster, limits, set->count, set->tpsp,
+                      clock_monotonic_ms() + CLUSTER_PATIENCE_MS) == CLUSTER_DONE)
         return true;
     outcome_local(error_r, "4.3.0", "cluster %s is away, its limits stay as they are: %s",
                   gate->config->cluster.name, cluster_why_away(gate->cluster));

@@ -25,6 +25,7 @@ struct admission_gate {
     struct cluster *cluster; /* NULL: this host alone */
     /* for those who contact TPSPs: the connections that they may have; NULL: for all others */
     struct connections_desk *leases;
+    int64_t host; /* with leases and a cluster: connections_share_host() */
 };
 
 /* What a delivery was given. */
@@ -34,14 +35,16 @@ struct admission {
     size_t count;
     struct cluster_limit limits[RATE_SET_MAX];
     struct cluster_slot slots[RATE_SET_MAX];
+    bool better_not_kept; /* the connection: other hosts wait for one */
 };
 
 #define ADMISSION_NEVER INT64_MAX /* nobody can say when */
 
 /*
- * One slot of every limit of the set, or none. RATE_REFUSED: *why_r is the deferral, *next_r (the table's
- * clock) says when it is worth asking again, ADMISSION_NEVER that waiting for it is not. RATE_TROUBLE: *why_r
- * says what (CAUSE_OURS).
+ * One slot of every limit of the set, or none; in a cluster the connection that gate->leases holds is counted
+ * over all hosts, and let go of where there is none for it (RATE_REFUSED). RATE_REFUSED: *why_r is the
+ * deferral, *next_r (the table's clock) says when it is worth asking again, ADMISSION_NEVER that waiting for
+ * it is not. RATE_TROUBLE: *why_r says what (CAUSE_OURS).
  */
 enum rate_answer admission_take(const struct admission_gate *gate, struct rate_set *set,
                                 struct admission *admission_r, int64_t *next_r, struct outcome *why_r)

@@ -13,13 +13,19 @@
 #define NAME "connections"
 #define ROOM 0x10000     /* bytes of one TPSP */
 #define SLOTS (ROOM - 1) /* the byte behind the slots says that one is wanted */
+#define CONFIRMED 0x8000 /* the byte of a slot that is confirmed, from that of the slot on */
 #define NO_LEASE (-1)
+
+_Static_assert(CONNECTIONS_MAX < CONFIRMED && CONFIRMED + CONNECTIONS_MAX < SLOTS,
+               "each byte has one meaning");
 
 struct connections_desk {
     const struct config *config;
-    int file;      /* -1: not opened yet */
-    int *slots;    /* by TPSP: the slot that is held */
-    bool *waiting; /* by TPSP: it is said that one is wanted */
+    int file;        /* -1: not opened yet */
+    int *slots;      /* by TPSP: the slot that is held */
+    bool *confirmed; /* by TPSP: the one that is held is */
+    unsigned *of;    /* by TPSP: the limit when one was asked for last */
+    bool *waiting;   /* by TPSP: it is said that one is wanted */
 };
 
 struct connections_desk *connections_open(const struct config *config)
@@ -29,6 +35,8 @@ struct connections_desk *connections_open(const struct config *config)
     desk->config = config;
     desk->file = -1;
     desk->slots = xcalloc(config->tpsp_count, sizeof *desk->slots);
+    desk->confirmed = xcalloc(config->tpsp_count, sizeof *desk->confirmed);
+    desk->of = xcalloc(config->tpsp_count, sizeof *desk->of);
     desk->waiting = xcalloc(config->tpsp_count, sizeof *desk->waiting);
     for (size_t i = 0; i < config->tpsp_count; i++)
         desk->slots[i] = NO_LEASE;
@@ -42,6 +50,8 @@ void connections_close(struct connections_desk *desk)
     if (desk->file >= 0)
         close(desk->file);
     free(desk->slots);
+    free(desk->confirmed);
+    free(desk->of);
     free(desk->waiting);
     free(desk);
 }
@@ -65,6 +75,7 @@ static bool ready(struct connections_desk *desk, struct outcome *error_r)
     desk->file = -1;
     for (size_t i = 0; i < desk->config->tpsp_count; i++) {
         desk->slots[i] = NO_LEASE;
+        desk->confirmed[i] = false;
         desk->waiting[i] = false;
     }
     AUTO_FREE char *path = xasprintf("%s/%s", desk->config->state_dir, NAME);
@@ -132,6 +143,7 @@ enum connections_answer connections_take(struct connections_desk *desk, const st
 
     if (limit > CONNECTIONS_MAX)
         limit = CONNECTIONS_MAX;
+    desk->of[index_of(desk, tpsp)] = limit;
     if (limit == 0)
         return CONNECTIONS_HELD;
     if (!ready(desk, error_r))
@@ -164,9 +176,23 @@ void connections_let_go(struct connections_desk *desk, const struct config_tpsp 
 {
     int *held = &desk->slots[index_of(desk, tpsp)];
 
+    bool *confirmed = &desk->confirmed[index_of(desk, tpsp)];
+
+    if (*held != NO_LEASE && *confirmed)
+        lock(desk, F_UNLCK, room_of(tpsp) + CONFIRMED + *held);
     if (*held != NO_LEASE)
         lock(desk, F_UNLCK, room_of(tpsp) + *held);
     *held = NO_LEASE;
+    *confirmed = false;
+}
+
+bool connections_confirm(struct connections_desk *desk, const struct config_tpsp *tpsp)
+{
+    int held = desk->slots[index_of(desk, tpsp)];
+    bool *confirmed = &desk->confirmed[index_of(desk, tpsp)];
+
+    *confirmed = *confirmed || (held != NO_LEASE && lock(desk, F_WRLCK, room_of(tpsp) + CONFIRMED + held));
+    return *confirmed;
 }
 
 void connections_stop_waiting(struct connections_desk *desk)
@@ -180,12 +206,57 @@ bool connections_is_held(const struct connections_desk *desk, const struct confi
     return desk->slots[index_of(desk, tpsp)] != NO_LEASE;
 }
 
+bool connections_is_lost(const struct connections_desk *desk, const struct config_tpsp *tpsp)
+{
+    return desk->of[index_of(desk, tpsp)] > 0 && !connections_is_held(desk, tpsp);
+}
+
 bool connections_any_held(const struct connections_desk *desk)
 {
     for (size_t i = 0; i < desk->config->tpsp_count; i++)
         if (connections_is_held(desk, &desk->config->tpsps[i]))
             return true;
     return false;
+}
+
+bool connections_lease(const struct connections_desk *desk, const struct config_tpsp *tpsp,
+                       unsigned *number_r, unsigned *limit_r)
+{
+    size_t index = index_of(desk, tpsp);
+
+    if (desk->slots[index] == NO_LEASE)
+        return false;
+    *number_r = (unsigned)desk->slots[index];
+    *limit_r = desk->of[index];
+    return true;
+}
+
+size_t connections_confirmed(struct connections_desk *desk, const struct config_tpsp *tpsp,
+                             unsigned numbers_r[CONNECTIONS_MAX])
+{
+    off_t room = room_of(tpsp) + CONFIRMED;
+    struct outcome ignored;
+    size_t count = 0;
+
+    if (!ready(desk, &ignored))
+        return 0;
+    bool own = desk->confirmed[index_of(desk, tpsp)], others = locked(desk, room, CONNECTIONS_MAX);
+    for (unsigned i = 0; i < CONNECTIONS_MAX && (others || own); i++)
+        if ((own && (int)i == desk->slots[index_of(desk, tpsp)]) || (others && locked(desk, room + i, 1)))
+            numbers_r[count++] = i;
+    return count;
+}
+
+bool connections_take_number(struct connections_desk *desk, const struct config_tpsp *tpsp, unsigned number)
+{
+    int *held = &desk->slots[index_of(desk, tpsp)];
+    struct outcome ignored;
+
+    if (*held != NO_LEASE || number >= CONNECTIONS_MAX || !ready(desk, &ignored) ||
+        !lock(desk, F_WRLCK, room_of(tpsp) + number))
+        return false;
+    *held = (int)number;
+    return true;
 }
 
 bool connections_wanted(struct connections_desk *desk, const struct config_tpsp *tpsp)

@@ -57,10 +57,30 @@ void connections_stop_waiting(struct connections_desk *desk) __attribute__((nonn
 
 bool connections_is_held(const struct connections_desk *desk, const struct config_tpsp *tpsp)
     __attribute__((nonnull));
+/* One was asked for, and is not held: then no connection may be kept, either. */
+bool connections_is_lost(const struct connections_desk *desk, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
 bool connections_any_held(const struct connections_desk *desk) __attribute__((nonnull));
 
 /* Whether somebody waits for one of this TPSP. */
 bool connections_wanted(struct connections_desk *desk, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
+
+/* In a cluster each lease is known to the others by its number (connections_share.h): which it is, and of how
+ * many; false: none is held. */
+bool connections_lease(const struct connections_desk *desk, const struct config_tpsp *tpsp,
+                       unsigned *number_r, unsigned *limit_r) __attribute__((nonnull));
+
+/* The others have agreed to it: a lock on a second byte says so for as long as the lease is held. And the
+ * numbers of which all processes of this host have it confirmed; their count. */
+bool connections_confirm(struct connections_desk *desk, const struct config_tpsp *tpsp)
+    __attribute__((nonnull));
+size_t connections_confirmed(struct connections_desk *desk, const struct config_tpsp *tpsp,
+                             unsigned numbers_r[CONNECTIONS_MAX]) __attribute__((nonnull));
+
+/* Take this number and no other, for a moment, so that nobody else does; false: somebody has it. Until
+ * connections_let_go(). */
+bool connections_take_number(struct connections_desk *desk, const struct config_tpsp *tpsp, unsigned number)
     __attribute__((nonnull));
 
 /* For people: how many are held, by all processes. */

@@ -322,6 +322,11 @@ void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, stru
     cursor->tpsp = NULL;
 }
 
+bool pool_connection_is_wanted(const struct pool_cursor *cursor)
+{
+    return cursor->admission.better_not_kept;
+}
+
 void pool_break_off(struct pool_cursor *cursor, bool contacted)
 {
     breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, BREAKER_UNKNOWN);

@@ -96,6 +96,9 @@ struct pool_evidence {
 void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, struct pool_evidence evidence)
     __attribute__((nonnull));
 
+/* Of the TPSP reported last: its connection is better not kept, other hosts wait for one. */
+bool pool_connection_is_wanted(const struct pool_cursor *cursor) __attribute__((nonnull));
+
 /* In place of pool_report(), when the delivery was broken off for a reason that says nothing of the TPSP:
  * nobody else is asked. */
 void pool_break_off(struct pool_cursor *cursor, bool contacted) __attribute__((nonnull));
