@@ -15,7 +15,9 @@
 #include "cluster/lease.h"
 #include "oauth/token_file.h"
 #include "policy/connections_share.h"
+#include "policy/slow_down_answers.h"
 #include "policy/suppression_share.h"
+#include "policy/told.h"
 
 #define ROUND_MS 400
 /* of one round: then a wish to stop is seen, and one of the server to hear of limits */
@@ -23,7 +25,9 @@
 #define HEARTBEAT_MS 5000  /* how often the others hear of this host */
 #define FORGOTTEN_MS 60000 /* a host that was not heard of for so long is not counted */
 #define CALL_MS 2000
-#define LEASE_MS 20000 /* who is not heard of for so long leads no more */
+#define COMPARED_AT_LEAST 100 /* messages of this host, to say how many the others send meanwhile */
+#define COMPARED_MS 60000     /* or what there were in so long */
+#define LEASE_MS 20000        /* who is not heard of for so long leads no more */
 
 struct cluster_keeper {
     const struct config *config;
@@ -37,6 +41,9 @@ struct cluster_keeper {
     char fingerprint[UUID_FINGERPRINT_SIZE];
     int64_t heartbeat_ms;
     int64_t noted_ms;           /* what the store was told of the list */
+    struct board_host known[BOARD_HOSTS_MAX]; /* as they were at compared_ms */
+    size_t known_count;
+    int64_t own_taken, compared_ms, all_per_own_ppm;
     char told[BOARD_TEXT_SIZE]; /* the trouble that was logged last */
     pthread_t thread;
     pthread_mutex_t lock;
@@ -96,6 +103,28 @@ static void hear(struct cluster_keeper *keeper, struct board_cluster *facts)
             reply->element[i + 1]->type == REDIS_REPLY_STRING)
             note_host(facts, keeper->fingerprint, reply->element[i]->str, reply->element[i + 1]->str);
     cluster_reply_free(keeper->gate.cluster, reply);
+}
+
+/* How much all send for each message of this host: since the last time that it had sent enough to say so. */
+static void compare(struct cluster_keeper *keeper, const struct board_cluster *facts, int64_t own)
+{
+    int64_t all = own - keeper->own_taken;
+
+    if (all < COMPARED_AT_LEAST && keeper->compared_ms != 0 &&
+        clock_monotonic_ms() < keeper->compared_ms + COMPARED_MS)
+        return;
+    for (size_t i = 0; i < facts->host_count; i++) {
+        const struct board_host *host = &facts->hosts[i];
+        for (size_t k = 0; k < keeper->known_count && strcmp(host->id, keeper->share.host) != 0; k++)
+            if (strcmp(keeper->known[k].id, host->id) == 0 && host->taken > keeper->known[k].taken)
+                all += host->taken - keeper->known[k].taken;
+    }
+    if (own > keeper->own_taken && keeper->compared_ms != 0)
+        keeper->all_per_own_ppm = (int64_t)((__int128)all * 1000000 / (own - keeper->own_taken));
+    memcpy(keeper->known, facts->hosts, facts->host_count * sizeof facts->hosts[0]);
+    keeper->known_count = facts->host_count;
+    keeper->own_taken = own;
+    keeper->compared_ms = clock_monotonic_ms();
 }
 
 /* Which host synchronises with SendPost; those that could ask for it. */
@@ -184,6 +213,8 @@ static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts
         snprintf(facts->list_why, sizeof facts->list_why, "%.500s", ok ? "" : error.text);
         left = ok && !complete;
         sweep(keeper, facts);
+        for (size_t i = 0; i < keeper->config->tpsp_count; i++)
+            told_exchange(&keeper->gate, &keeper->config->tpsps[i]);
         if (complete)
             note_complete(keeper, facts);
         if (clock_monotonic_ms() >= keeper->heartbeat_ms + HEARTBEAT_MS) {
@@ -191,6 +222,10 @@ static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts
             beat(keeper, shared);
             facts->host_count = 0;
             hear(keeper, facts);
+            compare(keeper, facts, facts->taken);
+            if (keeper->all_per_own_ppm > 0)
+                slow_down_note_hosts(keeper->gate.table, keeper->config->cluster.name,
+                                     keeper->all_per_own_ppm);
             lead(keeper, facts);
         }
     }

@@ -71,11 +71,25 @@ static enum cluster_answer read_granted(const struct redisReply *reply, const st
     return CLUSTER_GRANTED;
 }
 
+/* A text that is too long for us is none of ours. */
+static enum cluster_answer read_news(const struct redisReply *reply, const struct question *question,
+                                     struct cluster_reply *reply_r)
+{
+    if (question->told == NULL || !is_number(reply, 3) || number(reply, 3) < 0 || reply->elements < 5 ||
+        reply->element[4]->type != REDIS_REPLY_STRING || reply->element[4]->len >= sizeof reply_r->text)
+        return CLUSTER_AWAY;
+    reply_r->version = number(reply, 3);
+    memcpy(reply_r->text, reply->element[4]->str, reply->element[4]->len);
+    reply_r->text[reply->element[4]->len] = '\0';
+    return CLUSTER_NEWS;
+}
+
 static enum cluster_answer read_done(const struct redisReply *reply, const struct question *question,
                                      struct cluster_reply *reply_r)
 {
     bool ok = true;
 
+    reply_r->version = is_number(reply, 3) ? number(reply, 3) : 0;
     reply_r->wait_us = is_number(reply, 3) ? number(reply, 3) : 0;
     if (strcmp(question->operation, "peek") == 0)
         ok = read_peeked(reply, question->count, reply_r);
@@ -106,6 +120,8 @@ enum cluster_answer answer_read(const struct redisReply *reply, const struct que
         reply_r->connections = (unsigned)number(reply, 3);
         return CLUSTER_BUSY;
     }
+    if (strcmp(word, "news") == 0)
+        return read_news(reply, question, reply_r);
     if (strcmp(word, "epoch") == 0 && is_number(reply, 3)) {
         reply_r->wait_us = number(reply, 3);
         return CLUSTER_EPOCH;

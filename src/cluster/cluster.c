@@ -207,16 +207,24 @@ static enum cluster_answer ask(struct cluster *cluster, const struct question *q
  */
 
 enum cluster_answer cluster_take(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                 const struct cluster_connection *connection, int64_t deadline_ms,
-                                 struct cluster_reply *reply_r)
+                                 const struct cluster_connection *connection, const struct cluster_told *told,
+                                 int64_t deadline_ms, struct cluster_reply *reply_r)
 {
     struct question question = {
-        .operation = "take", .limits = limits, .count = count, .connection = connection};
+        .operation = "take", .limits = limits, .count = count, .connection = connection, .told = told};
     enum cluster_answer answer = ask(cluster, &question, deadline_ms, reply_r);
 
     if (answer == CLUSTER_GRANTED)
         atomic_fetch_add(&cluster->shared->taken, 1);
     return answer;
+}
+
+enum cluster_answer cluster_tell(struct cluster *cluster, const struct cluster_told *told, const char *text,
+                                 int64_t deadline_ms, struct cluster_reply *reply_r)
+{
+    struct question question = {.operation = text != NULL ? "tell" : "hear", .told = told, .text = text};
+
+    return ask(cluster, &question, deadline_ms, reply_r);
 }
 
 enum cluster_answer cluster_give_back(struct cluster *cluster, const struct cluster_limit *limits,

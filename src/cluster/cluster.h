@@ -37,6 +37,7 @@
 #define CLUSTER_LIMITS_MAX 64 /* limits in one call */
 #define CLUSTER_LANES_MAX 24
 #define CLUSTER_KEY_SIZE 160
+#define CLUSTER_TEXT_SIZE 8192
 
 /* What the processes of a host share. All zero: nothing known, circuit closed. */
 struct cluster_shared {
@@ -71,20 +72,29 @@ struct cluster_connection {
     int64_t least_us, life_us; /* how long a connection is believed without another word of it */
 };
 
+/* What the hosts tell each other of a TPSP is a text of their own, and has a version. */
+struct cluster_told {
+    const char *tpsp;
+    int64_t version; /* known; 0: none */
+};
+
 enum cluster_answer {
     CLUSTER_GRANTED,
     CLUSTER_REFUSED, /* which limit, and for how long */
     CLUSTER_BUSY,    /* as many connections as are allowed are in use: connections of them */
     CLUSTER_EPOCH,   /* bring what this host knows, or wait while others do: wait_us */
+    CLUSTER_NEWS,    /* of what was told there is another version by now: version, text; nothing was done */
     CLUSTER_DONE,    /* of everything but take */
     CLUSTER_AWAY,    /* cluster_why_away() */
 };
 
 struct cluster_reply {
-    int64_t now_us;  /* server's */
-    int64_t epoch;   /* server's */
-    int64_t wait_us; /* REFUSED: until the next slot; EPOCH: until slots are given out */
-    size_t limit;    /* REFUSED: index of the limit whose next slot comes last */
+    int64_t now_us;               /* server's */
+    int64_t epoch;                /* server's */
+    int64_t wait_us;              /* REFUSED: until the next slot; EPOCH: until slots are given out */
+    size_t limit;                 /* REFUSED: index of the limit whose next slot comes last */
+    int64_t version;              /* NEWS, and of cluster_tell() DONE */
+    char text[CLUSTER_TEXT_SIZE]; /* NEWS */
     unsigned connections;
     unsigned *numbers; /* where cluster_connections() wants them */
     size_t number_room, number_count;
@@ -107,11 +117,20 @@ void cluster_close(struct cluster *cluster); /* NULL is fine */
 /* Where the words of this host lie, for the calls that follow; they may move between deliveries. */
 void cluster_attach(struct cluster *cluster, struct cluster_shared *shared) __attribute__((nonnull));
 
-/* One slot of every limit, and a connection where one is asked for (else NULL), or none. deadline_ms: no
- * later than CLUSTER_PATIENCE_MS from now in any case. */
+/* One slot of every limit, and a connection where one is asked for (else NULL), or none. told: CLUSTER_NEWS
+ * if there are any; NULL: whether or not. deadline_ms: no later than CLUSTER_PATIENCE_MS from now in any
+ * case.
+ */
 enum cluster_answer cluster_take(struct cluster *cluster, const struct cluster_limit *limits, size_t count,
-                                 const struct cluster_connection *connection, int64_t deadline_ms,
-                                 struct cluster_reply *reply_r) __attribute__((nonnull(1, 2, 6)));
+                                 const struct cluster_connection *connection, const struct cluster_told *told,
+                                 int64_t deadline_ms, struct cluster_reply *reply_r)
+    __attribute__((nonnull(1, 2, 7)));
+
+/* CLUSTER_NEWS, or CLUSTER_DONE where there are none. text NULL: to hear; else it is told to the others where
+ * there are none, and reply_r->version is its version. */
+enum cluster_answer cluster_tell(struct cluster *cluster, const struct cluster_told *told, const char *text,
+                                 int64_t deadline_ms, struct cluster_reply *reply_r)
+    __attribute__((nonnull(1, 2, 5)));
 
 /*
  * Connections. Whoever holds a number of a host alone, as by a lock, asks for it with cluster_take(), and

@@ -6,12 +6,15 @@
 -- KEYS[2…] one for each limit: the word of each lane, the time at which it is free again
 -- KEYS[…]  where the operation is about connections to a TPSP, too: {slots, wants}, which "HOST NUMBER" has one, and which host waits
 --          for one, until when that is believed without another word of it
+-- KEYS[#]  where the caller says which version of it he knows: what the hosts tell each other of a TPSP: {version, text}
 -- ARGV     operation, run id of this server, epoch of the caller, caller's estimate of our time (0: none), tolerance, number of limits,
---          then of each limit: lanes, pace, window, and what the operation needs
+--          version of the text that the caller knows (empty: he does not ask), then of each limit: lanes, pace, window, and what the
+--          operation needs
 --
 -- Answers: {"granted", now, epoch, lane, before, lane, before, …, whether a connection is better not kept}
 --          {"refused", now, epoch, which limit, time of its next slot}   {"busy", now, epoch, connections}
 --          {"epoch", now, epoch, microseconds until slots are given out again}   {"done", now, epoch, …}
+--          {"news", now, epoch, version, text}: it is another one by now; nothing was taken, nor told
 
 local COLLECT = 1500000 -- for so long a new epoch hears what the hosts know before it gives anything out
 local DAY_MS = 86400000 -- keys outlive their use by so much: a step of the clock that nobody notices must not make them expire
@@ -46,7 +49,7 @@ end
 
 -- Of limit number i: lanes, pace (of the first lane), window (of the others).
 local function shape(i)
-    local at = 4 + i * 3
+    local at = 5 + i * 3
     return tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 end
 
@@ -74,7 +77,12 @@ local function load(i, lanes, pace, window)
 end
 
 local limits = tonumber(ARGV[6])
-local rest = 7 + limits * 3
+local rest = 8 + limits * 3
+
+-- What the hosts tell each other of a TPSP. A version is never used again, not even after the loss of the key.
+local asked = tonumber(ARGV[7])
+local told = asked and known[#KEYS] and cmsgpack.unpack(known[#KEYS]) or {0, ''}
+local news = asked and told[1] ~= asked and {'news', now, state[3], told[1], told[2]}
 
 -- Connections. A process holds its number among those of its host by a lock that ends with it (policy/connections.h), so that whoever takes
 -- the number after a kill takes over the entry; the entry outlasts every delivery that may have begun with it.
@@ -136,6 +144,9 @@ if operation == 'take' then
     if epoch ~= state[3] or now < state[5] then
         return {'epoch', now, state[3], math.max(state[5] - now, 0)}
     end
+    if news then
+        return news
+    end
     -- host, number, most, how long it has to be believed at least, and how long it is
     local host, number, slots, wants = ARGV[rest], tonumber(ARGV[rest + 1]), nil, nil
     if host then
@@ -183,6 +194,18 @@ if operation == 'take' then
         taken[#taken + 1] = is_better_not_kept(slots, wants, host, number, tonumber(ARGV[rest + 2]))
     end
     return taken
+end
+
+-- Of what the hosts tell each other: nothing more, or the next text.
+if operation == 'hear' or operation == 'tell' then
+    if news then
+        return news
+    end
+    if operation == 'tell' then
+        told = {math.max(now, told[1] + 1), ARGV[rest]}
+        redis.call('SET', KEYS[#KEYS], cmsgpack.pack(told), 'PX', 2 * DAY_MS)
+    end
+    return {'done', now, state[3], told[1]}
 end
 
 -- Of connections: host, number. It is closed.

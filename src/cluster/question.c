@@ -40,7 +40,8 @@ static void add_clock(struct question_words *words, const struct cluster_shared 
 /* One hash tag: all keys of a cluster belong together. */
 static void add_keys(struct question_words *words, const struct question *question, const char *name)
 {
-    add_number(words, (int64_t)question->count + 1 + (question->connection != NULL));
+    add_number(words,
+               (int64_t)question->count + 1 + (question->connection != NULL) + (question->told != NULL));
     snprintf(words->keys[0], sizeof words->keys[0], "{%.60s}:state", name);
     add(words, words->keys[0]);
     for (size_t i = 0; i < question->count; i++) {
@@ -51,6 +52,11 @@ static void add_keys(struct question_words *words, const struct question *questi
     if (question->connection != NULL) {
         char *key = words->keys[question->count + 1];
         snprintf(key, sizeof words->keys[0], "{%.60s}:connections:%.150s", name, question->connection->tpsp);
+        add(words, key);
+    }
+    if (question->told != NULL) {
+        char *key = words->keys[question->count + 2];
+        snprintf(key, sizeof words->keys[0], "{%.60s}:told:%.150s", name, question->told->tpsp);
         add(words, key);
     }
 }
@@ -92,6 +98,10 @@ void question_compose(struct question_words *words_r, const struct question *que
     add_number(words_r, question->epoch != 0 ? question->epoch : atomic_load(&shared->epoch));
     add_clock(words_r, shared, clock_monotonic_us());
     add_number(words_r, (int64_t)question->count);
+    if (question->told != NULL)
+        add_number(words_r, question->told->version);
+    else
+        add(words_r, "");
     for (size_t i = 0; i < question->count; i++) {
         add_number(words_r, question->limits[i].lanes);
         add_number(words_r, question->limits[i].pace_us);
@@ -108,4 +118,6 @@ void question_compose(struct question_words *words_r, const struct question *que
             add_number(words_r, question->left_us[i][lane]);
     }
     add_connection(words_r, question);
+    if (question->text != NULL)
+        add(words_r, question->text);
 }

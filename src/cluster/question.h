@@ -13,6 +13,8 @@ struct question {
     const struct cluster_slot *slots;            /* give-back */
     const int64_t (*left_us)[CLUSTER_LANES_MAX]; /* bring */
     const struct cluster_connection *connection; /* NULL: it is not about connections */
+    const struct cluster_told *told;             /* NULL: it is not asked for news */
+    const char *text;                            /* tell */
     const unsigned *numbers;                     /* connected */
     size_t number_count;
 };
@@ -24,7 +26,7 @@ struct question_words {
     const char *words[QUESTION_WORDS_MAX]; /* EVALSHA and its arguments; they lie in here */
     int count;
     char numbers[QUESTION_WORDS_MAX][QUESTION_NUMBER_SIZE];
-    char keys[CLUSTER_LIMITS_MAX + 2][CLUSTER_KEY_SIZE + 80];
+    char keys[CLUSTER_LIMITS_MAX + 3][CLUSTER_KEY_SIZE + 80];
 };
 
 /* sha1, run_id: of the script, and of the server that is asked; both outlive the words. */

@@ -12,9 +12,10 @@
 #include "ctl/limits.h"
 #include "ctl/slow_words.h"
 #include "ctl/suspend_words.h"
-#include "policy/breaker.h"
+#include "policy/breaker_share.h"
 #include "policy/connections_share.h"
 #include "policy/shadow.h"
+#include "policy/told.h"
 #include "policy/warm_up.h"
 
 #define COLUMNS 7
@@ -314,7 +315,11 @@ static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
     if (!reset_all(gate, tpsp, &error))
         return ctl_fail(ctl, "%s", error.text);
     breaker_reset(gate->table, tpsp->name);
+    breaker_share_reset(gate->table, tpsp->name);
     slow_down_reset(gate->table, tpsp->name);
+    if (!told_overrule(gate, tpsp))
+        return ctl_fail(ctl, "cluster %s is away: the other hosts go on as they are, and this one with them",
+                        gate->config->cluster.name);
     if (ctl->json) {
         struct json_object *object = json_object_new_object();
         json_add_text(object, "tpsp", tpsp->name);

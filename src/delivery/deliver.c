@@ -13,6 +13,7 @@
 #include "delivery/status.h"
 #include "policy/pool.h"
 #include "policy/session_limit.h"
+#include "policy/told.h"
 
 /* --- identify ---------------------------------------------------------------------------------------- */
 
@@ -170,6 +171,7 @@ static void relay(struct delivery *delivery)
         }
         pool_report(&cursor, &delivery->outcome, evidence_of(delivery));
         delivery_heed(delivery);
+        told_tell(&gate, tpsp);
         delivery_note_standing(delivery);
         if (pool_connection_is_wanted(&cursor))
             relay_end_kept(context->relay, tpsp);

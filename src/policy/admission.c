@@ -1,4 +1,4 @@
-#include "policy/admission.h"
+#include "policy/admission_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,10 +10,12 @@
 #include "policy/shadow.h"
 #include "policy/slow_down.h"
 #include "policy/suspension.h"
+#include "policy/told.h"
 #include "policy/warm_up.h"
 
 #define US_NS INT64_C(1000)
 #define MS_NS INT64_C(1000000)
+#define NEWS_MAX 5                    /* within one delivery */
 #define CLUSTER_POLL_NS (100 * MS_NS) /* how often who waits for a connection of the cluster looks again */
 
 _Static_assert(sizeof(struct cluster_shared) <= sizeof((struct rate_entry *)0)->words,
@@ -46,7 +48,7 @@ static bool is_warm_up(const struct rate_limit *limit)
     return strcmp(limit->kind, "warm-up") == 0;
 }
 
-static void name_limit(const char *tpsp, const struct rate_limit *limit, struct cluster_limit *limit_r)
+void admission_name_limit(const char *tpsp, const struct rate_limit *limit, struct cluster_limit *limit_r)
 {
     if (is_slowed(limit))
         snprintf(limit_r->key, sizeof limit_r->key, "%.100s slow-down %.40s", tpsp,
@@ -63,7 +65,7 @@ static void name_limit(const char *tpsp, const struct rate_limit *limit, struct 
     limit_r->window_us = is_slowed(limit) ? limit_r->pace_us : limit->key.window_ns / US_NS;
 }
 
-static void note_key(const char *tpsp, const struct rate_limit *limit, struct rate_key *key_r)
+void admission_note_key(const char *tpsp, const struct rate_limit *limit, struct rate_key *key_r)
 {
     char kind[RATE_LABEL_SIZE];
 
@@ -88,109 +90,13 @@ static bool note_slots(const struct admission_gate *gate, const struct rate_set 
         struct rate_key key;
         if (i >= set->configured)
             continue; /* after a failover what is slowed down or warmed up may begin anew */
-        note_key(set->tpsp, &set->limits[i], &key);
+        admission_note_key(set->tpsp, &set->limits[i], &key);
         struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
         if (entry == NULL)
             return false;
         raise_word(&entry->words[slot->lane], now_ns + (slot->after_us - reply->now_us) * US_NS);
     }
     return true;
-}
-
-/* --- a new epoch: bring what is known ------------------------------------------------------------- */
-
-struct brought {
-    const struct admission_gate *gate;
-    int64_t epoch;
-    int64_t deadline_ms;
-    struct cluster_limit limits[CLUSTER_LIMITS_MAX];
-    int64_t left_us[CLUSTER_LIMITS_MAX][CLUSTER_LANES_MAX];
-    size_t count;
-    struct cluster_reply reply;
-};
-
-static bool bring_some(struct brought *brought)
-{
-    const struct admission_gate *gate = brought->gate;
-
-    enum cluster_answer answer = cluster_bring(gate->cluster, brought->epoch, brought->limits, brought->count,
-                                               (const int64_t(*)[CLUSTER_LANES_MAX])brought->left_us,
-                                               brought->deadline_ms, &brought->reply);
-    brought->count = 0;
-    return answer == CLUSTER_DONE;
-}
-
-static bool bring_limit(struct brought *brought, const char *tpsp, const struct rate_limit *limit)
-{
-    const struct admission_gate *gate = brought->gate;
-    int64_t now = rate_table_now(gate->table);
-    bool known = false;
-    struct rate_key key;
-
-    note_key(tpsp, limit, &key);
-    const struct rate_entry *entry = rate_table_find(gate->table, &key);
-    if (entry == NULL)
-        return true;
-    for (unsigned lane = 0; lane < CLUSTER_LANES_MAX; lane++) {
-        int64_t left = atomic_load(&entry->words[lane]) - now;
-        brought->left_us[brought->count][lane] = left > 0 ? left / US_NS + 1 : 0;
-        known |= left > 0;
-    }
-    if (!known)
-        return true;
-    struct cluster_limit *into = &brought->limits[brought->count++];
-    name_limit(tpsp, limit, into);
-    into->lanes = CLUSTER_LANES_MAX; /* also those of a burst that was greater before */
-    return brought->count < CLUSTER_LIMITS_MAX || bring_some(brought);
-}
-
-/* Of every TPSP every limit: a delivery's own are found among those of its mailbox provider. */
-static bool bring_all(const struct admission_gate *gate, int64_t epoch, int64_t deadline_ms,
-                      int64_t *wait_us_r)
-{
-    static _Thread_local struct brought brought;
-    struct outcome error;
-    struct rate_set set;
-
-    brought.gate = gate;
-    brought.epoch = epoch;
-    brought.deadline_ms = deadline_ms;
-    brought.count = 0;
-    cluster_bringing(gate->cluster, epoch);
-    for (size_t i = 0; i < gate->config->tpsp_count; i++)
-        for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
-            if (!rate_set_init(&set, &gate->config->tpsps[i], (enum provider_category)provider,
-                               gate->config->rate_burst, &error))
-                return false;
-            /* those that hold for every provider come with the first */
-            for (size_t k = 0; k < set.count; k++)
-                if ((provider == 0 || set.limits[k].provider != NULL) &&
-                    !bring_limit(&brought, set.tpsp, &set.limits[k]))
-                    return false;
-        }
-    struct cluster_shared *shared = admission_shared(gate, &error);
-    if (!bring_some(&brought) || shared == NULL || !connections_share_bring(gate, shared, epoch, deadline_ms))
-        return false;
-    *wait_us_r = brought.reply.wait_us;
-    cluster_brought(gate->cluster, epoch);
-    return true;
-}
-
-bool admission_tend(const struct admission_gate *gate)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS, wait_us;
-    static const struct cluster_limit none;
-    struct cluster_reply reply;
-    struct outcome error;
-    struct cluster_shared *shared = admission_shared(gate, &error);
-
-    if (shared == NULL)
-        return false;
-    cluster_attach(gate->cluster, shared);
-    if (cluster_peek(gate->cluster, &none, 0, deadline_ms, &reply) != CLUSTER_DONE)
-        return false;
-    return cluster_epoch_is(gate->cluster, reply.epoch) ||
-           bring_all(gate, reply.epoch, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &wait_us);
 }
 
 /* --- taking ------------------------------------------------------------------------------------------ */
@@ -243,14 +149,16 @@ static enum rate_answer away(const struct admission_gate *gate, struct rate_set 
     return answer;
 }
 
+/* news_r: what the hosts tell each other is another by now; with it in the table, it is to be asked again. */
 static enum rate_answer take_from_cluster(const struct admission_gate *gate, struct rate_set *set,
-                                          struct admission *admission_r, int64_t *next_r,
+                                          struct admission *admission_r, bool *news_r, int64_t *next_r,
                                           struct outcome *why_r)
 {
     struct cluster_shared *shared = admission_shared(gate, why_r);
     struct cluster_connection connection;
+    const struct cluster_told told = {.tpsp = set->tpsp, .version = told_version(gate, set->of)};
     char host[CONNECTIONS_HOST_SIZE];
-    struct cluster_reply reply;
+    static _Thread_local struct cluster_reply reply; /* much for a stack */
 
     if (shared == NULL)
         return RATE_TROUBLE;
@@ -258,12 +166,12 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
     bool connects = connections_share_ask(gate, set->of, shared, host, &connection);
     admission_r->count = set->count;
     for (size_t i = 0; i < set->count; i++)
-        name_limit(set->tpsp, &set->limits[i], &admission_r->limits[i]);
+        admission_name_limit(set->tpsp, &set->limits[i], &admission_r->limits[i]);
 
     for (int tries = 0; tries < 3; tries++) { /* again when an epoch began meanwhile */
         int64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS;
         switch (cluster_take(gate->cluster, admission_r->limits, set->count, connects ? &connection : NULL,
-                             deadline_ms, &reply)) {
+                             &told, deadline_ms, &reply)) {
         case CLUSTER_GRANTED:
             if (!note_slots(gate, set, &reply, rate_table_now(gate->table), why_r))
                 return RATE_TROUBLE;
@@ -277,6 +185,10 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
             admission_r->by_cluster = true;
             admission_r->better_not_kept = reply.better_not_kept;
             return RATE_GRANTED;
+        case CLUSTER_NEWS:
+            told_hear(gate, set->of, &reply);
+            *news_r = true;
+            return RATE_REFUSED;
         case CLUSTER_BUSY:
             connections_let_go(gate->leases, set->of);
             explain_connections(gate, set, reply.connections, next_r, why_r);
@@ -287,7 +199,7 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
             return RATE_REFUSED;
         case CLUSTER_EPOCH:
             if (!cluster_epoch_is(gate->cluster, reply.epoch) &&
-                !bring_all(gate, reply.epoch, deadline_ms, &reply.wait_us))
+                !admission_bring_all(gate, reply.epoch, deadline_ms, &reply.wait_us))
                 return away(gate, set, admission_r, next_r, why_r);
             if (reply.wait_us <= 0)
                 continue;
@@ -339,10 +251,22 @@ static enum rate_answer take(const struct admission_gate *gate, struct rate_set 
 
     admission_r->by_cluster = admission_r->better_not_kept = false;
     admission_r->grant.count = 0;
-    if (!admission_apply(gate, set, next_r, why_r))
-        return RATE_REFUSED;
-    if (gate->cluster != NULL && (set->count > 0 || holds_connection(gate, set->of)))
-        return take_from_cluster(gate, set, admission_r, next_r, why_r);
+    for (int tries = 0; tries < NEWS_MAX; tries++) {
+        bool news = false;
+        if (!admission_apply(gate, set, next_r, why_r))
+            return RATE_REFUSED;
+        if (gate->cluster == NULL || (set->count == 0 && !holds_connection(gate, set->of)))
+            break;
+        enum rate_answer answer = take_from_cluster(gate, set, admission_r, &news, next_r, why_r);
+        if (!news)
+            return answer;
+        *next_r = rate_table_now(gate->table) + 100 * MS_NS;
+        outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1",
+                    "the hosts of cluster %s have news of TPSP %s faster than they can be heard",
+                    gate->config->cluster.name, set->tpsp);
+        if (tries == NEWS_MAX - 1)
+            return RATE_REFUSED;
+    }
     enum rate_answer answer = rate_limit_take(gate->table, set, &admission_r->grant, &limit, next_r, why_r);
     if (answer == RATE_REFUSED)
         rate_limit_explain(set->tpsp, limit, *next_r - rate_table_now(gate->table), why_r);
@@ -391,7 +315,7 @@ unsigned admission_peek(const struct admission_gate *gate, struct rate_set *set,
     if (gate->cluster == NULL || (shared = admission_shared(gate, &error)) == NULL)
         return rate_limit_peek(gate->table, &set->limits[index], next_r);
     cluster_attach(gate->cluster, shared);
-    name_limit(set->tpsp, &set->limits[index], &limit);
+    admission_name_limit(set->tpsp, &set->limits[index], &limit);
     if (cluster_peek(gate->cluster, &limit, 1, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &reply) !=
         CLUSTER_DONE) {
         *next_r = ADMISSION_NEVER;
@@ -410,9 +334,9 @@ bool admission_reset(const struct admission_gate *gate, struct rate_set *set, st
     for (size_t i = 0; i < set->count; i++) {
         struct rate_limit noted = set->limits[i];
         rate_limit_reset(gate->table, &set->limits[i]);
-        note_key(set->tpsp, &set->limits[i], &noted.key);
+        admission_note_key(set->tpsp, &set->limits[i], &noted.key);
         rate_limit_reset(gate->table, &noted);
-        name_limit(set->tpsp, &set->limits[i], &limits[i]);
+        admission_name_limit(set->tpsp, &set->limits[i], &limits[i]);
     }
     if (gate->cluster == NULL || (set->count == 0 && set->of->max_connections == 0))
         return true;

@@ -10,7 +10,7 @@ static unsigned failures_of(int64_t word)
     return (unsigned)(word & FAILURES_MAX);
 }
 
-static int64_t pack(int64_t until_ns, unsigned failures)
+int64_t breaker_pack(int64_t until_ns, unsigned failures)
 {
     return (until_ns / MS_NS) << 16 | (failures > FAILURES_MAX ? FAILURES_MAX : failures);
 }
@@ -45,7 +45,12 @@ static struct rate_entry *find(struct rate_table *table, const char *tpsp)
     return rate_table_ready(table, rate_table_now(table), &ignored) ? rate_table_find(table, &key) : NULL;
 }
 
-static struct breaker judge(int64_t word, int64_t now)
+int64_t breaker_until(int64_t word)
+{
+    return (word >> 16) * MS_NS;
+}
+
+struct breaker breaker_judge(int64_t word, int64_t now)
 {
     struct breaker breaker = {.state = BREAKER_CLOSED, .failures = failures_of(word)};
 
@@ -60,11 +65,28 @@ static struct breaker judge(int64_t word, int64_t now)
     return breaker;
 }
 
-struct breaker breaker_look(struct rate_table *table, const char *tpsp)
+struct breaker breaker_look_own(struct rate_table *table, const char *tpsp)
 {
     struct rate_entry *entry = find(table, tpsp);
 
-    return judge(entry == NULL ? 0 : atomic_load(&entry->words[0]), rate_table_now(table));
+    return breaker_judge(entry == NULL ? 0 : atomic_load(&entry->words[0]), rate_table_now(table));
+}
+
+/* Of both that are open the one that stays so for longer. */
+struct breaker breaker_look(struct rate_table *table, const char *tpsp)
+{
+    struct breaker own = breaker_look_own(table, tpsp);
+    struct outcome ignored;
+    struct rate_key key;
+
+    rate_key_set(&key, tpsp, BREAKER_OF_ALL, 0);
+    const struct rate_entry *entry =
+        rate_table_ready(table, rate_table_now(table), &ignored) ? rate_table_find(table, &key) : NULL;
+    if (entry == NULL)
+        return own;
+    struct breaker all = breaker_judge(atomic_load(&entry->words[0]), rate_table_now(table));
+    all.of_all = true;
+    return all.state > own.state || (all.state == own.state && all.until_ns > own.until_ns) ? all : own;
 }
 
 struct breaker breaker_ask(struct rate_table *table, const char *tpsp)
@@ -74,25 +96,33 @@ struct breaker breaker_ask(struct rate_table *table, const char *tpsp)
     int64_t word = entry == NULL ? 0 : atomic_load(&entry->words[0]);
 
     for (;;) {
-        struct breaker breaker = judge(word, now);
+        struct breaker breaker = breaker_judge(word, now);
         if (breaker.state != BREAKER_TRY)
             return breaker;
         /* who swaps first is the one; the word is read again by the others */
-        if (atomic_compare_exchange_strong(&entry->words[0], &word,
-                                           pack(now + try_time(breaker.failures), breaker.failures)))
+        if (atomic_compare_exchange_strong(&entry->words[0], &word, breaker_claimed(word, now)))
             return breaker;
     }
 }
 
-/* The word after a failure; unchanged when it says nothing new. */
-static int64_t failed(int64_t word, enum breaker_state state, bool at_once, int64_t now)
+int64_t breaker_failed(int64_t word, enum breaker_state state, bool at_once, int64_t now)
 {
     unsigned failures = failures_of(word);
 
     if (failures >= BREAKER_THRESHOLD && state != BREAKER_TRY)
         return word; /* begun before it opened: the one who tries will tell */
     failures = at_once && failures < BREAKER_THRESHOLD ? BREAKER_THRESHOLD : failures + 1;
-    return pack(failures >= BREAKER_THRESHOLD ? now + pause_after(failures) : 0, failures);
+    return breaker_pack(failures >= BREAKER_THRESHOLD ? now + pause_after(failures) : 0, failures);
+}
+
+int64_t breaker_claimed(int64_t word, int64_t now)
+{
+    return breaker_pack(now + try_time(failures_of(word)), failures_of(word));
+}
+
+int64_t breaker_released(int64_t word, int64_t now)
+{
+    return failures_of(word) >= BREAKER_THRESHOLD ? breaker_pack(now, failures_of(word)) : word;
 }
 
 /* --- suspicion ------------------------------------------------------------------------------------ */
@@ -163,11 +193,9 @@ void breaker_report(struct rate_table *table, const char *tpsp, enum breaker_sta
         if (result == BREAKER_WORKS)
             next = 0;
         else if (result == BREAKER_FAILS || result == BREAKER_REFUSES)
-            next = failed(word, state, result == BREAKER_REFUSES, now);
+            next = breaker_failed(word, state, result == BREAKER_REFUSES, now);
         else
-            next = state == BREAKER_TRY && failures_of(word) >= BREAKER_THRESHOLD
-                       ? pack(now, failures_of(word))
-                       : word;
+            next = state == BREAKER_TRY ? breaker_released(word, now) : word;
     } while (next != word && !atomic_compare_exchange_weak(&entry->words[0], &word, next));
 }
 

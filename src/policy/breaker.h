@@ -33,12 +33,14 @@ struct breaker {
     enum breaker_state state;
     unsigned failures; /* in a row */
     int64_t until_ns;  /* BREAKER_OPEN: when it is tried again, at the earliest */
+    bool of_all;       /* it is that of all hosts of a cluster (breaker_share.h) */
 };
 
 /* May this delivery go to the TPSP? */
 struct breaker breaker_ask(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
 
-/* The same without taking the place of the one to try: BREAKER_TRY means that the next one would be. */
+/* The same without taking the place of the one to try: BREAKER_TRY means that the next one would be. In a
+ * cluster that of all hosts counts as well. */
 struct breaker breaker_look(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
 
 enum breaker_result {
@@ -61,5 +63,24 @@ bool breaker_suspect(struct rate_table *table, const char *tpsp, const char *dom
 
 /* Close it. */
 void breaker_reset(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
+
+/* --- for breaker_share.h, which has another word of the same kind ----------------------------------------
+ */
+
+#define BREAKER_OF_ALL "breaker of all"
+
+/* Of this host alone. */
+struct breaker breaker_look_own(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
+
+int64_t breaker_pack(int64_t until_ns, unsigned failures);
+int64_t breaker_until(int64_t word);
+struct breaker breaker_judge(int64_t word, int64_t now);
+
+/* The word after a failure; unchanged when it says nothing new. */
+int64_t breaker_failed(int64_t word, enum breaker_state state, bool at_once, int64_t now);
+
+/* The word with which one begins to try, and the one with which he leaves it to the next. */
+int64_t breaker_claimed(int64_t word, int64_t now);
+int64_t breaker_released(int64_t word, int64_t now);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "policy/breaker_share.h"
 #include "policy/limit_words.h"
 #include "policy/pool_turn.h"
 #include "policy/slow_down.h"
@@ -49,8 +50,9 @@ static void note_breaker(struct pool_cursor *cursor, const struct config_tpsp *t
     obstacles->left_alone = true;
     obstacles->retry_ns = breaker->until_ns;
     outcome_local(&obstacles->breaker, "4.4.1",
-                  "TPSP %s is left alone after %u failures in a row, next attempt in %" PRId64 " s%s",
-                  tpsp->name, breaker->failures, seconds_until(cursor, breaker->until_ns),
+                  "TPSP %s is left alone after %u failures in a row%s, next attempt in %" PRId64 " s%s",
+                  tpsp->name, breaker->failures, breaker->of_all ? " of all hosts" : "",
+                  seconds_until(cursor, breaker->until_ns),
                   cursor->pool->member_count > 1 ? "; no other TPSP of the pool can take the message" : "");
 }
 
@@ -110,6 +112,18 @@ static enum rate_answer take_all(struct pool_cursor *cursor, const struct config
     return answer;
 }
 
+static bool has_opened(const struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                       struct breaker *breaker)
+{
+    if (cursor->gate.cluster == NULL || breaker->state != BREAKER_CLOSED)
+        return false;
+    struct breaker now = breaker_look(cursor->table, tpsp->name);
+    if (now.state != BREAKER_OPEN)
+        return false;
+    *breaker = now;
+    return true;
+}
+
 static enum answer try_member(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
                               struct outcome *error_r)
 {
@@ -118,18 +132,23 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
 
     if (!rate_set_init(&set, tpsp, cursor->facts.provider, cursor->config->rate_burst, error_r))
         return TROUBLE;
-    struct breaker breaker = breaker_ask(cursor->table, tpsp->name);
+    struct breaker breaker = breaker_share_ask(&cursor->gate, tpsp);
     if (breaker.state == BREAKER_OPEN) {
         note_breaker(cursor, tpsp, &breaker);
         return PASSED_OVER;
     }
     enum rate_answer answer = take_all(cursor, tpsp, &set, &next, error_r);
+    if (answer == RATE_GRANTED && has_opened(cursor, tpsp, &breaker)) { /* as was heard with the slot */
+        admission_give_back(&cursor->gate, &cursor->admission);
+        note_breaker(cursor, tpsp, &breaker);
+        return PASSED_OVER;
+    }
     if (answer == RATE_GRANTED) {
         cursor->tpsp = tpsp;
         cursor->breaker = breaker.state;
         return GIVEN;
     }
-    breaker_report(cursor->table, tpsp->name, breaker.state, BREAKER_UNKNOWN);
+    breaker_share_report(&cursor->gate, tpsp, breaker.state, BREAKER_UNKNOWN, false);
     if (answer == RATE_TROUBLE)
         return TROUBLE;
     note_rate(cursor, error_r, next);
@@ -308,7 +327,8 @@ static enum breaker_result judge(const struct pool_cursor *cursor, const struct 
 
 void pool_report(struct pool_cursor *cursor, const struct outcome *outcome, struct pool_evidence evidence)
 {
-    breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, judge(cursor, outcome, &evidence));
+    breaker_share_report(&cursor->gate, cursor->tpsp, cursor->breaker, judge(cursor, outcome, &evidence),
+                         outcome->cause == CAUSE_ACCOUNT);
     if (!evidence.contacted)
         admission_give_back(&cursor->gate, &cursor->admission);
     cursor->done[cursor->tpsp - cursor->config->tpsps] = true;
@@ -329,7 +349,7 @@ bool pool_connection_is_wanted(const struct pool_cursor *cursor)
 
 void pool_break_off(struct pool_cursor *cursor, bool contacted)
 {
-    breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, BREAKER_UNKNOWN);
+    breaker_share_report(&cursor->gate, cursor->tpsp, cursor->breaker, BREAKER_UNKNOWN, false);
     if (!contacted)
         admission_give_back(&cursor->gate, &cursor->admission);
     cursor->asked = true;
@@ -340,7 +360,7 @@ void pool_break_off(struct pool_cursor *cursor, bool contacted)
 void pool_end(struct pool_cursor *cursor)
 {
     if (cursor->tpsp != NULL) { /* never reported, hence never contacted */
-        breaker_report(cursor->table, cursor->tpsp->name, cursor->breaker, BREAKER_UNKNOWN);
+        breaker_share_report(&cursor->gate, cursor->tpsp, cursor->breaker, BREAKER_UNKNOWN, false);
         admission_give_back(&cursor->gate, &cursor->admission);
     }
     for (size_t i = 0; i < cursor->config->pool_count; i++)

@@ -96,8 +96,7 @@ void slow_down_say(const struct slow_down *slow_down, const char *provider, cons
     atomic_store(&entry->words[0], 1);
 }
 
-static void read_said(const struct slow_down *slow_down, const char *provider,
-                      char said_r[SLOW_DOWN_SAID_SIZE])
+void slow_down_said(const struct slow_down *slow_down, const char *provider, char said_r[SLOW_DOWN_SAID_SIZE])
 {
     const struct rate_entry *entry = entry_of(slow_down, "said", provider, false);
 
@@ -147,6 +146,8 @@ void slow_down_step_down(const struct slow_down *slow_down, const char *provider
         return;
     int64_t measured =
         slow_down_measured(slow_down->table, slow_down->tpsp->name, slow_down_scope(provider), window_ns);
+    if (slow_down->config->cluster.server_count > 0)
+        measured = slow_down_of_all_hosts(slow_down->table, slow_down->config->cluster.name, measured);
     int64_t word = atomic_load(&entry->words[SLOW_DOWN_STATE]);
     do {
         int64_t now = rate_table_now(slow_down->table);
@@ -373,6 +374,6 @@ bool slow_down_look(const struct slow_down *slow_down, bool of_provider, struct 
     view_r->paused = is_paused(entry, now, &view_r->until_ns);
     view_r->connections = of_provider ? 0 : slow_down_connections(slow_down);
     view_r->connections_limited = view_r->connections > 0;
-    read_said(slow_down, provider, view_r->said);
+    slow_down_said(slow_down, provider, view_r->said);
     return view_r->slowed || view_r->paused || view_r->connections_limited;
 }

@@ -132,6 +132,47 @@ int64_t slow_down_measured(struct rate_table *table, const char *tpsp, const cha
     return fastest;
 }
 
+/* --- of all hosts -------------------------------------------------------------------------------------- */
+
+#define HOSTS_NS (60 * SECOND_NS)
+
+enum { HOSTS_PPM, HOSTS_UNTIL };
+
+static struct rate_entry *hosts_entry(struct rate_table *table, const char *cluster, bool make)
+{
+    struct outcome ignored;
+    struct rate_key key;
+
+    rate_key_set(&key, cluster, "sent by all", RATE_WINDOW_SCRATCH);
+    if (!rate_table_ready(table, rate_table_now(table), &ignored))
+        return NULL;
+    return make ? rate_table_obtain(table, &key, &ignored) : rate_table_find(table, &key);
+}
+
+void slow_down_note_hosts(struct rate_table *table, const char *cluster, int64_t all_per_own_ppm)
+{
+    struct rate_entry *entry = hosts_entry(table, cluster, true);
+
+    if (entry == NULL)
+        return;
+    atomic_store(&entry->words[HOSTS_PPM], all_per_own_ppm);
+    atomic_store(&entry->words[HOSTS_UNTIL], rate_table_now(table) + HOSTS_NS);
+}
+
+int64_t slow_down_of_all_hosts(struct rate_table *table, const char *cluster, int64_t rate)
+{
+    const struct rate_entry *entry = hosts_entry(table, cluster, false);
+    int64_t now = rate_table_now(table);
+
+    if (entry == NULL)
+        return rate;
+    int64_t ppm = atomic_load(&entry->words[HOSTS_PPM]), until = atomic_load(&entry->words[HOSTS_UNTIL]);
+    if (ppm < 1000000 || until <= now || until > now + HOSTS_NS)
+        return rate;
+    __int128 all = (__int128)rate * ppm / 1000000;
+    return all < SLOW_DOWN_RATE_MAX ? (int64_t)all : SLOW_DOWN_RATE_MAX;
+}
+
 /* --- domains ------------------------------------------------------------------------------------------- */
 
 uint32_t slow_down_hash(const char *text)

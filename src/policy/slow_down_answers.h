@@ -28,6 +28,16 @@ int64_t slow_down_measured(struct rate_table *table, const char *tpsp, const cha
     __attribute__((nonnull));
 
 /*
+ * In a cluster what is slowed down is the limit of all hosts, and what is measured is the rate of one. How
+ * much all of them send for each message of this host, in millionths, as its agent has it from the others;
+ * and that rate times it. Until somebody says so, and after a minute in which nobody has: the rate.
+ */
+void slow_down_note_hosts(struct rate_table *table, const char *cluster, int64_t all_per_own_ppm)
+    __attribute__((nonnull));
+int64_t slow_down_of_all_hosts(struct rate_table *table, const char *cluster, int64_t rate)
+    __attribute__((nonnull));
+
+/*
  * A message for this domain was accepted; and whether one for any other was of late. The first two domains
  * are remembered.
  */

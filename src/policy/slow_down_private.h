@@ -24,4 +24,8 @@ bool slow_down_is_slowed(const struct slow_down *slow_down, const char *provider
 void slow_down_say(const struct slow_down *slow_down, const char *provider, const char *why)
     __attribute__((nonnull(1, 3)));
 
+/* Rule and words that caused it; "" when nothing was said. */
+void slow_down_said(const struct slow_down *slow_down, const char *provider, char said_r[SLOW_DOWN_SAID_SIZE])
+    __attribute__((nonnull(1, 3)));
+
 #endif

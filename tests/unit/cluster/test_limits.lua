@@ -46,9 +46,9 @@ local environment = {
 
 local function new_server(run, keys) return {run = run, clock = 1000 * SECOND, keys = keys or {}, expiry = {}} end
 
-local function call(operation, epoch, estimate, limits, more, connections)
+local function call(operation, epoch, estimate, limits, more, connections, version)
     environment.KEYS = {'state'}
-    environment.ARGV = {operation, server.run, tostring(epoch), tostring(estimate), '250000', tostring(#limits)}
+    environment.ARGV = {operation, server.run, tostring(epoch), tostring(estimate), '250000', tostring(#limits), version or ''}
     for i, limit in ipairs(limits) do
         environment.KEYS[i + 1] = limit.key
         for _, word in ipairs {limit.lanes, limit.pace, limit.window} do
@@ -56,6 +56,7 @@ local function call(operation, epoch, estimate, limits, more, connections)
         end
     end
     if connections then environment.KEYS[#limits + 2] = connections end
+    if version then table.insert(environment.KEYS, 'told') end
     for _, word in ipairs(more or {}) do
         table.insert(environment.ARGV, type(word) == 'number' and string.format('%.0f', word) or word)
     end
@@ -415,6 +416,26 @@ do -- a connection or none, with all limits or none
         and call('take', epoch, 0, other)[1] == 'granted')
     call('reset', epoch, 0, one, {}, 'connections')
     claim('a reset forgets connections', call('connections', epoch, 0, {}, {'host1'}, 'connections')[4] == 0)
+end
+
+do -- what hosts tell each other
+    server, real = new_server('run-1'), 0
+    local one = {limit('one', 5, 60, 5)}
+    local epoch = call('peek', 0, 0, {})[3]
+    pass(2 * SECOND)
+    claim('nothing is told at first', call('take', epoch, 0, one, {}, nil, '0')[1] == 'granted')
+    local first = call('tell', epoch, 0, {}, {'slower'}, nil, '0')
+    claim('what is told has a version', first[1] == 'done' and first[4] > 0)
+    local news = call('take', epoch, 0, one, {}, nil, '0')
+    claim('who does not know it hears it before anything is given out', news[1] == 'news' and news[4] == first[4] and news[5] == 'slower')
+    local version = string.format('%.0f', first[4])
+    claim('and once', call('take', epoch, 0, one, {}, nil, version)[1] == 'granted')
+    claim('nothing was taken by those who heard', call('peek', epoch, 0, one)[4] == 3)
+    claim('nobody tells over what he has not heard', call('tell', epoch, 0, {}, {'faster'}, nil, '0')[5] == 'slower')
+    local second = call('tell', epoch, 0, {}, {'faster'}, nil, version)
+    claim('each has a version of its own', second[4] > first[4])
+    server = new_server('run-2')
+    claim('a server that has lost it says so', call('hear', 0, 0, {}, {}, nil, string.format('%.0f', second[4]))[4] == 0)
 end
 
 print(string.format('%d passed, %d failed', passed, failed))

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "policy/slow_down_answers.h"
 #include "simulation.h"
 #include "suites.h"
 
@@ -156,6 +157,22 @@ START_TEST(without_a_limit_it_begins_at_half_the_rate_of_the_last_window)
     ck_assert_uint_le(view.rate.limit, 18300);
     ck_assert_double_eq_tol(view.factor, 0.5, 0.01);
     ck_assert_str_eq(view.said, "too-fast: 450 slow down");
+}
+END_TEST
+
+START_TEST(in_a_cluster_it_begins_at_half_of_what_all_hosts_send)
+{
+    config.cluster.server_count = 1;
+    config.cluster.name = (char *)"fleet";
+    send_and_be_told(SLOW_DOWN_ACCEPTED, 600, MINUTE); /* 36,000 an hour */
+    slow_down_note_hosts(table, "fleet", 5000000);
+    hear(&at_once);
+    ck_assert_uint_ge(look().rate.limit, 5 * 17700);
+    ck_assert_uint_le(look().rate.limit, 5 * 18300);
+    slow_down_reset(table, "primary");
+    send_and_be_told(SLOW_DOWN_ACCEPTED, 700, 70 * SECOND);
+    hear(&at_once); /* nobody has said so for a minute */
+    ck_assert_uint_le(look().rate.limit, 18300);
 }
 END_TEST
 
@@ -474,6 +491,7 @@ UNIT_SUITE(slow_down_suite)
     tcase_add_test(tcase, a_rule_that_counts_begins_at_its_number_within_its_time);
     tcase_add_test(tcase, once_it_is_slowed_down_every_refusal_counts);
     tcase_add_test(tcase, without_a_limit_it_begins_at_half_the_rate_of_the_last_window);
+    tcase_add_test(tcase, in_a_cluster_it_begins_at_half_of_what_all_hosts_send);
     tcase_add_test(tcase, with_a_limit_it_begins_there_and_holds_beside_it);
     tcase_add_test(tcase, a_provider_is_slowed_down_alone);
     tcase_add_test(tcase, it_grows_with_the_decisions_until_it_is_whole);

@@ -1,0 +1,155 @@
+"""What the hosts of a cluster tell each other of a TPSP: what is slowed down, and whether it is left alone. A real Valkey or Redis
+server, a TPSP that follows a script, and hosts that are state directories of their own, without agents: a delivery hears in time."""
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from plain_relay import entry, send
+from scripted_tpsp import ScriptedTpsp
+from sendpost import Sendpost
+from support import wait_for
+from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
+SLOWER = "450 4.7.1 too many messages, slow down"
+ACCOUNT = "550 5.7.1 Your account is suspended"
+
+
+class Host:
+    def __init__(self, server, tpsp, rate=1000, **cluster):
+        self.site, self.way, self.to_tpsp = Sendpost(), CuttableProxy(server.port), CuttableProxy(tpsp.port)
+        self.site.environment = {"SENDPOST_IDLE_SECONDS": "0"}
+        self.site.configure([entry(self.to_tpsp.port, max_rate_per_hour=rate)], rate_limit_wait="0s",
+                            cluster={"servers": [self.way.address], "tls": False,
+                                     **{key.replace("_", "-"): value for key, value in cluster.items()}})
+
+    def send(self, recipient="user@example.com"):
+        """The server is there: what a busy machine takes for its absence is asked again."""
+        answers = []
+
+        def heard():
+            answers.append(send(self.site, recipient))
+            return "cluster sendpost" not in answers[-1][1]
+        wait_for(heard, lambda: f"an answer, not {answers[-1]}")
+        return answers[-1]
+
+    def ctl(self, *words):
+        return self.site.run(*words, program=self.site.libexec / "sendpostctl")
+
+    def slowed(self):
+        return {row["provider"]: row for row in json.loads(self.ctl("rates", "--json").stdout)[0]["slow_down"]}
+
+    def breaker(self):
+        return json.loads(self.ctl("rates", "--json").stdout)[0]["breaker"]
+
+    def end(self):
+        self.way.close()
+        self.to_tpsp.close()
+        self.site.__exit__()
+
+
+@pytest.fixture
+def tpsp():
+    with ScriptedTpsp(auth="") as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def server():
+    with ValkeyServer() as running:
+        yield running
+
+
+@pytest.fixture
+def make_host(server, tpsp):
+    made = []
+
+    def make(**cluster):
+        made.append(Host(server, tpsp, **cluster))
+        made[-1].send()  # the epoch has begun
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.end()
+
+
+def refuse(host, tpsp, reply=SLOWER, times=3):
+    tpsp.script["mail"] = reply
+    answers = [host.send() for _ in range(times)]
+    tpsp.script["mail"] = "250 2.0.0 Ok"
+    assert all(status == 75 for status, _ in answers), answers
+    return answers[-1][1]
+
+
+def test_what_one_host_is_told_slows_all_of_them_down(make_host, tpsp):
+    first, second, third = [make_host() for _ in range(3)]
+    refuse(first, tpsp)
+    limit = first.slowed()[None]["limit"]
+    assert second.slowed() == {}
+    # before it is let through it hears; then all together have one slot
+    answers = [second.send(), third.send(), first.send()]
+    for host in (second, third):
+        row = host.slowed()[None]
+        assert row["limit"] == limit and row["why"].startswith("rate: 450 4.7.1 too many messages")
+    assert [status for status, _ in answers].count(0) <= 1 and "slowed down" in answers[-1][1], answers
+    assert second.ctl("rates", "reset", "primary").returncode == 0
+    assert first.send()[0] == 0 and first.slowed() == {}
+
+
+def test_what_a_host_is_told_while_it_is_cut_off_is_told_when_it_is_back(make_host, tpsp):
+    alone, other = make_host(when_away="share"), make_host()
+    alone.way.set_cut(True)
+    refuse(alone, tpsp)
+    limit = alone.slowed()[None]["limit"]
+    assert other.send()[0] == 0 and other.slowed() == {}
+    alone.way.set_cut(False)
+    wait_for(lambda: (alone.send(), other.send()) and other.slowed(), "the others hear it")
+    assert other.slowed()[None]["limit"] == limit
+
+
+def test_an_empty_server_is_told_again(make_host, tpsp, server):
+    first, second = make_host(), make_host()
+    refuse(first, tpsp)
+    limit = first.slowed()[None]["limit"]
+    server.restart_empty()
+    wait_for(lambda: (first.send(), second.send()) and second.slowed(), "the others hear it")
+    assert first.slowed()[None]["limit"] == second.slowed()[None]["limit"] == limit
+
+
+def test_a_refused_account_is_everybodys_and_one_of_all_hosts_tries(make_host, tpsp):
+    hosts = [make_host(rate=1000000) for _ in range(3)]
+    refuse(hosts[0], tpsp, ACCOUNT, 1)
+    asked = len(tpsp.connections)
+    for host in hosts:
+        status, text = host.send()
+        assert status == 75 and "is left alone after 5 failures in a row of all hosts" in text, text
+    assert len(tpsp.connections) == asked
+
+    # when its time has come: one message of all, and what comes of it tells all
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(connection):
+        reached.set()
+        go_on.wait(60)
+        connection.reply("250 2.1.0 Ok")
+    tpsp.script["mail"] = wait
+    wait_for(lambda: hosts[1].breaker()["state"] != "open", "the end of the pause")
+    with ThreadPoolExecutor(9) as pool:
+        tasks = [pool.submit(host.send) for host in hosts for _ in range(3)]
+        wait_for(lambda: reached.is_set() and sum(task.done() for task in tasks) == 8, "all but the one that tries")
+        assert len(tpsp.connections) == asked + 1
+        go_on.set()
+        assert sorted(task.result()[0] for task in tasks) == [0] + [75] * 8
+    tpsp.script["mail"] = "250 2.0.0 Ok"
+    assert [host.send()[0] for host in hosts] == [0, 0, 0]
+
+
+def test_a_host_whose_own_way_is_broken_closes_it_for_nobody_else(make_host, tpsp):
+    broken, other, third = [make_host(rate=1000000) for _ in range(3)]
+    broken.to_tpsp.set_cut(True)
+    answers = [broken.send() for _ in range(6)]
+    assert "left alone" in answers[-1][1] and "of all hosts" not in answers[-1][1], answers[-1]
+    assert other.send()[0] == 0 and third.send()[0] == 0
