@@ -176,7 +176,7 @@ def test_whatever_happens_to_the_server_no_window_has_more_and_no_message_is_los
     fleet.trouble("failed over with lost writes", lambda: fail_over(fleet))
     if FULL:
         fleet.trouble("hung", lambda: hang(fleet))
-        fleet.trouble("slow, within its time", lambda: slow(fleet, 0.1), lambda: (fleet.wait_for_more("slowly"), slow(fleet, 0)))
+        fleet.trouble("slow, within its time", lambda: slow(fleet, 0.04), lambda: (fleet.wait_for_more("slowly"), slow(fleet, 0)))
         fleet.trouble("slow, beyond it", lambda: (slow(fleet, 0.3), wait_for_word(fleet, "is away")), lambda: slow(fleet, 0))
         fleet.trouble("full", lambda: fill(fleet))
         for step in ("3600", "-7200", "10"):
