@@ -135,6 +135,7 @@ static void print_wait(const struct status *status, enum backlog_wait wait)
     static const char *const one[BACKLOG_WAITS] = {"is on its way",
                                                    "waits for a rate",
                                                    "waits for what is suspended",
+                                                   "waits for a TPSP that is left alone after failures",
                                                    "waits for its next attempt",
                                                    "waits for trouble to be mended that is not its own",
                                                    "is on hold, where somebody has put it (postsuper -H)",
@@ -142,6 +143,7 @@ static void print_wait(const struct status *status, enum backlog_wait wait)
     static const char *const more[BACKLOG_WAITS] = {"are on their way",
                                                     "wait for a rate",
                                                     "wait for what is suspended",
+                                                    "wait for a TPSP that is left alone after failures",
                                                     "wait for their next attempt",
                                                     "wait for trouble to be mended that is not their own",
                                                     "are on hold, where somebody has put them (postsuper -H)",
@@ -187,7 +189,8 @@ static void print_queue(const struct status *status)
 static void print_waiting(const struct status *status)
 {
     const uint64_t *seen = status->backlog.recipients;
-    uint64_t told = seen[BACKLOG_ATTEMPT] + seen[BACKLOG_HELD] + seen[BACKLOG_RATE] + seen[BACKLOG_SUSPENDED];
+    uint64_t told = seen[BACKLOG_ATTEMPT] + seen[BACKLOG_HELD] + seen[BACKLOG_RATE] +
+                    seen[BACKLOG_SUSPENDED] + seen[BACKLOG_ALONE];
     char next[PEOPLE_SPAN_SIZE], line[160];
 
     if (status->waiting > (int64_t)told) {

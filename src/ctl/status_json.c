@@ -1,6 +1,7 @@
 /* `sendpostctl status --json`. */
 #include "base/json.h"
 #include "ctl/limits.h"
+#include "ctl/queue_json.h"
 #include "ctl/status_private.h"
 #include "ctl/status_shared.h"
 #include "oauth/token_file.h"
@@ -67,40 +68,6 @@ static struct json_object *held_json(const struct status *status)
     return list;
 }
 
-static struct json_object *queue_json(const struct status *status)
-{
-    const struct backlog *backlog = &status->backlog;
-    struct json_object *object = json_object_new_object(), *waits = json_object_new_array(),
-                       *reasons = json_object_new_array();
-
-    json_add_flag(object, "read", status->queue_known);
-    json_add_text(object, "why", status->why_no_queue);
-    if (!status->queue_known) {
-        json_object_put(waits);
-        json_object_put(reasons);
-        return object;
-    }
-    json_add_flag(object, "complete", backlog->complete);
-    json_add_number(object, "messages", (int64_t)backlog->messages);
-    json_add_time(object, "oldest_at", backlog->oldest_ms);
-    json_add_time(object, "next_attempt", backlog->next_ms);
-    for (int wait = 0; wait < BACKLOG_WAITS; wait++) {
-        struct json_object *row = json_object_new_object();
-        json_add_text(row, "what", backlog_wait_name((enum backlog_wait)wait));
-        json_add_number(row, "recipients", (int64_t)backlog->recipients[wait]);
-        json_object_array_add(waits, row);
-    }
-    for (size_t i = 0; i < backlog->reason_count; i++) {
-        struct json_object *row = json_object_new_object();
-        json_add_text(row, "text", backlog->reasons[i].text);
-        json_add_number(row, "recipients", (int64_t)backlog->reasons[i].count);
-        json_object_array_add(reasons, row);
-    }
-    json_object_object_add(object, "waits", waits);
-    json_object_object_add(object, "reasons", reasons);
-    return object;
-}
-
 static struct json_object *trouble_json(const struct status *status)
 {
     struct json_object *list = json_object_new_array();
@@ -148,7 +115,8 @@ void status_print_json(const struct status *status)
     json_add_text(json, "version", PACKAGE_VERSION);
     json_object_object_add(json, "last_day", counts_json(&status->day));
     json_object_object_add(json, "tpsps", tpsps_json(status));
-    json_object_object_add(json, "queue", queue_json(status));
+    json_object_object_add(json, "queue",
+                           queue_json(status->queue_known ? &status->backlog : NULL, status->why_no_queue));
     json_add_number(json, "waiting_messages", status->waiting);
     json_object_object_add(json, "held", held_json(status));
     json_object_object_add(json, "suspended", json_object_get(status->suspended_json));

@@ -11,6 +11,7 @@
 #include "ctl/people.h"
 #include "ctl/postfix_tell.h"
 #include "ctl/suspend_words.h"
+#include "policy/limit_words.h"
 #include "policy/suspension.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -297,7 +298,7 @@ static enum ctl_status resume(struct ctl *ctl, const struct suspension_scope *wa
     if (ended->count == 0)
         return ctl_fail(ctl, "%s is not suspended; \"sendpostctl suspend\" lists what is",
                         suspension_name(wanted, name));
-    postfix_tell_waiting(tell, " is suspended until ");
+    postfix_tell_waiting(tell, LIMIT_WORDS_SUSPENDED);
     return CTL_OK;
 }
 

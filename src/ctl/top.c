@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "ctl/follow.h"
 #include "ctl/people.h"
+#include "ctl/queue_json.h"
 #include "ctl/top_frame.h"
-#include "trace/backlog.h"
 
 #define EVERY_MS 2000
 #define EVERY_LEAST_MS 500
@@ -32,7 +33,7 @@
 struct top {
     struct ctl *ctl;
     struct top_watch *watch;
-    struct top_facts *facts;
+    const struct top_facts *facts;
     int64_t every_ms;
     int64_t queue_due_ms; /* clock_monotonic_ms() */
     bool by_name, paused;
@@ -94,10 +95,9 @@ static void look_at_queue(struct top *top)
         return;
     if (top->queue_due_ms > 0) /* the first was asked with the rights that we came with */
         ctl_ask_queue(top->ctl);
-    if (top->ctl->queue != NULL && top->ctl->queue->status == 0)
-        top_queue_count(&top->facts->queue, top->ctl->queue->out);
-    else
-        top->facts->queue.known = false;
+    const struct run *queue = top->ctl->queue;
+    bool known = queue != NULL && (queue->status == 0 || *queue->out != '\0');
+    top_watch_queue(top->watch, known ? queue->out : NULL, known && queue->status == 0);
     int64_t took_ms = clock_monotonic_ms() - begun_ms;
     top->queue_due_ms =
         begun_ms + (took_ms * QUEUE_SHARE > QUEUE_EVERY_MS ? took_ms * QUEUE_SHARE : QUEUE_EVERY_MS);
@@ -228,72 +228,69 @@ static enum ctl_status run_screen(struct top *top)
 
 /* --- one frame ---------------------------------------------------------------------------------------- */
 
-static struct json_object *counts_json(const uint64_t counts[TOP_OUTCOMES])
-{
-    static const char *const names[TOP_OUTCOMES] = {[TOP_DELIVERED] = "delivered",
-                                                    [TOP_DEFERRED] = "deferred",
-                                                    [TOP_OVER_RATE] = "over_rate",
-                                                    [TOP_DROPPED] = "dropped"};
-    struct json_object *object = json_object_new_object();
+static const char *const outcomes[TOP_OUTCOMES] = {[TOP_DELIVERED] = "delivered",
+                                                   [TOP_DEFERRED] = "deferred",
+                                                   [TOP_OVER_RATE] = "over_rate",
+                                                   [TOP_DROPPED] = "dropped"};
 
-    for (size_t k = 0; k < TOP_OUTCOMES; k++)
-        json_object_object_add(object, names[k], json_object_new_int64((int64_t)counts[k]));
-    return object;
-}
-
-/* As in the JSON of status, and one more. */
-static const char *wait_word(enum top_wait wait)
+static struct json_object *tpsps_json(const struct top_facts *facts)
 {
-    switch (wait) {
-    case TOP_WAIT_RATE:
-        return backlog_wait_name(BACKLOG_RATE);
-    case TOP_WAIT_SUSPENDED:
-        return backlog_wait_name(BACKLOG_SUSPENDED);
-    case TOP_WAIT_LADDER:
-        return backlog_wait_name(BACKLOG_ATTEMPT);
-    case TOP_WAIT_ALONE:
-        return "alone";
-    default:
-        return backlog_wait_name(BACKLOG_OTHER);
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < facts->tpsp_count; i++) {
+        struct json_object *row = json_object_new_object(), *day = json_object_new_object();
+        for (size_t k = 0; k < TOP_OUTCOMES; k++)
+            if (k != TOP_OVER_RATE) /* that is no event, and hence in no tally of hours */
+                json_add_number(day, outcomes[k], (int64_t)facts->tpsps[i].day[k]);
+        json_add_text(row, "tpsp", facts->tpsps[i].name);
+        json_add_text(row, "text", facts->tpsps[i].state);
+        json_object_object_add(row, "last_day", facts->store_known ? day : NULL);
+        if (!facts->store_known)
+            json_object_put(day);
+        json_object_array_add(list, row);
     }
+    return list;
 }
 
-static struct json_object *queue_json(const struct top_queue *queue)
+static struct json_object *providers_json(const struct top_lines *lines)
 {
-    struct json_object *object = json_object_new_object(), *waits = json_object_new_object();
+    struct json_object *list = json_object_new_array();
 
-    for (enum top_wait wait = 0; wait < TOP_WAITS; wait++)
-        json_object_object_add(waits, wait_word(wait), json_object_new_int64((int64_t)queue->waits[wait]));
-    json_object_object_add(object, "moving", json_object_new_int64((int64_t)queue->moving));
-    json_object_object_add(object, "hold", json_object_new_int64((int64_t)queue->hold));
-    json_object_object_add(object, "waiting", json_object_new_int64((int64_t)queue->deferred));
-    json_object_object_add(object, "for", waits);
-    return object;
+    for (size_t i = 0; i < lines->count; i++) {
+        const struct top_line *line = &lines->lines[i];
+        struct json_object *row = json_object_new_object();
+        size_t slash = strcspn(line->name, "/"); /* no name has one */
+        AUTO_FREE char *tpsp = xstrndup(line->name, slash);
+        json_add_text(row, "tpsp", strcmp(tpsp, "-") == 0 ? NULL : tpsp);
+        json_add_text(row, "provider", strcmp(line->name + slash, "/-") == 0 ? NULL : line->name + slash + 1);
+        for (size_t k = 0; k < TOP_OUTCOMES; k++)
+            json_add_number(row, outcomes[k], (int64_t)line->counts[k]);
+        json_object_array_add(list, row);
+    }
+    return list;
+}
+
+static struct json_object *reasons_json(const struct top_lines *lines)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < lines->count; i++) {
+        struct json_object *row = json_object_new_object();
+        json_add_text(row, "text", lines->lines[i].name);
+        json_add_number(row, "count", (int64_t)lines->lines[i].counts[0]);
+        json_object_array_add(list, row);
+    }
+    return list;
 }
 
 static void print_json(const struct top_facts *facts)
 {
-    struct json_object *object = json_object_new_object(), *tpsps = json_object_new_object(),
-                       *providers = json_object_new_object(), *reasons = json_object_new_object();
+    struct json_object *object = json_object_new_object();
 
-    for (size_t i = 0; i < facts->tpsp_count; i++) {
-        struct json_object *one = counts_json(facts->tpsps[i].day);
-        json_object_object_del(one, "over_rate"); /* that is no event, and hence in no tally of hours */
-        json_object_object_add(one, "state", json_object_new_string(facts->tpsps[i].state));
-        json_object_object_add(tpsps, facts->tpsps[i].name, one);
-    }
-    for (size_t i = 0; i < facts->providers.count; i++)
-        json_object_object_add(providers, facts->providers.lines[i].name,
-                               counts_json(facts->providers.lines[i].counts));
-    for (size_t i = 0; i < facts->reasons.count; i++)
-        json_object_object_add(reasons, facts->reasons.lines[i].name,
-                               json_object_new_int64((int64_t)facts->reasons.lines[i].counts[0]));
-    json_object_object_add(object, "queue", facts->queue.known ? queue_json(&facts->queue) : NULL);
-    json_object_object_add(object, "tpsps_24h", facts->store_known ? tpsps : NULL);
-    if (!facts->store_known)
-        json_object_put(tpsps);
-    json_object_object_add(object, "providers", providers);
-    json_object_object_add(object, "deferred_for", reasons);
+    json_object_object_add(object, "queue", queue_json(facts->queue_known ? &facts->queue : NULL, NULL));
+    json_object_object_add(object, "tpsps", tpsps_json(facts));
+    json_object_object_add(object, "providers", providers_json(&facts->providers));
+    json_object_object_add(object, "reasons", reasons_json(&facts->reasons));
     ctl_print_json(object);
 }
 

@@ -328,7 +328,24 @@ void top_watch_free(struct top_watch *watch)
     free(watch);
 }
 
-struct top_facts *top_watch_look(struct top_watch *watch)
+void top_watch_queue(struct top_watch *watch, const char *text, bool whole)
+{
+    struct top_facts *facts = &watch->facts;
+    int64_t until_ms = clock_monotonic_ms() + TURN_MS;
+    struct outcome ignored;
+    struct store *store;
+
+    facts->queue_known = text != NULL;
+    if (text == NULL)
+        return;
+    bool ok = store_open_to_read(&store, watch->config->state_dir, until_ms, &ignored) &&
+              backlog_read(&facts->queue, store, text, whole, until_ms, &ignored);
+    store_close(store);
+    if (!ok)
+        backlog_read(&facts->queue, NULL, text, whole, until_ms, &ignored);
+}
+
+const struct top_facts *top_watch_look(struct top_watch *watch)
 {
     watch->facts.now_ms = clock_realtime_ms();
     read_store(watch);

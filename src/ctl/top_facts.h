@@ -10,8 +10,8 @@
 #define SENDPOST_CTL_TOP_FACTS_H
 
 #include "config/config.h"
-#include "ctl/top_queue.h"
 #include "policy/counters.h"
+#include "trace/backlog.h"
 
 #define TOP_NAME_SIZE 240 /* three names of the counters, and words between */
 
@@ -49,7 +49,8 @@ struct top_facts {
     bool counted;              /* there are counters */
     bool rates_known;          /* since there was a look before this one */
     struct top_lines providers, reasons;
-    struct top_queue queue;
+    bool queue_known;
+    struct backlog queue;
 };
 
 struct top_watch; /* remembers what the counters were */
@@ -57,7 +58,9 @@ struct top_watch; /* remembers what the counters were */
 struct top_watch *top_watch_new(const struct config *config) __attribute__((nonnull, returns_nonnull));
 void top_watch_free(struct top_watch *watch);
 
-/* Valid until the next. The queue is the caller's to fill in; it stays as it is. */
-struct top_facts *top_watch_look(struct top_watch *watch) __attribute__((nonnull, returns_nonnull));
+/* Valid until the next. The queue stays as it is. */
+const struct top_facts *top_watch_look(struct top_watch *watch) __attribute__((nonnull, returns_nonnull));
+/* The queue anew, of the text of "postqueue -j"; all of it: whole. NULL: it is not known. */
+void top_watch_queue(struct top_watch *watch, const char *text, bool whole) __attribute__((nonnull(1)));
 
 #endif

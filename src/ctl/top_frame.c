@@ -71,26 +71,47 @@ static const char *rate(bool known, double per_minute, char buffer[NUMBER_SIZE])
 
 /* --- the parts ---------------------------------------------------------------------------------------- */
 
+static const char *wait_words(enum backlog_wait wait)
+{
+    static const char *const words[BACKLOG_WAITS] = {
+        [BACKLOG_RATE] = "over a rate",
+        [BACKLOG_SUSPENDED] = "suspended",
+        [BACKLOG_ALONE] = "TPSP left alone",
+        [BACKLOG_ATTEMPT] = "not due yet",
+        [BACKLOG_HELD] = "held",
+        [BACKLOG_OTHER] = "deferred",
+    };
+
+    return words[wait];
+}
+
 static void draw_queue(const struct top_frame *frame, const struct top_facts *facts)
 {
-    const struct top_queue *queue = &facts->queue;
+    const struct backlog *queue = &facts->queue;
+    const uint64_t *recipients = queue->recipients;
     char count[NUMBER_SIZE], moving[NUMBER_SIZE], age[PEOPLE_SPAN_SIZE], waits[256] = "";
     size_t length = 0;
+    uint64_t all = 0;
 
-    if (!queue->known) {
+    if (!facts->queue_known) {
         line(frame, CTL_YELLOW, "Queue: not known, Postfix does not tell (postqueue -j)");
         return;
     }
-    for (enum top_wait wait = 0; wait < TOP_WAITS; wait++)
-        if (queue->waits[wait] > 0)
-            length +=
-                (size_t)snprintf(waits + length, sizeof waits - length, "%s%s %s", length == 0 ? ": " : ", ",
-                                 number(queue->waits[wait], count), top_wait_name(wait));
-    line(frame, queue->waits[TOP_WAIT_SUSPENDED] + queue->waits[TOP_WAIT_ALONE] > 0 ? CTL_YELLOW : CTL_PLAIN,
-         "Queue: %s moving, %s wait%s", number(queue->moving, moving), number(queue->deferred, count), waits);
-    line(frame, CTL_PLAIN, "       %s on hold%s%s", number(queue->hold, count),
-         queue->oldest_s > 0 ? ", the oldest that waits came before " : "",
-         queue->oldest_s > 0 ? people_span(facts->now_ms - queue->oldest_s * 1000, age) : "");
+    for (enum backlog_wait wait = 0; wait < BACKLOG_WAITS; wait++) {
+        if (recipients[wait] == 0 || wait_words(wait) == NULL)
+            continue;
+        all += recipients[wait];
+        length +=
+            (size_t)snprintf(waits + length, sizeof waits - length, "%s%s %s", length == 0 ? ": " : ", ",
+                             number(recipients[wait], count), wait_words(wait));
+    }
+    uint64_t trouble = recipients[BACKLOG_SUSPENDED] + recipients[BACKLOG_ALONE] + recipients[BACKLOG_HELD];
+    line(frame, trouble > 0 ? CTL_YELLOW : CTL_PLAIN, "Queue: %s moving, %s%s wait%s",
+         number(recipients[BACKLOG_MOVING], moving), queue->complete ? "" : "more than ", number(all, count),
+         waits);
+    line(frame, CTL_PLAIN, "       %s on hold%s%s", number(recipients[BACKLOG_STOPPED], count),
+         queue->oldest_ms > 0 ? ", the oldest came before " : "",
+         queue->oldest_ms > 0 ? people_span(facts->now_ms - queue->oldest_ms, age) : "");
 }
 
 static void draw_store(const struct top_frame *frame, const struct top_facts *facts)
@@ -207,7 +228,7 @@ static size_t room_for_lists(const struct top_frame *frame, const struct top_fac
     if (frame->height == 0)
         return SIZE_MAX / 2;
     fixed += frame->note != NULL ? 1 : 0;
-    fixed += facts->queue.known ? 1 : 0;
+    fixed += facts->queue_known ? 1 : 0;
     fixed += facts->counted ? 0 : 1;
     return frame->height > fixed ? frame->height - fixed : 0;
 }

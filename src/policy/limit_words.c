@@ -11,6 +11,11 @@ bool limit_words_suspend(const char *reason)
     return strstr(reason, LIMIT_WORDS_SUSPENDED) != NULL;
 }
 
+bool limit_words_alone(const char *reason)
+{
+    return strstr(reason, LIMIT_WORDS_ALONE) != NULL;
+}
+
 bool limit_words_defer(const char *reason)
 {
     static const char *const words[] = {LIMIT_WORDS_LIMIT,     LIMIT_WORDS_PAUSED, LIMIT_WORDS_CONNECTIONS,

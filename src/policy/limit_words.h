@@ -23,11 +23,13 @@
 #define LIMIT_WORDS_RECIPIENT "this recipient gets more mail than is taken for him"
 #define LIMIT_WORDS_AWAY " is away, and with it the limits of TPSP "
 #define LIMIT_WORDS_GATHERING " has a new server, which hears first what the hosts know"
-#define LIMIT_WORDS_SUSPENDED " is suspended "
+#define LIMIT_WORDS_SUSPENDED " is suspended until "
+#define LIMIT_WORDS_ALONE " is left alone after "
 
-/* Whether what Postfix was told says that the message waits for a rate, or for what somebody has suspended.
- */
+/* Whether what Postfix was told says that the message waits for what somebody has suspended, for a TPSP that
+ * is left alone after failures, or for a rate. */
 bool limit_words_suspend(const char *reason) __attribute__((nonnull));
+bool limit_words_alone(const char *reason) __attribute__((nonnull));
 bool limit_words_defer(const char *reason) __attribute__((nonnull));
 
 /* "spread", or "reached" where the limit has no more slots than those that are taken. */

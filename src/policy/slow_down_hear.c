@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "policy/limit_words.h"
 #include "policy/session_limit.h"
 #include "policy/slow_down_answers.h"
 #include "policy/slow_down_private.h"
@@ -183,7 +184,7 @@ static void limit_time(const struct slow_down *slow_down, const char *provider,
 bool slow_down_is_our_own(const char *text)
 {
     return strstr(text, "limit of TPSP ") != NULL || strstr(text, "paused, as it asked for") != NULL ||
-           strstr(text, "is left alone after ") != NULL || strstr(text, " is suspended until ") != NULL;
+           limit_words_alone(text) || limit_words_suspend(text);
 }
 
 void slow_down_hear(const struct slow_down *slow_down, const struct slow_down_heard *heard)

@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "policy/limit_words.h"
 
 #define MS_NS INT64_C(1000000)
 #define COUNTABLE_MS (INT64_C(100) * 366 * 86400000) /* longer than this is open */
@@ -165,7 +164,8 @@ bool suspension_bars(struct rate_table *table, const struct suspension_scope *sc
         return false;
     bool open = suspension.until_ms == SUSPENSION_OPEN || suspension.until_ms - now_ms > COUNTABLE_MS;
     *until_r = open ? INT64_MAX : rate_table_now(table) + (suspension.until_ms - now_ms) * MS_NS;
-    outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1", "%s" LIMIT_WORDS_SUSPENDED "%s",
+    /* LIMIT_WORDS_SUSPENDED: the text begins with "until" */
+    outcome_set(why_r, OUTCOME_DEFERRED, CAUSE_RATE, 0, "4.7.1", "%s is suspended %s",
                 suspension_name(scope, name), suspension_text(&suspension, text));
     return true;
 }

@@ -13,8 +13,8 @@
 
 const char *backlog_wait_name(enum backlog_wait wait)
 {
-    static const char *const names[BACKLOG_WAITS] = {"moving", "rate",    "suspended", "attempt",
-                                                     "held",   "stopped", "other"};
+    static const char *const names[BACKLOG_WAITS] = {"moving",  "rate", "suspended", "alone",
+                                                     "attempt", "held", "stopped",   "other"};
 
     return names[wait];
 }
@@ -99,9 +99,10 @@ static bool note_deferred(struct backlog *backlog, struct store *store, const ch
 {
     bool held = false;
     int64_t due_ms = 0;
-    int listed = look_up(store, queue_id, recipient, &held, &due_ms, error_r);
+    int listed = store == NULL ? 0 : look_up(store, queue_id, recipient, &held, &due_ms, error_r);
     enum backlog_wait wait = listed == 1 && held           ? BACKLOG_HELD
                              : limit_words_suspend(reason) ? BACKLOG_SUSPENDED
+                             : limit_words_alone(reason)   ? BACKLOG_ALONE
                              : limit_words_defer(reason)   ? BACKLOG_RATE
                              : listed == 1                 ? BACKLOG_ATTEMPT
                                                            : BACKLOG_OTHER;

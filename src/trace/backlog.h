@@ -11,6 +11,7 @@ enum backlog_wait {
     BACKLOG_MOVING,    /* it is being delivered, or has just come */
     BACKLOG_RATE,      /* a limit, a pause, a connection */
     BACKLOG_SUSPENDED, /* what a person has suspended (policy/suspension.h) */
+    BACKLOG_ALONE,     /* a TPSP that is left alone after failures (policy/breaker.h) */
     BACKLOG_ATTEMPT,   /* the next attempt of the retry ladder */
     BACKLOG_HELD,      /* trouble that is not its own (policy/standing.h) */
     BACKLOG_STOPPED,   /* somebody has put it on hold (postsuper -h) */
@@ -38,10 +39,11 @@ struct backlog {
 };
 
 /*
+ * store: NULL where it cannot be read, so that the ladder is not known.
  * queue: what "postqueue -j" printed, a message a line; all of it: whole. What is not looked at by until_ms
  * (clock_monotonic_ms()) is left out. False with *error_r set when the store cannot tell.
  */
 bool backlog_read(struct backlog *backlog_r, struct store *store, const char *queue, bool whole,
-                  int64_t until_ms, struct outcome *error_r) __attribute__((nonnull));
+                  int64_t until_ms, struct outcome *error_r) __attribute__((nonnull(1, 3, 6)));
 
 #endif

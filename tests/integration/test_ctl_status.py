@@ -162,7 +162,7 @@ def test_postfixs_queue_is_told_by_what_it_waits_for(installation):
             done = status(installation, "--json", **environment)
             queue = json.loads(done.stdout)["queue"]
             assert queue["read"] and queue["complete"] and queue["messages"] == 7 and queue["why"] is None
-            assert {wait["what"]: wait["recipients"] for wait in queue["waits"]} == {"moving": 0, "rate": 2, "suspended": 1, "attempt": 1, "held": 1, "stopped": 1, "other": 1}
+            assert {wait["what"]: wait["recipients"] for wait in queue["waits"]} == {"moving": 0, "rate": 2, "suspended": 1, "alone": 0, "attempt": 1, "held": 1, "stopped": 1, "other": 1}
             assert queue["oldest_at"] and queue["next_attempt"] > queue["oldest_at"]
             (reason,) = queue["reasons"]
             assert reason["recipients"] == 1 and "Connection refused" in reason["text"]

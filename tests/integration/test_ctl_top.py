@@ -149,7 +149,7 @@ def wait_counted(installation, number):
     """A delivery counts itself after Postfix is told."""
     def counted():
         providers = json.loads(ctl(installation, "top", "--json", MAIL_CONFIG="/nowhere").stdout)["providers"]
-        return providers.get("primary/default", {}).get("over_rate") == number
+        return [row["over_rate"] for row in providers if (row["tpsp"], row["provider"]) == ("primary", "default")] == [number]
     wait_for(counted, f"{number} to be counted")
 
 
@@ -174,8 +174,8 @@ def test_mail_that_waits_for_a_rate_or_is_suspended_is_seen(installation):
             shown = ctl(installation, "top", "--once", **environment).stdout
             assert "3 wait: 2 over a rate, 1 suspended\n" in shown and re.search(r"^primary +suspended ", shown, re.M), shown
             said = json.loads(ctl(installation, "top", "--json", **environment).stdout)
-            assert said["queue"]["for"]["rate"] == 2 and said["providers"]["primary/default"]["over_rate"] == 3
-            assert said["tpsps_24h"]["primary"]["delivered"] == 1
+            assert {"what": "rate", "recipients": 2} in said["queue"]["waits"]
+            assert [(row["tpsp"], row["last_day"]["delivered"]) for row in said["tpsps"]] == [("primary", 1)]
     unknown = ctl(installation, "top", MAIL_CONFIG="/nowhere")
     assert unknown.returncode == 0 and "Queue: not known" in unknown.stdout
 

@@ -4,70 +4,7 @@
 
 #include "base/xalloc.h"
 #include "ctl/top_frame.h"
-#include "ctl/top_queue.h"
-#include "policy/limit_words.h"
 #include "suites.h"
-
-/* --- the queue ---------------------------------------------------------------------------------------- */
-
-#define LINE(queue, arrival, rest)                                                          \
-    "{\"queue_name\": \"" queue "\", \"queue_id\": \"4bXyz\", \"arrival_time\": " arrival   \
-    ", \"message_size\": 1, \"sender\": \"a@example.org\", \"recipients\": [{\"address\": " \
-    "\"b@example.com\"" rest "}]}\n"
-#define WAITS(words) LINE("deferred", "1764165600", ", \"delay_reason\": \"" words "\"")
-
-static const struct {
-    const char *text;
-    enum top_wait wait;
-} waits[] = {
-    {WAITS("rate limit of TPSP primary: 100/h (provider gmail) reached, next slot in 34 s"), TOP_WAIT_RATE},
-    {WAITS("TPSP primary" LIMIT_WORDS_CONNECTIONS "5 of max-connections"), TOP_WAIT_RATE},
-    {WAITS("TPSP primary is paused, as it asked for, for 600 s more"), TOP_WAIT_RATE},
-    {WAITS("TPSP primary is suspended until it is resumed (rate limit of TPSP x)"), TOP_WAIT_SUSPENDED},
-    {WAITS("TPSP primary is left alone after 5 failures in a row, next attempt in 4 s"), TOP_WAIT_ALONE},
-    {WAITS("attempt 1 of 6 failed: 450 later; not due before 2025-11-26T15:00:00Z"), TOP_WAIT_LADDER},
-    {WAITS("host mx.example.com said: 450 4.2.0 later"), TOP_WAIT_OTHER},
-    {LINE("deferred", "1764165600", ""), TOP_WAIT_OTHER},
-};
-
-START_TEST(what_waits_is_told_by_what_it_waits_for)
-{
-    struct top_queue queue;
-
-    top_queue_count(&queue, waits[_i].text);
-    ck_assert(queue.known);
-    for (enum top_wait wait = 0; wait < TOP_WAITS; wait++)
-        ck_assert_msg(queue.waits[wait] == (wait == waits[_i].wait), "%s: %s", top_wait_name(wait),
-                      waits[_i].text);
-}
-END_TEST
-
-START_TEST(each_message_counts_once_where_it_is)
-{
-    struct top_queue queue;
-
-    top_queue_count(&queue, LINE("active", "1764165600", "") LINE("incoming", "1764165600", "")
-                                LINE("hold", "1764165000", "") LINE("deferred", "1764165700", "")
-                                    WAITS("later") "not JSON\n{}\n\n");
-    ck_assert_uint_eq(queue.moving, 2);
-    ck_assert_uint_eq(queue.hold, 1);
-    ck_assert_uint_eq(queue.deferred, 2);
-    ck_assert_int_eq(queue.oldest_s, 1764165600);
-    top_queue_count(&queue, "");
-    ck_assert(queue.known && queue.moving == 0 && queue.deferred == 0 && queue.oldest_s == 0);
-    top_queue_count(&queue, "{\"queue_name\": \"deferred"); /* cut off */
-    ck_assert_uint_eq(queue.moving + queue.hold + queue.deferred, 1);
-}
-END_TEST
-
-START_TEST(an_address_cannot_pass_for_a_member)
-{
-    struct top_queue queue;
-
-    top_queue_count(&queue, "{\"queue_id\": \"4b\", \"sender\": \"\\\"queue_name\\\": \\\"hold\\\"@x\"}\n");
-    ck_assert_uint_eq(queue.moving + queue.hold + queue.deferred, 0);
-}
-END_TEST
 
 /* --- the screen --------------------------------------------------------------------------------------- */
 
@@ -97,7 +34,8 @@ static void setup(void)
                                .counted = true,
                                .rates_known = true,
                                .waiting = INT64_MAX,
-                               .queue = {.known = true, .deferred = 7, .waits = {7, 7, 7, 7, 7}}};
+                               .queue_known = true,
+                               .queue = {.complete = true, .recipients = {7, 7, 7, 7, 7, 7, 7, 7}}};
 }
 
 static void fill(size_t tpsp_count, size_t provider_count, size_t reason_count)
@@ -176,8 +114,9 @@ START_TEST(without_a_terminal_all_is_shown)
     AUTO_FREE char *text = draw(0, 0, false);
     ck_assert_uint_gt(measure(text, &longest), 3 * MANY);
     ck_assert_uint_gt(longest, 100);
-    ck_assert(strstr(text, "7 over a rate, 7 suspended, 7 TPSP left alone, 7 not due yet, 7 deferred") !=
-              NULL);
+    ck_assert(
+        strstr(text, "7 over a rate, 7 suspended, 7 TPSP left alone, 7 not due yet, 7 held, 7 deferred") !=
+        NULL);
 }
 END_TEST
 
@@ -193,7 +132,7 @@ END_TEST
 START_TEST(what_is_not_known_is_said)
 {
     fill(1, 0, 0);
-    facts.queue.known = facts.store_known = facts.counted = false;
+    facts.queue_known = facts.store_known = facts.counted = false;
     AUTO_FREE char *text = draw(0, 0, false);
     ck_assert(strstr(text, "Queue: not known") != NULL);
     ck_assert(strstr(text, "the store cannot be read now") != NULL);
@@ -207,9 +146,6 @@ UNIT_SUITE(top_suite)
     TCase *tcase = tcase_create("top");
 
     tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_loop_test(tcase, what_waits_is_told_by_what_it_waits_for, 0, sizeof waits / sizeof waits[0]);
-    tcase_add_test(tcase, each_message_counts_once_where_it_is);
-    tcase_add_test(tcase, an_address_cannot_pass_for_a_member);
     tcase_add_loop_test(tcase, it_fits_the_screen, 0, sizeof screens / sizeof screens[0]);
     tcase_add_test(tcase, without_a_terminal_all_is_shown);
     tcase_add_test(tcase, lines_can_be_sorted_by_name);
