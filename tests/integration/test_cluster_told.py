@@ -153,3 +153,17 @@ def test_a_host_whose_own_way_is_broken_closes_it_for_nobody_else(make_host, tps
     answers = [broken.send() for _ in range(6)]
     assert "left alone" in answers[-1][1] and "of all hosts" not in answers[-1][1], answers[-1]
     assert other.send()[0] == 0 and third.send()[0] == 0
+
+
+def test_two_hosts_that_cannot_reach_it_close_it_for_all_until_another_can(make_host):
+    first, second, other = [make_host(rate=1000000) for _ in range(3)]
+    for host in (first, second):
+        host.to_tpsp.set_cut(True)
+        wait_for(lambda host=host: "left alone" in host.send()[1], "its own breaker")
+    # nobody has had a success in between: it is the TPSP
+    status, text = other.send()
+    assert status == 75 and "of all hosts" in text, text
+    # the one that tries has a way of its own that is whole, and tells the others, of whom each still knows its own
+    wait_for(lambda: other.send()[0] == 0, "the one that tries")
+    assert other.send()[0] == 0
+    assert all("of all hosts" not in host.send()[1] for host in (first, second))
