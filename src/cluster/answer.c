@@ -1,11 +1,21 @@
 #include "cluster/answer.h"
 
 #include <hiredis/hiredis.h>
+#include <limits.h>
 #include <string.h>
+
+/* All numbers of the script are Lua's, which are whole up to here; sums of two are none to worry about. */
+#define NUMBER_MAX (INT64_C(1) << 53)
+
+static bool is_within(const struct redisReply *reply, size_t at, int64_t least, int64_t most)
+{
+    return at < reply->elements && reply->element[at]->type == REDIS_REPLY_INTEGER &&
+           reply->element[at]->integer >= least && reply->element[at]->integer <= most;
+}
 
 static bool is_number(const struct redisReply *reply, size_t at)
 {
-    return at < reply->elements && reply->element[at]->type == REDIS_REPLY_INTEGER;
+    return is_within(reply, at, -NUMBER_MAX, NUMBER_MAX);
 }
 
 static int64_t number(const struct redisReply *reply, size_t at)
@@ -19,8 +29,7 @@ static bool read_slots(const struct redisReply *reply, const struct cluster_limi
 {
     for (size_t i = 0; i < count; i++) {
         size_t at = 3 + 2 * i;
-        if (!is_number(reply, at) || !is_number(reply, at + 1) || number(reply, at) < 1 ||
-            number(reply, at) > (int64_t)limits[i].lanes)
+        if (!is_within(reply, at, 1, (int64_t)limits[i].lanes) || !is_number(reply, at + 1))
             return false;
         struct cluster_slot *slot = &reply_r->slots[i];
         slot->lane = (unsigned)number(reply, at) - 1;
@@ -34,7 +43,7 @@ static bool read_peeked(const struct redisReply *reply, size_t count, struct clu
 {
     for (size_t i = 0; i < count; i++) {
         size_t at = 3 + 2 * i;
-        if (!is_number(reply, at) || !is_number(reply, at + 1))
+        if (!is_within(reply, at, 0, UINT_MAX) || !is_number(reply, at + 1))
             return false;
         reply_r->peeked[i].available = (unsigned)number(reply, at);
         reply_r->peeked[i].wait_us = number(reply, at + 1) - reply_r->now_us;
@@ -47,11 +56,11 @@ static bool read_peeked(const struct redisReply *reply, size_t count, struct clu
 static bool read_connections(const struct redisReply *reply, struct cluster_reply *reply_r)
 {
     reply_r->number_count = 0;
-    if (!is_number(reply, 3) || number(reply, 3) < 0)
+    if (!is_within(reply, 3, 0, UINT_MAX))
         return false;
     reply_r->connections = (unsigned)number(reply, 3);
     for (size_t at = 4; at < reply->elements; at++) {
-        if (!is_number(reply, at) || number(reply, at) < 0)
+        if (!is_within(reply, at, 0, UINT_MAX))
             return false;
         if (reply_r->number_count < reply_r->number_room)
             reply_r->numbers[reply_r->number_count++] = (unsigned)number(reply, at);
@@ -71,16 +80,27 @@ static enum cluster_answer read_granted(const struct redisReply *reply, const st
     return CLUSTER_GRANTED;
 }
 
-/* A text that is too long for us is none of ours. */
+/* What is read of a text that is too long, of a newer version then, are the lines that there is room for: to
+ * say "away" for its sake would stop all mail of this host for as long as the others have something to tell.
+ */
+static size_t text_length(const struct redisReply *text)
+{
+    if (text->len < CLUSTER_TEXT_SIZE)
+        return text->len;
+    const char *end = memrchr(text->str, '\n', CLUSTER_TEXT_SIZE - 1);
+    return end != NULL ? (size_t)(end - text->str) + 1 : 0;
+}
+
 static enum cluster_answer read_news(const struct redisReply *reply, const struct question *question,
                                      struct cluster_reply *reply_r)
 {
-    if (question->told == NULL || !is_number(reply, 3) || number(reply, 3) < 0 || reply->elements < 5 ||
-        reply->element[4]->type != REDIS_REPLY_STRING || reply->element[4]->len >= sizeof reply_r->text)
+    if (question->told == NULL || !is_within(reply, 3, 0, NUMBER_MAX) || reply->elements < 5 ||
+        reply->element[4]->type != REDIS_REPLY_STRING)
         return CLUSTER_AWAY;
+    size_t length = text_length(reply->element[4]);
     reply_r->version = number(reply, 3);
-    memcpy(reply_r->text, reply->element[4]->str, reply->element[4]->len);
-    reply_r->text[reply->element[4]->len] = '\0';
+    memcpy(reply_r->text, reply->element[4]->str, length);
+    reply_r->text[length] = '\0';
     return CLUSTER_NEWS;
 }
 
@@ -109,14 +129,13 @@ enum cluster_answer answer_read(const struct redisReply *reply, const struct que
     reply_r->epoch = number(reply, 2);
     if (strcmp(word, "granted") == 0)
         return read_granted(reply, question, reply_r);
-    if (strcmp(word, "refused") == 0 && is_number(reply, 3) && is_number(reply, 4) && number(reply, 3) >= 1 &&
-        number(reply, 3) <= (int64_t)question->count) {
+    if (strcmp(word, "refused") == 0 && is_within(reply, 3, 1, (int64_t)question->count) &&
+        is_number(reply, 4)) {
         reply_r->limit = (size_t)number(reply, 3) - 1;
         reply_r->wait_us = number(reply, 4) - reply_r->now_us;
         return CLUSTER_REFUSED;
     }
-    if (strcmp(word, "busy") == 0 && question->connection != NULL && is_number(reply, 3) &&
-        number(reply, 3) >= 0) {
+    if (strcmp(word, "busy") == 0 && question->connection != NULL && is_within(reply, 3, 0, UINT_MAX)) {
         reply_r->connections = (unsigned)number(reply, 3);
         return CLUSTER_BUSY;
     }

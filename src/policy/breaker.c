@@ -3,16 +3,15 @@
 #include <ctype.h>
 
 #define MS_NS INT64_C(1000000)
-#define FAILURES_MAX 0xffff
 
 static unsigned failures_of(int64_t word)
 {
-    return (unsigned)(word & FAILURES_MAX);
+    return (unsigned)(word & BREAKER_FAILURES_MAX);
 }
 
 int64_t breaker_pack(int64_t until_ns, unsigned failures)
 {
-    return (until_ns / MS_NS) << 16 | (failures > FAILURES_MAX ? FAILURES_MAX : failures);
+    return (until_ns / MS_NS) << 16 | (failures > BREAKER_FAILURES_MAX ? BREAKER_FAILURES_MAX : failures);
 }
 
 static int64_t pause_after(unsigned failures)

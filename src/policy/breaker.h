@@ -68,6 +68,7 @@ void breaker_reset(struct rate_table *table, const char *tpsp) __attribute__((no
  */
 
 #define BREAKER_OF_ALL "breaker of all"
+#define BREAKER_FAILURES_MAX 0xffff /* more are not counted */
 
 /* Of this host alone. */
 struct breaker breaker_look_own(struct rate_table *table, const char *tpsp) __attribute__((nonnull));

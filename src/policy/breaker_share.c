@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "policy/told.h"
+#include "policy/told_text.h"
 
-#define US_NS INT64_C(1000)
 #define SUSPECT_NS BREAKER_LONGEST_NS
 #define TRIES 3 /* of other news that come in between */
 
@@ -193,23 +193,9 @@ void breaker_share_report(const struct admission_gate *gate, const struct config
 int64_t breaker_words_mark(const struct breaker_words *words)
 {
     /* who is a suspect until when changes with it */
-    return words->word == 0 && words->suspect == 0 ? 0
-                                                   : words->word * 31 + words->suspect * 17 + words->tries;
-}
+    uint64_t mark = (uint64_t)words->word * 31 + (uint64_t)words->suspect * 17 + (uint64_t)words->tries;
 
-static int64_t there(int64_t time_ns, int64_t ahead_us)
-{
-    return time_ns == 0 ? 0 : time_ns / US_NS + ahead_us;
-}
-
-static int64_t here(int64_t time_us, int64_t ahead_us)
-{
-    int64_t passed_us, time_ns;
-
-    return time_us == 0 || __builtin_sub_overflow(time_us, ahead_us, &passed_us) || passed_us < 0 ||
-                   __builtin_mul_overflow(passed_us, US_NS, &time_ns)
-               ? 0
-               : time_ns;
+    return words->word == 0 && words->suspect == 0 ? 0 : (int64_t)mark;
 }
 
 /* breaker CHANGED UNTIL FAILURES TRIES SUSPECT UNTIL */
@@ -218,26 +204,28 @@ void breaker_write(const struct breaker_words *words, int64_t ahead_us, FILE *ou
     if (words->changed_ns == 0)
         return;
     fprintf(out, "breaker %" PRId64 " %" PRId64 " %u %" PRIx64 " %" PRIx64 " %" PRId64 "\n",
-            there(words->changed_ns, ahead_us), there(breaker_until(words->word), ahead_us),
-            breaker_judge(words->word, 0).failures, (uint64_t)words->tries, (uint64_t)words->suspect,
-            there(words->suspect_until_ns, ahead_us));
+            told_text_there(words->changed_ns, ahead_us),
+            told_text_there(breaker_until(words->word), ahead_us), breaker_judge(words->word, 0).failures,
+            (uint64_t)words->tries, (uint64_t)words->suspect,
+            told_text_there(words->suspect_until_ns, ahead_us));
 }
 
-static bool read_line(const char *line, int64_t ahead_us, struct breaker_words *words_r)
+/* What follows "breaker". A change that is still to come would be later than all that anybody knows. */
+static bool read_fields(const char *line, int64_t ahead_us, int64_t now, struct breaker_words *words_r)
 {
-    int64_t changed_us, until_us, suspect_us;
-    uint64_t tries, suspect_host;
-    unsigned failures;
+    int64_t changed_us, until_us, failures, suspect_us;
 
-    if (sscanf(line, "breaker %" SCNd64 " %" SCNd64 " %u %" SCNx64 " %" SCNx64 " %" SCNd64, &changed_us,
-               &until_us, &failures, &tries, &suspect_host, &suspect_us) != 6)
+    if (!told_text_number(&line, INT64_MIN, INT64_MAX, &changed_us) ||
+        !told_text_number(&line, INT64_MIN, INT64_MAX, &until_us) ||
+        !told_text_number(&line, 0, BREAKER_FAILURES_MAX, &failures) ||
+        !told_text_host(&line, &words_r->tries) || !told_text_host(&line, &words_r->suspect) ||
+        !told_text_number(&line, INT64_MIN, INT64_MAX, &suspect_us))
         return false;
-    *words_r =
-        (struct breaker_words){.word = failures == 0 ? 0 : breaker_pack(here(until_us, ahead_us), failures),
-                               .changed_ns = here(changed_us, ahead_us),
-                               .tries = (int64_t)tries,
-                               .suspect = (int64_t)suspect_host,
-                               .suspect_until_ns = here(suspect_us, ahead_us)};
+    words_r->word = failures == 0 ? 0 : breaker_pack(told_text_here(until_us, ahead_us), (unsigned)failures);
+    words_r->changed_ns = told_text_here(changed_us, ahead_us);
+    if (words_r->changed_ns > now)
+        words_r->changed_ns = now;
+    words_r->suspect_until_ns = told_text_here(suspect_us, ahead_us);
     return true;
 }
 
@@ -245,10 +233,16 @@ void breaker_read(struct rate_table *table, const char *tpsp, const struct break
                   int64_t ahead_us, const char *text)
 {
     struct breaker_words theirs = {0};
+    char line[TOLD_LINE_SIZE];
 
-    for (const char *line = text; line != NULL && !read_line(line, ahead_us, &theirs);
-         line = strchr(line, '\n') != NULL ? strchr(line, '\n') + 1 : NULL)
-        ;
+    while (told_text_line(&text, line)) {
+        const char *fields = line;
+        if (!told_text_word(&fields, "breaker"))
+            continue;
+        if (!read_fields(fields, ahead_us, rate_table_now(table), &theirs))
+            return; /* something is told, and nobody knows what: it stays as it is */
+        break;
+    }
     if (merge && theirs.changed_ns < before->changed_ns)
         return;
     if (breaker_words_mark(&theirs) != breaker_words_mark(before))

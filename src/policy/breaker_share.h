@@ -48,7 +48,8 @@ void breaker_words(struct rate_table *table, const char *tpsp, struct breaker_wo
 int64_t breaker_words_mark(const struct breaker_words *words) __attribute__((nonnull));
 void breaker_write(const struct breaker_words *words, int64_t ahead_us, FILE *out) __attribute__((nonnull));
 
-/* Make the table what text says; merge: unless this host knows something later. */
+/* Make the table what text says; merge: unless this host knows something later. What it says of the breaker
+ * and cannot be read changes nothing. */
 void breaker_read(struct rate_table *table, const char *tpsp, const struct breaker_words *before, bool merge,
                   int64_t ahead_us, const char *text) __attribute__((nonnull));
 

@@ -6,7 +6,6 @@
 #define NEAR_PPM 850000
 #define STEPS_BEFORE_LARGER 3
 #define MESSAGES_BEFORE_REFUSAL 60
-#define COUNT_MAX 7
 
 /* From the low end: accepted 1, blocked 3, passed 3, time 31, refused 13, rate 13. */
 #define RATE_BITS 13
@@ -75,8 +74,8 @@ struct slow_down_state slow_down_unpack(int64_t word, int64_t now_ns)
     struct slow_down_state state = {.rate = code_rate(bits >> RATE_AT & RATE_MASK),
                                     .refused = code_rate(bits >> REFUSED_AT & RATE_MASK),
                                     .changed_ns = (int64_t)(bits >> TIME_AT & TIME_MASK) * QUARTER_NS,
-                                    .passed = bits >> 4 & COUNT_MAX,
-                                    .blocked = bits >> 1 & COUNT_MAX,
+                                    .passed = bits >> 4 & SLOW_DOWN_COUNT_MAX,
+                                    .blocked = bits >> 1 & SLOW_DOWN_COUNT_MAX,
                                     .accepted = bits & 1};
 
     if (state.refused == 0) /* damage */
@@ -144,7 +143,7 @@ enum slow_down_step slow_down_refused(const struct slow_down_law *law, struct sl
     if (now_ns - state->changed_ns < settle_ns(law, state))
         return SLOW_DOWN_NOTHING;
     if (!state->accepted) {
-        state->blocked += state->blocked < COUNT_MAX;
+        state->blocked += state->blocked < SLOW_DOWN_COUNT_MAX;
         state->changed_ns = now_ns;
         state->passed = 0;
         return SLOW_DOWN_BLOCKED;
@@ -213,7 +212,7 @@ enum slow_down_step slow_down_tend(const struct slow_down_law *law, struct slow_
             before) /* the step is lost in the rounding of a large rate: the next that is none */
             state->rate = code_rate(rate_code(before) + 1);
         if (state->rate > state->refused) {
-            state->passed += state->passed < COUNT_MAX;
+            state->passed += state->passed < SLOW_DOWN_COUNT_MAX;
             state->accepted = false;
         }
         state->blocked = 0;

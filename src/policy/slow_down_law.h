@@ -33,6 +33,7 @@
 
 #define SLOW_DOWN_RATE_DAYS 256
 #define SLOW_DOWN_RATE_MAX (INT64_C(511) << 31)
+#define SLOW_DOWN_COUNT_MAX 7 /* of what a word counts */
 #define SLOW_DOWN_SETTLE_NS (20 * INT64_C(1000000000))
 #define SLOW_DOWN_DAY_NS (86400 * INT64_C(1000000000))
 
@@ -48,8 +49,8 @@ struct slow_down_state {
     int64_t rate;    /* the limit; 0: nothing is slowed down, and the rest means nothing */
     int64_t refused; /* the rate that was refused last */
     int64_t changed_ns;
-    unsigned passed;  /* steps that went beyond the refused rate, at most 7 */
-    unsigned blocked; /* refusals in a row with nothing accepted between, at most 7 */
+    unsigned passed;  /* steps that went beyond the refused rate, at most SLOW_DOWN_COUNT_MAX */
+    unsigned blocked; /* refusals in a row with nothing accepted between, at most that, too */
     bool accepted;    /* something was, since the last step */
 };
 

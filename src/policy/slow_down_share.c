@@ -3,11 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "policy/slow_down_private.h"
+#include "policy/told_text.h"
 
-#define US_NS INT64_C(1000)
-#define LINE_MAX_SIZE 512
 #define CONNECTIONS_SAID_MAX 10000
+#define BEGAN_MAX_MS (INT64_C(1) << 48) /* years that a page can show */
 
 static const char *provider_of(size_t scope)
 {
@@ -57,22 +58,6 @@ int64_t slow_down_picture_mark(const struct slow_down_picture *picture)
 /* --- to text ---------------------------------------------------------------------------------------------
  */
 
-/* A time of ours as the server has it; 0 stays 0. */
-static int64_t there(int64_t time_ns, int64_t ahead_us)
-{
-    return time_ns == 0 ? 0 : time_ns / US_NS + ahead_us;
-}
-
-static int64_t here(int64_t time_us, int64_t ahead_us)
-{
-    int64_t passed_us, time_ns;
-
-    return time_us == 0 || __builtin_sub_overflow(time_us, ahead_us, &passed_us) || passed_us < 0 ||
-                   __builtin_mul_overflow(passed_us, US_NS, &time_ns)
-               ? 0
-               : time_ns;
-}
-
 /* slow-down SCOPE RATE REFUSED CHANGED PASSED BLOCKED ACCEPTED BASE BEGAN PAUSED CONNECTIONS UNTIL SAID */
 void slow_down_write(const struct slow_down *slow_down, const struct slow_down_picture *picture,
                      int64_t ahead_us, FILE *out)
@@ -92,10 +77,10 @@ void slow_down_write(const struct slow_down *slow_down, const struct slow_down_p
         fprintf(out,
                 "slow-down %s %" PRId64 " %" PRId64 " %" PRId64 " %u %u %d %" PRId64 " %" PRId64 " %" PRId64
                 " %" PRId64 " %" PRId64 " %s\n",
-                slow_down_scope(provider_of(i)), state.rate, state.refused, there(state.changed_ns, ahead_us),
-                state.passed, state.blocked, state.accepted, words->base, words->began_ms,
-                there(words->paused_until, ahead_us), words->connections,
-                there(words->connections_until, ahead_us), said);
+                slow_down_scope(provider_of(i)), state.rate, state.refused,
+                told_text_there(state.changed_ns, ahead_us), state.passed, state.blocked, state.accepted,
+                words->base, words->began_ms, told_text_there(words->paused_until, ahead_us),
+                words->connections, told_text_there(words->connections_until, ahead_us), said);
     }
 }
 
@@ -104,43 +89,57 @@ void slow_down_write(const struct slow_down *slow_down, const struct slow_down_p
 
 static int64_t until(int64_t time_us, int64_t ahead_us, int64_t now)
 {
-    int64_t time_ns = here(time_us, ahead_us);
+    int64_t time_ns = told_text_here(time_us, ahead_us);
 
     return time_ns > now && time_ns <= now + SLOW_DOWN_PAUSE_MAX_NS ? time_ns : 0;
 }
 
-/* False when the line is none of ours. said_r: where the words begin. */
-static bool read_line(const char *line, int64_t ahead_us, int64_t now, size_t *scope_r,
-                      struct slow_down_words *words_r, const char **said_r)
+static bool read_scope(const char **line, size_t *scope_r)
 {
-    int64_t changed_us, paused_us, until_us;
-    struct slow_down_state state = {0};
-    char scope[32];
-    int accepted, length = 0;
-
-    *words_r = (struct slow_down_words){0};
-    if (sscanf(line,
-               "slow-down %31s %" SCNd64 " %" SCNd64 " %" SCNd64 " %u %u %d %" SCNd64 " %" SCNd64 " %" SCNd64
-               " %" SCNd64 " %" SCNd64 " %n",
-               scope, &state.rate, &state.refused, &changed_us, &state.passed, &state.blocked, &accepted,
-               &words_r->base, &words_r->began_ms, &paused_us, &words_r->connections, &until_us,
-               &length) != 12 ||
-        length == 0 || state.rate < 0 || state.rate > SLOW_DOWN_RATE_MAX || state.refused < 0 ||
-        state.refused > SLOW_DOWN_RATE_MAX || state.passed > 7 || state.blocked > 7 ||
-        words_r->connections < 0 || words_r->connections > CONNECTIONS_SAID_MAX)
-        return false;
     for (*scope_r = 0; *scope_r < SLOW_DOWN_SCOPES; ++*scope_r)
-        if (strcmp(scope, slow_down_scope(provider_of(*scope_r))) == 0)
-            break;
-    state.accepted = accepted != 0;
-    state.changed_ns = here(changed_us, ahead_us);
+        if (told_text_word(line, slow_down_scope(provider_of(*scope_r))))
+            return true;
+    return false;
+}
+
+static bool read_state(const char **line, int64_t ahead_us, int64_t now, int64_t *word_r)
+{
+    struct slow_down_state state = {0};
+    int64_t changed_us, passed, blocked, accepted;
+
+    if (!told_text_number(line, 0, SLOW_DOWN_RATE_MAX, &state.rate) ||
+        !told_text_number(line, 0, SLOW_DOWN_RATE_MAX, &state.refused) ||
+        !told_text_number(line, INT64_MIN, INT64_MAX, &changed_us) ||
+        !told_text_number(line, 0, SLOW_DOWN_COUNT_MAX, &passed) ||
+        !told_text_number(line, 0, SLOW_DOWN_COUNT_MAX, &blocked) || !told_text_number(line, 0, 1, &accepted))
+        return false;
+    state.changed_ns = told_text_here(changed_us, ahead_us);
     if (state.changed_ns > now)
         state.changed_ns = now;
-    words_r->state = slow_down_pack(&state);
+    state.passed = (unsigned)passed;
+    state.blocked = (unsigned)blocked;
+    state.accepted = accepted != 0;
+    *word_r = slow_down_pack(&state);
+    return true;
+}
+
+/* What follows "slow-down". said_r: where the words begin. */
+static bool read_fields(const char *line, int64_t ahead_us, int64_t now, size_t *scope_r,
+                        struct slow_down_words *words_r, const char **said_r)
+{
+    int64_t paused_us, until_us;
+
+    if (!read_scope(&line, scope_r) || !read_state(&line, ahead_us, now, &words_r->state) ||
+        !told_text_number(&line, 0, SLOW_DOWN_RATE_MAX, &words_r->base) ||
+        !told_text_number(&line, 0, BEGAN_MAX_MS, &words_r->began_ms) ||
+        !told_text_number(&line, INT64_MIN, INT64_MAX, &paused_us) ||
+        !told_text_number(&line, 0, CONNECTIONS_SAID_MAX, &words_r->connections) ||
+        !told_text_number(&line, INT64_MIN, INT64_MAX, &until_us))
+        return false;
     words_r->paused_until = until(paused_us, ahead_us, now);
     words_r->connections_until = until(until_us, ahead_us, now);
-    *said_r = line + length;
-    return *scope_r < SLOW_DOWN_SCOPES;
+    *said_r = line;
+    return true;
 }
 
 /* Theirs becomes what counts when both have something new. True: some of it is theirs. */
@@ -189,29 +188,42 @@ static void apply(const struct slow_down *slow_down, size_t scope, const struct 
     rate_table_kept_changed(slow_down->table);
 }
 
+/* The words of a TPSP, as another host passed them on. */
+static void say(const struct slow_down *slow_down, size_t scope, const char *words)
+{
+    char said[SLOW_DOWN_SAID_SIZE];
+
+    utf8_clean(said, sizeof said, words, strlen(words));
+    slow_down_say(slow_down, provider_of(scope), said);
+}
+
 void slow_down_read(const struct slow_down *slow_down, const struct slow_down_picture *before, bool merge,
                     int64_t ahead_us, const char *text)
 {
     int64_t now = rate_table_now(slow_down->table);
-    bool named[SLOW_DOWN_SCOPES] = {false};
+    bool named[SLOW_DOWN_SCOPES] = {false}, all_read = true;
     static const struct slow_down_words none;
-    char line[LINE_MAX_SIZE];
+    char line[TOLD_LINE_SIZE];
 
-    for (size_t length; *text != '\0'; text += length + (text[length] == '\n')) {
+    while (told_text_line(&text, line)) {
         struct slow_down_words words;
-        const char *said;
+        const char *fields = line, *said;
         size_t scope;
-        length = strcspn(text, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)(length < sizeof line ? length : sizeof line - 1), text);
-        if (!read_line(line, ahead_us, now, &scope, &words, &said))
+        if (!told_text_word(&fields, "slow-down"))
+            continue;
+        if (!read_fields(fields, ahead_us, now, &scope, &words, &said)) {
+            all_read = false;
+            continue;
+        }
+        if (named[scope]) /* of two the first: never words of both */
             continue;
         named[scope] = true;
         bool is_theirs = !merge || merge_words(&before->scopes[scope], &words, now);
         apply(slow_down, scope, &before->scopes[scope], &words);
-        if (is_theirs)
-            slow_down_say(slow_down, provider_of(scope), said);
+        if (is_theirs && !is_empty(&words))
+            say(slow_down, scope, said);
     }
-    for (size_t i = 0; i < SLOW_DOWN_SCOPES && !merge; i++)
+    for (size_t i = 0; i < SLOW_DOWN_SCOPES && !merge && all_read; i++)
         if (!named[i] && !is_empty(&before->scopes[i]))
             apply(slow_down, i, &before->scopes[i], &none);
 }

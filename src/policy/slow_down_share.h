@@ -40,7 +40,7 @@ void slow_down_write(const struct slow_down *slow_down, const struct slow_down_p
 /*
  * Make the table what text says. merge: where this host knows something else, the lower counts; else the
  * text. A word that somebody changes meanwhile stays as it becomes. Lines that are none of ours are passed
- * over.
+ * over; where one of ours cannot be read, nothing that text does not name becomes faster.
  */
 void slow_down_read(const struct slow_down *slow_down, const struct slow_down_picture *before, bool merge,
                     int64_t ahead_us, const char *text) __attribute__((nonnull));
