@@ -101,8 +101,8 @@ static void find_tpsps(struct page_facts *facts)
         const char *name = facts->config->tpsps[i].name;
         AUTO_FREE char *command = xasprintf("sendpostctl test %s", name);
         if (facts->tpsps[i].breaker.state != BREAKER_CLOSED)
-            find(facts, true, command, "%s is left alone after %u failures in a row, and tried again %s",
-                 name, facts->tpsps[i].breaker.failures,
+            find(facts, true, command, "%s is left alone after %u failures in a row%s, and tried again %s",
+                 name, facts->tpsps[i].breaker.failures, breaker_whose(&facts->tpsps[i].breaker),
                  facts->tpsps[i].breaker.state == BREAKER_TRY ? "with the next message" : "soon");
         if (facts->tpsps[i].certificate_ms > 0 &&
             facts->tpsps[i].certificate_ms < facts->now_ms + CERTIFICATE_SOON_MS)

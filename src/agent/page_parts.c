@@ -52,10 +52,10 @@ static void write_state(const struct html *html, const struct page_tpsp *tpsp)
         fputs("<span class=\"ok\">in use</span>", html->out);
         break;
     case BREAKER_TRY:
-        fputs("<span class=\"trouble\">to be tried</span>", html->out);
+        fprintf(html->out, "<span class=\"trouble\">to be tried</span>%s", breaker_whose(&tpsp->breaker));
         break;
     case BREAKER_OPEN:
-        fputs("<span class=\"trouble\">left alone</span> for ", html->out);
+        fprintf(html->out, "<span class=\"trouble\">left alone</span>%s for ", breaker_whose(&tpsp->breaker));
         html_span(html, tpsp->breaker.until_ns / 1000000 + 999);
     }
 }
@@ -110,6 +110,17 @@ static void write_hour(const struct html *html, size_t index)
     }
 }
 
+/* In a cluster: those of all hosts, as the agent has heard it last. */
+static void write_connections(const struct html *html, const struct config_tpsp *tpsp)
+{
+    const struct board_cluster *cluster = &html->facts->board.cluster;
+
+    for (size_t i = 0; i < cluster->connection_count && cluster->away_since_ms == 0; i++)
+        if (strcmp(cluster->connections[i].tpsp, tpsp->name) == 0)
+            fprintf(html->out, "<br><small>%u of %u connections, of all hosts</small>",
+                    cluster->connections[i].in_use, tpsp->max_connections);
+}
+
 void page_write_tpsps(const struct html *html)
 {
     const struct page_facts *facts = html->facts;
@@ -121,6 +132,7 @@ void page_write_tpsps(const struct html *html)
         html_text(html, facts->config->tpsps[i].name);
         fputs("</th><td>", html->out);
         write_state(html, tpsp);
+        write_connections(html, &facts->config->tpsps[i]);
         fputs("</td><td>", html->out);
         write_hour(html, i);
         fputs("</td><td>", html->out);

@@ -7,9 +7,10 @@
 #include "base/xalloc.h"
 #include "cluster/server.h"
 #include "ctl/check.h"
+#include "ctl/limits.h"
 #include "ctl/people.h"
 #include "oauth/token_file.h"
-#include "policy/admission.h"
+#include "policy/connections_share.h"
 #include "policy/suppression_share.h"
 
 #define ANSWER_MS 3000
@@ -64,6 +65,24 @@ static void look_rights(struct check *check, struct cluster *cluster)
     }
 }
 
+/* What this host knows of a TPSP that all hosts go by. */
+static void look_shared(struct check *check, const struct admission_gate *gate,
+                        const struct config_tpsp *tpsp)
+{
+    struct breaker breaker = limits_breaker(gate->table, tpsp);
+    unsigned connections;
+
+    if (tpsp->max_connections > 0 && connections_share_count(gate, tpsp, &connections))
+        check_say(check, CHECK_OK, NULL, "%s: %u of %u connections are in use by all hosts", tpsp->name,
+                  connections, tpsp->max_connections);
+    if (*breaker_whose(&breaker) == '\0')
+        return;
+    AUTO_FREE char *remedy = xasprintf("sendpostctl test %s; once it works again: sendpostctl rates reset %s",
+                                       tpsp->name, tpsp->name);
+    check_say(check, CHECK_WARNING, remedy, "%s is left alone by all hosts after %u failures in a row",
+              tpsp->name, breaker.failures);
+}
+
 static void look_script(struct check *check, struct cluster *cluster)
 {
     struct admission_gate gate = {.config = check->config, .cluster = cluster};
@@ -73,10 +92,12 @@ static void look_script(struct check *check, struct cluster *cluster)
         check_say(check, CHECK_FAILURE, "see state", "%s", error.text);
         return;
     }
-    if (admission_tend(&gate))
+    if (admission_tend(&gate)) {
         check_say(check, CHECK_OK, NULL, "limits are kept at %s, an answer takes %.1f ms",
                   cluster_server(cluster), (double)cluster_delay_us(cluster) / 1000);
-    else if (*cluster_why_away(cluster) != '\0')
+        for (size_t i = 0; i < check->config->tpsp_count; i++)
+            look_shared(check, &gate, &check->config->tpsps[i]);
+    } else if (*cluster_why_away(cluster) != '\0')
         check_say(check, CHECK_FAILURE,
                   "look at the server and at the access list of the user, see doc/cluster.md",
                   "limits cannot be kept: %s", cluster_why_away(cluster));

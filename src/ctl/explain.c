@@ -233,7 +233,7 @@ static bool explain_tpsp(struct explanation *explanation, const struct admission
 
     if (breaker.state == BREAKER_OPEN) {
         outcome_set(&outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.4.1",
-                    "left alone after %u failures in a row", breaker.failures);
+                    "left alone after %u failures in a row%s", breaker.failures, breaker_whose(&breaker));
         return stop(explanation, stage, &outcome);
     }
     if (!rate_set_init(&set, tpsp, explanation->provider, explanation->config->rate_burst, &outcome))

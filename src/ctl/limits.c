@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "event/event_store.h"
+#include "policy/connections_share.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define COUNTED_MS 60000 /* what was used is known to the minute */
@@ -103,15 +104,40 @@ struct json_object *limits_breaker_json(const struct breaker *breaker)
 
     json_add_text(object, "state", states[breaker->state]);
     json_add_number(object, "failures", breaker->failures);
+    json_add_flag(object, "of_all_hosts", *breaker_whose(breaker) != '\0');
     json_add_number(object, "retry_seconds", waits ? (breaker->until_ns + SECOND_NS - 1) / SECOND_NS : 0);
     return object;
 }
 
-struct json_object *limits_connections_json(unsigned used, const struct config_tpsp *tpsp)
+void limits_connections(const struct admission_gate *gate, struct connections_desk *leases,
+                        const struct config_tpsp *tpsp, struct limits_connections *connections_r)
+{
+    *connections_r = (struct limits_connections){.here = connections_count(leases, tpsp)};
+    connections_r->of_all_known =
+        tpsp->max_connections > 0 && connections_share_count(gate, tpsp, &connections_r->of_all);
+}
+
+const char *limits_connections_text(const struct limits_connections *connections,
+                                    const struct config_tpsp *tpsp, char text_r[LIMITS_CONNECTIONS_SIZE])
+{
+    *text_r = '\0';
+    if (tpsp->max_connections > 0 && connections->of_all_known)
+        snprintf(text_r, LIMITS_CONNECTIONS_SIZE, ", %u of %u connections (%u here)", connections->of_all,
+                 tpsp->max_connections, connections->here);
+    else if (tpsp->max_connections > 0)
+        snprintf(text_r, LIMITS_CONNECTIONS_SIZE, ", %u of %u connections", connections->here,
+                 tpsp->max_connections);
+    return text_r;
+}
+
+struct json_object *limits_connections_json(const struct limits_connections *connections,
+                                            const struct config_tpsp *tpsp)
 {
     struct json_object *object = json_object_new_object();
 
-    json_add_number(object, "used", used);
+    json_add_number(object, "used", connections->here);
     json_add_number(object, "limit", tpsp->max_connections);
+    if (connections->of_all_known)
+        json_add_number(object, "cluster", connections->of_all);
     return object;
 }

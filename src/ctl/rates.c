@@ -13,7 +13,6 @@
 #include "ctl/slow_words.h"
 #include "ctl/suspend_words.h"
 #include "policy/breaker_share.h"
-#include "policy/connections_share.h"
 #include "policy/shadow.h"
 #include "policy/told.h"
 #include "policy/warm_up.h"
@@ -41,34 +40,30 @@ struct listing {
     struct rate_table *table; /* of the gate */
     const struct config_tpsp *tpsp;
     struct breaker breaker;
-    unsigned connections; /* in use */
-    unsigned of_cluster;  /* by all hosts of the cluster */
-    bool of_cluster_known;
+    struct limits_connections connections;
     bool all;
     bool named; /* the TPSP stands in a row already */
     struct ctl_table *rows;
     struct json_object *limits, *shadows;
 };
 
-#define STATE_SIZE 128
+#define STATE_SIZE (80 + LIMITS_CONNECTIONS_SIZE)
 
 static const char *state_text(const struct listing *listing, char text[STATE_SIZE])
 {
-    int length;
+    const struct breaker *breaker = &listing->breaker;
+    char connections[LIMITS_CONNECTIONS_SIZE];
 
-    if (listing->breaker.state == BREAKER_CLOSED)
-        length = snprintf(text, STATE_SIZE, "in use");
-    else if (listing->breaker.state == BREAKER_TRY)
-        length = snprintf(text, STATE_SIZE, "to be tried (%u failures)", listing->breaker.failures);
+    limits_connections_text(&listing->connections, listing->tpsp, connections);
+    if (breaker->state == BREAKER_CLOSED)
+        snprintf(text, STATE_SIZE, "in use%s", connections);
+    else if (breaker->state == BREAKER_TRY)
+        snprintf(text, STATE_SIZE, "to be tried (%u failures%s)%s", breaker->failures, breaker_whose(breaker),
+                 connections);
     else
-        length = snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures)",
-                          (listing->breaker.until_ns + 999999999) / 1000000000, listing->breaker.failures);
-    if (listing->tpsp->max_connections > 0)
-        length += snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections",
-                           listing->of_cluster_known ? listing->of_cluster : listing->connections,
-                           listing->tpsp->max_connections);
-    if (listing->of_cluster_known)
-        snprintf(text + length, STATE_SIZE - (size_t)length, " (%u here)", listing->connections);
+        snprintf(text, STATE_SIZE, "left alone for %" PRId64 " s (%u failures%s)%s",
+                 (breaker->until_ns + 999999999) / 1000000000, breaker->failures, breaker_whose(breaker),
+                 connections);
     return text;
 }
 
@@ -145,15 +140,6 @@ static void print_shadow(void *context, const struct rate_limit *limit)
            shadow_deferred(listing->table, listing->tpsp->name, limit));
 }
 
-static struct json_object *connections_json(const struct listing *listing)
-{
-    struct json_object *row = limits_connections_json(listing->connections, listing->tpsp);
-
-    if (listing->of_cluster_known)
-        json_object_object_add(row, "cluster", json_object_new_int64(listing->of_cluster));
-    return row;
-}
-
 static void print_plan(const struct listing *listing, const char *provider)
 {
     struct warm_up_view view;
@@ -203,9 +189,7 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
                       struct outcome *error_r)
 {
     listing->breaker = limits_breaker(listing->table, listing->tpsp);
-    listing->connections = connections_count(listing->leases, listing->tpsp);
-    listing->of_cluster_known = listing->tpsp->max_connections > 0 &&
-                                connections_share_count(listing->gate, listing->tpsp, &listing->of_cluster);
+    limits_connections(listing->gate, listing->leases, listing->tpsp, &listing->connections);
     listing->named = false;
     listing->limits = all != NULL ? json_object_new_array() : NULL;
     if (all != NULL) {
@@ -214,7 +198,8 @@ static bool list_tpsp(struct listing *listing, const struct config *config, stru
         json_object_object_add(row, "tpsp_id", json_object_new_int64(listing->tpsp->id));
         json_object_object_add(row, "breaker", limits_breaker_json(&listing->breaker));
         if (listing->tpsp->max_connections > 0)
-            json_object_object_add(row, "connections", connections_json(listing));
+            json_object_object_add(row, "connections",
+                                   limits_connections_json(&listing->connections, listing->tpsp));
         json_object_object_add(row, "limits", listing->limits);
         listing->shadows = json_object_new_array();
         json_object_object_add(row, "shadow", listing->shadows);

@@ -45,24 +45,23 @@ static void print_headline(const struct status *status)
 
 /* --- TPSPs -------------------------------------------------------------------------------------------- */
 
-#define STATE_SIZE 128
+#define STATE_SIZE (80 + PEOPLE_SPAN_SIZE + LIMITS_CONNECTIONS_SIZE)
 
 static const char *state_text(const struct status_tpsp *tpsp, char text[STATE_SIZE])
 {
     const struct breaker *breaker = &tpsp->breaker;
-    char wait[PEOPLE_SPAN_SIZE];
-    int length;
+    char wait[PEOPLE_SPAN_SIZE], connections[LIMITS_CONNECTIONS_SIZE];
 
+    limits_connections_text(&tpsp->connections, tpsp->config, connections);
     if (breaker->state == BREAKER_CLOSED)
-        length = snprintf(text, STATE_SIZE, "in use");
+        snprintf(text, STATE_SIZE, "in use%s", connections);
     else if (breaker->state == BREAKER_TRY)
-        length = snprintf(text, STATE_SIZE, "to be tried (%u failures)", breaker->failures);
+        snprintf(text, STATE_SIZE, "to be tried (%u failures%s)%s", breaker->failures, breaker_whose(breaker),
+                 connections);
     else
-        length = snprintf(text, STATE_SIZE, "left alone for %s (%u failures)",
-                          people_span(breaker->until_ns / 1000000, wait), breaker->failures);
-    if (tpsp->config->max_connections > 0)
-        snprintf(text + length, STATE_SIZE - (size_t)length, ", %u of %u connections", tpsp->connections,
-                 tpsp->config->max_connections);
+        snprintf(text, STATE_SIZE, "left alone for %s (%u failures%s)%s",
+                 people_span(breaker->until_ns / 1000000, wait), breaker->failures, breaker_whose(breaker),
+                 connections);
     return text;
 }
 

@@ -37,7 +37,7 @@ static struct json_object *tpsp_json(const struct status *status, const struct s
     json_add_text(row, "tpsp", tpsp->config->name);
     json_object_object_add(row, "breaker", limits_breaker_json(&tpsp->breaker));
     if (tpsp->config->max_connections > 0)
-        json_object_object_add(row, "connections", limits_connections_json(tpsp->connections, tpsp->config));
+        json_object_object_add(row, "connections", limits_connections_json(&tpsp->connections, tpsp->config));
     json_add_number(row, "max_rate_per_hour", tpsp->config->global_rate.limit);
     json_add_number(row, "accepted_last_hour", (int64_t)tpsp->last_hour);
     json_add_number(row, "accepted_last_day", (int64_t)tpsp->day.delivered);

@@ -8,8 +8,8 @@
 #include <json-c/json.h>
 
 #include "ctl/ctl.h"
+#include "ctl/limits.h"
 #include "event/event_store.h"
-#include "policy/breaker.h"
 #include "policy/standing.h"
 #include "store/store.h"
 #include "trace/backlog.h"
@@ -30,7 +30,7 @@ struct status_tpsp {
     struct status_counts day;
     uint64_t last_hour;     /* delivered */
     struct breaker breaker; /* until_ns: from now */
-    unsigned connections;   /* in use */
+    struct limits_connections connections;
     int64_t certificate_ms; /* until when the TPSP's is good; 0: not seen */
     char **limits;          /* as limit_words() has them, with the provider before */
     size_t limit_count;

@@ -12,7 +12,6 @@
 #include "ctl/slow_words.h"
 #include "ctl/status_private.h"
 #include "ctl/suspend_words.h"
-#include "policy/connections.h"
 #include "policy/counters.h"
 
 #define QUEUE_MS 2000 /* of reading what Postfix says of its queue */
@@ -163,6 +162,15 @@ static bool read_tpsp(struct status *status, const struct admission_gate *gate, 
     return limits_each(&request, note_limit, tpsp, error);
 }
 
+static void read_connections(struct status *status, const struct admission_gate *gate)
+{
+    struct connections_desk *leases = connections_open(status->config);
+
+    for (size_t i = 0; i < status->config->tpsp_count; i++)
+        limits_connections(gate, leases, status->tpsps[i].config, &status->tpsps[i].connections);
+    connections_close(leases);
+}
+
 static bool read_limits(struct status *status, struct store *store)
 {
     struct ctl_gate gate;
@@ -174,14 +182,11 @@ static bool read_limits(struct status *status, struct store *store)
         status->suspended_json = suspend_words_json(status->config, gate.gate.table, NULL);
         for (size_t i = 0; ok && i < status->config->tpsp_count; i++)
             ok = read_tpsp(status, &gate.gate, store, &status->tpsps[i], &error);
+        read_connections(status, &gate.gate);
         ctl_gate_close(&gate);
     }
     if (!ok)
         ctl_fail(status->ctl, "%s", error.text);
-    struct connections_desk *leases = connections_open(status->config);
-    for (size_t i = 0; i < status->config->tpsp_count; i++)
-        status->tpsps[i].connections = connections_count(leases, status->tpsps[i].config);
-    connections_close(leases);
     return ok;
 }
 

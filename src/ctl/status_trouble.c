@@ -35,8 +35,8 @@ static void find_tpsps(struct status *status)
         const struct status_tpsp *tpsp = &status->tpsps[i];
         if (tpsp->breaker.state != BREAKER_CLOSED && !is_held(status, tpsp->config))
             find(status, xasprintf("sendpostctl test %s", tpsp->config->name),
-                 xasprintf("%s is left alone after %u failures in a row", tpsp->config->name,
-                           tpsp->breaker.failures));
+                 xasprintf("%s is left alone after %u failures in a row%s", tpsp->config->name,
+                           tpsp->breaker.failures, breaker_whose(&tpsp->breaker)));
     }
 }
 

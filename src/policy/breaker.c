@@ -71,6 +71,11 @@ struct breaker breaker_look_own(struct rate_table *table, const char *tpsp)
     return breaker_judge(entry == NULL ? 0 : atomic_load(&entry->words[0]), rate_table_now(table));
 }
 
+const char *breaker_whose(const struct breaker *breaker)
+{
+    return breaker->of_all && breaker->state != BREAKER_CLOSED ? " of all hosts" : "";
+}
+
 /* Of both that are open the one that stays so for longer. */
 struct breaker breaker_look(struct rate_table *table, const char *tpsp)
 {

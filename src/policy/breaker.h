@@ -36,6 +36,9 @@ struct breaker {
     bool of_all;       /* it is that of all hosts of a cluster (breaker_share.h) */
 };
 
+/* " of all hosts" where it is theirs, "" where it is that of this host: behind "failures", "left alone". */
+const char *breaker_whose(const struct breaker *breaker) __attribute__((nonnull, returns_nonnull));
+
 /* May this delivery go to the TPSP? */
 struct breaker breaker_ask(struct rate_table *table, const char *tpsp) __attribute__((nonnull));
 

@@ -51,7 +51,7 @@ static void note_breaker(struct pool_cursor *cursor, const struct config_tpsp *t
     obstacles->retry_ns = breaker->until_ns;
     outcome_local(&obstacles->breaker, "4.4.1",
                   "TPSP %s" LIMIT_WORDS_ALONE "%u failures in a row%s, next attempt in %" PRId64 " s%s",
-                  tpsp->name, breaker->failures, breaker->of_all ? " of all hosts" : "",
+                  tpsp->name, breaker->failures, breaker_whose(breaker),
                   seconds_until(cursor, breaker->until_ns),
                   cursor->pool->member_count > 1 ? "; no other TPSP of the pool can take the message" : "");
 }

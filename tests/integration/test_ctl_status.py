@@ -55,7 +55,7 @@ def test_what_happened_is_counted(installation):
     (tpsp,) = result["tpsps"]
     counts = {"delivered": 2, "deferred": 1, "dropped": 1, "bounced": 0, "soft_bounced": 0}
     (limit,) = tpsp.pop("limits")
-    assert tpsp == {"tpsp": "primary", "breaker": {"state": "closed", "failures": 0, "retry_seconds": 0}, "max_rate_per_hour": 40,
+    assert tpsp == {"tpsp": "primary", "breaker": {"state": "closed", "failures": 0, "of_all_hosts": False, "retry_seconds": 0}, "max_rate_per_hour": 40,
                     "accepted_last_hour": 2, "accepted_last_day": 2, "deferred_last_day": 1, "dropped_last_day": 1,
                     "last_day": counts, "slow_down": [], "certificate_expires_at": None}
     assert (limit["limit"], limit["used"], limit["free"], limit["next_slot_seconds"]) == (40, 4, 6, 0)
