@@ -19,7 +19,10 @@ static struct config config;
 static void setup(void)
 {
     config = (struct config){.rate_burst = 10,
-                             .slow_down = {.enabled = true, .floor = {1, 60000}, .recovery_ms = 600000}};
+                             .slow_down = {.enabled = true,
+                                           .floor = {1, 60000},
+                                           .recovery_ms = 600000,
+                                           .statistics = {.window_ms = 600000}}};
     here = simulation_begin();
     there = simulation_begin();
     atomic_fetch_add(&there->now, LATER);
