@@ -1,6 +1,7 @@
 """Fixtures of the integration tests: real programs on loopback, each with a scratch directory of its own."""
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -17,6 +18,10 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the sample that also runs on a sanitizer build")
     if not (build_directory() / "sendpost-pipe").exists():
         raise pytest.UsageError(f"no programs in {build_directory()}: build first, or set SENDPOST_BUILD")
+    # started by nohup(1) or in the background, we ignore what our programs would then ignore, too, and rightly
+    for number, action in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, action)
 
 
 @pytest.fixture(scope="session")

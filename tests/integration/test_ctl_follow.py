@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import sqlite3
@@ -161,16 +162,20 @@ def test_a_person_sees_short_lines_that_fit_and_ends_it_with_control_c(installat
         os.execv(CTL, ["sendpostctl", "-c", str(installation.config), "events", "-f"])
     seen = b""
 
+    def read():
+        assert select.select([terminal], [], [], 60)[0], seen
+        return os.read(terminal, 65536)
+
     def shows(text):
         nonlocal seen
         while text not in seen:
-            seen += os.read(terminal, 65536)
+            seen += read()
     shows(b"user1@")
     deliver(installation, 2)
     shows(b"user2@")
     os.write(terminal, b"\x03")
     try:
-        while data := os.read(terminal, 65536):
+        while data := read():
             seen += data
     except OSError:  # the terminal is closed
         pass

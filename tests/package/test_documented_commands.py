@@ -285,6 +285,7 @@ COMMANDS = {
     "sendpostctl classify --code 552 --status 5.2.2 'Mailbox is full'": Run("soft"),
     "sendpostctl classify --report misread.jsonl --should-be hard '550 kein solcher Nutzer'": Run(),
     "sendpostctl classify --tpsp primary --stage rcpt '550 5.4.5 Daily sending quota exceeded'": Run("account"),
+    "sendpostctl classify --provider yahoo '421 4.7.0 [TSS04] Messages temporarily deferred'": Run("yahoo-volume"),
     "sendpostctl classify --report misread.jsonl --should-be soft 'TEXT'": Run("soft"),
     "openssl s_client -connect HOST:PORT -starttls smtp": Run("Verify return code: 0 (ok)"),
     "curl http://127.0.0.1:9113/health": Run('"status":"ok"', first=Site.wait_agent),
