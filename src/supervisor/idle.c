@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/file_stamp.h"
+#include "supervisor/processors.h"
 
 #define READY 'R'
 #define HERE 'H'         /* carries the descriptors */
@@ -24,8 +25,11 @@
 /* deliverers that were tried and said nothing: stopped, or this machine is that busy */
 #define SPREAD 16 /* callers begin at so many places */
 #define SILENT_MAX 2
-/* One that has just told its result may not have run since: to look again costs less than a start. */
+/* One that has just told its result may not have run since: to look again costs less than a start. Where all
+ * processors are taken, a start takes from those who will soon be idle, and is put off for a while. */
 #define SECOND_LOOK_MS 3
+#define LOOK_EVERY_MS 10
+#define LOOK_MOST_MS 400
 
 extern char **environ;
 
@@ -268,10 +272,12 @@ static bool ask_all(int place, uint64_t key, int *silent, struct idle_deliverer 
 bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
 {
     *deliverer_r = (struct idle_deliverer){-1, -1};
-    int silent = 0;
+    int silent = 0, waited_ms = 0;
     bool found = ask_all(place, key, &silent, deliverer_r);
-    if (!found) {
-        poll(NULL, 0, SECOND_LOOK_MS);
+    while (!found && (waited_ms == 0 || (waited_ms < LOOK_MOST_MS && processors_are_taken()))) {
+        int pause_ms = waited_ms == 0 ? SECOND_LOOK_MS : LOOK_EVERY_MS + getpid() % LOOK_EVERY_MS;
+        poll(NULL, 0, pause_ms);
+        waited_ms += pause_ms;
         found = ask_all(place, key, &silent, deliverer_r);
     }
     /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */

@@ -242,4 +242,4 @@ def test_a_store_that_was_corrupt_is_told_of_until_its_file_is_removed(agent, ap
     checked = ctl(agent, "check", "--offline", "--no-postfix").stdout
     assert f"the latest {aside.name}" in checked and f"then rm {aside}*" in checked
     aside.unlink()
-    assert ctl(agent, "status").returncode == 0
+    wait_for(lambda: ctl(agent, "status").returncode == 0, "status, and the agent, to be well again")

@@ -659,7 +659,7 @@ def test_flush_ignores_a_pause_and_speaks_json(api, account):
     api.default = Answer()
     done = account.flush("--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"reported": 1, "rejected": 0, "pending": 0, "error": ""}
+    assert json.loads(done.stdout) == {"reported": 1, "rejected": 0, "pending": 0, "error": None}
 
 
 def test_what_a_quick_api_took_of_many_batches_is_recorded_when_the_next_one_fails(api, account):
