@@ -89,8 +89,8 @@ class Sink(ScriptedTpsp):
             for number, rate in enumerate(self.provider.rates):
                 self.taken[number, connection.recipient if rate.by == "recipient" else None].append(now)
         connection.reply(DEFAULTS["dot"])
-        connection.served = getattr(connection, "served", 0) + 1
-        if 0 < self.provider.session <= connection.served:
+        connection.taken = getattr(connection, "taken", 0) + 1
+        if 0 < self.provider.session <= connection.taken:
             self.refuse(connection, self.provider.session_reply)
 
 
