@@ -13,6 +13,9 @@
  * One that has what few may have (a connection to a server that allows us only so many) says so in its name,
  * and is called first.
  *
+ * Who finds nobody looks again a moment later, and, while all processors are taken, for a while: then a
+ * process more would make nothing faster, and those that are there are idle soon.
+ *
  * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
  * caller was left by a process that died, and the caller removes it.
  *
