@@ -17,25 +17,26 @@ CTL = build_directory() / "sendpostctl"
 CALLS = ("pwrite64", "fdatasync", "fsync", "sendto", "write")
 
 
-def run_traced(config, output, *options):
-    return subprocess.run(["strace", "-f", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", output, *options, CTL, "-c", config, "sync"],
+def run_traced(calls, options, config, *command):
+    return subprocess.run(["strace", "-f", "-qq", "-e", f"trace={','.join(calls)}", *options, CTL, "-c", config, *command],
                           capture_output=True, text=True, check=False)
 
 
-def steps_of(config):
-    """The calls of a run that nobody kills, in their order: name, and which of that name. strace(1) counts each kind of call for itself, in
+def steps_of(calls, config, *command):
+    """The calls of these kinds in a run that nobody kills, in their order: name, and which of that name. strace(1) counts each kind of call for itself, in
     each thread."""
     counts, found = {}, []
-    for call in re.findall(rf"(?m)^(\d+) +({'|'.join(CALLS)})\(", run_traced(config, "/dev/stdout").stdout):
+    for call in re.findall(rf"(?m)^(\d+) +({'|'.join(calls)})\(", run_traced(calls, ["-o", "/dev/stdout"], config, *command).stdout):
         counts[call] = counts.get(call, 0) + 1
         found.append((call[1], counts[call]))
     return found
 
 
-def kill_at(step, config):
+def kill_at(step, config, *command):
     """True: the run was killed as it began the call."""
     name, nth = step
-    return run_traced(config, "/dev/null", "-e", f"inject={name}:signal=KILL:when={nth}").returncode not in (0, 1)
+    options = ["-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={nth}"]
+    return run_traced([name], options, config, *command).returncode not in (0, 1)
 
 
 def sample(steps, most):
@@ -58,12 +59,12 @@ def test_a_synchronisation_that_is_killed_goes_on_where_it_was(host, api):  # no
     for number in range(300):
         api.add(f"u{number}@example.com", created=1700000000 + number * DAY)
     change(0)
-    steps = steps_of(host.config)
+    steps = steps_of(CALLS, host.config, "sync")
     assert len(steps) > 100
     chosen, killed = sample(steps, 10), 0
     for number, step in enumerate(chosen, 1):
         change(number)
-        killed += kill_at(step, host.config)
+        killed += kill_at(step, host.config, "sync")
     assert killed > len(chosen) / 3  # a later run has less to do, and may end before
     host.sync("--confirm")
     assert equal(host, api) and len(host.emails()) > 300

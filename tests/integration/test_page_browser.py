@@ -154,9 +154,13 @@ def test_an_agent_that_is_gone_is_said(agent, front):
 def test_without_javascript_and_without_a_login_the_numbers_are_there(agent):
     driver = start_browser(**{"profile.managed_default_content_settings.javascript": 2})
     try:
-        driver.get(f"http://127.0.0.1:{agent.port}/")
-        text = driver.find_element(By.TAG_NAME, "main").text
-        assert "gmail" in text and "4.2.2 Mailbox full" in text and "sendpostctl ui" in text and "@" not in text
+        def look():
+            driver.get(f"http://127.0.0.1:{agent.port}/")
+            return driver.find_element(By.TAG_NAME, "main").text
+
+        wait_for(lambda: "gmail" in look(), "the events to be counted")
+        text = look()
+        assert "4.2.2 Mailbox full" in text and "sendpostctl ui" in text and "@" not in text
         assert driver.find_elements(By.CSS_SELECTOR, "svg.hours rect.delivered")
     finally:
         driver.quit()

@@ -17,7 +17,8 @@ from support import TOP, end_process, free_port, listens, remove, scratch, wait_
 
 MESSAGE = b"From: news@example.com\r\nSubject: hello\r\n\r\nHello\r\n"
 # with nothing to show here: no event API, no OAuth login, no trouble
-QUIET = {"Connections", "OAuth tokens", "Mail held, stores aside", "Since the last report"}
+QUIET = {"Connections", "OAuth tokens", "Mail held, stores aside", "Since the last report",
+         "Suspended by hand, how much longer"}
 
 
 class Prometheus:

@@ -12,7 +12,7 @@ from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
 from sendpost import Sendpost, build_directory
 from support import wait_for
-from test_killed_steps import count_calls, kill_at
+from test_killed_steps import kill_at, steps_of
 from test_page import login, page_with
 
 CTL = str(build_directory() / "sendpostctl")
@@ -196,11 +196,11 @@ def test_killed_at_any_step_it_is_suspended_or_not_and_never_in_between(installa
     killed = seen = 0
     for call in ("openat", "unlink", "write", "fsync", "rename", "flock", "mmap", "msync", "munmap"):
         start_afresh(installation)
-        total = count_calls(call, installation.config, *command)
-        assert total > 0 and len(suspended(installation)) == 1
-        for step in range(max(1, total - 8), total + 1):
+        steps = steps_of([call], installation.config, *command)
+        assert steps and len(suspended(installation)) == 1
+        for step in steps[-9:]:
             start_afresh(installation)
-            assert kill_at(step, call, installation.config, *command), (call, step, total)
+            assert kill_at(step, installation.config, *command), (step, len(steps))
             left = suspended(installation)
             assert [(one["tpsp"], one["reason"]) for one in left] in ([], [("primary", "one reason")])
             killed += 1
