@@ -40,7 +40,7 @@ struct cluster_keeper {
     char name[64]; /* of the host, for people */
     char fingerprint[UUID_FINGERPRINT_SIZE];
     int64_t heartbeat_ms;
-    int64_t noted_ms;           /* what the store was told of the list */
+    int64_t noted_ms;                         /* what the store was told of the list */
     struct board_host known[BOARD_HOSTS_MAX]; /* as they were at compared_ms */
     size_t known_count;
     int64_t own_taken, compared_ms, all_per_own_ppm;
