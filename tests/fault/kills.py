@@ -189,7 +189,9 @@ def run(kills):
 def is_right(figures):
     return all(not figures[what] for what in (
         "lost", "copies without a doubt", "without an event", "events twice", "events of nothing", "not at the API", "not on the list",
-        "corrupt", "problems")) and set(figures["kills"]) == set(VICTIMS)
+        "corrupt", "problems")) and (
+            # of few kills none may find a program that lives for milliseconds
+            sum(figures["kills"].values()) < 1000 or set(figures["kills"]) == set(VICTIMS))
 
 
 if __name__ == "__main__":
