@@ -1,5 +1,6 @@
 /* http_client's other half: what libcurl is told, asks and hands over. */
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -53,6 +54,15 @@ static int on_dialogue(CURL *curl, curl_infotype type, char *data, size_t length
 }
 
 /* --- what libcurl asks and hands over ------------------------------------------------------------------ */
+
+/* Not blocking from the beginning: libcurl asks for that later and does not look whether it was given, and no
+ * timeout of its own ends a read that blocks. */
+static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)context;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
+}
 
 static CURLcode on_context(CURL *curl, void *ctx, void *context)
 {
@@ -116,6 +126,7 @@ static bool set_up(struct http_client *client)
     lib->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     lib->easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, -1L); /* it knows what CURLOPT_RESOLVE says, no more */
     lib->easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L);
+    lib->easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     lib->easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head);
     lib->easy_setopt(curl, CURLOPT_HEADERDATA, client);
     lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);

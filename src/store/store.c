@@ -10,6 +10,7 @@
 #include "base/xalloc.h"
 #include "store/store_connection.h"
 #include "store/store_file.h"
+#include "store/store_release.h"
 
 static const char *remedy(int result, int system_error)
 {
@@ -53,10 +54,11 @@ void store_error(struct store *store, const char *verb, struct outcome *error_r)
 
 /* --- opening and closing ------------------------------------------------------------------------ */
 
-/* SQLite counts its memory under a lock at each allocation, for statistics that nobody here reads. */
 static void set_up_sqlite(void)
 {
+    /* it counts its memory under a lock at each allocation, for statistics that nobody here reads */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    store_release_insist();
 }
 
 static struct store *new_store(const char *state_dir)

@@ -121,6 +121,18 @@ def counts(text):
     return most
 
 
+def numbers_of(pattern, kind, text):
+    """Of an undisturbed run: which calls of a kind, counted in each thread, look like this."""
+    calls = {call.lstrip("?") for call in KINDS[kind][0].split(",")}
+    made, found = Counter(), set()
+    for match in re.finditer(r"^(?:(\d+) +)?((\w+)\(.*)", text, re.MULTILINE):
+        if match[3] in calls:
+            made[match[1]] += 1
+            if re.match(pattern, match[2]):
+                found.add(made[match[1]])
+    return sorted(found)
+
+
 def spread(count, samples):
     """1 to count, or so many of them, evenly."""
     if samples is None or samples >= count:

@@ -38,6 +38,25 @@ def test_an_engine_that_cannot_be_answered_ends(strace):
     assert happened > 10
 
 
+def test_a_socket_that_libcurl_cannot_set_holds_up_nobody(strace):
+    """Not blocking is asked for and not looked at by libcurl: reading then waits for a server that has said all."""
+    tried = 0
+    with fault_scenarios.SCENARIOS["record"]() as scenario:
+        def attempt(*arguments):
+            log = scenario.directory / "strace"
+            log.unlink(missing_ok=True)
+            fault = faults.Fault(*arguments, log)
+            return scenario.attempt(fault), fault
+
+        attempt(None, None, 0)  # makes the store
+        usual = attempt(None, None, 0)[1].text()
+        for number in faults.numbers_of(r"fcntl\(\d+, F_[GS]ETFL", "lock", usual):
+            problems, fault = attempt("lock", "ENOLCK", number)
+            assert not problems, f"{fault}: {problems} [{fault.which()}]"
+            tried += fault.happened()
+    assert tried >= 4, "of names and of HTTP"
+
+
 def test_no_request_goes_without_some_of_its_headers(strace):
     """The key of the API has a length of its own, so that the allocations for its header are found: each fails once."""
     header = "X-SP-Event-ApiKey: "

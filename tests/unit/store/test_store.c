@@ -1,7 +1,9 @@
 #include "store/store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #include "base/xalloc.h"
 #include "store/schema.h"
+#include "store/store_release.h"
 #include "suites.h"
 
 static char directory[64];
@@ -392,6 +395,47 @@ START_TEST(many_processes_move_a_corrupt_file_aside_once_and_lose_no_commit)
 }
 END_TEST
 
+static int releases, failing_release;
+
+static int failing_fcntl(int descriptor, int command, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (command == F_SETLK && ((struct flock *)argument)->l_type == F_UNLCK &&
+        ++releases == failing_release) {
+        errno = ENOLCK;
+        return -1;
+    }
+    return fcntl(descriptor, command, argument);
+}
+
+/* SQLite does not look whether a lock was let go, and then waits for itself. */
+START_TEST(a_lock_that_is_not_let_go_at_once_holds_up_nobody)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+
+    vfs->xSetSystemCall(vfs, "fcntl", (sqlite3_syscall_ptr)failing_fcntl);
+    store_release_insist();
+    for (failing_release = 1; releases == 0 || releases >= failing_release - 1; failing_release++) {
+        releases = 0;
+        struct store *store = open_store();
+        for (int i = 0; i < 3; i++) {
+            ck_assert_msg(store_begin(store, STORE_NORMAL, &error), "release %d: %s", failing_release,
+                          error.text);
+            ck_assert_msg(store_put(store, "key", "value", &error), "%s", error.text);
+            ck_assert_msg(store_commit(store, &error), "%s", error.text);
+        }
+        store_close(store);
+    }
+    ck_assert_int_gt(failing_release, 10);
+    vfs->xSetSystemCall(vfs, "fcntl", NULL);
+    store_release_insist();
+}
+END_TEST
+
 START_TEST(the_wal_stays_bounded)
 {
     AUTO_FREE char *path = path_of("state.db-wal"), *text = xcalloc(1, 3001);
@@ -496,6 +540,7 @@ UNIT_SUITE(store_suite)
     tcase_add_test(tcase, a_file_that_can_only_be_read_is_an_error);
     tcase_add_test(tcase, a_hundred_first_processes_agree_on_one_file_and_lose_no_commit);
     tcase_add_test(tcase, many_processes_move_a_corrupt_file_aside_once_and_lose_no_commit);
+    tcase_add_test(tcase, a_lock_that_is_not_let_go_at_once_holds_up_nobody);
     tcase_add_test(tcase, the_wal_stays_bounded);
     tcase_add_test(tcase, kill_at_any_instant_neither_tears_nor_loses_a_transaction);
     suite_add_tcase(suite, tcase);
