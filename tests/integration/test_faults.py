@@ -38,23 +38,32 @@ def test_an_engine_that_cannot_be_answered_ends(strace):
     assert happened > 10
 
 
-def test_a_socket_that_libcurl_cannot_set_holds_up_nobody(strace):
-    """Not blocking is asked for and not looked at by libcurl: reading then waits for a server that has said all."""
-    tried = 0
-    with fault_scenarios.SCENARIOS["record"]() as scenario:
+def let_fail(name, kind, error, pattern):
+    """Each call that looks like this, in a run of what is made already. Returns how many failed."""
+    happened = 0
+    with fault_scenarios.SCENARIOS[name]() as scenario:
         def attempt(*arguments):
             log = scenario.directory / "strace"
             log.unlink(missing_ok=True)
             fault = faults.Fault(*arguments, log)
-            return scenario.attempt(fault), fault
+            problems = scenario.attempt(fault)
+            assert not problems, f"{fault}: {problems} [{fault.which()}]"
+            return fault
 
         attempt(None, None, 0)  # makes the store
-        usual = attempt(None, None, 0)[1].text()
-        for number in faults.numbers_of(r"fcntl\(\d+, F_[GS]ETFL", "lock", usual):
-            problems, fault = attempt("lock", "ENOLCK", number)
-            assert not problems, f"{fault}: {problems} [{fault.which()}]"
-            tried += fault.happened()
-    assert tried >= 4, "of names and of HTTP"
+        for number in faults.numbers_of(pattern, kind, attempt(None, None, 0).text()):
+            happened += attempt(kind, error, number).happened()
+    return happened
+
+
+def test_a_socket_that_libcurl_cannot_set_holds_up_nobody(strace):
+    """Not blocking is asked for and not looked at by libcurl: reading then waits for a server that has said all."""
+    assert let_fail("record", "lock", "ENOLCK", r"fcntl\(\d+, F_[GS]ETFL") >= 4, "of names and of HTTP"
+
+
+def test_no_descriptor_for_a_file_that_is_written_sends_no_second_copy(strace):
+    """One is lacking for a moment: all that the record needs has to be open before anybody is contacted."""
+    assert let_fail("deliver", "open", "ENFILE", r"openat\(AT_FDCWD, .*O_RDWR") >= 4, "of the store, and of marks"
 
 
 def test_no_request_goes_without_some_of_its_headers(strace):
