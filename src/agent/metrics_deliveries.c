@@ -57,6 +57,15 @@ static void write_outcomes(void *context, const struct counters_series *series)
         }
 }
 
+/* The end of a bucket's labels, and the count up to it. */
+static void write_bucket(FILE *out, int64_t bound, double second, uint64_t total)
+{
+    if (bound == INT64_MAX)
+        fprintf(out, "le=\"+Inf\"} %" PRIu64 "\n", total);
+    else
+        fprintf(out, "le=\"%g\"} %" PRIu64 "\n", (double)bound / second, total);
+}
+
 static void write_times(void *context, const struct counters_series *series)
 {
     FILE *out = context;
@@ -67,15 +76,29 @@ static void write_times(void *context, const struct counters_series *series)
     for (unsigned i = 0; i < COUNTERS_BUCKETS; i++) {
         total += value_of(series, i);
         labels(out, "delivery_seconds_bucket", series, "provider");
-        if (counters_bounds_ms[i] == INT64_MAX)
-            fprintf(out, ",le=\"+Inf\"} %" PRIu64 "\n", total);
-        else
-            fprintf(out, ",le=\"%g\"} %" PRIu64 "\n", (double)counters_bounds_ms[i] / 1000, total);
+        fputc(',', out);
+        write_bucket(out, counters_bounds_ms[i], 1e3, total);
     }
     labels(out, "delivery_seconds_sum", series, "provider");
     fprintf(out, "} %.3f\n", (double)value_of(series, COUNTERS_BUCKETS) / 1000);
     labels(out, "delivery_seconds_count", series, "provider");
     fprintf(out, "} %" PRIu64 "\n", total);
+}
+
+static void write_waits(void *context, const struct counters_series *series)
+{
+    FILE *out = context;
+    uint64_t total = 0;
+
+    if (series->kind != COUNTERS_WAITS)
+        return;
+    for (unsigned i = 0; i < COUNTERS_WAIT_BUCKETS; i++) {
+        total += value_of(series, i);
+        fputs(PREFIX "store_wait_seconds_bucket{", out);
+        write_bucket(out, counters_wait_bounds_us[i], 1e6, total);
+    }
+    fprintf(out, PREFIX "store_wait_seconds_sum %.6f\n" PREFIX "store_wait_seconds_count %" PRIu64 "\n",
+            (double)value_of(series, COUNTERS_WAIT_BUCKETS) / 1e6, total);
 }
 
 static void write_deferrals(void *context, const struct counters_series *series)
@@ -111,6 +134,9 @@ static void write_counters(FILE *out, const struct config *config)
     head(out, "delivery_seconds", "histogram",
          "From Postfix's queue to the end, delivered or dropped, however many attempts it took.");
     counters_each(counters, write_times, out);
+    head(out, "store_wait_seconds", "histogram",
+         "How long a delivery waited for other processes at the store, all its transactions together.");
+    counters_each(counters, write_waits, out);
     head(out, "deferrals_total", "counter", "Deferrals by reason, and the rule of the replies that told it.");
     counters_each(counters, write_deferrals, out);
     head(out, "tpsp_certificate_expires_timestamp_seconds", "gauge",

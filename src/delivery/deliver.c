@@ -291,6 +291,7 @@ struct delivery_result deliver(const struct deliver_context *context, const stru
     if (identified || delivery.outcome.class == OUTCOME_DEFERRED) /* else an earlier run has counted it */
         count(&delivery);
     report(&delivery);
+    counters_note_wait(context->counters, store_take_wait_us(context->store));
 
     struct delivery_result result = tell(&delivery, true);
     if (delivery.claim >= 0)

@@ -29,6 +29,7 @@ struct counters_file {
 
 _Static_assert(1 + 2 * CAUSES <= COUNTERS_VALUES, "every outcome has a place");
 _Static_assert(COUNTERS_BUCKETS + 1 <= COUNTERS_VALUES, "buckets and their sum");
+_Static_assert(COUNTERS_WAIT_BUCKETS + 1 <= COUNTERS_VALUES, "buckets and their sum");
 
 struct counters {
     struct counters_file *file;
@@ -36,6 +37,9 @@ struct counters {
 
 const int64_t counters_bounds_ms[COUNTERS_BUCKETS] = {
     100, 250, 500, 1000, 2500, 5000, 15000, 60000, 300000, 900000, 3600000, 14400000, 86400000, INT64_MAX};
+const int64_t counters_wait_bounds_us[COUNTERS_WAIT_BUCKETS] = {
+    100,   250,    500,    1000,   2500,    5000,    10000,    25000,
+    50000, 100000, 250000, 500000, 1000000, 5000000, 30000000, INT64_MAX};
 
 /* --- the file --------------------------------------------------------------------------------------- */
 
@@ -59,11 +63,11 @@ static struct counters_file *map(const char *path)
     return NULL;
 }
 
-/* Whole before it has its name, and its blocks taken: two that make it at once count one of them out for a
- * moment. */
-static bool create(const char *path)
+/* Whole before it has its name, and its blocks taken. Of several that make it at once the first gives it its
+ * name, and the others use his; one that is damaged is replaced. */
+static bool create(const char *path, bool replace)
 {
-    AUTO_FREE char *fresh = xasprintf("%s.%ld", path, (long)getpid());
+    AUTO_FREE char *fresh = xasprintf("%s.%ld", path, (long)gettid());
     struct outcome ignored;
     uint64_t magic = MAGIC;
 
@@ -72,10 +76,14 @@ static bool create(const char *path)
     if (descriptor < 0)
         return false;
     if (posix_fallocate(descriptor, 0, sizeof(struct counters_file)) == 0 &&
-        pwrite(descriptor, &magic, sizeof magic, 0) == (ssize_t)sizeof magic && rename(fresh, path) == 0)
+        pwrite(descriptor, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
+        (replace ? rename(fresh, path) : link(fresh, path)) == 0) {
+        unlink(fresh);
         return true;
+    }
+    bool there = errno == EEXIST;
     unlink(fresh);
-    return false;
+    return there;
 }
 
 struct counters *counters_open(const char *state_dir)
@@ -83,7 +91,7 @@ struct counters *counters_open(const char *state_dir)
     AUTO_FREE char *path = xasprintf("%s/counters", state_dir);
     struct counters_file *file = map(path);
 
-    if (file == NULL && create(path))
+    for (int replace = 0; file == NULL && replace <= 1 && create(path, replace); replace++)
         file = map(path);
     if (file == NULL)
         return NULL;
@@ -151,11 +159,31 @@ unsigned counters_outcome_place(enum outcome_class class, enum outcome_cause cau
                : 1u + (class == OUTCOME_DROPPED ? (unsigned)CAUSES : 0u) + (unsigned)cause;
 }
 
+/* Into the first bucket that holds it; the sum is behind the last. */
+static void add_to_histogram(struct counters_series *series, const int64_t *bounds, unsigned buckets,
+                             int64_t value)
+{
+    unsigned bucket = 0;
+
+    if (series == NULL)
+        return;
+    while (value > bounds[bucket])
+        bucket++;
+    atomic_fetch_add(&series->values[bucket], 1);
+    if (value > 0)
+        atomic_fetch_add(&series->values[buckets], (uint64_t)value);
+}
+
+void counters_note_wait(struct counters *counters, int64_t wait_us)
+{
+    if (counters != NULL)
+        add_to_histogram(find(counters, COUNTERS_WAITS, "", "", ""), counters_wait_bounds_us,
+                         COUNTERS_WAIT_BUCKETS, wait_us);
+}
+
 void counters_note(struct counters *counters, const struct counters_delivery *delivery)
 {
     const struct outcome *outcome = delivery->outcome;
-    unsigned bucket = 0;
-
     if (counters == NULL)
         return;
     add(counters, COUNTERS_OUTCOMES, delivery->tpsp, delivery->provider, "",
@@ -165,11 +193,8 @@ void counters_note(struct counters *counters, const struct counters_delivery *de
             delivery->reason != NULL ? delivery->reason : counters_cause_name(outcome->cause),
             delivery->rule != NULL ? delivery->rule : "", 0, 1);
     } else {
-        uint64_t time_ms = delivery->time_ms > 0 ? (uint64_t)delivery->time_ms : 0;
-        while ((int64_t)time_ms > counters_bounds_ms[bucket])
-            bucket++;
-        add(counters, COUNTERS_TIMES, delivery->tpsp, delivery->provider, "", bucket, 1);
-        add(counters, COUNTERS_TIMES, delivery->tpsp, delivery->provider, "", COUNTERS_BUCKETS, time_ms);
+        add_to_histogram(find(counters, COUNTERS_TIMES, delivery->tpsp, delivery->provider, ""),
+                         counters_bounds_ms, COUNTERS_BUCKETS, delivery->time_ms);
     }
     if (delivery->certificate_ms > 0) {
         struct counters_series *series = find(counters, COUNTERS_CERTIFICATE, delivery->tpsp, "", "");

@@ -23,13 +23,15 @@
 #define COUNTERS_SERIES 2048
 #define COUNTERS_VALUES 24
 #define COUNTERS_NAME_SIZE 65
-#define COUNTERS_BUCKETS 14 /* of the time from Postfix's queue to the end, the last without bound */
+#define COUNTERS_BUCKETS 14      /* of the time from Postfix's queue to the end, the last without bound */
+#define COUNTERS_WAIT_BUCKETS 16 /* of the time that a delivery waited for the store */
 
 enum counters_kind {
     COUNTERS_OUTCOMES = 1, /* name: provider; values: counters_outcome_place() */
     COUNTERS_TIMES,        /* name: provider; values: buckets, each its own, then the sum in milliseconds */
     COUNTERS_DEFERRALS,    /* name: reason, detail: rule; values[0] */
     COUNTERS_CERTIFICATE,  /* values[0]: when the TPSP's own ends, clock_realtime_ms(): no counter */
+    COUNTERS_WAITS,        /* no names; values: buckets, each its own, then the sum in microseconds */
 };
 
 struct counters_series {
@@ -47,6 +49,7 @@ void counters_close(struct counters *counters); /* NULL is fine */
 
 /* The upper bounds of the buckets, in milliseconds; the last is INT64_MAX. */
 extern const int64_t counters_bounds_ms[COUNTERS_BUCKETS];
+extern const int64_t counters_wait_bounds_us[COUNTERS_WAIT_BUCKETS]; /* in microseconds */
 
 /* Where outcomes of this class and cause are counted. */
 unsigned counters_outcome_place(enum outcome_class class, enum outcome_cause cause);
@@ -62,6 +65,8 @@ struct counters_delivery {
 };
 void counters_note(struct counters *counters, const struct counters_delivery *delivery)
     __attribute__((nonnull(2)));
+/* How long one delivery waited for other processes at the store (store_take_wait_us()); 0 counts, too. */
+void counters_note_wait(struct counters *counters, int64_t wait_us);
 
 /* Each series that there is. */
 void counters_each(struct counters *counters,

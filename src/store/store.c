@@ -125,6 +125,7 @@ void store_rest(struct store *store)
         /* a SELECT left open would hold up the checkpoint */
         sqlite3_reset(connection->statements[i].prepared);
     store_checkpoint(store, STORE_RESTS);
+    store->waited_us = 0; /* nobody's delivery */
 }
 
 bool store_renew(struct store *store, struct outcome *error_r)
@@ -206,6 +207,14 @@ void store_read_end(struct store *store)
     sqlite3_stmt *commit = store_statement(store, "COMMIT", &ignored);
     if (commit == NULL || !store_run(store, commit, &ignored))
         sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int64_t store_take_wait_us(struct store *store)
+{
+    int64_t waited_us = store->waited_us;
+
+    store->waited_us = 0;
+    return waited_us;
 }
 
 int store_lock(const char *state_dir, const char *name, int64_t give_up_ms, struct outcome *error_r)

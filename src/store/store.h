@@ -69,6 +69,9 @@ void store_give_way(void);
 void store_read_begin(struct store *store) __attribute__((nonnull));
 void store_read_end(struct store *store) __attribute__((nonnull));
 
+/* How long this store has waited for others since the last call, in microseconds, and begin anew. */
+int64_t store_take_wait_us(struct store *store) __attribute__((nonnull));
+
 /* rolls back on failure */
 bool store_commit(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 void store_rollback(struct store *store) __attribute__((nonnull)); /* no-op outside a transaction */

@@ -55,7 +55,9 @@ static int wait_for_turn(void *context, int count)
         store->busy_until_ms = now + store->busy_wait_ms;
     if (now >= store->busy_until_ms)
         return 0;
+    int64_t begun_us = clock_monotonic_us();
     usleep(100 + random_below(store, count < 100 ? LOOK_US : count < 1000 ? 1000 : 400));
+    store->waited_us += clock_monotonic_us() - begun_us;
     return 1;
 }
 

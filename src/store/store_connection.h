@@ -33,6 +33,7 @@ struct store {
     unsigned random;
     int64_t busy_until_ms;
     int64_t busy_wait_ms;
+    int64_t waited_us;     /* store_take_wait_us() */
     int64_t read_until_ms; /* of one that only reads */
 };
 

@@ -4,8 +4,9 @@
  *     large_store STATE_DIR COUNT
  *
  * Three of five are deliveries, the rest of the agent; all but the last thousand reported, one in a hundred
- * thousand rejected. They are put in without indexes and triggers, which are made behind them. Prints queue
- * id, message UUID and recipient of one in the middle.
+ * thousand rejected. Two of five go to one domain, as mail does, and one in a thousand to one recipient
+ * there. They are put in without indexes and triggers, which are made behind them. Prints queue id, message
+ * UUID, Message-ID and recipient of one in the middle, and the busy recipient.
  */
 #include <err.h>
 #include <stdio.h>
@@ -40,6 +41,28 @@ static uint64_t next(void)
     return state ^= state << 17;
 }
 
+#define BUSY_DOMAIN "gmail.com"
+#define BUSY_RECIPIENT "everybody@" BUSY_DOMAIN
+
+static const char *const providers[] = {"default", "yahoo",  "microsoft", "comcast",
+                                        "gmx",     "icloud", "office365"};
+
+static void name_recipient(struct event *event)
+{
+    unsigned domain = (unsigned)next() % 8333; /* 5000 to 8332: the busy one */
+
+    snprintf(event->provider, sizeof event->provider, "%s",
+             domain >= 5000 ? "gmail" : providers[domain % (sizeof providers / sizeof *providers)]);
+    if (next() % 1000 == 0)
+        snprintf(event->recipient, sizeof event->recipient, BUSY_RECIPIENT);
+    else if (domain >= 5000)
+        snprintf(event->recipient, sizeof event->recipient, "user%lld@" BUSY_DOMAIN,
+                 (long long)(next() % 2000000));
+    else
+        snprintf(event->recipient, sizeof event->recipient, "user%lld@example%u.com",
+                 (long long)(next() % 2000000), domain);
+}
+
 static struct event make(int64_t number, int64_t count, int64_t now_ms)
 {
     bool delivery = number % 5 < 3, failed = number % 29 == 0;
@@ -55,15 +78,13 @@ static struct event make(int64_t number, int64_t count, int64_t now_ms)
              (unsigned)number & 0xffff, (unsigned)(number >> 32) & 0xffff, (unsigned)number);
     snprintf(event.message_id, sizeof event.message_id, "%08x-%04x-5000-8000-%04x%08x", (unsigned)next(),
              (unsigned)number & 0xffff, (unsigned)next() & 0xffff, (unsigned)next());
-    snprintf(event.recipient, sizeof event.recipient, "user%lld@example%u.com", (long long)(next() % 2000000),
-             (unsigned)next() % 5000);
+    name_recipient(&event);
     snprintf(event.sender, sizeof event.sender, "sender@example.org");
     snprintf(event.queue_id, sizeof event.queue_id, "4b%010llX", (long long)number);
     snprintf(event.smtp_enhanced_code, sizeof event.smtp_enhanced_code, failed ? "4.2.2" : "2.0.0");
     snprintf(event.smtp_description, sizeof event.smtp_description, "%s Ok: queued as 7F3A%08X",
              event.smtp_enhanced_code, (unsigned)number);
     snprintf(event.tpsp, sizeof event.tpsp, "%s", !delivery ? "" : number % 3 ? "primary" : "backup");
-    snprintf(event.provider, sizeof event.provider, "default");
     return event;
 }
 
@@ -89,7 +110,8 @@ static void add_all(int64_t count)
             errx(EXIT_FAILURE, "%s", sqlite3_errmsg(store_handle(store)));
         sqlite3_reset(insert);
         if (number == count / 2)
-            printf("%s %s %s\n", event.queue_id, event.message_id, event.recipient);
+            printf("%s %s %s %s %s\n", event.queue_id, event.message_id, header_message_id, event.recipient,
+                   BUSY_RECIPIENT);
         if (number % 200000 == 199999)
             run("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); BEGIN");
     }
@@ -134,8 +156,9 @@ int main(int argc, char **argv)
     run("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000");
     struct parts parts = take_away();
     add_all(strtoll(argv[2], NULL, 10));
-    run("INSERT INTO tally SELECT timestamp_ms / 60000, tpsp, cs, count(*) FROM events WHERE source = 0 "
-        "GROUP BY 1, 2, 3;"
+    run("INSERT INTO tally SELECT timestamp_ms / 60000, tpsp, provider, cs, count(*),"
+        " sum(source = 0 AND tpsp <> '' AND (cs IN (59, 60) OR smtp_code > 0)) FROM events"
+        " WHERE timestamp_ms > (SELECT max(timestamp_ms) FROM events) - 48 * 3600000 GROUP BY 1, 2, 3, 4;"
         "INSERT INTO event_block SELECT id >> 12, max(timestamp_ms) / 3600000 FROM events GROUP BY 1");
     for (size_t i = 0; i < parts.count; i++) {
         run(parts.sql[i]);

@@ -83,6 +83,19 @@ START_TEST(what_deliveries_came_to_is_counted)
 }
 END_TEST
 
+START_TEST(a_wait_for_the_store_is_counted_also_where_there_was_none)
+{
+    counters_note_wait(counters, 0);
+    counters_note_wait(counters, 101);
+    counters_note_wait(counters, INT64_C(40000000));
+    counters_note_wait(NULL, 1);
+    ck_assert_uint_eq(value_of(COUNTERS_WAITS, 0), 1);
+    ck_assert_uint_eq(value_of(COUNTERS_WAITS, 1), 1);
+    ck_assert_uint_eq(value_of(COUNTERS_WAITS, COUNTERS_WAIT_BUCKETS - 1), 1);
+    ck_assert_uint_eq(value_of(COUNTERS_WAITS, COUNTERS_WAIT_BUCKETS), 40000101);
+}
+END_TEST
+
 START_TEST(another_process_finds_them_and_damage_begins_anew)
 {
     char path[128];
@@ -105,15 +118,53 @@ END_TEST
 #define THREADS 4
 #define TIMES 20000
 
-static void *count_many(void *unused)
+static void count(int times)
 {
     struct counters *own = counters_open(temporary_directory);
 
-    for (int i = 0; i < TIMES; i++)
+    for (int i = 0; i < times; i++)
         note(own, i % 2 ? "primary" : "backup", OUTCOME_DELIVERED, CAUSE_NONE, 1);
     counters_close(own);
+}
+
+static void *count_many(void *unused)
+{
+    count(TIMES);
     return unused;
 }
+
+#define FEW 10
+
+static void *count_few(void *start)
+{
+    pthread_barrier_wait(start);
+    count(FEW);
+    return NULL;
+}
+
+START_TEST(those_who_make_the_file_at_once_count_in_one)
+{
+    for (int round = 0; round < 20; round++) {
+        pthread_t threads[THREADS];
+        pthread_barrier_t start;
+        struct sum sum = {.kind = COUNTERS_OUTCOMES};
+        char path[128];
+
+        pthread_barrier_init(&start, NULL, THREADS);
+        counters_close(counters);
+        snprintf(path, sizeof path, "%s/counters", temporary_directory);
+        ck_assert_int_eq(unlink(path), 0);
+        for (int i = 0; i < THREADS; i++)
+            ck_assert_int_eq(pthread_create(&threads[i], NULL, count_few, &start), 0);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        pthread_barrier_destroy(&start);
+        counters = counters_open(temporary_directory);
+        counters_each(counters, add, &sum);
+        ck_assert_uint_eq(sum.value, THREADS * FEW);
+    }
+}
+END_TEST
 
 START_TEST(nothing_is_lost_when_many_count_at_once)
 {
@@ -151,7 +202,9 @@ UNIT_SUITE(counters_suite)
 
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, what_deliveries_came_to_is_counted);
+    tcase_add_test(all, a_wait_for_the_store_is_counted_also_where_there_was_none);
     tcase_add_test(all, another_process_finds_them_and_damage_begins_anew);
+    tcase_add_test(all, those_who_make_the_file_at_once_count_in_one);
     tcase_add_test(all, nothing_is_lost_when_many_count_at_once);
     tcase_add_test(all, too_many_names_are_not_counted_and_do_no_harm);
     suite_add_tcase(suite, all);

@@ -13,6 +13,7 @@
 
 #include "base/xalloc.h"
 #include "store/schema.h"
+#include "store/store_connection.h"
 #include "store/store_release.h"
 #include "suites.h"
 
@@ -279,6 +280,27 @@ START_TEST(what_is_read_together_is_of_one_moment_until_something_is_written)
 }
 END_TEST
 
+START_TEST(what_is_waited_for_others_is_known)
+{
+    struct store *store = open_store(), *other = open_store();
+
+    ck_assert(store_put(store, "k", "v", &error));
+    ck_assert_int_eq(store_take_wait_us(store), 0);
+    ck_assert(store_begin(other, STORE_NORMAL, &error));
+    store->busy_wait_ms = 20;
+    ck_assert(!store_begin(store, STORE_NORMAL, &error));
+    /* the last pause may end behind the time, none is begun there */
+    ck_assert_int_gt(store_take_wait_us(store), 0);
+    ck_assert_int_eq(store_take_wait_us(store), 0);
+    ck_assert(store_commit(other, &error));
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    ck_assert_int_eq(store_take_wait_us(store), 0);
+    ck_assert(store_commit(store, &error));
+    store_close(store);
+    store_close(other);
+}
+END_TEST
+
 START_TEST(several_values_come_at_once)
 {
     struct store *store = open_store();
@@ -527,6 +549,7 @@ UNIT_SUITE(store_suite)
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
     tcase_add_test(tcase, what_is_read_together_is_of_one_moment_until_something_is_written);
+    tcase_add_test(tcase, what_is_waited_for_others_is_known);
     tcase_add_test(tcase, several_values_come_at_once);
     tcase_add_test(tcase, a_missing_file_is_created_for_the_owner_alone);
     tcase_add_test(tcase, what_was_put_is_there_after_reopening);
