@@ -4,6 +4,46 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/xalloc.h"
+
+/* --- json-c where memory lacks ------------------------------------------------------------------------- */
+
+#define NEVER_NULL(type, name, parameters, arguments) \
+    type *__real_##name parameters;                   \
+    type *__wrap_##name parameters;                   \
+    type *__wrap_##name parameters                    \
+    {                                                 \
+        type *made = __real_##name arguments;         \
+        if (made == NULL)                             \
+            xalloc_fail();                            \
+        return made;                                  \
+    }
+
+NEVER_NULL(struct json_object, json_object_new_object, (void), ())
+NEVER_NULL(struct json_object, json_object_new_array, (void), ())
+NEVER_NULL(struct json_object, json_object_new_string, (const char *text), (text))
+NEVER_NULL(struct json_object, json_object_new_string_len, (const char *text, int length), (text, length))
+NEVER_NULL(struct json_object, json_object_new_int, (int32_t number), (number))
+NEVER_NULL(struct json_object, json_object_new_int64, (int64_t number), (number))
+NEVER_NULL(struct json_object, json_object_new_boolean, (json_bool flag), (flag))
+NEVER_NULL(struct json_object, json_object_new_double_s, (double number, const char *text), (number, text))
+NEVER_NULL(struct json_tokener, json_tokener_new, (void), ())
+
+#define ALWAYS_ADDS(name, parameters, arguments) \
+    int __real_##name parameters;                \
+    int __wrap_##name parameters;                \
+    int __wrap_##name parameters                 \
+    {                                            \
+        if (__real_##name arguments < 0)         \
+            xalloc_fail();                       \
+        return 0;                                \
+    }
+
+ALWAYS_ADDS(json_object_object_add, (struct json_object * to, const char *key, struct json_object *value),
+            (to, key, value))
+ALWAYS_ADDS(json_object_array_add, (struct json_object * to, struct json_object *value), (to, value))
+
+/* --- values as ours are -------------------------------------------------------------------------------- */
 
 void json_add_time(struct json_object *object, const char *key, int64_t time_ms)
 {

@@ -166,6 +166,8 @@ struct json_object *event_to_json(const struct event *event, const char *state)
     event_add_json(&text, event, state);
     event_text_add(&text, "", 1); /* with its NUL */
     struct json_object *object = json_tokener_parse(text.bytes);
+    if (object == NULL)
+        xalloc_fail(); /* what is written here can be read */
     free(text.bytes);
     return object;
 }

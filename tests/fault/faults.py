@@ -82,13 +82,13 @@ class Fault:
 
 
 class NoMemory(Fault):
-    """The nth allocation fails; size: of those of so many bytes."""
+    """The nth allocation fails; size: of those of so many bytes; caller: of those of a library."""
 
     shim = None
 
-    def __init__(self, number, log, size=0):
+    def __init__(self, number, log, size=0, caller=None):
         super().__init__(ALLOCATION, "", number, log)
-        self.size = size
+        self.size, self.caller = size, caller
 
     def command(self, follow):
         if NoMemory.shim is None or not NoMemory.shim.exists():
@@ -96,7 +96,7 @@ class NoMemory(Fault):
             run_command("gcc", "-shared", "-fPIC", "-O2", "-o", NoMemory.shim, Path(__file__).parent / "no_memory.c")
             NoMemory.shim.chmod(0o755)
         return ["/usr/bin/env", f"LD_PRELOAD={NoMemory.shim}", f"FAULT_ALLOCATION={self.number}", f"FAULT_SIZE={self.size}",
-                f"FAULT_LOG={self.log}"]
+                f"FAULT_LOG={self.log}", *([f"FAULT_CALLER={self.caller}"] if self.caller else [])]
 
     def made(self):
         return int.from_bytes(self.log.read_bytes()[:8], "little") if self.log.exists() else 0
@@ -155,7 +155,7 @@ def run(name, samples=None, say=None, kinds=(*KINDS, ALLOCATION)):
 
         made = counts(attempt(Fault, None, None, 0).text())
         for kind, (_, errors) in KINDS.items():
-            if kind not in kinds or samples is not None and kind in scenario.only_at_length:
+            if kind not in kinds:
                 continue
             numbers = spread(made[kind], samples)
             for nth, number in enumerate(numbers):

@@ -85,6 +85,19 @@ def test_no_request_goes_without_some_of_its_headers(strace):
     assert number > 3, "the header is made and handed over"
 
 
+def test_a_lack_of_memory_in_json_ends_in_order(strace):
+    """json-c meets its own NULL with an assertion, or shows it as null."""
+    with fault_scenarios.SCENARIOS["suppress"]() as disturbed:
+        number, happened, problems = 1, True, []
+        while happened:
+            fault = faults.NoMemory(number, disturbed.directory / "allocations", caller="libjson-c")
+            fault.log.unlink(missing_ok=True)
+            problems += [f"{fault}: {problem}" for problem in disturbed.attempt(fault)]
+            happened, number = fault.happened(), number + 1
+    assert not problems, "\n".join(problems)
+    assert number > 3
+
+
 def test_a_log_that_cannot_be_opened_is_not_called_read(strace):
     with fault_scenarios.AgentOnce() as scenario:
         class Closed:
