@@ -10,9 +10,10 @@ import urllib.request
 import pytest
 
 from agent_runner import Agent
+from cuttable_proxy import CuttableProxy
 from sendpost import build_directory
 from support import wait_for
-from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+from valkey_server import PROGRAM, ValkeyServer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 CTL = build_directory() / "sendpostctl"

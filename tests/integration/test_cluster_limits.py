@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
+from cuttable_proxy import CuttableProxy
 from sendpost import build_directory
 from support import remove, scratch, wait_for
-from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+from valkey_server import PROGRAM, ValkeyServer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 
@@ -174,7 +175,7 @@ def test_a_server_that_is_slow_gives_what_it_gives_in_time_and_no_more(make_host
 
         def slow(seconds):
             for proxy in proxies:
-                proxy.delay = seconds / 2
+                proxy.set_delay(seconds / 2)
 
         def too_slow():
             slow(0.3)

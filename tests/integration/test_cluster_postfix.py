@@ -9,12 +9,13 @@ import time
 
 import pytest
 
+from cuttable_proxy import CuttableProxy
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
 from sendpost import Sendpost, build_directory
 from support import end_process, wait_for
 from test_cluster_limits import most_in_a_window
-from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+from valkey_server import PROGRAM, ValkeyServer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 FULL = bool(os.environ.get("SENDPOST_FULL"))
@@ -158,7 +159,7 @@ def hang(fleet):
 def slow(fleet, seconds):
     for host in fleet.hosts:
         for way in host.ways:
-            way.delay = seconds / 2
+            way.set_delay(seconds / 2)
 
 
 def fill(fleet):

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cuttable_proxy import CuttableProxy
 from plain_relay import entry, send
 from scripted_tpsp import ScriptedTpsp
 from sendpost import Sendpost
 from support import wait_for
-from valkey_server import PROGRAM, CuttableProxy, ValkeyServer
+from valkey_server import PROGRAM, ValkeyServer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 SLOWER = "450 4.7.1 too many messages, slow down"

@@ -3,8 +3,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
-import time
 
 from support import TOP, free_port, remove, run, scratch, wait_for
 
@@ -78,64 +76,3 @@ class ValkeyServer:
 
     def keys(self):
         return int(self.command("DBSIZE")[1:])
-
-
-class CuttableProxy:
-    """A way to a server that can be cut, or made slow, for one host alone."""
-
-    def __init__(self, target):
-        self.target, self.cut = target, False
-        self.delay = 0  # seconds, each way
-        self.port = free_port()
-        self.connections = []
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.cut:
-                client.close()
-                continue
-            try:
-                server = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                client.close()
-                continue
-            self.connections += [client, server]
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=self.pump, args=pair, daemon=True).start()
-
-    def pump(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                time.sleep(self.delay)
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def set_cut(self, cut):
-        self.cut = cut
-        if cut:
-            for each in self.connections:
-                try:
-                    each.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-            self.connections.clear()
-
-    def close(self):
-        self.set_cut(True)
-        self.listener.close()
