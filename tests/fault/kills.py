@@ -127,7 +127,8 @@ class Storm:
         for thread in threads:
             thread.start()
         told, begun = 0, time.monotonic()
-        while self.killed.total() < self.kills:
+        # one that lives for milliseconds is not met by every few kills: it is waited for
+        while self.killed.total() < self.kills or set(self.killed) != set(VICTIMS):
             self.kill_one()
             if self.killed.total() >= told + 1000:
                 told = self.killed.total()
@@ -189,9 +190,7 @@ def run(kills):
 def is_right(figures):
     return all(not figures[what] for what in (
         "lost", "copies without a doubt", "without an event", "events twice", "events of nothing", "not at the API", "not on the list",
-        "corrupt", "problems")) and (
-            # of few kills none may find a program that lives for milliseconds
-            sum(figures["kills"].values()) < 1000 or set(figures["kills"]) == set(VICTIMS))
+        "corrupt", "problems")) and set(figures["kills"]) == set(VICTIMS)
 
 
 if __name__ == "__main__":
