@@ -9,12 +9,11 @@
 static void write_login(const struct html *html)
 {
     if (html->addresses)
-        fputs(
-            "<form id=\"search\" role=\"search\" action=\"./\"><label for=\"q\">Where is my message?</label> "
-            "<input id=\"q\" name=\"q\" type=\"search\" maxlength=\"320\" autocomplete=\"off\" "
-            "spellcheck=\"false\" "
-            "placeholder=\"address, domain, queue id, UUID\"> <button>Search</button></form>" PAGE_FOUND_MARK,
-            html->out);
+        fputs("<form id=\"search\" role=\"search\" action=\"./\"><label for=\"q\">Where is my message? "
+              "(address, domain, queue id, UUID)</label> "
+              "<input id=\"q\" name=\"q\" type=\"search\" maxlength=\"320\" autocomplete=\"off\" "
+              "spellcheck=\"false\"> <button>Search</button></form>" PAGE_FOUND_MARK,
+              html->out);
     else
         fputs("<p id=\"login\">Addresses, search, and what happens now are for who has logged in: "
               "<code class=\"command\">sendpostctl ui</code> gives a link.</p>",
