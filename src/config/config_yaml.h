@@ -74,6 +74,12 @@ yaml_node_t *config_yaml_root(struct config_reader *reader) __attribute__((nonnu
 bool config_fail(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node,
                  const char *format, ...) __attribute__((nonnull(1, 4), format(printf, 4, 5)));
 
+/* No value at all, or one of the words that YAML has for it. */
+bool config_yaml_is_null(const yaml_node_t *node) __attribute__((nonnull));
+/* The error that this is; always false. */
+bool config_fail_null(struct config_reader *reader, const struct config_place *place, const yaml_node_t *node)
+    __attribute__((nonnull(1, 3)));
+
 /* The text of a scalar: no list or mapping, not null, without control characters. NULL on error. */
 const char *config_yaml_text(struct config_reader *reader, const struct config_place *place,
                              const yaml_node_t *node) __attribute__((nonnull(1, 3)));
