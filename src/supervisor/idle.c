@@ -16,50 +16,18 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file_stamp.h"
 #include "supervisor/processors.h"
 
 #define READY 'R'
 #define HERE 'H'         /* carries the descriptors */
 #define PATIENCE_MS 1000 /* for a process of ours that is only too busy to be scheduled */
-/* deliverers that were tried and said nothing: stopped, or this machine is that busy */
-#define SPREAD 16 /* callers begin at so many places */
-#define SILENT_MAX 2
+#define SPREAD 16        /* callers begin at so many places */
+#define SILENT_MAX 2     /* that were tried and said nothing: stopped, or this machine is that busy */
 /* One that has just told its result may not have run since: to look again costs less than a start. Where all
  * processors are taken, a start takes from those who will soon be idle, and is put off for a while. */
 #define SECOND_LOOK_MS 3
 #define LOOK_EVERY_MS 10
-#define LOOK_MOST_MS 400
-
-extern char **environ;
-
-/* --- the name -------------------------------------------------------------------------------- */
-
-static void mix(uint64_t *key, const void *data, size_t length) /* FNV-1a */
-{
-    for (const unsigned char *at = data; length > 0; at++, length--)
-        *key = (*key ^ *at) * 0x100000001b3;
-}
-
-bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r)
-{
-    struct file_stamp program, config, mounts;
-    uid_t users[] = {geteuid(), getegid()};
-    uint64_t key = 0xcbf29ce484222325;
-
-    if (!file_stamp_of(program_path, &program) || !file_stamp_of(config_path, &config) ||
-        !file_stamp_of("/proc/self/ns/mnt", &mounts))
-        return false;
-    mix(&key, users, sizeof users);
-    mix(&key, &mounts.inode, sizeof mounts.inode);
-    mix(&key, &program, sizeof program);
-    mix(&key, &config, sizeof config);
-    mix(&key, config_path, strlen(config_path) + 1);
-    for (char **variable = environ; *variable != NULL; variable++)
-        mix(&key, *variable, strlen(*variable) + 1);
-    *key_r = key;
-    return true;
-}
+#define LOOK_MOST_MS 1000
 
 /* --- the place -------------------------------------------------------------------------------- */
 
