@@ -4,7 +4,7 @@
  *
  * json-c has NULL for what it lacks memory for, which a later call of it meets with an assertion, or shows as
  * a null that nobody meant. So its constructors, and what adds to an array or object, end the process as
- * xalloc does: the linker puts those of json.c in their place (JSON_LDFLAGS of Makefile.am).
+ * xalloc does: the linker puts those of json.c in their place (JSON_WRAPPED of Makefile.am).
  */
 #ifndef SENDPOST_BASE_JSON_H
 #define SENDPOST_BASE_JSON_H

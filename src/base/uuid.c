@@ -1,6 +1,7 @@
 #include "base/uuid.h"
 
 #include <ctype.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <pthread.h>
@@ -51,6 +52,9 @@ static const EVP_MD *sha1;
 
 static void fetch_sha1(void)
 {
+    /* where OpenSSL lacked memory to begin with, a fetch finds NULL and follows it */
+    if (OSSL_LIB_CTX_get0_global_default() == NULL)
+        xalloc_fail();
     sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
     if (sha1 == NULL)
         sha1 = EVP_sha1();

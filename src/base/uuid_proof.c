@@ -98,7 +98,9 @@ static void sign(unsigned char digest_r[DIGEST_SIZE], const unsigned char key[UU
 {
     unsigned size = 0;
 
-    if (HMAC(EVP_sha256(), key, UUID_KEY_SIZE, bytes, length, digest_r, &size) == NULL || size != DIGEST_SIZE)
+    /* the first for OpenSSL's own beginning, which HMAC() takes for granted */
+    if (OSSL_LIB_CTX_get0_global_default() == NULL ||
+        HMAC(EVP_sha256(), key, UUID_KEY_SIZE, bytes, length, digest_r, &size) == NULL || size != DIGEST_SIZE)
         xalloc_fail(); /* a UUID of another kind must not leave */
 }
 

@@ -85,15 +85,16 @@ def test_no_request_goes_without_some_of_its_headers(strace):
     assert number > 3, "the header is made and handed over"
 
 
-def test_a_lack_of_memory_in_json_ends_in_order(strace):
-    """json-c meets its own NULL with an assertion, or shows it as null."""
-    with fault_scenarios.SCENARIOS["suppress"]() as disturbed:
+@pytest.mark.parametrize("scenario, library, step", [("suppress", "libjson-c", 1), ("flush", "libcrypto", 9)])
+def test_a_library_that_lacks_memory_ends_us_in_order(scenario, library, step, strace):
+    """json-c meets its own NULL with an assertion, and OpenSSL follows it where it could not begin."""
+    with fault_scenarios.SCENARIOS[scenario]() as disturbed:
         number, happened, problems = 1, True, []
-        while happened:
-            fault = faults.NoMemory(number, disturbed.directory / "allocations", caller="libjson-c")
+        while happened and number <= 60:  # OpenSSL has begun by then
+            fault = faults.NoMemory(number, disturbed.directory / "allocations", caller=library)
             fault.log.unlink(missing_ok=True)
             problems += [f"{fault}: {problem}" for problem in disturbed.attempt(fault)]
-            happened, number = fault.happened(), number + 1
+            happened, number = fault.happened(), number + step
     assert not problems, "\n".join(problems)
     assert number > 3
 
