@@ -95,7 +95,7 @@ static struct breaker claim(const struct admission_gate *gate, const struct conf
                                      .tries = gate->host,
                                      .suspect = words.suspect,
                                      .suspect_until_ns = words.suspect_until_ns};
-        if (put(gate->table, tpsp->name, &words, mine) && told_claim(gate, tpsp))
+        if (put(gate->table, tpsp->name, &words, mine) && told_claim(gate, tpsp, &mine))
             return breaker;
     }
     breaker.state = BREAKER_OPEN;
@@ -233,17 +233,21 @@ void breaker_read(struct rate_table *table, const char *tpsp, const struct break
                   int64_t ahead_us, const char *text)
 {
     struct breaker_words theirs = {0};
+    int64_t now = rate_table_now(table);
     char line[TOLD_LINE_SIZE];
 
     while (told_text_line(&text, line)) {
         const char *fields = line;
         if (!told_text_word(&fields, "breaker"))
             continue;
-        if (!read_fields(fields, ahead_us, rate_table_now(table), &theirs))
+        if (!read_fields(fields, ahead_us, now, &theirs))
             return; /* something is told, and nobody knows what: it stays as it is */
         break;
     }
-    if (merge && theirs.changed_ns < before->changed_ns)
+    /* of two hosts that try it is the one who has said so */
+    bool both_open = breaker_judge(theirs.word, now).state == BREAKER_OPEN &&
+                     breaker_judge(before->word, now).state == BREAKER_OPEN;
+    if (merge && theirs.changed_ns < before->changed_ns && !both_open)
         return;
     if (breaker_words_mark(&theirs) != breaker_words_mark(before))
         put(table, tpsp, before, theirs);

@@ -10,8 +10,9 @@
  *                                     knows of its own way, it keeps
  *
  * While it is open for all, one message of all hosts tries: whoever gets to tell the others so (told.h) is
- * the one, and what comes of it tells all. A host whose try came to nothing lets others go first the next
- * time, for it may be its own way that is broken. With the server away each host goes by what it knows.
+ * the one (tests/model/cluster_breaker.pml), and what comes of it tells all. A host whose try came to nothing
+ * lets others go first the next time, for it may be its own way that is broken. With the server away each
+ * host goes by what it knows.
  */
 #ifndef SENDPOST_POLICY_BREAKER_SHARE_H
 #define SENDPOST_POLICY_BREAKER_SHARE_H

@@ -156,7 +156,7 @@ enum manner { MERGE, OVERRULE, CLAIM };
 
 /* CLUSTER_DONE: the others know; CLUSTER_NEWS: others were faster each time; CLUSTER_AWAY. */
 static enum cluster_answer tell(const struct admission_gate *gate, const struct config_tpsp *tpsp,
-                                enum manner manner)
+                                enum manner manner, const struct breaker_words *claim)
 {
     static _Thread_local struct cluster_reply reply;
     struct picture picture;
@@ -164,6 +164,8 @@ static enum cluster_answer tell(const struct admission_gate *gate, const struct 
     for (int i = 0; i < (manner == CLAIM ? 1 : TRIES); i++) {
         struct rate_entry *entry = entry_of(gate, tpsp, manner == OVERRULE);
         look(gate, tpsp, &picture);
+        if (manner == CLAIM && (picture.breaker.word != claim->word || picture.breaker.tries != claim->tries))
+            return CLUSTER_NEWS; /* another process of this host has heard of somebody else meanwhile */
         int64_t mark = mark_of(&picture);
         if (mark == known_mark(entry) && manner != OVERRULE)
             return CLUSTER_DONE;
@@ -200,17 +202,18 @@ static bool attach(const struct admission_gate *gate)
 void told_tell(const struct admission_gate *gate, const struct config_tpsp *tpsp)
 {
     if (attach(gate))
-        tell(gate, tpsp, MERGE);
+        tell(gate, tpsp, MERGE, NULL);
 }
 
-bool told_claim(const struct admission_gate *gate, const struct config_tpsp *tpsp)
+bool told_claim(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+                const struct breaker_words *claim)
 {
-    return !attach(gate) || tell(gate, tpsp, CLAIM) != CLUSTER_NEWS;
+    return !attach(gate) || tell(gate, tpsp, CLAIM, claim) != CLUSTER_NEWS;
 }
 
 bool told_overrule(const struct admission_gate *gate, const struct config_tpsp *tpsp)
 {
-    return gate->cluster == NULL || (attach(gate) && tell(gate, tpsp, OVERRULE) == CLUSTER_DONE);
+    return gate->cluster == NULL || (attach(gate) && tell(gate, tpsp, OVERRULE, NULL) == CLUSTER_DONE);
 }
 
 bool told_refresh(const struct admission_gate *gate, const struct config_tpsp *tpsp)

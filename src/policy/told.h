@@ -28,9 +28,12 @@ void told_hear(const struct admission_gate *gate, const struct config_tpsp *tpsp
 /* Tell the others what has changed here, if anything has. Without a cluster nothing happens. */
 void told_tell(const struct admission_gate *gate, const struct config_tpsp *tpsp) __attribute__((nonnull));
 
-/* Tell that it is this host that tries a TPSP which is left alone (breaker_share.h). False: another is
- * faster, and that is known here now. With the server away each host is the one. */
-bool told_claim(const struct admission_gate *gate, const struct config_tpsp *tpsp) __attribute__((nonnull));
+/* Tell that it is this host that tries a TPSP which is left alone (breaker_share.h): claim, as it has just
+ * been put into the table. False: another is faster, and that is known here now, perhaps since before this
+ * call. With the server away each host is the one. */
+struct breaker_words;
+bool told_claim(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+                const struct breaker_words *claim) __attribute__((nonnull));
 
 /* The same as told_tell(), and nothing that the others know is merged: for `rates reset`. False: the server
  * is away. */

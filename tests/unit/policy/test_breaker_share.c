@@ -83,6 +83,25 @@ START_TEST(merged_the_later_counts)
 }
 END_TEST
 
+/* Another process of the host that has just begun to try hears that another host tries. */
+START_TEST(merged_a_claim_that_was_told_counts_more_than_a_later_one_that_was_not)
+{
+    struct breaker_words ours = open_for(MINUTE), theirs = open_for(MINUTE);
+
+    theirs.tries = OTHER;
+    theirs.changed_ns -= SECOND;
+    hear(&ours, false, AHEAD_US);
+    hear(&theirs, true, AHEAD_US);
+    ck_assert_int_eq(words().tries, OTHER);
+    /* the end of a pause of before is no claim */
+    theirs = open_for(-MINUTE);
+    theirs.tries = HOST;
+    theirs.changed_ns -= 2 * SECOND;
+    hear(&theirs, true, AHEAD_US);
+    ck_assert_int_eq(words().tries, OTHER);
+}
+END_TEST
+
 /* Else nothing that anybody learns would ever be later. */
 START_TEST(a_change_that_is_to_come_is_one_of_now)
 {
@@ -134,6 +153,7 @@ UNIT_SUITE(breaker_share_suite)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, what_is_written_is_read);
     tcase_add_test(tcase, merged_the_later_counts);
+    tcase_add_test(tcase, merged_a_claim_that_was_told_counts_more_than_a_later_one_that_was_not);
     tcase_add_test(tcase, a_change_that_is_to_come_is_one_of_now);
     tcase_add_test(tcase, a_mark_changes_with_the_word_the_suspect_and_who_tries);
     tcase_add_test(tcase, a_breaker_that_was_never_used_is_not_told);

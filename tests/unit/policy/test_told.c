@@ -257,6 +257,30 @@ START_TEST(a_version_is_heard_once)
 }
 END_TEST
 
+/* While the server is away each host is the one, but for who has heard meanwhile that it is another. */
+START_TEST(a_claim_that_was_overtaken_is_none)
+{
+    struct dns_resolver *resolver = dns_open(NULL, 0, 1000);
+    struct tls_contexts *tls = tls_contexts_new(NULL);
+    struct config_server nobody = {.host = (char *)"127.0.0.1", .port = 1};
+    struct breaker_words claim;
+    struct outcome error;
+
+    config.cluster.servers = &nobody;
+    config.cluster.server_count = 1;
+    gate.cluster = cluster_open(&config.cluster, resolver, tls, &error);
+    ck_assert_ptr_nonnull(gate.cluster);
+    hear("breaker " A_MINUTE_AGO " " IN_A_MINUTE " 5 a1 0 0\n");
+    breaker_words(gate.table, "primary", &claim);
+    ck_assert(told_claim(&gate, &simulation->tpsp, &claim));
+    hear("breaker " A_MINUTE_AGO " " IN_A_MINUTE " 5 b2 0 0\n");
+    ck_assert(!told_claim(&gate, &simulation->tpsp, &claim));
+    cluster_close(gate.cluster);
+    tls_contexts_free(tls);
+    dns_close(resolver);
+}
+END_TEST
+
 UNIT_SUITE(told_suite)
 {
     Suite *suite = suite_create("told");
@@ -272,6 +296,7 @@ UNIT_SUITE(told_suite)
     tcase_add_test(tcase, as_much_as_fits_into_a_text_is_read);
     tcase_add_test(tcase, in_doubt_the_stricter_counts);
     tcase_add_test(tcase, a_version_is_heard_once);
+    tcase_add_test(tcase, a_claim_that_was_overtaken_is_none);
     suite_add_tcase(suite, tcase);
     return suite;
 }
