@@ -116,10 +116,15 @@ void ctl_print_json(struct json_object *value);
 
 /* --- what one subcommand does for another ---------------------------------------------------------- */
 
+struct ctl_test_end {
+    enum relay_stage failed_at;
+    bool tokens_only; /* the server offers logins with OAuth tokens and none with a password */
+};
+
 /* test.c: send a test message through a TPSP of a configuration. recipient: NULL for the default. results:
- * takes what came of it; NULL: it is printed for people, step by step. *failed_at_r: where it failed. */
+ * takes what came of it; NULL: it is printed for people, step by step. *end_r: of one that failed. */
 bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *name, const char *recipient,
-                     struct json_object *results, enum relay_stage *failed_at_r)
+                     struct json_object *results, struct ctl_test_end *end_r)
     __attribute__((nonnull(1, 2, 3, 6)));
 
 /* postfix.c: as `postfix install`. directory, user: NULL for the default. */

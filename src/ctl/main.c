@@ -190,7 +190,7 @@ struct store *ctl_store(struct ctl *ctl)
 
 /* --- options --------------------------------------------------------------------------------- */
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 64
 #define LONG_ONLY 256 /* getopt value of an option without letter: this and its row */
 
 struct parser {
@@ -201,7 +201,9 @@ struct parser {
 
 static void add_options(struct parser *parser, const struct ctl_option *options)
 {
-    for (; options != NULL && options->name != NULL && parser->count < OPTIONS_MAX; options++) {
+    for (; options != NULL && options->name != NULL; options++) {
+        if (parser->count == OPTIONS_MAX)
+            abort(); /* a subcommand declares more than there is room for */
         size_t row = parser->count++, length = strlen(parser->letters);
         parser->longs[row] =
             (struct option){.name = options->name,

@@ -76,10 +76,9 @@ static void fill_in_tpsp(struct setup *setup, const struct config_tpsp *tpsp)
     before[SETUP_PORT] = xasprintf("%u", (unsigned)tpsp->port);
     before[SETUP_SECURITY] = xstrdup(securities[tpsp->security]);
     before[SETUP_USERNAME] = xstrdup(tpsp->username != NULL ? tpsp->username : "");
-    before[SETUP_PASSWORD] =
-        tpsp->password != NULL || tpsp->oauth_token != NULL || tpsp->oauth.token_endpoint != NULL
-            ? xstrdup("")
-            : NULL;
+    before[SETUP_PASSWORD] = tpsp->password != NULL || tpsp->oauth_token != NULL ? xstrdup("") : NULL;
+    if (tpsp->oauth.token_endpoint != NULL)
+        setup_oauth_fill_in(setup, &tpsp->oauth);
     before[SETUP_MAX_RATE] = xasprintf("%u", (unsigned)tpsp->global_rate.limit);
 }
 
@@ -271,6 +270,14 @@ static const struct ctl_option options[] = {
     {"security", 0, "WORD", "starttls, tls or none (tls on port 465, else starttls)"},
     {"username", 0, "NAME", "login"},
     {"password-file", 0, "FILE", "read the password from here; - is standard input"},
+    {"oauth-provider", 0, "WORD", "log in with tokens of microsoft, google or other, instead of a password"},
+    {"oauth-tenant", 0, "ID", "directory at microsoft (the domain of the login)"},
+    {"oauth-token-endpoint", 0, "URL", "of another provider"},
+    {"oauth-device-endpoint", 0, "URL", "of another provider: where a first login begins"},
+    {"oauth-scope", 0, "TEXT", "of another provider"},
+    {"oauth-client-id", 0, "ID", "of this installation there"},
+    {"oauth-client-secret-file", 0, "FILE", "read the client secret from here; - is standard input"},
+    {"oauth-refresh-token-file", 0, "FILE", "read a refresh token of a login made elsewhere from here"},
     {"max-rate-per-hour", 0, "N", "messages an hour at most, 0 for no limit (100)"},
     {"api-key-file", 0, "FILE", "read the event API key from here; - is standard input"},
     {"endpoint", 0, "URL", "of the event API, or none"},

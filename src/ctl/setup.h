@@ -1,8 +1,8 @@
 /*
  * setup: what `sendpostctl setup` has been told, and how it becomes files. The answers live in memory that is
  * overwritten when it is given up; nothing secret is printed. setup.c leads from question to question,
- * setup_answers.c asks and validates, setup_try.c tries what was answered, setup_files.c writes,
- * setup_finish.c does what follows.
+ * setup_answers.c asks and validates, setup_provider.c knows who gives OAuth tokens, setup_oauth.c logs in
+ * there, setup_try.c tries what was answered, setup_files.c writes, setup_finish.c does what follows.
  */
 #ifndef SENDPOST_CTL_SETUP_H
 #define SENDPOST_CTL_SETUP_H
@@ -19,7 +19,15 @@ enum setup_question {
     SETUP_PORT,
     SETUP_SECURITY,
     SETUP_USERNAME,
-    SETUP_PASSWORD, /* secret */
+    SETUP_PASSWORD, /* secret; without one, but with a username: a login with OAuth tokens */
+    SETUP_PROVIDER, /* of these tokens: "microsoft", "google" or "other" */
+    SETUP_TENANT,
+    SETUP_TOKEN_ENDPOINT,
+    SETUP_DEVICE_ENDPOINT,
+    SETUP_SCOPE,
+    SETUP_CLIENT_ID,
+    SETUP_CLIENT_SECRET, /* secret */
+    SETUP_REFRESH_TOKEN, /* secret: answered, or what a login came to */
     SETUP_MAX_RATE,
     SETUP_API_KEY, /* secret */
     SETUP_ENDPOINT,
@@ -31,6 +39,8 @@ struct setup {
     struct ctl *ctl;
     bool batch;                  /* ask nothing */
     bool adds;                   /* a further TPSP: --add */
+    bool logs_in;                /* once more, though there is a token */
+    bool tokens_only;            /* the server takes no password */
     const char *user;            /* who delivers: whose group may read the files */
     char *log_path;              /* where this machine's Postfix logs; NULL: cannot be told */
     char *helo_name;             /* what its Postfix says in EHLO; NULL: not fit for others */
@@ -58,6 +68,30 @@ char *setup_ask_line(const char *prompt) __attribute__((nonnull));
 /* "PROMPT [Y/n]: "; false at the end of the input. */
 bool setup_ask_yes(const char *prompt, bool fallback) __attribute__((nonnull));
 
+/* --- setup_provider.c --- */
+
+/* Whether the login is one with tokens; then, whether a question about them is one for this provider, and
+ * whether it gives the first one to a device (RFC 8628), which has still to be done. */
+bool setup_uses_oauth(const struct setup *setup) __attribute__((nonnull));
+bool setup_oauth_wants(const struct setup *setup, enum setup_question which) __attribute__((nonnull));
+bool setup_can_log_in(const struct setup *setup) __attribute__((nonnull));
+bool setup_needs_login(const struct setup *setup) __attribute__((nonnull));
+
+/* What a question about them suggests; NULL: nothing. And what is wrong with an answer; NULL: nothing. */
+const char *setup_oauth_suggestion(const struct setup *setup, enum setup_question which)
+    __attribute__((nonnull));
+const char *setup_oauth_fault(enum setup_question which, const char *answer) __attribute__((nonnull));
+
+/* The section that is there: as what there was before; itself, NULL: none; and whether the answers change it.
+ */
+void setup_oauth_fill_in(struct setup *setup, const struct config_oauth *oauth) __attribute__((nonnull));
+const struct config_oauth *setup_oauth_before(const struct setup *setup) __attribute__((nonnull));
+bool setup_oauth_differs(const struct setup *setup) __attribute__((nonnull));
+
+/* The section as YAML in one line, with the files of its secrets (NULL: none); the caller frees. */
+char *setup_oauth_section(const struct setup *setup, const char *client_secret, const char *refresh_token)
+    __attribute__((nonnull(1), returns_nonnull));
+
 /* --- setup_try.c --- */
 
 /* Stage, test, ask again what was wrong; true with the files staged, to be committed. */
@@ -79,6 +113,10 @@ struct config *setup_stage(const struct setup *setup) __attribute__((nonnull));
 bool setup_commit(const struct setup *setup) __attribute__((nonnull));
 void setup_discard(const struct setup *setup) __attribute__((nonnull));
 
+/* Act as the user who delivers, who owns the state directory, where root runs this; and as root again. */
+void setup_become_user(const struct setup *setup) __attribute__((nonnull));
+void setup_become_root(void);
+
 /* One line to a new file with the modes of a secret; and a file in the place of another. False: it was said
  * why not. */
 bool setup_write_secret(const struct setup *setup, const char *path, const char *secret)
@@ -88,7 +126,12 @@ bool setup_replace(const struct setup *setup, const char *from, const char *to) 
 /* "DIRECTORY/NAME" beside the configuration; the caller frees. */
 char *setup_path(const struct setup *setup, const char *name) __attribute__((nonnull, returns_nonnull));
 
-/* --oauth NAME, setup_oauth.c */
+/* --- setup_oauth.c --- */
+
+/* The login at the provider of a configuration that is staged: the answer for SETUP_REFRESH_TOKEN. False: it
+ * was said why not. */
+bool setup_log_in(struct setup *setup, const struct config *config) __attribute__((nonnull));
+/* --oauth NAME */
 enum ctl_status setup_oauth(const struct setup *setup, const char *name) __attribute__((nonnull));
 
 #endif

@@ -40,7 +40,22 @@ static const struct question {
     [SETUP_SECURITY] = {"security", "Security: starttls, tls or none", "starttls", NULL, security, false,
                         true},
     [SETUP_USERNAME] = {"username", "Username (empty: no login)", "", NULL, NULL, false, true},
-    [SETUP_PASSWORD] = {"password-file", "Password", NULL, NULL, NULL, true, true},
+    [SETUP_PASSWORD] = {"password-file", "Password (empty: OAuth)", NULL, NULL, NULL, true, true},
+    [SETUP_PROVIDER] = {"oauth-provider", "Who gives the OAuth tokens: microsoft, google or other", NULL,
+                        NULL, NULL, false, true},
+    [SETUP_TENANT] = {"oauth-tenant", "Directory (tenant) id, or a domain of it", NULL, name, NULL, false,
+                      true},
+    [SETUP_TOKEN_ENDPOINT] = {"oauth-token-endpoint", "Token endpoint", NULL, NULL, NULL, false, true},
+    [SETUP_DEVICE_ENDPOINT] = {"oauth-device-endpoint", "Device authorization endpoint (empty: none)", "",
+                               NULL, NULL, false, true},
+    [SETUP_SCOPE] = {"oauth-scope", "Scope (empty: none)", "", NULL, NULL, false, true},
+    [SETUP_CLIENT_ID] = {"oauth-client-id", "Client id of this installation there", NULL, NULL, NULL, false,
+                         true},
+    [SETUP_CLIENT_SECRET] = {"oauth-client-secret-file", "Client secret (empty: none)", "", NULL, NULL, true,
+                             true},
+    [SETUP_REFRESH_TOKEN] = {"oauth-refresh-token-file",
+                             "Refresh token of a login made elsewhere (empty: none)", "", NULL, NULL, true,
+                             true},
     [SETUP_MAX_RATE] = {"max-rate-per-hour", "Messages an hour at most (0: no limit)", "100", number, NULL,
                         false, true},
     [SETUP_API_KEY] = {"api-key-file", "Event API key (empty: none yet)", "", NULL, NULL, true, false},
@@ -73,9 +88,24 @@ static const char *fault_of_value(const struct setup *setup, enum setup_question
     case SETUP_STATE_DIR:
         return *answer == '/' ? NULL : "a path is needed that begins with /";
     default:
-        return questions[which].characters == number && strlen(answer) > 18 ? "this number is too large"
-                                                                            : NULL;
+        return questions[which].characters == number && strlen(answer) > 18
+                   ? "this number is too large"
+                   : setup_oauth_fault(which, answer);
     }
+}
+
+/* A login without a password is one with OAuth, but not by the slip of a script. Google's device login gives
+ * no token for mail. */
+static bool may_be_empty(const struct setup *setup, enum setup_question which)
+{
+    const char *fallback = questions[which].fallback;
+
+    if (setup->before[which] != NULL || (which == SETUP_PASSWORD && !setup->batch))
+        return true;
+    if (which == SETUP_REFRESH_TOKEN && *setup->answers[SETUP_CLIENT_SECRET] != '\0' &&
+        strcmp(setup->answers[SETUP_PROVIDER], "google") != 0)
+        return true; /* by client credentials */
+    return which != SETUP_REFRESH_TOKEN && fallback != NULL && *fallback == '\0';
 }
 
 static const char *fault(const struct setup *setup, enum setup_question which, const char *answer)
@@ -83,9 +113,7 @@ static const char *fault(const struct setup *setup, enum setup_question which, c
     const struct question *question = &questions[which];
 
     if (*answer == '\0')
-        return (question->fallback != NULL && *question->fallback == '\0') || setup->before[which] != NULL
-                   ? NULL
-                   : "an answer is needed";
+        return may_be_empty(setup, which) ? NULL : "an answer is needed";
     for (const char *at = answer; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == 127)
             return "control characters are not allowed";
@@ -153,7 +181,8 @@ bool setup_ask_yes(const char *prompt, bool fallback)
 static void prompt(const struct question *question, const char *fallback)
 {
     if (question->secret && fallback != NULL)
-        printf("%s [kept as it is]: ", question->text);
+        printf("%s [kept as it is%s]: ", question->text,
+               question == &questions[SETUP_PASSWORD] ? "; -: OAuth" : "");
     else if (fallback != NULL && *fallback != '\0' && question->fallback != NULL &&
              *question->fallback == '\0')
         printf("%s [%s, - for none]: ", question->text, fallback);
@@ -239,10 +268,27 @@ static char *read_secret_option(const struct setup *setup, const char *option, c
 
 /* --- gathering ----------------------------------------------------------------------------------------- */
 
+static bool is_of_oauth(enum setup_question which)
+{
+    return which >= SETUP_PROVIDER && which <= SETUP_REFRESH_TOKEN;
+}
+
 /* Without a login there is no password. */
 static bool wanted(const struct setup *setup, enum setup_question which)
 {
-    return which != SETUP_PASSWORD || *setup->answers[SETUP_USERNAME] != '\0';
+    if (which == SETUP_PASSWORD)
+        return *setup->answers[SETUP_USERNAME] != '\0' && !setup->tokens_only &&
+               ctl_option(setup->ctl, "oauth-provider") == NULL;
+    return !is_of_oauth(which) || setup_oauth_wants(setup, which);
+}
+
+/* What there is of a secret already. One that was found wrong is not suggested again. */
+static const char *kept(const struct setup *setup, enum setup_question which)
+{
+    const char *answer = setup->answers[which];
+    bool of_oauth = which == SETUP_CLIENT_SECRET || which == SETUP_REFRESH_TOKEN;
+
+    return of_oauth && answer != NULL && *answer != '\0' ? answer : setup->before[which];
 }
 
 /* What the configuration of SendPost's own agent has for it; NULL: nothing. */
@@ -258,13 +304,17 @@ static const char *fallback_for(const struct setup *setup, enum setup_question w
 {
     const char *wanted_security = ctl_option(setup->ctl, "security");
 
-    if (setup->answers[which] != NULL && !questions[which].secret)
-        return setup->answers[which];
+    const char *answer = setup->answers[which];
+
+    if (answer != NULL && !questions[which].secret && (*answer != '\0' || !is_of_oauth(which)))
+        return answer;
     if (which == SETUP_SECURITY && (setup->before[SETUP_PORT] == NULL ||
                                     strcmp(setup->before[SETUP_PORT], setup->answers[SETUP_PORT]) != 0))
         return strcmp(setup->answers[SETUP_PORT], "465") == 0 ? "tls" : "starttls";
     if (which == SETUP_PORT && wanted_security != NULL && setup->before[which] == NULL)
         return strcmp(wanted_security, "tls") == 0 ? "465" : "587";
+    if (setup->before[which] == NULL && (which == SETUP_PROVIDER || which == SETUP_TENANT))
+        return setup_oauth_suggestion(setup, which);
     return setup->before[which] != NULL ? setup->before[which] : questions[which].fallback;
 }
 
@@ -280,7 +330,7 @@ static bool is_asked(const struct setup *setup, enum setup_question which)
 static enum ctl_status gather_one(struct setup *setup, enum setup_question which, const char *given)
 {
     const struct question *question = &questions[which];
-    const char *fallback = fallback_for(setup, which);
+    const char *fallback = wanted(setup, which) ? fallback_for(setup, which) : NULL;
     char *answer = NULL;
 
     if (!wanted(setup, which))
@@ -292,11 +342,17 @@ static enum ctl_status gather_one(struct setup *setup, enum setup_question which
     else if (given != NULL)
         answer = xstrdup(given);
     else if (is_asked(setup, which))
-        answer = ask(setup, which, question->secret ? setup->before[which] : fallback);
+        answer = ask(setup, which, question->secret ? kept(setup, which) : fallback);
     else if (fallback != NULL)
         answer = xstrdup(fallback);
     else
         return ctl_usage(setup->ctl, "--%s is needed with --batch", question->option);
+    if (which == SETUP_PASSWORD && answer != NULL && strcmp(answer, "-") == 0 &&
+        setup->before[which] != NULL) {
+        *answer = '\0';
+        free(setup->before[which]);
+        setup->before[which] = NULL;
+    }
     secret_free(&setup->answers[which]);
     setup->answers[which] = answer;
     if (answer == NULL)

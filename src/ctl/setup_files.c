@@ -32,7 +32,7 @@ char *setup_path(const struct setup *setup, const char *name)
 
 /* The files in the order in which they are put in place, the configuration last. Missing ones have no path.
  */
-enum { PASSWORD, API_KEY, UUID_KEY, CONFIGURATION, FILES };
+enum { PASSWORD, CLIENT_SECRET, REFRESH_TOKEN, API_KEY, UUID_KEY, CONFIGURATION, FILES };
 struct files {
     char *paths[FILES], *staged[FILES]; /* staged: NULL where there is nothing to write */
 };
@@ -44,21 +44,65 @@ static bool exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
+/* NULL: the input has ended where it was asked again. */
+static bool is_given(const struct setup *setup, enum setup_question which)
+{
+    return setup->answers[which] != NULL && *setup->answers[which] != '\0';
+}
+
+static char *path_of_secret(const struct setup *setup, const char *kind)
+{
+    AUTO_FREE char *name = xasprintf("%s.%s", setup->answers[SETUP_NAME], kind);
+
+    return setup_path(setup, name);
+}
+
+/* The secret of the client, which may be that of the section that is changed. */
+static const char *client_secret(const struct setup *setup)
+{
+    const struct config_oauth *before = setup_oauth_before(setup);
+
+    return is_given(setup, SETUP_CLIENT_SECRET) ? setup->answers[SETUP_CLIENT_SECRET]
+           : before != NULL                     ? before->client_secret
+                                                : NULL;
+}
+
+/* What is there of the tokens is left alone where no answer changes it; a first login may come later. */
+static void list_oauth(const struct setup *setup, struct files *files)
+{
+    const struct config_oauth *before = setup_oauth_before(setup);
+
+    if (!setup_uses_oauth(setup) || !setup_oauth_differs(setup))
+        return;
+    if (client_secret(setup) != NULL)
+        files->paths[CLIENT_SECRET] = path_of_secret(setup, "client-secret");
+    if (before != NULL && before->refresh_token_path != NULL)
+        files->paths[REFRESH_TOKEN] = xstrdup(before->refresh_token_path);
+    else if (setup_can_log_in(setup) || is_given(setup, SETUP_REFRESH_TOKEN))
+        files->paths[REFRESH_TOKEN] = path_of_secret(setup, "refresh-token");
+}
+
 /* A key that is there stays: mail under way has UUIDs of it. */
+static bool is_written(const struct setup *setup, const struct files *files, size_t which)
+{
+    return files->paths[which] != NULL && (which != UUID_KEY || !exists(files->paths[which])) &&
+           (which != REFRESH_TOKEN || is_given(setup, SETUP_REFRESH_TOKEN));
+}
+
 static struct files list_files(const struct setup *setup)
 {
     struct files files = {{NULL}, {NULL}};
-    AUTO_FREE char *password = xasprintf("%s.password", setup->answers[SETUP_NAME]);
     AUTO_FREE char *copy = xstrdup(setup->ctl->config_path);
 
-    if (*setup->answers[SETUP_PASSWORD] != '\0')
-        files.paths[PASSWORD] = setup_path(setup, password);
-    if (*setup->answers[SETUP_API_KEY] != '\0')
+    if (is_given(setup, SETUP_PASSWORD) && !setup_uses_oauth(setup))
+        files.paths[PASSWORD] = path_of_secret(setup, "password");
+    list_oauth(setup, &files);
+    if (is_given(setup, SETUP_API_KEY))
         files.paths[API_KEY] = setup_path(setup, API_KEY_FILE);
     files.paths[UUID_KEY] = setup_path(setup, UUID_KEY_FILE);
     files.paths[CONFIGURATION] = setup_path(setup, basename(copy));
     for (size_t i = 0; i < FILES; i++)
-        if (files.paths[i] != NULL && (i != UUID_KEY || !exists(files.paths[i])))
+        if (is_written(setup, &files, i))
             files.staged[i] = xasprintf("%s.new", files.paths[i]);
     return files;
 }
@@ -86,6 +130,20 @@ static bool give(const struct setup *setup, int file, mode_t group_mode, mode_t 
     if (user == NULL)
         return fchmod(file, own_mode) == 0;
     return fchown(file, 0, user->pw_gid) == 0 && fchmod(file, group_mode) == 0;
+}
+
+void setup_become_user(const struct setup *setup)
+{
+    const struct passwd *user = delivery_user(setup);
+
+    if (user != NULL && (setegid(user->pw_gid) != 0 || seteuid(user->pw_uid) != 0))
+        ctl_fail(setup->ctl, "cannot act as %s: %s", setup->user, strerror(errno));
+}
+
+void setup_become_root(void)
+{
+    if (getuid() == 0 && (seteuid(0) != 0 || setegid(0) != 0))
+        abort(); /* what is written now would be another's */
 }
 
 static bool make_directory(const struct setup *setup, const char *path, bool of_user)
@@ -140,6 +198,8 @@ bool setup_replace(const struct setup *setup, const char *from, const char *to)
 static bool write_configuration(const struct setup *setup, const char *path, char *const secrets[FILES])
 {
     AUTO_FREE char *text = setup_text(setup, &(struct setup_secrets){.password = secrets[PASSWORD],
+                                                                     .client_secret = secrets[CLIENT_SECRET],
+                                                                     .refresh_token = secrets[REFRESH_TOKEN],
                                                                      .api_key = secrets[API_KEY],
                                                                      .uuid_key = secrets[UUID_KEY]});
 
@@ -164,16 +224,19 @@ static bool write_uuid_key(const struct setup *setup, const char *path)
 
 static bool write_staged(const struct setup *setup, const struct files *files)
 {
+    const char *const secrets[] = {[PASSWORD] = setup->answers[SETUP_PASSWORD],
+                                   [CLIENT_SECRET] = client_secret(setup),
+                                   [REFRESH_TOKEN] = setup->answers[SETUP_REFRESH_TOKEN],
+                                   [API_KEY] = setup->answers[SETUP_API_KEY]};
     /* the configuration that is tried names what is there now */
     char *names[FILES];
 
     for (size_t i = 0; i < FILES; i++)
         names[i] = files->staged[i] != NULL ? files->staged[i] : files->paths[i];
-    return (files->staged[PASSWORD] == NULL ||
-            write_file(setup, files->staged[PASSWORD], setup->answers[SETUP_PASSWORD], "\n")) &&
-           (files->staged[API_KEY] == NULL ||
-            write_file(setup, files->staged[API_KEY], setup->answers[SETUP_API_KEY], "\n")) &&
-           (files->staged[UUID_KEY] == NULL || write_uuid_key(setup, files->staged[UUID_KEY])) &&
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        if (files->staged[i] != NULL && !write_file(setup, files->staged[i], secrets[i], "\n"))
+            return false;
+    return (files->staged[UUID_KEY] == NULL || write_uuid_key(setup, files->staged[UUID_KEY])) &&
            write_configuration(setup, files->staged[CONFIGURATION], names);
 }
 
@@ -233,6 +296,17 @@ bool setup_commit(const struct setup *setup)
     return ok;
 }
 
+/* Which secrets there are may have been answered otherwise since they were staged. */
+static void discard_secrets(const struct setup *setup)
+{
+    static const char *const kinds[] = {"password.new", "client-secret.new", "refresh-token.new"};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        AUTO_FREE char *path = path_of_secret(setup, kinds[i]);
+        unlink(path);
+    }
+}
+
 void setup_discard(const struct setup *setup)
 {
     struct files files = list_files(setup);
@@ -241,4 +315,5 @@ void setup_discard(const struct setup *setup)
         if (files.staged[i] != NULL)
             unlink(files.staged[i]);
     free_files(&files);
+    discard_secrets(setup);
 }

@@ -1,4 +1,5 @@
-/* sendpostctl setup --oauth: the first login at a provider of tokens, with a browser elsewhere (RFC 8628). */
+/* The first login at a provider of tokens, with a browser elsewhere (RFC 8628): within the dialogue of setup,
+ * and as setup --oauth. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,25 +48,40 @@ static char *wait_for_person(struct ctl *ctl, struct oauth *oauth, const struct 
     return NULL;
 }
 
-static bool log_in(const struct setup *setup, struct oauth *oauth, const struct config_tpsp *tpsp)
+/* The refresh token, to be freed with secret_free(); NULL: it was said why there is none. */
+static char *log_in(const struct setup *setup, const struct config *config, const struct config_tpsp *tpsp)
 {
     struct oauth_device device;
     struct outcome error;
+    /* nothing is to be opened in the state directory by root: no cache of TLS sessions */
+    struct config without_state = *config;
+    without_state.state_dir = NULL;
+    struct oauth *oauth = oauth_open(&without_state, setup->ctl->verbose ? stderr : NULL);
 
     if (!oauth_device_begin(oauth, &tpsp->oauth, &device, &error)) {
         ctl_fail(setup->ctl, "%s", error.text);
-        return false;
+        oauth_close(oauth);
+        return NULL;
     }
     AUTO_FREE char *uri = ctl_text(device.uri), *code = ctl_text(device.user_code);
     printf("Open %s in a browser anywhere, log in as %s, and enter the code %s\n", uri, tpsp->username, code);
     fflush(stdout);
     char *token = wait_for_person(setup->ctl, oauth, &tpsp->oauth, &device);
-    AUTO_FREE char *staged = xasprintf("%s.new", tpsp->oauth.refresh_token_path);
-    bool ok = token != NULL && setup_write_secret(setup, staged, token) &&
-              setup_replace(setup, staged, tpsp->oauth.refresh_token_path);
-    secret_free(&token);
     oauth_device_clear(&device);
-    return ok;
+    oauth_close(oauth);
+    return token;
+}
+
+bool setup_log_in(struct setup *setup, const struct config *config)
+{
+    char *token = log_in(setup, config, config_tpsp_by_name(config, setup->answers[SETUP_NAME]));
+
+    if (token == NULL)
+        return false;
+    printf("Logged in.\n");
+    secret_free(&setup->answers[SETUP_REFRESH_TOKEN]);
+    setup->answers[SETUP_REFRESH_TOKEN] = token;
+    return true;
 }
 
 enum ctl_status setup_oauth(const struct setup *setup, const char *name)
@@ -82,12 +98,11 @@ enum ctl_status setup_oauth(const struct setup *setup, const char *name)
         config_free(config);
         return CTL_TROUBLE;
     }
-    /* nothing is to be opened in the state directory by root: no cache of TLS sessions */
-    struct config without_state = *config;
-    without_state.state_dir = NULL;
-    struct oauth *oauth = oauth_open(&without_state, ctl->verbose ? stderr : NULL);
-    bool ok = log_in(setup, oauth, tpsp);
-    oauth_close(oauth);
+    char *token = log_in(setup, config, tpsp);
+    AUTO_FREE char *staged = xasprintf("%s.new", tpsp->oauth.refresh_token_path);
+    bool ok = token != NULL && setup_write_secret(setup, staged, token) &&
+              setup_replace(setup, staged, tpsp->oauth.refresh_token_path);
+    secret_free(&token);
     if (ok)
         printf("Logged in: %s is written. sendpostctl check fetches the first token.\n",
                tpsp->oauth.refresh_token_path);

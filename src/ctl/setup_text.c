@@ -43,6 +43,10 @@ static char *tpsp_lines(const struct setup *setup, const struct setup_secrets *f
         write_quoted(stream, "username", answers[SETUP_USERNAME]);
     if (files->password != NULL)
         write_quoted(stream, "password-file", files->password);
+    if (setup_uses_oauth(setup)) {
+        AUTO_FREE char *section = setup_oauth_section(setup, files->client_secret, files->refresh_token);
+        fprintf(stream, "oauth: %s\n", section);
+    }
     if (setup->helo_name != NULL)
         write_quoted(stream, "helo-name", setup->helo_name);
     fprintf(stream, "max-rate-per-hour: %s\n", answers[SETUP_MAX_RATE]);
@@ -110,13 +114,28 @@ static bool change_tpsp(const struct setup *setup, char **text, enum setup_quest
     return !differs(setup, which) || setup_edit_tpsp(text, setup->answers[SETUP_NAME], key, value);
 }
 
+/* With a password, or without a login, no tokens are wanted any more. */
+static bool change_oauth(const struct setup *setup, char **text, const struct setup_secrets *files)
+{
+    const char *name = setup->answers[SETUP_NAME];
+
+    if (setup->adds || (setup_uses_oauth(setup) && !setup_oauth_differs(setup)))
+        return true;
+    if (!setup_uses_oauth(setup))
+        return setup_oauth_before(setup) == NULL || setup_edit_tpsp(text, name, "oauth", NULL);
+    AUTO_FREE char *section = setup_oauth_section(setup, files->client_secret, files->refresh_token);
+    return setup_edit_tpsp(text, name, "oauth-token", NULL) &&
+           setup_edit_tpsp(text, name, "oauth-token-file", NULL) &&
+           setup_edit_tpsp(text, name, "oauth", section);
+}
+
 static bool change_secrets(const struct setup *setup, char **text, const struct setup_secrets *files)
 {
     const char *name = setup->answers[SETUP_NAME];
     AUTO_FREE char *password = files->password != NULL ? quoted(files->password) : NULL;
     AUTO_FREE char *api_key = files->api_key != NULL ? quoted(files->api_key) : NULL;
     AUTO_FREE char *uuid_key = files->uuid_key != NULL ? quoted(files->uuid_key) : NULL;
-    bool forgets = *setup->answers[SETUP_USERNAME] == '\0';
+    bool forgets = *setup->answers[SETUP_USERNAME] == '\0' || setup_uses_oauth(setup);
 
     if ((password != NULL || forgets) && !setup->adds &&
         (!setup_edit_tpsp(text, name, "password", NULL) ||
@@ -124,6 +143,8 @@ static bool change_secrets(const struct setup *setup, char **text, const struct 
         return false;
     if (api_key != NULL &&
         (!setup_edit_top(text, "api-key", NULL) || !setup_edit_top(text, "api-key-file", api_key)))
+        return false;
+    if (!change_oauth(setup, text, files))
         return false;
     return uuid_key == NULL || setup->old->uuid_keys.count > 0 ||
            setup_edit_top(text, "uuid-key-file", uuid_key);

@@ -6,7 +6,8 @@
 #include "ctl/setup.h"
 
 struct setup_secrets {
-    const char *password, *api_key, *uuid_key; /* files; NULL: none is named, or what is named stays */
+    const char *password, *client_secret, *refresh_token, *api_key,
+        *uuid_key; /* files; NULL: none is named, or what is named stays */
 };
 
 /* The caller frees. NULL: the configuration is laid out in a way that cannot be changed here. */

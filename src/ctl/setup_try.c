@@ -14,11 +14,11 @@ enum next { NEXT_AGAIN, NEXT_WRITE, NEXT_QUIT };
 
 /* --- asking again ------------------------------------------------------------------------------------- */
 
-static char suspect(enum relay_stage stage)
+static char suspect(const struct setup *setup, enum relay_stage stage)
 {
     switch (stage) {
     case RELAY_AUTH:
-        return 'p';
+        return setup_uses_oauth(setup) ? 'l' : 'p';
     case RELAY_MAIL:
         return 'u';
     case RELAY_RCPT:
@@ -57,31 +57,74 @@ static enum next ask_port_again(struct setup *setup)
     return ask_again(setup, security, 1);
 }
 
+/* Provider and client of the tokens; what a login with others came to is of no use then. */
+static enum next ask_provider_again(struct setup *setup)
+{
+    static const enum setup_question oauth[] = {
+        SETUP_PROVIDER, SETUP_TENANT,    SETUP_TOKEN_ENDPOINT, SETUP_DEVICE_ENDPOINT,
+        SETUP_SCOPE,    SETUP_CLIENT_ID, SETUP_CLIENT_SECRET,  SETUP_REFRESH_TOKEN};
+
+    if (setup_can_log_in(setup))
+        secret_free(&setup->answers[SETUP_REFRESH_TOKEN]);
+    return ask_again(setup, oauth, sizeof oauth / sizeof oauth[0]);
+}
+
+static enum next ask_password_again(struct setup *setup, bool with_username)
+{
+    static const enum setup_question user[] = {SETUP_USERNAME, SETUP_PASSWORD};
+    enum next next = with_username ? ask_again(setup, user, 2) : ask_again(setup, &user[1], 1);
+
+    return next == NEXT_AGAIN ? ask_provider_again(setup) : next;
+}
+
+/* A new login, at the same provider. */
+static enum next log_in_again(struct setup *setup)
+{
+    if (!setup_can_log_in(setup))
+        return ask_provider_again(setup);
+    setup->logs_in = true;
+    secret_free(&setup->answers[SETUP_REFRESH_TOKEN]);
+    setup->answers[SETUP_REFRESH_TOKEN] = xstrdup("");
+    return NEXT_AGAIN;
+}
+
+static enum next ask_host_again(struct setup *setup)
+{
+    static const enum setup_question host[] = {SETUP_HOST};
+
+    setup->tokens_only = false; /* another server may take a password */
+    return ask_again(setup, host, 1);
+}
+
 static enum next after_test(struct setup *setup, enum relay_stage failed_at, char **to)
 {
-    static const enum setup_question host[] = {SETUP_HOST}, security[] = {SETUP_SECURITY};
-    static const enum setup_question user[] = {SETUP_USERNAME, SETUP_PASSWORD};
-    char first = suspect(failed_at);
+    static const enum setup_question security[] = {SETUP_SECURITY};
+    char first = suspect(setup, failed_at);
 
     for (;;) {
-        AUTO_FREE char *prompt =
-            xasprintf("What now? h host; o port; s security; u username and password; p password; t another "
-                      "recipient; a again; w write it anyway; q quit [%c]",
-                      first);
+        AUTO_FREE char *prompt = xasprintf(
+            "What now? h host; o port; s security; u username and password; p password; %st another "
+            "recipient; a again; w write it anyway; q quit [%c]",
+            setup_uses_oauth(setup) ? "c provider and client of the tokens; l log in there again; " : "",
+            first);
         AUTO_FREE char *answer = setup_ask_line(prompt);
         if (answer == NULL)
             return NEXT_QUIT;
         switch (*answer != '\0' ? *answer : first) {
         case 'h':
-            return ask_again(setup, host, 1);
+            return ask_host_again(setup);
         case 'o':
             return ask_port_again(setup);
         case 's':
             return ask_again(setup, security, 1);
         case 'u':
-            return ask_again(setup, user, 2);
+            return ask_password_again(setup, true);
         case 'p':
-            return ask_again(setup, &user[1], 1);
+            return ask_password_again(setup, false);
+        case 'c':
+            return ask_provider_again(setup);
+        case 'l':
+            return log_in_again(setup);
         case 't':
             free(*to);
             *to = NULL;
@@ -95,6 +138,26 @@ static enum next after_test(struct setup *setup, enum relay_stage failed_at, cha
         default:
             printf("  one of these letters is needed\n");
         }
+    }
+}
+
+static enum next after_login(struct setup *setup)
+{
+    for (;;) {
+        AUTO_FREE char *answer =
+            setup_ask_line("What now? c provider and client of the tokens; l log in there again; "
+                           "p a password; w write it anyway; q quit [c]");
+        if (answer == NULL || *answer == 'q')
+            return NEXT_QUIT;
+        if (*answer == 'c' || *answer == '\0')
+            return ask_provider_again(setup);
+        if (*answer == 'l')
+            return log_in_again(setup);
+        if (*answer == 'p')
+            return ask_password_again(setup, false);
+        if (*answer == 'w')
+            return NEXT_WRITE;
+        printf("  one of these letters is needed\n");
     }
 }
 
@@ -139,8 +202,13 @@ static bool find_recipient(const struct setup *setup, char **to)
 
 static enum next try_tpsp(struct setup *setup, const struct config *config, char **to)
 {
-    enum relay_stage failed_at;
+    struct ctl_test_end end = {.failed_at = RELAY_CONNECT};
 
+    if (!setup->batch && (setup->logs_in || setup_needs_login(setup))) {
+        setup->logs_in = false;
+        printf("\n");
+        return setup_log_in(setup, config) ? NEXT_AGAIN : after_login(setup);
+    }
     if (!find_recipient(setup, to))
         return NEXT_QUIT;
     printf("\n");
@@ -148,11 +216,22 @@ static enum next try_tpsp(struct setup *setup, const struct config *config, char
         json_object_put(setup->test);
         setup->test = json_object_new_array();
     }
-    if (ctl_test_config(setup->ctl, config, setup->answers[SETUP_NAME], **to != '\0' ? *to : NULL,
-                        setup->test, &failed_at))
+    /* tokens are kept in the state directory, where nothing may be root's */
+    setup_become_user(setup);
+    bool passed = ctl_test_config(setup->ctl, config, setup->answers[SETUP_NAME], **to != '\0' ? *to : NULL,
+                                  setup->test, &end);
+    setup_become_root();
+    if (passed)
         return NEXT_WRITE;
     printf("\n");
-    return setup->batch ? NEXT_QUIT : after_test(setup, failed_at, to);
+    if (setup->batch)
+        return NEXT_QUIT;
+    if (end.failed_at == RELAY_AUTH && end.tokens_only && !setup_uses_oauth(setup)) {
+        printf("This server takes OAuth tokens, and no password.\n");
+        setup->tokens_only = true;
+        return ask_provider_again(setup);
+    }
+    return after_test(setup, end.failed_at, to);
 }
 
 static enum next try_key(struct setup *setup, const struct config *config)

@@ -20,7 +20,7 @@ struct test {
     struct json_object *results; /* NULL: for people */
     bool no_send;
     bool failed;
-    enum relay_stage failed_at; /* the first that did */
+    struct ctl_test_end *end; /* of the first that failed; NULL: nobody asks */
 };
 
 /* A login that is an address is one that its provider takes. */
@@ -74,6 +74,23 @@ static void print_end(const struct connectivity *test, bool with_message)
     fflush(stdout);
 }
 
+/* The words of the list, "PLAIN XOAUTH2". */
+static bool offers(const char *logins, const char *mechanism)
+{
+    size_t length = strlen(mechanism);
+
+    for (const char *at = strcasestr(logins, mechanism); at != NULL; at = strcasestr(at + 1, mechanism))
+        if ((at == logins || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
+            return true;
+    return false;
+}
+
+static bool takes_tokens_only(const char *logins)
+{
+    return (offers(logins, "XOAUTH2") || offers(logins, "OAUTHBEARER")) && !offers(logins, "PLAIN") &&
+           !offers(logins, "LOGIN") && !offers(logins, "SCRAM-SHA-256");
+}
+
 static void test_one(struct test *test, const struct config_tpsp *tpsp)
 {
     AUTO_FREE char *own = default_sender(tpsp);
@@ -92,8 +109,9 @@ static void test_one(struct test *test, const struct config_tpsp *tpsp)
                                                      .deadline_ms = clock_monotonic_ms() + TEST_DEADLINE_MS,
                                                      .trace = test->ctl->verbose ? stderr : NULL,
                                                      .show = for_people ? print_step : NULL});
-    if (!result.ok && !test->failed)
-        test->failed_at = result.result.stage;
+    if (!result.ok && !test->failed && test->end != NULL)
+        *test->end = (struct ctl_test_end){.failed_at = result.result.stage,
+                                           .tokens_only = takes_tokens_only(result.result.logins)};
     test->failed = test->failed || !result.ok;
     if (for_people) {
         print_end(&result, recipient != NULL);
@@ -138,13 +156,12 @@ static void test_all(struct test *test, const struct config *config, char **name
 }
 
 bool ctl_test_config(struct ctl *ctl, const struct config *config, const char *name, const char *recipient,
-                     struct json_object *results, enum relay_stage *failed_at_r)
+                     struct json_object *results, struct ctl_test_end *end_r)
 {
-    struct test test = {.ctl = ctl, .recipient = recipient, .results = results};
+    struct test test = {.ctl = ctl, .recipient = recipient, .results = results, .end = end_r};
     char *names[] = {(char *)(uintptr_t)name};
 
     test_all(&test, config, names, 1);
-    *failed_at_r = test.failed_at;
     return !test.failed;
 }
 

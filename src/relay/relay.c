@@ -291,6 +291,7 @@ static enum attempt_end attempt(struct relay_session *session, const struct rela
     memcpy(result_r->peer, wire->peer, sizeof result_r->peer);
     memcpy(result_r->tls, wire->tls_text, sizeof result_r->tls);
     result_r->certificate_end_ms = wire->certificate_end_ms;
+    memcpy(result_r->logins, wire->capabilities.auth_list, sizeof result_r->logins);
     keep_or_close(session, wire, end != ATTEMPT_STALE);
     return end;
 }

@@ -102,6 +102,7 @@ struct relay_result {
     struct relay_kept_refusal kept;
     char peer[160];             /* "smtp.example.net[192.0.2.1]:587", "" when there was none */
     char tls[96];               /* "TLSv1.3 TLS_AES_256_GCM_SHA384 resumed", "" without TLS */
+    char logins[256];           /* the mechanisms that the server offers, "PLAIN XOAUTH2"; "" before EHLO */
     int64_t certificate_end_ms; /* until when the server's is good, clock_realtime_ms(); 0: it showed none */
 };
 

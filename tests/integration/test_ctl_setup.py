@@ -239,7 +239,7 @@ def test_three_mistakes_are_mended_one_by_one(machine, ca):
         assert done.returncode == 0, done.stdout + done.stderr
         assert [word in done.stdout for word in ("Connection refused at connect", "Auth rejected at auth", "The message was accepted.")] \
             == [True] * 3
-        assert "[117]" in done.stdout and "[localhost]" in done.stdout and "[kept as it is]" in done.stdout
+        assert "[117]" in done.stdout and "[localhost]" in done.stdout and "[kept as it is; -: OAuth]" in done.stdout
         for prompt, times in (("SendPost account id", 1), ("SMTP server", 1), ("Port [", 2), ("Security:", 1), ("Username", 2), ("Password", 3), ("Messages an hour", 1)):
             assert done.stdout.count(prompt) == times, prompt
         assert len(server.messages) == 1
