@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/xalloc.h"
@@ -34,6 +35,25 @@ static char *place_of(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode) ? xstrdup(path) : directory_of(path);
 }
 
+bool state_dir_lacks_inodes(const char *path)
+{
+    AUTO_FREE char *place = place_of(path);
+    struct statvfs status;
+
+    return statvfs(place, &status) == 0 && status.f_files > 0 && status.f_favail == 0;
+}
+
+char *state_dir_room(const char *path)
+{
+    AUTO_FREE char *place = place_of(path);
+
+    return state_dir_lacks_inodes(path)
+               ? xasprintf(
+                     "remove files from its file system, which has no inode left for another (df -i %s)",
+                     place)
+               : xasprintf("free some space on its file system (df -h %s)", place);
+}
+
 static char *remedy(const char *path, int error)
 {
     AUTO_FREE char *place = place_of(path);
@@ -51,7 +71,7 @@ static char *remedy(const char *path, int error)
         return xstrdup("mount its file system writable, or name another state-dir");
     case ENOSPC:
     case EDQUOT:
-        return xasprintf("free some space on its file system (df -h %s)", place);
+        return state_dir_room(path);
     case EWOULDBLOCK:
         return xstrdup("another process has held it for too long: find it with 'fuser -v' on this file");
     default:

@@ -41,6 +41,13 @@ int state_dir_open(const char *path, int flags, struct outcome *error_r) __attri
 /* The same test for a file that a library opens by its name. A file that is not there passes. */
 bool state_dir_check(const char *path, struct outcome *error_r) __attribute__((nonnull));
 
+/* How to make room for a file at path: that of its file system may be spent, or its inodes, which df -h does
+ * not show. The caller frees. */
+char *state_dir_room(const char *path) __attribute__((nonnull));
+
+/* Whether its file system has no inode left: then even a library that says something else failed for that. */
+bool state_dir_lacks_inodes(const char *path) __attribute__((nonnull));
+
 /* errno as an outcome that names path and the remedy. */
 void state_dir_error(const char *verb, const char *path, int error, struct outcome *error_r)
     __attribute__((nonnull));

@@ -223,6 +223,8 @@ static void explain(struct http_client *client, CURLcode result, bool connecting
         snprintf(why, sizeof why, "no answer in time");
     else if (result == CURLE_COULDNT_CONNECT && system_error != 0)
         snprintf(why, sizeof why, "%s", strerror_r((int)system_error, buffer, sizeof buffer));
+    else if (result == CURLE_OK) /* and yet no status: libcurl calls a header that ends early an answer */
+        snprintf(why, sizeof why, "the answer was cut short");
     else
         snprintf(why, sizeof why, "%.250s", *said != '\0' ? said : client->lib->easy_strerror(result));
     snprintf(client->error, sizeof client->error, "%s%s at %.100s",

@@ -7,35 +7,40 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "store/store_connection.h"
 #include "store/store_file.h"
 #include "store/store_release.h"
 
-static const char *remedy(int result, int system_error)
+static char *remedy(const char *path, int result, int system_error)
 {
     switch (result & 0xff) {
     case SQLITE_FULL:
-        return "free some space on its file system";
+        return state_dir_room(path);
+    case SQLITE_CANTOPEN: /* of the files that it makes beside the store */
+        if (state_dir_lacks_inodes(path))
+            return state_dir_room(path);
+        /* fall through */
     case SQLITE_READONLY:
-    case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        return "the state directory and every state.db file in it must belong to and be writable for the "
-               "user that "
-               "this program runs as";
+        return xstrdup(
+            "the state directory and every state.db file in it must belong to and be writable for the "
+            "user that this program runs as");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
-        return "another process has held it for too long: find it with 'fuser -v' on this file";
+        return xstrdup("another process has held it for too long: find it with 'fuser -v' on this file");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return "it is moved aside and a new one begun";
+        return xstrdup("it is moved aside and a new one begun");
     case SQLITE_IOERR:
-        return system_error == ENOSPC || system_error == EDQUOT ? "free some space on its file system"
-                                                                : "check disk, space and the kernel log";
+        return system_error == ENOSPC || system_error == EDQUOT
+                   ? state_dir_room(path)
+                   : xstrdup("check disk, space and the kernel log");
     default:
-        return "see the text of the error";
+        return xstrdup("see the text of the error");
     }
 }
 
@@ -44,12 +49,13 @@ void store_error(struct store *store, const char *verb, struct outcome *error_r)
     sqlite3 *database = store->current->database;
     int result = sqlite3_extended_errcode(database);
     int system_error = sqlite3_system_errno(database);
+    AUTO_FREE char *mends = remedy(store->path, result, system_error);
 
     if ((result & 0xff) == SQLITE_CORRUPT || (result & 0xff) == SQLITE_NOTADB)
         store->suspect = true;
     outcome_local(error_r, "4.3.0", "cannot %s in %s as user id %ld: %s (SQLite %d%s%s); %s", verb,
                   store->path, (long)geteuid(), sqlite3_errmsg(database), result, system_error ? ", " : "",
-                  system_error ? strerror(system_error) : "", remedy(result, system_error));
+                  system_error ? strerror(system_error) : "", mends);
 }
 
 /* --- opening and closing ------------------------------------------------------------------------ */

@@ -199,14 +199,17 @@ static bool has_moved(struct store *store)
 
 /*
  * Somebody moved the file aside between our look at it and its opening. SQLite that finds no file to write
- * tries again to open one for reading: a new file may be there by then, which we could write.
+ * tries again to open one for reading: a new file may be there by then, which we could write. With the file
+ * open, it is one beside it that cannot be opened, and that is no sign of a move.
  */
 static bool vanished(struct store *store)
 {
     sqlite3 *database = store->current->database;
+    int ignored;
 
-    return (sqlite3_errcode(database) == SQLITE_CANTOPEN && sqlite3_system_errno(database) == ENOENT) ||
-           (sqlite3_db_readonly(database, "main") == 1 && access(store->path, W_OK) == 0);
+    if (sqlite3_errcode(database) == SQLITE_CANTOPEN && sqlite3_system_errno(database) == ENOENT)
+        return sqlite3_file_control(database, "main", SQLITE_FCNTL_HAS_MOVED, &ignored) != SQLITE_OK;
+    return sqlite3_db_readonly(database, "main") == 1 && access(store->path, W_OK) == 0;
 }
 
 /* SQLite opens them by their names. */

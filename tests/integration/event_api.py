@@ -41,8 +41,8 @@ BODY_MAX = 64 << 20
 @dataclass
 class Answer:
     """status, body and headers; or something else: hang (say nothing), hang-body (after the header), drip (a byte now
-    and then), reset (TCP reset), close, garbage (no HTTP), huge (an endless body), truncate (less body than promised),
-    continue-flood (interim answers without end)."""
+    and then), reset (TCP reset), close, garbage (no HTTP), huge (an endless body), truncate (less body than promised), early-hints and cut-head
+    (an interim answer, or part of one, and no more), continue-flood (interim answers without end)."""
     status: int = 202
     body: bytes = b'{"status":"accepted"}'
     headers: dict = field(default_factory=dict)
@@ -349,6 +349,10 @@ class EventApi:
             stream.sendall(head)
             while not self.stopping.is_set():
                 stream.sendall(b"x" * 65536)
+        elif answer.act == "early-hints":
+            stream.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        elif answer.act == "cut-head":
+            stream.sendall(head[:-4])
         else:
             stream.sendall(head + answer.body)
             if answer.act == "hang-body":

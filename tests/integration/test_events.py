@@ -251,7 +251,7 @@ def test_a_refused_sent_is_reported_as_delivered_from_then_on(api, account):
 @pytest.mark.parametrize("answer", [
     Answer(408), Answer(429), Answer(500), Answer(502), Answer(503), Answer(504), Answer(599), Answer(301), Answer(302),
     Answer(404), Answer(405), Answer(410), Answer(418), Answer(act="reset"), Answer(act="close"), Answer(act="garbage"),
-    Answer(503, act="huge"), Answer(503, act="truncate")], ids=lambda answer: answer.act or str(answer.status))
+    Answer(503, act="huge"), Answer(503, act="truncate"), Answer(202, act="early-hints"), Answer(202, act="cut-head")], ids=lambda answer: answer.act or str(answer.status))
 def test_whatever_else_is_answered_the_event_is_kept_and_reported_later(api, account, answer):
     api.script(answer)
     assert account.one()["result"] == "kept"
@@ -274,6 +274,11 @@ def test_an_api_that_does_not_come_to_an_end_costs_one_timeout_for_all(api, acco
     api.default = Answer()
     assert account.pending()["result"] == "done"
     assert account.states() == {"reported": 20}
+
+
+def test_an_answer_that_ends_within_its_head_is_said_to_be_cut_short(api, account):
+    api.script(Answer(202, act="cut-head"))
+    assert "the answer was cut short" in account.one()["last_error"]
 
 
 @pytest.mark.parametrize("act", ["hang-body", "drip-body", "truncate", "huge"])

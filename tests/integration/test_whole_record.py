@@ -17,14 +17,19 @@ VISITS = 4
 
 
 @pytest.fixture
-def site():
+def inodes():
+    return 1000
+
+
+@pytest.fixture
+def site(inodes):
     """Its state directory is a small file system, which can be filled."""
     if os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("a small file system needs root and mount(8)")
     with Sendpost() as made:
         made.environment["SENDPOST_IDLE_SECONDS"] = "0"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=12M,mode=0700,uid={made.uid},gid={made.gid}", "tmpfs", str(made.state)],
-                       check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=12M,nr_inodes={inodes},mode=0700,uid={made.uid},gid={made.gid}", "tmpfs",
+                        str(made.state)], check=True)
         try:
             yield made
             made.wait_settled()
@@ -79,6 +84,19 @@ def test_a_store_that_takes_nothing_contacts_nobody(site):
         make_room(site)
         assert visit(site).returncode == 0
         assert len(server.messages) == 2
+
+
+@pytest.mark.parametrize("inodes", [2, 3, 4, 8])
+def test_a_lack_of_inodes_is_told_from_a_lack_of_space_and_contacts_nobody(site, inodes):
+    """At each of the files that a first delivery makes, SQLite's own among them."""
+    with ScriptedTpsp() as server:
+        configure(site, server)
+        done = visit(site)
+        assert done.returncode == 75 and b"df -i" in done.stdout, done.stdout
+        assert not server.transactions
+        subprocess.run(["mount", "-o", "remount,nr_inodes=1000", str(site.state)], check=True)
+        assert visit(site).returncode == 0
+        assert len(server.messages) == 1
 
 
 def test_a_disk_that_fills_up_between_dot_and_record_sends_no_second_copy(site):
