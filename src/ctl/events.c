@@ -72,73 +72,12 @@ static bool list_one(void *context, const struct event *event, enum event_state 
     return ferror(stdout) == 0;
 }
 
-/* The last ones, in a ring. */
-struct tail {
-    struct event *events;
-    enum event_state *states;
-    size_t limit, seen;
-};
-
-static bool note_last(void *context, const struct event *event, enum event_state state)
-{
-    struct tail *tail = context;
-
-    tail->events[tail->seen % tail->limit] = *event;
-    tail->states[tail->seen++ % tail->limit] = state;
-    return true;
-}
-
-/* Without a filter the last ones are found from the end. */
-static bool note_newest(struct store *store, struct tail *tail, struct outcome *error_r)
-{
-    sqlite3_stmt *first = store_statement(
-        store, "SELECT min(id) FROM (SELECT id FROM events ORDER BY id DESC LIMIT ?)", error_r);
-    sqlite3_stmt *next;
-    struct event_mail mail;
-    struct event event;
-    enum event_state state;
-    int found = 1;
-
-    if (first == NULL)
-        return false;
-    sqlite3_bind_int64(first, 1, (int64_t)tail->limit);
-    int row = store_step(store, first, error_r);
-    int64_t id = row == 1 ? sqlite3_column_int64(first, 0) : 0;
-    sqlite3_reset(first);
-    while (row == 1 && id > 0 && (found = event_store_read(store, id, &event, &state, &mail, error_r)) >= 0) {
-        if (found == 1)
-            note_last(tail, &event, state);
-        next = store_statement(store, "SELECT ifnull(min(id), 0) FROM events WHERE id > ?", error_r);
-        if (next == NULL)
-            return false;
-        sqlite3_bind_int64(next, 1, id);
-        row = store_step(store, next, error_r);
-        id = row == 1 ? sqlite3_column_int64(next, 0) : 0;
-        sqlite3_reset(next);
-    }
-    return row == 1 && found >= 0;
-}
-
 bool events_each_last(struct store *store, const struct event_filter *filter, size_t limit,
                       bool (*see)(void *context, const struct event *event, enum event_state state),
                       void *context, struct outcome *error_r)
 {
-    if (limit == 0)
-        return event_store_each(store, filter, see, context, error_r);
-    struct tail tail = {.events = xcalloc(limit, sizeof *tail.events),
-                        .states = xcalloc(limit, sizeof *tail.states),
-                        .limit = limit};
-    bool filtered =
-        filter->by_state || filter->recipient != NULL || filter->message_id != NULL || filter->since_ms > 0;
-    bool ok = filtered ? event_store_each(store, filter, note_last, &tail, error_r)
-                       : note_newest(store, &tail, error_r);
-
-    for (size_t i = tail.seen > limit ? tail.seen - limit : 0; ok && i < tail.seen; i++)
-        if (!see(context, &tail.events[i % limit], tail.states[i % limit]))
-            break;
-    free(tail.events);
-    free(tail.states);
-    return ok;
+    return limit == 0 ? event_store_each(store, filter, see, context, error_r)
+                      : event_store_last(store, filter, limit, see, context, error_r);
 }
 
 static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter, size_t limit)

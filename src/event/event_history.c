@@ -46,18 +46,22 @@ static void rows_free(struct rows *rows)
 
 #define AUTO_ROWS __attribute__((cleanup(rows_free)))
 
+static void add_row(struct rows *rows, int64_t number)
+{
+    if (rows->count == rows->room) {
+        rows->room = rows->room > 0 ? 2 * rows->room : 64;
+        rows->numbers = xrealloc(rows->numbers, rows->room * sizeof *rows->numbers);
+    }
+    rows->numbers[rows->count++] = number;
+}
+
 static bool collect(struct store *store, sqlite3_stmt *select, struct rows *rows, struct outcome *error_r)
 {
     int row;
 
     rows->count = 0;
-    while ((row = store_step(store, select, error_r)) == 1) {
-        if (rows->count == rows->room) {
-            rows->room = rows->room > 0 ? 2 * rows->room : 64;
-            rows->numbers = xrealloc(rows->numbers, rows->room * sizeof *rows->numbers);
-        }
-        rows->numbers[rows->count++] = sqlite3_column_int64(select, 0);
-    }
+    while ((row = store_step(store, select, error_r)) == 1)
+        add_row(rows, sqlite3_column_int64(select, 0));
     sqlite3_clear_bindings(select);
     return row == 0;
 }
@@ -87,6 +91,7 @@ struct listing {
     const struct event_filter *filter;
     bool (*see)(void *context, const struct event *event, enum event_state state);
     void *context;
+    int64_t indexed; /* the last row whose recipient is in the index */
     bool stopped;
 };
 
@@ -128,30 +133,47 @@ static sqlite3_stmt *select_at_once(const struct listing *listing, struct outcom
     return select;
 }
 
-static bool list_at_once(struct listing *listing, struct outcome *error_r)
+static bool list_at_once(struct listing *listing, struct rows *rows, struct outcome *error_r)
 {
-    AUTO_ROWS struct rows rows = {0};
     sqlite3_stmt *select = select_at_once(listing, error_r);
 
-    return select != NULL && collect(listing->store, select, &rows, error_r) && show(listing, &rows, error_r);
+    return select != NULL && collect(listing->store, select, rows, error_r);
 }
 
-/* The next block behind this one that may hold what is asked for: 1, 0 at the end, -1 with *error_r set. */
+/* The block that the statement finds from this one on and that may hold what is asked for: 1, 0 at the end,
+ * -1 with *error_r set. */
+static int find_block(const struct listing *listing, sqlite3_stmt *find, int64_t *block,
+                      struct outcome *error_r)
+{
+    if (find == NULL)
+        return -1;
+    sqlite3_bind_int64(find, 1, *block);
+    sqlite3_bind_int64(find, 2, listing->filter->since_ms / HOUR_MS);
+    int row = store_step(listing->store, find, error_r);
+    if (row == 1)
+        *block = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    return row;
+}
+
 static int next_block(const struct listing *listing, int64_t *block, struct outcome *error_r)
 {
-    sqlite3_stmt *next = store_statement(
-        listing->store,
-        "SELECT block FROM event_block WHERE block > ?1 AND latest >= ?2 ORDER BY block LIMIT 1", error_r);
+    return find_block(listing,
+                      store_statement(listing->store,
+                                      "SELECT block FROM event_block WHERE block > ?1 AND latest >= ?2"
+                                      " ORDER BY block LIMIT 1",
+                                      error_r),
+                      block, error_r);
+}
 
-    if (next == NULL)
-        return -1;
-    sqlite3_bind_int64(next, 1, *block);
-    sqlite3_bind_int64(next, 2, listing->filter->since_ms / HOUR_MS);
-    int row = store_step(listing->store, next, error_r);
-    if (row == 1)
-        *block = sqlite3_column_int64(next, 0);
-    sqlite3_reset(next);
-    return row;
+static int block_before(const struct listing *listing, int64_t *block, struct outcome *error_r)
+{
+    return find_block(listing,
+                      store_statement(listing->store,
+                                      "SELECT block FROM event_block WHERE block < ?1 AND latest >= ?2"
+                                      " ORDER BY block DESC LIMIT 1",
+                                      error_r),
+                      block, error_r);
 }
 
 static bool read_block(struct listing *listing, int64_t block, struct rows *rows, struct outcome *error_r)
@@ -168,22 +190,32 @@ static bool read_block(struct listing *listing, int64_t block, struct rows *rows
     return collect(listing->store, select, rows, error_r);
 }
 
-/* indexed: the last row whose recipient is in the index. */
-static bool list_block(struct listing *listing, int64_t block, int64_t indexed, struct rows *rows,
-                       struct outcome *error_r)
+/* The rows of a block that may be wanted. */
+static bool list_block(struct listing *listing, int64_t block, struct rows *rows, struct outcome *error_r)
 {
     const char *recipient = listing->filter->recipient;
 
-    if (recipient != NULL && (block << EVENT_BLOCK_BITS) + EVENT_BLOCK_ROWS <= indexed) {
-        ssize_t count =
-            event_index_block(listing->store, EVENT_WORD_RECIPIENT, recipient, block, rows->numbers, error_r);
-        if (count < 0)
-            return false;
-        rows->count = (size_t)count;
-    } else if (!read_block(listing, block, rows, error_r)) {
-        return false;
-    }
-    return show(listing, rows, error_r);
+    if (recipient == NULL || (block << EVENT_BLOCK_BITS) + EVENT_BLOCK_ROWS > listing->indexed)
+        return read_block(listing, block, rows, error_r);
+    ssize_t count =
+        event_index_block(listing->store, EVENT_WORD_RECIPIENT, recipient, block, rows->numbers, error_r);
+    rows->count = count > 0 ? (size_t)count : 0;
+    return count >= 0;
+}
+
+/* Whether all that is wanted is found at once. */
+static bool is_at_once(const struct event_filter *filter)
+{
+    return filter->message_id != NULL ||
+           (filter->by_state && filter->recipient == NULL && of_state[filter->state] != NULL);
+}
+
+/* What one block may hold, and the last row whose recipient is in the index. */
+static bool begin_blocks(struct listing *listing, struct rows *rows, struct outcome *error_r)
+{
+    *rows = (struct rows){xmalloc(EVENT_BLOCK_ROWS * sizeof *rows->numbers), 0, EVENT_BLOCK_ROWS};
+    return listing->filter->recipient == NULL ||
+           (listing->indexed = event_index_end(listing->store, error_r)) >= 0;
 }
 
 bool event_store_each(struct store *store, const struct event_filter *filter,
@@ -191,19 +223,67 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
                       void *context, struct outcome *error_r)
 {
     struct listing listing = {.store = store, .filter = filter, .see = see, .context = context};
-    int64_t block = -1, indexed = 0;
+    AUTO_ROWS struct rows rows = {0};
+    int64_t block = -1;
     int more = 1;
 
-    if (filter->message_id != NULL ||
-        (filter->by_state && filter->recipient == NULL && of_state[filter->state] != NULL))
-        return list_at_once(&listing, error_r);
-    if (filter->recipient != NULL && (indexed = event_index_end(store, error_r)) < 0)
+    if (is_at_once(filter))
+        return list_at_once(&listing, &rows, error_r) && show(&listing, &rows, error_r);
+    if (!begin_blocks(&listing, &rows, error_r))
         return false;
-    AUTO_ROWS struct rows rows = {xmalloc(EVENT_BLOCK_ROWS * sizeof *rows.numbers), 0, EVENT_BLOCK_ROWS};
     while (!listing.stopped && (more = next_block(&listing, &block, error_r)) == 1)
-        if (!list_block(&listing, block, indexed, &rows, error_r))
+        if (!list_block(&listing, block, &rows, error_r) || !show(&listing, &rows, error_r))
             return false;
     return more >= 0;
+}
+
+/* Of these rows those that are wanted, from the last one on, until there are so many. */
+static bool take_last(struct listing *listing, const struct rows *rows, size_t limit, struct rows *last,
+                      struct outcome *error_r)
+{
+    for (size_t i = rows->count; i-- > 0 && last->count < limit;) {
+        enum event_state state = EVENT_PENDING;
+        struct event event;
+        int row = read_row(listing->store, rows->numbers[i], &event, &state, error_r);
+        if (row < 0)
+            return false;
+        if (row == 1 && is_wanted(listing->filter, &event, state))
+            add_row(last, rows->numbers[i]);
+    }
+    return true;
+}
+
+static bool find_last(struct listing *listing, size_t limit, struct rows *last, struct outcome *error_r)
+{
+    AUTO_ROWS struct rows rows = {0};
+    int64_t block = INT64_MAX;
+    int more = 1;
+
+    if (is_at_once(listing->filter))
+        return list_at_once(listing, &rows, error_r) && take_last(listing, &rows, limit, last, error_r);
+    if (!begin_blocks(listing, &rows, error_r))
+        return false;
+    while (last->count < limit && (more = block_before(listing, &block, error_r)) == 1)
+        if (!list_block(listing, block, &rows, error_r) || !take_last(listing, &rows, limit, last, error_r))
+            return false;
+    return more >= 0;
+}
+
+bool event_store_last(struct store *store, const struct event_filter *filter, size_t limit,
+                      bool (*see)(void *context, const struct event *event, enum event_state state),
+                      void *context, struct outcome *error_r)
+{
+    struct listing listing = {.store = store, .filter = filter, .see = see, .context = context};
+    AUTO_ROWS struct rows last = {0};
+
+    if (!find_last(&listing, limit, &last, error_r))
+        return false;
+    for (size_t i = 0, end = last.count; i + 1 < end; i++) { /* into their order */
+        int64_t number = last.numbers[i];
+        last.numbers[i] = last.numbers[--end];
+        last.numbers[end] = number;
+    }
+    return show(&listing, &last, error_r);
 }
 
 int64_t event_store_newest(struct store *store, struct outcome *error_r)

@@ -13,9 +13,10 @@
 #include "base/xalloc.h"
 #include "event/event_row.h"
 
-#define WORDS 4         /* of an event */
-#define UNINDEXED 20000 /* read through at most */
-#define SWEPT "5000"
+#define WORDS 4                   /* of an event */
+#define UNINDEXED 20000           /* read through at most */
+#define SWEPT "500"               /* in one transaction; others wait meanwhile */
+#define TURN 1000                 /* words that are written in one */
 #define POSITION "events.indexed" /* store_get(): the last row in the index */
 
 /* --- words -------------------------------------------------------------------------------------- */
@@ -170,7 +171,7 @@ static ssize_t read_words(struct store *store, int64_t position, int64_t last, i
     return row < 0 ? -1 : count;
 }
 
-static bool write_words(struct store *store, const int64_t *pairs, ssize_t count, struct outcome *error_r)
+static bool write_turn(struct store *store, const int64_t *pairs, ssize_t count, struct outcome *error_r)
 {
     sqlite3_stmt *insert =
         store_statement(store, "INSERT OR IGNORE INTO event_words (word, event) VALUES (?, ?)", error_r);
@@ -184,11 +185,40 @@ static bool write_words(struct store *store, const int64_t *pairs, ssize_t count
     return insert != NULL;
 }
 
+/* In turns, so that nobody waits long; the position comes with the last of them. Where it ends before, some
+ * words are written once more the next time. */
+static bool write_words(struct store *store, const int64_t *pairs, ssize_t count, int64_t position,
+                        struct outcome *error_r)
+{
+    const sqlite3 *file = store_handle(store);
+    char number[24];
+
+    snprintf(number, sizeof number, "%lld", (long long)position);
+    for (ssize_t at = 0;; at += TURN) {
+        bool last = at + TURN >= count;
+        if (!store_begin(store, STORE_NORMAL, error_r))
+            return false;
+        if (store_handle(store) != file) { /* the store has another one now, where nothing of this belongs */
+            store_rollback(store);
+            return true;
+        }
+        if (!write_turn(store, pairs + 2 * at, last ? count - at : TURN, error_r) ||
+            (last && !store_put(store, POSITION, number, error_r))) {
+            store_rollback(store);
+            return false;
+        }
+        if (!store_commit(store, error_r))
+            return false;
+        if (last)
+            return true;
+        store_give_way();
+    }
+}
+
 /* One block, or what there is of it. *more_r: there may be another one. */
 static bool index_block(struct store *store, int64_t *pairs, bool *more_r, struct outcome *error_r)
 {
     int64_t first, last;
-    char number[24];
 
     *more_r = false;
     if (!first_and_last(store, &first, &last, error_r))
@@ -206,8 +236,7 @@ static bool index_block(struct store *store, int64_t *pairs, bool *more_r, struc
     if (count < 0)
         return false;
     qsort(pairs, (size_t)count, 2 * sizeof *pairs, by_word);
-    snprintf(number, sizeof number, "%lld", (long long)end);
-    return write_words(store, pairs, count, error_r) && store_put(store, POSITION, number, error_r);
+    return write_words(store, pairs, count, end, error_r);
 }
 
 bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome *error_r)
@@ -219,13 +248,7 @@ bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome 
     if (!first_and_last(store, &first, &last, error_r))
         return false;
     while (more) {
-        if (!store_begin(store, STORE_NORMAL, error_r))
-            return false;
-        if (!index_block(store, pairs, &more, error_r)) {
-            store_rollback(store);
-            return false;
-        }
-        if (!store_commit(store, error_r))
+        if (!index_block(store, pairs, &more, error_r))
             return false;
         /* what comes meanwhile is for the next time */
         more = more && (int64_t)store_get_number(store, POSITION) < last && clock_monotonic_ms() < until_ms;
@@ -233,7 +256,7 @@ bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome 
     return true;
 }
 
-bool event_index_sweep(struct store *store, struct outcome *error_r)
+bool event_index_sweep(struct store *store, int64_t until_ms, struct outcome *error_r)
 {
     sqlite3_stmt *sweep =
         store_statement(store,
@@ -245,7 +268,12 @@ bool event_index_sweep(struct store *store, struct outcome *error_r)
     if (sweep == NULL || !first_and_last(store, &first, &last, error_r))
         return false;
     sqlite3_bind_int64(sweep, 1, first >> EVENT_BLOCK_BITS << 32);
-    return store_run(store, sweep, error_r);
+    while (store_run(store, sweep, error_r)) {
+        if (sqlite3_changes(store_handle(store)) == 0 || clock_monotonic_ms() >= until_ms)
+            return true;
+        store_give_way();
+    }
+    return false;
 }
 
 /* --- asking it ---------------------------------------------------------------------------------- */

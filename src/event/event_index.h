@@ -31,8 +31,9 @@ enum event_word {
 bool event_index_catch_up(struct store *store, int64_t until_ms, struct outcome *error_r)
     __attribute__((nonnull));
 
-/* Deletes what belongs to events that are gone, some of it in one call. */
-bool event_index_sweep(struct store *store, struct outcome *error_r) __attribute__((nonnull));
+/* Deletes what belongs to events that are gone, until until_ms. */
+bool event_index_sweep(struct store *store, int64_t until_ms, struct outcome *error_r)
+    __attribute__((nonnull));
 
 /*
  * The events of a word, the latest first, until see() returns false or until_ms. Nothing is held open while

@@ -320,6 +320,10 @@ enum event_report_result event_report_one(struct event_reporter *reporter, const
          * more */
         log_line(LOG_WARNING, "event %s was reported, but this cannot be recorded: %s", event->event_id,
                  error_r->text);
-    event_sweep_sometimes(&reporter->sweep, asker->store, asker->config->events_retention_ms);
     return EVENT_REPORT_DONE;
+}
+
+void event_reporter_rest(struct event_reporter *reporter)
+{
+    event_sweep_sometimes(&reporter->sweep, reporter->asker.store, reporter->asker.config);
 }

@@ -83,11 +83,15 @@ struct event_report_counts {
  * a backlog of more than one batch a quarter of it are the newest (event/event_outbox.h). One process at a
  * time reports a batch. all: also what is not due yet, and although the API is known to be down: a person
  * asks. Never what another process is just reporting. counts_r is added to. A request is begun only while
- * there is time for it, but for the first one. Also deletes some events older than events-retention.
+ * there is time for it, but for the first one. Also deletes events older than events-retention.
  */
 enum event_report_result event_report_pending(struct event_reporter *reporter, bool all, int64_t deadline_ms,
                                               struct event_report_counts *counts_r, struct outcome *error_r)
     __attribute__((nonnull));
+
+/* Between two events of its own, when nobody waits for this process: some of what is older than
+ * events-retention is deleted, where no agent does that. */
+void event_reporter_rest(struct event_reporter *reporter) __attribute__((nonnull));
 
 /* When the API said that it was, in seconds since 1970, with its last answer; 0: it did not say. */
 int64_t event_reporter_date_s(const struct event_reporter *reporter) __attribute__((nonnull));

@@ -195,6 +195,6 @@ enum event_report_result event_report_pending(struct event_reporter *reporter, b
             return EVENT_REPORT_TROUBLE;
         heed = true; /* what was refused a moment ago is not asked in every round */
     }
-    event_sweep_regularly(&reporter->sweep, store, reporter->asker.config->events_retention_ms);
+    event_sweep_regularly(&reporter->sweep, store, reporter->asker.config);
     return stopped || key_refused || counts_r->kept > kept_before ? EVENT_REPORT_KEPT : EVENT_REPORT_DONE;
 }

@@ -257,17 +257,22 @@ bool event_store_count(struct store *store, enum event_state state, int64_t *cou
     return row == 1;
 }
 
-/* The last of the rows from this one on that one call looks at; 0: none are left. */
+/* The last of the rows from this one on that one call looks at; 0: none are left. Their places in the index
+ * are looked up, so that what is not in memory is read before others have to wait for it. */
 static int64_t end_of_reach(struct store *store, int64_t from, int64_t before_ms, struct outcome *error_r)
 {
-    sqlite3_stmt *reach = store_statement(store,
-                                          "SELECT max(id), min(timestamp_ms) FROM (SELECT id, timestamp_ms"
-                                          " FROM events WHERE id >= ?1 ORDER BY id LIMIT ?2)",
-                                          error_r);
+    sqlite3_stmt *reach =
+        store_statement(store,
+                        "SELECT max(id), min(timestamp_ms), sum(iif(timestamp_ms < ?3,"
+                        " (SELECT count(*) FROM events WHERE identity = old.identity), 0))"
+                        " FROM (SELECT id, timestamp_ms, identity FROM events WHERE id >= ?1"
+                        " ORDER BY id LIMIT ?2) AS old",
+                        error_r);
     if (reach == NULL)
         return -1;
     sqlite3_bind_int64(reach, 1, from);
     sqlite3_bind_int(reach, 2, EVENT_SWEEP_ROWS);
+    sqlite3_bind_int64(reach, 3, before_ms);
     int row = store_step(store, reach, error_r);
     int64_t last =
         row == 1 && sqlite3_column_int64(reach, 1) < before_ms ? sqlite3_column_int64(reach, 0) : 0;

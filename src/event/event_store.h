@@ -92,6 +92,11 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
                       bool (*see)(void *context, const struct event *event, enum event_state state),
                       void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 3, 5)));
 
+/* The same for the last ones, so many at most: they are looked for from the end. */
+bool event_store_last(struct store *store, const struct event_filter *filter, size_t limit,
+                      bool (*see)(void *context, const struct event *event, enum event_state state),
+                      void *context, struct outcome *error_r) __attribute__((nonnull(1, 2, 4, 6)));
+
 /* The number of the latest row, 0 when there is none; -1 with *error_r set. */
 int64_t event_store_newest(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 
@@ -114,7 +119,8 @@ bool event_store_tally(struct store *store, int64_t since_ms, int64_t recent_ms,
 bool event_store_used(struct store *store, const char *tpsp, const char *provider, int64_t since_ms,
                       uint64_t *used_r, struct outcome *error_r) __attribute__((nonnull(1, 2, 5, 6)));
 
-/* What happened before is not counted any more; nor are blocks known of which every event is gone. */
+/* What happened before is not counted any more, some of it in one call; nor are blocks known of which
+ * every event is gone. */
 bool event_store_forget(struct store *store, int64_t before_ms, struct outcome *error_r)
     __attribute__((nonnull));
 
@@ -125,11 +131,11 @@ int event_store_failures(struct store *store, int64_t since_ms, int limit, struc
 
 /*
  * Delete events that are older than before_ms and not pending, of at most EVENT_SWEEP_ROWS rows in one call,
- * so that a call costs little. *from is the row to begin at: 0 the first time, then what the last call has
- * left there; it is 0 again when what follows is not old. Returns how many; -1 with *error_r set.
- * event_report calls it.
+ * so that nobody waits long for a call: each row is at a random place of the index, some 20 us. *from is the
+ * row to begin at: 0 the first time, then what the last call has left there; it is 0 again when what follows
+ * is not old. Returns how many; -1 with *error_r set. event_report calls it.
  */
-#define EVENT_SWEEP_ROWS 500
+#define EVENT_SWEEP_ROWS 32
 int event_store_sweep(struct store *store, int64_t before_ms, int64_t *from, struct outcome *error_r)
     __attribute__((nonnull));
 

@@ -53,7 +53,11 @@ bool event_store_used(struct store *store, const char *tpsp, const char *provide
 
 bool event_store_forget(struct store *store, int64_t before_ms, struct outcome *error_r)
 {
-    sqlite3_stmt *minutes = store_statement(store, "DELETE FROM tally WHERE minute < ?", error_r);
+    sqlite3_stmt *minutes =
+        store_statement(store,
+                        "DELETE FROM tally WHERE minute < ? AND minute <= (SELECT max(minute) FROM"
+                        " (SELECT minute FROM tally ORDER BY minute LIMIT 500))",
+                        error_r);
     sqlite3_stmt *blocks = store_statement(
         store, "DELETE FROM event_block WHERE block < (SELECT min(id) FROM events) >> 12", error_r);
 

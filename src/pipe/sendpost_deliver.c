@@ -197,6 +197,7 @@ static bool wait_for_next(struct deliverer *deliverer)
     setsid(); /* Postfix ends a delivery by its process group */
     if (!release_message())
         return false;
+    event_reporter_rest(deliverer->context.reporter);
     store_rest(deliverer->context.store);
     signal(SIGTERM, SIG_DFL); /* nothing is under way */
     AUTO_CLOSE int place = idle_place_open(IDLE_PLACES, true);

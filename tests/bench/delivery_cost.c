@@ -45,6 +45,7 @@ static void deliver_one(struct deliver_context *context, const char *path, long 
     if (result.status != 0)
         errx(EXIT_FAILURE, "%s", result.text);
     message_free(message);
+    event_reporter_rest(context->reporter);
     store_rest(context->store); /* as a deliverer does that waits for the next */
     close(input);
 }

@@ -2,11 +2,15 @@
  * large_store: a store with so many events of the last week, for tests/bench/store.
  *
  *     large_store STATE_DIR COUNT
+ *     large_store STATE_DIR sweep CALLS HOURS
  *
  * Three of five are deliveries, the rest of the agent; all but the last thousand reported, one in a hundred
  * thousand rejected. Two of five go to one domain, as mail does, and one in a thousand to one recipient
  * there. They are put in without indexes and triggers, which are made behind them. Prints queue id, message
  * UUID, Message-ID and recipient of one in the middle, and the busy recipient.
+ *
+ * sweep: deletes what is older than the oldest and so many hours, a call of the sweep at a time, and prints
+ * rows and milliseconds of each: how long the others wait.
  */
 #include <err.h>
 #include <stdio.h>
@@ -147,15 +151,33 @@ static struct parts take_away(void)
     return parts;
 }
 
-int main(int argc, char **argv)
+static void sweep(long calls, long hours)
+{
+    int64_t from = 0, oldest_ms, before_ms;
+    sqlite3_stmt *oldest = NULL;
+    struct outcome error;
+
+    sqlite3_prepare_v2(store_handle(store), "SELECT timestamp_ms FROM events ORDER BY id LIMIT 1", -1,
+                       &oldest, NULL);
+    oldest_ms = sqlite3_step(oldest) == SQLITE_ROW ? sqlite3_column_int64(oldest, 0) : 0;
+    sqlite3_finalize(oldest);
+    before_ms = oldest_ms + hours * 3600000L;
+    while (calls-- > 0) {
+        int64_t begun_us = clock_monotonic_us();
+        int rows = event_store_sweep(store, before_ms, &from, &error);
+        if (rows < 0)
+            errx(EXIT_FAILURE, "%s", error.text);
+        printf("%d %.3f\n", rows, (double)(clock_monotonic_us() - begun_us) / 1000);
+    }
+}
+
+static void fill(int64_t count)
 {
     struct outcome error;
 
-    if (argc != 3 || !store_open(&store, argv[1], &error))
-        errx(EXIT_FAILURE, "%s", argc == 3 ? error.text : "usage: large_store STATE_DIR COUNT");
     run("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000");
     struct parts parts = take_away();
-    add_all(strtoll(argv[2], NULL, 10));
+    add_all(count);
     run("INSERT INTO tally SELECT timestamp_ms / 60000, tpsp, provider, cs, count(*),"
         " sum(source = 0 AND tpsp <> '' AND (cs IN (59, 60) OR smtp_code > 0)) FROM events"
         " WHERE timestamp_ms > (SELECT max(timestamp_ms) FROM events) - 48 * 3600000 GROUP BY 1, 2, 3, 4;"
@@ -167,6 +189,18 @@ int main(int argc, char **argv)
     }
     if (!event_index_catch_up(store, INT64_MAX, &error))
         errx(EXIT_FAILURE, "%s", error.text);
+}
+
+int main(int argc, char **argv)
+{
+    struct outcome error = {.text = "usage: large_store STATE_DIR COUNT | sweep CALLS HOURS"};
+
+    if (argc < 3 || !store_open(&store, argv[1], &error))
+        errx(EXIT_FAILURE, "%s", error.text);
+    if (argc == 5 && strcmp(argv[2], "sweep") == 0)
+        sweep(strtol(argv[3], NULL, 10), strtol(argv[4], NULL, 10));
+    else
+        fill(strtoll(argv[2], NULL, 10));
     store_close(store);
     return EXIT_SUCCESS;
 }

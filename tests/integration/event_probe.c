@@ -76,6 +76,7 @@ static void report_one_by_one(int kind, const char *tpsp, int first, int count, 
         add(&event, clock_realtime_ms() + config->report.timeout_ms + 1000);
         enum event_report_result result = event_report_one(reporter, &event, start + time_ms, &error);
         print_result(result, reporter, clock_monotonic_ms() - start);
+        event_reporter_rest(reporter);
     }
     event_reporter_close(reporter);
 }

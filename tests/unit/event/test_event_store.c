@@ -120,6 +120,42 @@ START_TEST(a_message_of_many_recipients_is_shown_in_its_order)
 }
 END_TEST
 
+/* Of the numbers 1 to 9000, across blocks, with attempt as the number. */
+START_TEST(the_last_ones_are_found_from_the_end_and_shown_in_their_order)
+{
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    for (int i = 1; i <= 9000; i++) {
+        struct event event = make(i, CS_DELIVERED, "p");
+        event.attempt = i;
+        snprintf(event.recipient, sizeof event.recipient, "user%d@example.com", i % 100);
+        event_identify(&event, "");
+        ck_assert(event_store_add(store, &event, i % 4000 == 1 ? EVENT_PENDING : EVENT_REPORTED, 0, &error));
+    }
+    ck_assert(store_commit(store, &error));
+    const struct {
+        struct event_filter filter;
+        size_t limit;
+        int count, last;
+    } cases[] = {{{.since_ms = 0}, 7, 7, 9000},
+                 {{.since_ms = 0}, 8995, 8995, 9000},
+                 {{.recipient = "user8@EXAMPLE.com"}, 50, 50, 8908},
+                 {{.recipient = "user8@example.com"}, 1000, 90, 8908},
+                 {{.by_state = true, .state = EVENT_PENDING}, 2, 2, 8001},
+                 {{.by_state = true, .state = EVENT_REPORTED}, 3, 3, 9000},
+                 {{.recipient = "nobody@example.com"}, 5, 0, 0}};
+    for (int indexed = 0; indexed < 2; indexed++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct seen seen = {.in_order = true};
+            ck_assert(event_store_last(store, &cases[i].filter, cases[i].limit, see, &seen, &error));
+            ck_assert_int_eq(seen.count, cases[i].count);
+            ck_assert_int_eq(seen.last, cases[i].last);
+            ck_assert(seen.in_order);
+        }
+        ck_assert(event_index_catch_up(store, INT64_MAX, &error));
+    }
+}
+END_TEST
+
 START_TEST(a_filter_shows_what_was_asked_for)
 {
     struct event second = make(2, CS_DELIVERED, "p");
@@ -266,11 +302,11 @@ START_TEST(a_sweep_takes_old_settled_events_and_never_pending_ones)
                                             : EVENT_REJECTED),
             "p", 0);
     int64_t from = 0;
-    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &from, &error), 66);
-    ck_assert_int_eq(from, 501);
-    ck_assert_int_eq(event_store_sweep(store, 1000 + 100, &from, &error), 0);
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 20, &from, &error), 13);
+    ck_assert_int_eq(from, 1 + EVENT_SWEEP_ROWS);
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 20, &from, &error), 0);
     ck_assert_int_eq(from, 0);
-    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &from, &error), 200);
+    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &from, &error), EVENT_SWEEP_ROWS / 2);
     ck_assert_int_gt(from, 0);
     ck_assert_int_eq(count(EVENT_PENDING), 300);
 }
@@ -420,6 +456,7 @@ UNIT_SUITE(event_store_suite)
     tcase_add_test(tcase, a_second_event_with_the_same_id_changes_nothing);
     tcase_add_test(tcase, what_is_settled_stays_settled);
     tcase_add_test(tcase, a_message_of_many_recipients_is_shown_in_its_order);
+    tcase_add_test(tcase, the_last_ones_are_found_from_the_end_and_shown_in_their_order);
     tcase_add_test(tcase, a_filter_shows_what_was_asked_for);
     tcase_add_test(tcase, a_tally_counts_what_became_of_messages_since_then);
     tcase_add_test(tcase, a_slot_is_used_by_whom_the_tpsp_has_heard);
