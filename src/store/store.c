@@ -108,14 +108,26 @@ bool store_open_to_read(struct store **store_r, const char *state_dir, int64_t u
     return true;
 }
 
+/* Who met corruption and begins no other transaction would leave it to the next process, which meets it as
+ * late and leaves it, too. */
+static void mend(struct store *store)
+{
+    struct outcome ignored; /* the next one tries again, and says so */
+
+    if (store->suspect && store->read_until_ms == 0)
+        store_connect(store, &ignored);
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL)
         return;
     if (store->current != NULL) {
         store_rollback(store);
-        store_checkpoint(store, STORE_CLOSES);
+        mend(store);
     }
+    if (store->current != NULL)
+        store_checkpoint(store, STORE_CLOSES);
     while (store->current != NULL)
         store_disconnect(store);
     free(store->path);

@@ -7,8 +7,9 @@
  * (PRAGMA user_version) is refused. A file that SQLite calls corrupt, at opening or at any
  * later statement, is moved aside to state.db.corrupt-DATE and a new one is begun with what can still be read
  * of the old: losing some of the state costs less than stopping the mail. The call that met the corruption
- * later than at opening still fails; the next store_begin() works on the new file. The same holds for a file
- * that somebody deleted or replaced under a long-lived process.
+ * later than at opening still fails; the next store_begin() works on the new file, and where none comes
+ * store_close() begins it. The same holds for a file that somebody deleted or replaced under a long-lived
+ * process.
  *
  * A short-lived process neither checkpoints on close nor removes the WAL, unless the WAL has grown past its
  * bound: then one of them does, in store_close(), when its own work is done. So close the store after the

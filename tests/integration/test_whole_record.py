@@ -192,6 +192,29 @@ def test_a_store_that_cannot_be_written_sends_nothing(site, name, mode):
         assert visit(site).returncode == 0
 
 
+@pytest.mark.parametrize("table", ["deliveries", "intents", "events"])
+def test_a_page_that_cannot_be_read_costs_one_visit_at_most(site, table):
+    """Each process that meets it ends for it: one has to begin a new store before."""
+    with ScriptedTpsp() as server:
+        configure(site, server)
+        assert visit(site, "4bXyz0").returncode == 0
+        with sqlite3.connect(site.state / "state.db") as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (size,), (page,) = database.execute("PRAGMA page_size").fetchone(), database.execute(
+                "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        database.close()
+        with open(site.state / "state.db", "r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xfe" * size)
+        for path in site.state.glob("state.db*"):
+            site.give(path, 0o600)
+        assert visit(site).returncode in (0, 75)
+        site.wait_settled()
+        assert visit(site).returncode == 0
+        assert len(list(site.state.glob("state.db.corrupt-*Z"))) == 1
+        assert len(server.messages) == 2
+
+
 def test_a_death_behind_the_dot_is_in_doubt_and_told(site):
     def kill_first(_):
         for pid in deliverers(site):

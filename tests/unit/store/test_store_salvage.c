@@ -167,6 +167,23 @@ START_TEST(a_salvage_that_is_killed_at_any_instant_is_gone_on_with)
 }
 END_TEST
 
+/* A delivery that fails for it ends: the next process must find a store that works. */
+START_TEST(who_met_corruption_and_closes_has_begun_a_new_file)
+{
+    struct store *store = open_store();
+
+    fill(store, EVENTS);
+    corrupt(store);
+    store = open_store();
+    ck_assert_int_ne(sqlite3_exec(store_handle(store), "SELECT * FROM dns_cache", NULL, NULL, NULL),
+                     SQLITE_OK);
+    store_error(store, "read", &error);
+    store_close(store);
+    ck_assert_uint_eq(store_leftovers(directory).count, 1);
+    expect_all(EVENTS);
+}
+END_TEST
+
 static const char note[] = "printf '.corrupt-20260101T000000Z\\n' >state.db.salvage && ";
 
 /* What is committed is in the -wal alone, and whoever moved the file died at one of the renames. */
@@ -289,6 +306,7 @@ UNIT_SUITE(store_salvage_suite)
     tcase_set_timeout(tcase, 240);
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
     tcase_add_test(tcase, a_salvage_that_is_killed_at_any_instant_is_gone_on_with);
+    tcase_add_test(tcase, who_met_corruption_and_closes_has_begun_a_new_file);
     tcase_add_loop_test(tcase, what_is_in_the_wal_is_not_lost_when_its_mover_dies_between_two_renames, 0, 4);
     tcase_add_loop_test(tcase, a_note_whose_writer_died_moves_nothing, 0, 3);
     tcase_add_test(tcase, a_salvage_that_finds_its_file_gone_ends);
