@@ -75,7 +75,7 @@ START_TEST(the_pause_grows_with_each_failed_try_up_to_a_bound)
     int64_t pause = BREAKER_FIRST_NS;
 
     fails(BREAKER_THRESHOLD);
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 100000 / simulation_haste(); i++) {
         struct breaker breaker = breaker_ask(table, "primary");
         ck_assert_int_eq(breaker.state, BREAKER_OPEN);
         ck_assert_int_eq(breaker.until_ns, atomic_load(&simulation->now) + pause);

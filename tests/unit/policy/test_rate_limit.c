@@ -91,6 +91,12 @@ START_TEST(no_window_ever_has_more_than_the_limit_and_a_busy_one_has_all_of_it)
 }
 END_TEST
 
+static bool goes_on(int64_t begin, int64_t window)
+{
+    return atomic_load(&simulation->now) - begin < 10 * window &&
+           atomic_load(&simulation->count) < 100000 / (unsigned)simulation_haste();
+}
+
 START_TEST(no_window_has_more_than_the_limit_under_gusts)
 {
     struct config_tpsp tpsp = tpsp_with(shapes[_i].limit, shapes[_i].window_ms);
@@ -98,7 +104,7 @@ START_TEST(no_window_has_more_than_the_limit_under_gusts)
     int64_t window = shapes[_i].window_ms * 1000000, begin = atomic_load(&simulation->now);
 
     srandom((unsigned)_i);
-    while (atomic_load(&simulation->now) - begin < 10 * window && atomic_load(&simulation->count) < 100000) {
+    while (goes_on(begin, window)) {
         for (long wanted = random() % 40; wanted > 0 && take(&set); wanted--)
             ;
         atomic_fetch_add(&simulation->now, simulation_random(window / (random() % 100 + 1)));
@@ -237,7 +243,7 @@ START_TEST(slots_given_back_may_be_used_again_and_break_no_promise)
     size_t held = 0;
 
     srandom((unsigned)_i);
-    while (atomic_load(&simulation->now) - begin < 10 * window && atomic_load(&simulation->count) < 100000) {
+    while (goes_on(begin, window)) {
         if (take(&set) && random() % 2 && held < 8) {
             unused[held++] = last_grant;
             atomic_fetch_sub(&simulation->count, 1); /* it is the last record */

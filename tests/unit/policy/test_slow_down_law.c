@@ -9,6 +9,8 @@
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
 
+#define ROUNDS (unit_tests_under_valgrind() ? 5000 : 100000)
+
 static int64_t per_hour(double messages)
 {
     return slow_down_rate(messages, HOUR);
@@ -38,7 +40,7 @@ static void refuse(const struct slow_down_law *law, struct slow_down_state *stat
 
 START_TEST(a_word_holds_the_whole_state)
 {
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < ROUNDS; i++) {
         struct slow_down_state state = {.rate = slow_down_rate(1 + (double)(random() % 100000), HOUR),
                                         .refused = slow_down_rate(1 + (double)(random() % 100000), HOUR),
                                         .changed_ns = random() % (1 << 29) * SECOND,
@@ -63,7 +65,7 @@ START_TEST(any_content_is_a_state_that_ends)
 {
     const struct slow_down_law law = law_with(0);
 
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < ROUNDS; i++) {
         int64_t word = (int64_t)((uint64_t)random() << 33 ^ (uint64_t)random() << 11 ^ (uint64_t)random());
         struct slow_down_state state = slow_down_unpack(word, 3 * HOUR);
         ck_assert_int_le(state.changed_ns, 3 * HOUR);

@@ -506,7 +506,7 @@ START_TEST(kill_at_any_instant_neither_tears_nor_loses_a_transaction)
     long committed = 0;
 
     srand(1);
-    for (int round = 0; round < 30; round++) {
+    for (int round = 0; round < (unit_tests_under_valgrind() ? 4 : 30); round++) {
         enum { CHILDREN = 6 };
         pid_t children[CHILDREN];
         int reports[2];
