@@ -193,7 +193,8 @@ def test_after_the_whole_message_a_sigterm_waits_for_the_result(pipe_with, tmp_p
 
 
 @pytest.mark.parametrize("arguments", [[], ["b@example.com"], ["-f", "a@b", "b@c", "d@e"], ["-f"], ["-x"], ["--bogus"],
-                                       ["-f", "a@b"]])
+                                       ["-f", "a@b"], ["-f", "a" * 70000 + "@b", "b@c"]],
+                         ids=lambda arguments: " ".join(arguments)[:20])
 def test_wrong_usage_is_a_local_misconfiguration(pipe_with, arguments):
     done = subprocess.run([pipe_with(None), *arguments], input=b"", capture_output=True, timeout=60)
     assert done.returncode == 75

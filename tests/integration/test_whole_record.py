@@ -229,6 +229,22 @@ def test_a_death_behind_the_dot_is_in_doubt_and_told(site):
     assert len(accepted(site)) == 1
 
 
+def test_marks_that_are_cut_short_under_us_keep_the_dot_back(site):
+    """Nothing could say afterwards that the dot was reached."""
+    def cut(connection):
+        os.truncate(site.state / "marks", 0)
+        connection.reply(DEFAULTS["data"])
+
+    with ScriptedTpsp(data=cut) as server:
+        configure(site, server)
+        done = visit(site)
+        assert done.returncode == 75 and b"marks was taken away" in done.stdout, done.stdout
+        assert not server.messages
+        server.script["data"] = DEFAULTS["data"]
+        assert visit(site).returncode == 0
+        assert len(server.messages) == 1 and "may have been accepted" not in site.log()
+
+
 def test_a_death_before_the_dot_is_no_doubt(site):
     def kill_first(_):
         for pid in deliverers(site):

@@ -73,6 +73,9 @@ static const struct {
     {"a@example.com,manual,2026-11-23T25:00:00Z\n", "!;"},
     {"a@example.com,manual,2026-11-23T05:01:32Q\n", "!;"},
     {"a@example.com,manual,2026-11-23T05:01:32+1\n", "a@example.com manual 2026-11-23T04:01:32.000Z;"},
+    {"a@example.com,manual,2026-11-23T05:01:32+01:xx\n", "!;"},
+    {"a@example.com,manual,2026-11-23T05:01:32+01:30Z\n", "!;"},
+    {"a@example.com,manual,2026-11-23!\n", "!;"},
     {"name,email\nJohn\n,\n", "-;!;-;"},
     {"\"a@example.com\n", "a@example.com " DEFAULT},
 };
