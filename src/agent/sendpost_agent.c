@@ -1,6 +1,5 @@
 /* sendpost-agent: what the MTA did, reported from its log. See sendpost-agent(8). */
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "base/log.h"
+#include "net/sigpipe.h"
 
 /* options without a letter */
 enum { API_KEY = 256, MTA, ENDPOINT, LOG_PATH };
@@ -94,7 +94,7 @@ int main(int argc, char **argv)
         return EX_USAGE;
     }
     prctl(PR_SET_DUMPABLE, 0); /* no core file, no ptrace by peers of the same user: there are keys in here */
-    signal(SIGPIPE, SIG_IGN);
+    sigpipe_ignore();
     log_open("agent", options.verbose);
     return agent_run(&options);
 }

@@ -27,6 +27,7 @@
 #include "bounce/judge_process.h"
 #include "config/config.h"
 #include "event/event_report.h"
+#include "net/sigpipe.h"
 #include "policy/slow_down_behind.h"
 #include "store/store.h"
 #include "supervisor/channel.h"
@@ -250,7 +251,7 @@ int main(void)
 
     prctl(PR_SET_DUMPABLE, 0); /* no core file, no ptrace by peers of the same user: there is a key in here */
     signal(SIGTERM, SIG_IGN);  /* finishing and recording what was begun is the safe way to end */
-    signal(SIGPIPE, SIG_IGN);
+    sigpipe_ignore();
     if (!channel_receive(&request, &payload)) {
         fputs("sendpost-record is started by sendpost-bounce, not by hand\n", stderr);
         return EX_USAGE;

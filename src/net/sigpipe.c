@@ -1,10 +1,23 @@
 #include "net/sigpipe.h"
 
+#include <stdatomic.h>
 #include <time.h>
+
+static atomic_bool ignored;
+
+void sigpipe_ignore(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    ignored = true;
+}
 
 void sigpipe_hold(struct sigpipe_guard *guard)
 {
     sigset_t set;
+
+    guard->held = !ignored;
+    if (!guard->held)
+        return;
 
     sigpending(&set);
     guard->was_pending = sigismember(&set, SIGPIPE) == 1;
@@ -18,6 +31,8 @@ void sigpipe_release(const struct sigpipe_guard *guard)
     const struct timespec now = {0};
     sigset_t set;
 
+    if (!guard->held)
+        return;
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
     if (!guard->was_pending)

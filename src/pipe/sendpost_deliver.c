@@ -24,6 +24,7 @@
 #include "base/xalloc.h"
 #include "config/config.h"
 #include "delivery/deliver.h"
+#include "net/sigpipe.h"
 #include "supervisor/channel.h"
 #include "supervisor/idle.h"
 
@@ -244,7 +245,7 @@ int main(void)
     /* no core file, no ptrace by peers of the same user: there are passwords in here */
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGTERM, SIG_IGN); /* finishing and recording what was begun is the safe way to end */
-    signal(SIGPIPE, SIG_IGN);
+    sigpipe_ignore();
     setvbuf(stderr, NULL, _IOLBF, 0);
     if (!channel_receive(&request, &payload)) {
         fputs("sendpost-deliver is started by sendpost-pipe, not by hand\n", stderr);

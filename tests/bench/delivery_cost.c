@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "delivery/deliver.h"
+#include "net/sigpipe.h"
 
 #define KEEP_MS 60000
 
@@ -62,6 +63,7 @@ int main(int argc, char **argv)
 
     if (argc != 4)
         errx(EXIT_FAILURE, "usage: delivery_cost CONFIG COUNT MESSAGE-FILE");
+    sigpipe_ignore(); /* as sendpost-deliver does */
     log_open("pipe", false);
     context.config = config_load(argv[1], &error);
     if (context.config == NULL)
