@@ -30,12 +30,8 @@ static bool is_not_suppressed(struct delivery *delivery)
 {
     const struct deliver_context *context = delivery->context;
 
-    if (context->store == NULL)
-        return true;
-    bool pass =
-        suppression_pass(context->store, context->config, delivery->request->recipient, &delivery->outcome);
-    store_read_end(context->store); /* names may have to be waited for from here on */
-    return pass;
+    return context->store == NULL || suppression_pass(context->store, context->config,
+                                                      delivery->request->recipient, &delivery->outcome);
 }
 
 static bool has_return_path(struct delivery *delivery, const char *from)
@@ -54,8 +50,12 @@ static bool is_due(struct delivery *delivery)
     const struct deliver_context *context = delivery->context;
     struct retry_key key = delivery_retry_key(delivery);
 
-    return context->store == NULL || retry_due(context->store, context->config, &key, clock_realtime_ms(),
-                                               &delivery->past, &delivery->outcome);
+    if (context->store == NULL)
+        return true;
+    bool due = retry_due(context->store, context->config, &key, clock_realtime_ms(), &delivery->past,
+                         &delivery->outcome);
+    store_read_end(context->store); /* names may have to be waited for from here on */
+    return due;
 }
 
 static bool has_pool(struct delivery *delivery)

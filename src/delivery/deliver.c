@@ -172,10 +172,12 @@ static void relay(struct delivery *delivery)
         pool_report(&cursor, &delivery->outcome, evidence_of(delivery));
         delivery_heed(delivery);
         told_tell(&gate, tpsp);
-        delivery_note_standing(delivery);
         if (pool_connection_is_wanted(&cursor))
             relay_end_kept(context->relay, tpsp);
         settle_connections(context);
+        if (delivery->outcome.class == OUTCOME_DELIVERED)
+            store_read_begin(context->store); /* nobody is waited for before report() has read, too */
+        delivery_note_standing(delivery);
     }
     pool_end(&cursor);
     settle_connections(context);
@@ -285,7 +287,8 @@ struct delivery_result deliver(const struct deliver_context *context, const stru
     bool identified = identify(&delivery);
     if (identified && delivery_decide(&delivery))
         relay(&delivery);
-    store_read_end(context->store);
+    else
+        store_read_end(context->store);
     delivery_record(&delivery);
     delivery_conclude(&delivery);
     if (identified || delivery.outcome.class == OUTCOME_DEFERRED) /* else an earlier run has counted it */

@@ -167,7 +167,7 @@ void event_reporter_prepare(struct event_reporter *reporter, const char *tpsp)
     struct event_asker *asker = &reporter->asker;
     int64_t now_ms = clock_realtime_ms();
 
-    if (asker->config->endpoint == NULL)
+    if (asker->config->endpoint == NULL || http_client_is_prepared(event_ask_client(asker)))
         return;
     event_pauses_read(&reporter->pauses, asker->store, asker->fingerprint, event_ask_key(asker, tpsp), now_ms,
                       &reporter->pace);

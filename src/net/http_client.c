@@ -187,9 +187,14 @@ static void *load_library(void *nothing)
     return NULL;
 }
 
+bool http_client_is_prepared(const struct http_client *client)
+{
+    return client->curl != NULL || client->loading;
+}
+
 void http_client_prepare(struct http_client *client)
 {
-    if (client->curl == NULL && !client->loading) /* without the thread it is loaded later */
+    if (!http_client_is_prepared(client)) /* without the thread it is loaded later */
         client->loading = pthread_create(&client->loader, NULL, load_library, NULL) == 0;
 }
 

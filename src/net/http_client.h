@@ -14,6 +14,7 @@
 #ifndef SENDPOST_NET_HTTP_CLIENT_H
 #define SENDPOST_NET_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,6 +32,8 @@ void http_client_close(struct http_client *client); /* NULL is fine */
 
 /* A request will probably follow: load libcurl meanwhile, in a thread of its own. */
 void http_client_prepare(struct http_client *client) __attribute__((nonnull));
+/* Whether there would be nothing left to do for it. */
+bool http_client_is_prepared(const struct http_client *client) __attribute__((nonnull));
 
 struct http_request {
     const char *method;         /* "GET", "POST", … */

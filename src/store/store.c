@@ -209,8 +209,10 @@ void store_rollback(struct store *store)
 void store_read_begin(struct store *store)
 {
     struct outcome ignored;
-    sqlite3_stmt *begin = store_statement(store, "BEGIN", &ignored);
 
+    if (store->reading)
+        return;
+    sqlite3_stmt *begin = store_statement(store, "BEGIN", &ignored);
     store->reading = begin != NULL && sqlite3_get_autocommit(store->current->database) != 0 &&
                      store_run(store, begin, &ignored);
 }

@@ -274,6 +274,13 @@ START_TEST(what_is_read_together_is_of_one_moment_until_something_is_written)
     ck_assert_msg(store_begin(store, STORE_NORMAL, &error), "%s", error.text);
     expect(store, "k", "newest");
     ck_assert(store_commit(store, &error));
+
+    store_read_begin(store);
+    store_read_begin(store); /* the same one */
+    expect(store, "k", "newest");
+    store_read_end(store);
+    ck_assert(store_put(other, "k", "last", &error));
+    expect(store, "k", "last");
     store_read_begin(store);
     store_close(store);
     store_close(other);
