@@ -139,13 +139,25 @@ static enum transport_status tls_result(struct transport *transport, int result,
     }
 }
 
+/* What is read next answers what was just sent, and is not there yet: to wait first spares the call that
+ * would only say so. Not where OpenSSL has bytes already, nor where nobody waits. */
+static bool is_awaited(const struct transport *transport, int64_t deadline_ms)
+{
+    return transport->ssl != NULL && SSL_has_pending(transport->ssl) == 0 &&
+           clock_monotonic_ms() < deadline_ms;
+}
+
 enum transport_status transport_fill(struct transport *transport, int64_t deadline_ms)
 {
+    enum transport_status status;
+
     if (transport->in == NULL)
         transport->in = xmalloc(TRANSPORT_IN_SIZE);
     transport->in_start = transport->in_end = 0;
+    if (is_awaited(transport, deadline_ms) &&
+        (status = wait_for(transport, POLLIN, deadline_ms)) != TRANSPORT_OK)
+        return status;
     for (;;) {
-        enum transport_status status;
         ssize_t got;
 
         if (transport->ssl != NULL) {
