@@ -38,8 +38,10 @@ size_t header_field_end(const char *header, size_t length, size_t offset)
 
 bool header_field_is(const char *field, size_t length, const char *name)
 {
-    size_t found = field_name_length(field, length);
-    return found == strlen(name) && strncasecmp(field, name, found) == 0;
+    size_t wanted = strlen(name);
+
+    return length > wanted && strncasecmp(field, name, wanted) == 0 &&
+           field_name_length(field, length) == wanted;
 }
 
 char *header_field_value(const char *field, size_t length)

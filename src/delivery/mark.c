@@ -66,6 +66,27 @@ static int64_t hash(const void *data, size_t length) /* FNV-1a, 63 bits, never 0
     return (int64_t)(value >> 1) | 1;
 }
 
+/* Of an event, by words: it has five kilobytes, most of them empty, and is on the way of each message. */
+static uint64_t check_of(const struct event *event)
+{
+    const char *bytes = (const char *)event;
+    uint64_t value = 0xcbf29ce484222325, word;
+
+    _Static_assert(sizeof *event % sizeof word == 0, "whole words");
+    for (size_t at = 0; at < sizeof *event; at += sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        value = (value ^ word) * 0x100000001b3;
+    }
+    return value;
+}
+
+/* Earlier versions took it by bytes, and what they left is believed, too. */
+static bool is_whole(const struct place *place)
+{
+    return place->check == check_of(&place->event) ||
+           place->check == (uint64_t)hash(&place->event, sizeof place->event);
+}
+
 static int64_t boot_of_machine(void)
 {
     char id[64];
@@ -293,7 +314,7 @@ void mark_accept(struct mark_table *table, int place, const struct event *event)
     struct place *content = place_of(table, place);
 
     content->event = *event;
-    content->check = (uint64_t)hash(event, sizeof *event);
+    content->check = check_of(event);
     atomic_store(&content->state, MARK_ACCEPTED);
 }
 
@@ -301,8 +322,7 @@ bool mark_event(struct mark_table *table, int place, struct event *event_r)
 {
     const struct place *content = place_of(table, place);
 
-    if (atomic_load(&content->state) != MARK_ACCEPTED ||
-        content->check != (uint64_t)hash(&content->event, sizeof content->event))
+    if (atomic_load(&content->state) != MARK_ACCEPTED || !is_whole(content))
         return false;
     *event_r = content->event;
     event_r->row = 0;

@@ -197,13 +197,26 @@ static void put_without_cr(struct reader *reader, const char *bytes, size_t leng
     put(reader, bytes, (size_t)(end - bytes));
 }
 
+static bool has_eight_bit(const char *bytes, size_t length)
+{
+    uint64_t word, seen = 0;
+    size_t at = 0;
+
+    for (; length - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        seen |= word;
+    }
+    for (; at < length; at++)
+        seen |= (unsigned char)bytes[at];
+    return (seen & UINT64_C(0x8080808080808080)) != 0;
+}
+
 /* LF and CRLF become CRLF. */
 static void read_bytes(struct reader *reader, const char *bytes, size_t length)
 {
     const char *end = bytes + length;
 
-    for (size_t i = 0; i < length && !reader->eight_bit; i++)
-        reader->eight_bit = (unsigned char)bytes[i] > 127;
+    reader->eight_bit = reader->eight_bit || has_eight_bit(bytes, length);
     while (bytes < end) {
         const char *newline = memchr(bytes, '\n', (size_t)(end - bytes));
         const char *line_end = newline == NULL ? end : newline;
@@ -285,13 +298,17 @@ const struct relay_message *message_view(struct message *message)
 /* Half of the digest tells any two messages apart. */
 static void note_content(struct message *message, SHA256_CTX *hash)
 {
+    static const char digits[] = "0123456789abcdef";
     unsigned char digest[SHA256_DIGEST_LENGTH];
     int length = snprintf(message->content, sizeof message->content, "%ju-", (uintmax_t)message->received);
+    char *at = message->content + length;
 
     SHA256_Final(digest, hash);
-    for (size_t i = 0; i < sizeof digest / 2; i++)
-        length +=
-            snprintf(message->content + length, sizeof message->content - (size_t)length, "%02x", digest[i]);
+    for (size_t i = 0; i < sizeof digest / 2; i++) {
+        *at++ = digits[digest[i] >> 4];
+        *at++ = digits[digest[i] & 15];
+    }
+    *at = '\0';
 }
 
 struct message *message_read(int descriptor, const char *spool_dir, int64_t limit, struct outcome *error_r)

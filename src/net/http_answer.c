@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
+#include "base/mail_date.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
 
@@ -53,15 +53,14 @@ static bool has_name(const char *line, size_t length, const char *name)
     return length > name_length && strncasecmp(line, name, name_length) == 0 && line[name_length] == ':';
 }
 
-/* IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7); the two older forms say nothing. */
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), which is a date of mail, too; the two older forms
+ * say nothing. */
 static int64_t read_date(const char *value, size_t length)
 {
     char text[40];
-    struct tm utc = {.tm_year = 0};
 
     snprintf(text, sizeof text, "%.*s", (int)(length < 39 ? length : 39), value);
-    const char *rest = strptime(text, " %a, %d %b %Y %H:%M:%S GMT", &utc);
-    return rest != NULL && strspn(rest, " \t\r\n") == strlen(rest) ? (int64_t)timegm(&utc) : 0;
+    return mail_date_read(text);
 }
 
 bool http_answer_head(struct http_answer *answer, int status, const char *line, size_t length)

@@ -1,5 +1,7 @@
 #include "delivery/mark.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,6 +62,42 @@ START_TEST(a_mark_outlives_its_process)
     ck_assert_str_eq(found.smtp_description, event.smtp_description);
     mark_end(table, place);
     ck_assert_int_eq(state_of(7), MARK_NONE);
+}
+END_TEST
+
+/* In the first place of this process whose event has it. */
+static off_t check_at(int file, const struct event *event)
+{
+    unsigned char bytes[sizeof *event];
+    off_t at = 0;
+
+    while (pread(file, bytes, sizeof bytes, at) == (ssize_t)sizeof bytes &&
+           memcmp(bytes, event, sizeof bytes) != 0)
+        at += 8;
+    return at - (off_t)sizeof(uint64_t);
+}
+
+START_TEST(what_a_version_before_has_left_is_believed_and_what_is_half_is_not)
+{
+    struct event event = make(1, CS_DELIVERED, "primary"), found;
+    int place = mark_begin(table, 7, 1, &error);
+    uint64_t by_bytes = 0xcbf29ce484222325;
+    char path[300];
+
+    mark_accept(table, place, &event);
+    for (size_t i = 0; i < sizeof event; i++)
+        by_bytes = (by_bytes ^ ((const unsigned char *)&event)[i]) * 0x100000001b3;
+    by_bytes = by_bytes >> 1 | 1;
+    snprintf(path, sizeof path, "%s/marks", temporary_directory);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    off_t at = check_at(file, &event);
+    ck_assert_int_eq(pwrite(file, &by_bytes, sizeof by_bytes, at), (ssize_t)sizeof by_bytes);
+    ck_assert(mark_event(table, place, &found));
+    ck_assert_str_eq(found.event_id, event.event_id);
+    by_bytes += 2;
+    ck_assert_int_eq(pwrite(file, &by_bytes, sizeof by_bytes, at), (ssize_t)sizeof by_bytes);
+    ck_assert(!mark_event(table, place, &found));
+    close(file);
 }
 END_TEST
 
@@ -190,6 +228,7 @@ UNIT_SUITE(mark_suite)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_mark_outlives_its_process);
+    tcase_add_test(tcase, what_a_version_before_has_left_is_believed_and_what_is_half_is_not);
     tcase_add_test(tcase, one_key_has_one_place);
     tcase_add_test(tcase, what_is_over_gives_its_place_to_others_and_what_was_accepted_does_not);
     tcase_add_test(tcase, a_full_file_keeps_the_message_in_the_queue);

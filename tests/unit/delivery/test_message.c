@@ -136,6 +136,24 @@ START_TEST(a_large_body_goes_through_the_spool_unchanged)
 }
 END_TEST
 
+START_TEST(one_byte_of_eight_bits_is_seen_wherever_it_stands)
+{
+    char bytes[64];
+
+    for (size_t at = 8; at < sizeof bytes; at++) {
+        memset(bytes, 'x', sizeof bytes);
+        memcpy(bytes, "A: b\r\n\r\n", 8);
+        struct message *plain = read_message(bytes, sizeof bytes, 0);
+        ck_assert(!message_view(plain)->eight_bit);
+        bytes[at] = '\x80';
+        struct message *message = read_message(bytes, sizeof bytes, 0);
+        ck_assert(message_view(message)->eight_bit);
+        message_free(plain);
+        message_free(message);
+    }
+}
+END_TEST
+
 START_TEST(an_unwritable_spool_is_our_own_trouble)
 {
     struct outcome error;
@@ -338,6 +356,7 @@ UNIT_SUITE(message_suite)
                         sizeof cases / sizeof cases[0]);
     tcase_add_test(tcase, a_line_end_split_over_two_reads_is_one);
     tcase_add_test(tcase, a_large_body_goes_through_the_spool_unchanged);
+    tcase_add_test(tcase, one_byte_of_eight_bits_is_seen_wherever_it_stands);
     tcase_add_test(tcase, an_unwritable_spool_is_our_own_trouble);
     tcase_add_test(tcase, what_is_beyond_the_limit_is_counted_and_not_kept);
     tcase_add_loop_test(tcase, an_endless_header_is_noticed, 0, 2);

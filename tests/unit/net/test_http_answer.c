@@ -31,6 +31,26 @@ START_TEST(the_status_stands_with_the_end_of_the_final_head)
 }
 END_TEST
 
+static const struct {
+    const char *line;
+    int64_t date_s;
+} dates[] = {
+    {"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 784111777},
+    {"date:Sun, 06 Nov 1994 08:49:37 GMT\r\n", 784111777},
+    {"Date: Sunday, 06-Nov-94 08:49:37 GMT\r\n", 0},
+    {"Date: Sun Nov  6 08:49:37 1994\r\n", 0},
+    {"Date: Sun, 06 Nov 1994\r\n", 0},
+    {"Date:\r\n", 0},
+    {"Datex: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 0},
+};
+
+START_TEST(a_server_says_what_time_it_has)
+{
+    ck_assert(head(202, dates[_i].line));
+    ck_assert_int_eq(answer.date_s, dates[_i].date_s);
+}
+END_TEST
+
 START_TEST(floods_end_the_answer_and_not_us)
 {
     int lines = 0;
@@ -140,6 +160,7 @@ UNIT_SUITE(http_answer_suite)
 
     tcase_add_checked_fixture(tcase, reset, reset);
     tcase_add_test(tcase, the_status_stands_with_the_end_of_the_final_head);
+    tcase_add_loop_test(tcase, a_server_says_what_time_it_has, 0, sizeof dates / sizeof dates[0]);
     tcase_add_test(tcase, floods_end_the_answer_and_not_us);
     tcase_add_loop_test(tcase, a_server_says_whether_it_takes_gzip, 0, sizeof codings / sizeof codings[0]);
     tcase_add_test(tcase, secrets_are_masked_wherever_they_stand);
