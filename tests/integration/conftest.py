@@ -12,6 +12,7 @@ from sendpost import SECRET_KEY, Sendpost, build_directory
 from support import remove, scratch
 from tls_ca import CertificateAuthority
 from tpsp import Tpsp
+from valkey_server import ValkeyServer
 
 
 def pytest_configure(config):
@@ -88,3 +89,24 @@ def desk(ca):
     made = Desk(ca)
     yield made
     remove(made.top)
+
+
+@pytest.fixture
+def valkey():
+    with ValkeyServer() as running:
+        yield running
+
+
+@pytest.fixture
+def make_host(request, valkey, tpsp):
+    """Hosts of the kind that the module has, with its TPSP."""
+    made = []
+
+    def make(**settings):
+        made.append(request.module.Host(valkey, tpsp, **settings))
+        made[-1].begin()
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.end()

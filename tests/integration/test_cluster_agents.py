@@ -13,7 +13,7 @@ from agent_runner import Agent
 from cuttable_proxy import CuttableProxy
 from sendpost import build_directory
 from support import wait_for
-from valkey_server import PROGRAM, ValkeyServer
+from valkey_server import PROGRAM
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 CTL = build_directory() / "sendpostctl"
@@ -52,14 +52,8 @@ class Member(Agent):
 
 
 @pytest.fixture
-def server():
-    with ValkeyServer() as started:
-        yield started
-
-
-@pytest.fixture
-def members(server):
-    made = [Member(server.address).start() for _ in range(3)]
+def members(valkey):
+    made = [Member(valkey.address).start() for _ in range(3)]
     yield made
     for each in made:
         each.__exit__()
@@ -78,7 +72,7 @@ def test_what_one_host_adds_or_removes_all_know(members):
     everywhere(members, "anybody@bad.example", True)
 
 
-def test_an_import_on_one_host_is_on_the_others_and_on_one_that_is_new(server, members):
+def test_an_import_on_one_host_is_on_the_others_and_on_one_that_is_new(valkey, members):
     """In the order of its own; two hosts have changed some of it before."""
     numbers = list(range(3000))
     random.shuffle(numbers)
@@ -88,32 +82,32 @@ def test_an_import_on_one_host_is_on_the_others_and_on_one_that_is_new(server, m
     assert members[0].ctl("suppress", "import", str(path)).returncode == 0
     assert members[0].ctl("suppress", "del", "user7@example.net").returncode == 0
     wait_for(lambda: all(each.count() == 2999 for each in members), lambda: [each.count() for each in members])
-    with Member(server.address) as new:
+    with Member(valkey.address) as new:
         new.start()
         wait_for(lambda: new.count() == 2999, lambda: new.count())
         assert all(each.exported() == new.exported() for each in members)
         assert "user7@example.net" not in new.exported()
 
 
-def test_changes_made_while_the_server_is_away_are_told_later(server, members):
+def test_changes_made_while_the_server_is_away_are_told_later(valkey, members):
     members[0].ctl("suppress", "add", "before@example.com")
     everywhere(members, "before@example.com", True)
-    server.kill()
+    valkey.kill()
     members[0].ctl("suppress", "add", "new@example.com")
     members[1].ctl("suppress", "del", "before@example.com")
-    server.start()  # and it has lost everything
+    valkey.start()  # and it has lost everything
     everywhere(members, "new@example.com", True)
     everywhere(members, "before@example.com", False)
 
 
-def test_a_host_that_is_new_copies_the_whole_list(server, members):
+def test_a_host_that_is_new_copies_the_whole_list(valkey, members):
     for number in range(5):
         members[number % 3].ctl("suppress", "add", f"old{number}@example.com")
     members[0].ctl("suppress", "add", "gone@example.com")
     everywhere(members, "gone@example.com", True)
     members[0].ctl("suppress", "del", "gone@example.com")
     everywhere(members, "gone@example.com", False)
-    with Member(server.address) as new:
+    with Member(valkey.address) as new:
         new.ctl("suppress", "add", "mine@example.com")
         new.start()
         everywhere([new, *members], "mine@example.com", True)
@@ -122,9 +116,9 @@ def test_a_host_that_is_new_copies_the_whole_list(server, members):
         assert not new.suppresses("gone@example.com")
 
 
-def test_of_two_changes_made_apart_the_later_one_counts(server):
-    proxy = CuttableProxy(server.port)
-    with Member(server.address) as here, Member(proxy.address) as there:
+def test_of_two_changes_made_apart_the_later_one_counts(valkey):
+    proxy = CuttableProxy(valkey.port)
+    with Member(valkey.address) as here, Member(proxy.address) as there:
         here.start()
         there.start()
         here.ctl("suppress", "add", "a@example.com")
@@ -141,56 +135,56 @@ def test_of_two_changes_made_apart_the_later_one_counts(server):
     proxy.close()
 
 
-def changes(server):
-    return int(server.command("XLEN", "{sendpost}:suppression:changes")[1:])
+def changes(valkey):
+    return int(valkey.command("XLEN", "{sendpost}:suppression:changes")[1:])
 
 
 @pytest.mark.parametrize("known", [0, 3])
-def test_a_host_that_is_too_far_behind_for_the_stream_copies_the_list(server, known):
-    proxy = CuttableProxy(server.port)
-    with Member(server.address) as here, Member(proxy.address) as there:
+def test_a_host_that_is_too_far_behind_for_the_stream_copies_the_list(valkey, known):
+    proxy = CuttableProxy(valkey.port)
+    with Member(valkey.address) as here, Member(proxy.address) as there:
         here.start()
         there.start()
         for number in range(known):
             here.ctl("suppress", "add", f"known{number}@example.com")
         wait_for(lambda: there.count() == known and there.health().get("cluster", {}).get("suppression_complete_at"), "both to be up to date")
         proxy.set_cut(True)
-        before = changes(server)
+        before = changes(valkey)
         here.ctl("suppress", "add", *[f"u{number}@example.com" for number in range(20)])
-        wait_for(lambda: changes(server) == before + 20, "the changes in the stream")
-        server.command("XTRIM", "{sendpost}:suppression:changes", "MAXLEN", "1")
+        wait_for(lambda: changes(valkey) == before + 20, "the changes in the stream")
+        valkey.command("XTRIM", "{sendpost}:suppression:changes", "MAXLEN", "1")
         proxy.set_cut(False)
         wait_for(lambda: there.count() == 20 + known, lambda: there.count())
     proxy.close()
 
 
-def test_health_tells_of_the_cluster_and_of_who_is_in_it(server, members):
+def test_health_tells_of_the_cluster_and_of_who_is_in_it(valkey, members):
     wait_for(lambda: all(len(each.health()["cluster"]["hosts"]) == 3 for each in members), "all hosts to hear of all")
     told = members[0].health()
-    assert told["status"] == "ok" and told["cluster"]["server"] == server.address
+    assert told["status"] == "ok" and told["cluster"]["server"] == valkey.address
     assert all(host["same_uuid_key"] for host in told["cluster"]["hosts"])
-    server.kill()
+    valkey.kill()
     wait_for(lambda: members[0].health()["status"] == "trouble", "the outage in /health")
     told = members[0].health()
-    assert server.address in told["last_error"] and told["cluster"]["away_since"]
-    server.start()
+    assert valkey.address in told["last_error"] and told["cluster"]["away_since"]
+    valkey.start()
     wait_for(lambda: members[0].health()["status"] == "ok", "the recovery in /health")
 
 
-def test_a_list_that_is_not_exchanged_is_told_with_its_age(server):
+def test_a_list_that_is_not_exchanged_is_told_with_its_age(valkey):
     def checked(host):
         done = json.loads(host.ctl("check", "--no-postfix", "--json").stdout)
         return [(line["status"], line["text"]) for line in done["checks"] if "suppression list" in line["text"]]
 
-    with Member(server.address) as host:
+    with Member(valkey.address) as host:
         host.start()
         wait_for(lambda: checked(host) == [("ok", "the suppression list is that of the other hosts")], lambda: checked(host))
         # somebody else has that key
-        server.command("DEL", "{sendpost}:suppression:changes")
-        server.command("SET", "{sendpost}:suppression:changes", "x")
+        valkey.command("DEL", "{sendpost}:suppression:changes")
+        valkey.command("SET", "{sendpost}:suppression:changes", "x")
         wait_for(lambda: "WRONGTYPE" in (host.health()["last_error"] or ""), lambda: host.health())
         assert host.health()["status"] == "trouble"
-        server.command("DEL", "{sendpost}:suppression:changes")
+        valkey.command("DEL", "{sendpost}:suppression:changes")
         wait_for(lambda: host.health()["status"] == "ok", lambda: host.health())
         host.kill()
         with sqlite3.connect(host.state / "state.db") as database:
@@ -200,8 +194,8 @@ def test_a_list_that_is_not_exchanged_is_told_with_its_age(server):
         assert "suppression list the others' at" in host.ctl("status").stdout
 
 
-def test_a_host_with_another_uuid_key_is_loud(server, members):
-    with Member(server.address, uuid_key=OTHER_KEY) as stranger:
+def test_a_host_with_another_uuid_key_is_loud(valkey, members):
+    with Member(valkey.address, uuid_key=OTHER_KEY) as stranger:
         stranger.start()
         wait_for(lambda: "UUID key" in (members[0].health()["last_error"] or ""), "the difference in /health")
         metrics = urllib.request.urlopen(f"http://127.0.0.1:{members[0].port}/metrics", timeout=10).read().decode()

@@ -1,30 +1,32 @@
 """What the hosts of a cluster tell each other of a TPSP: what is slowed down, and whether it is left alone. A real Valkey or Redis
-server, a TPSP that follows a script, and hosts that are state directories of their own, without agents: a delivery hears in time."""
+valkey, a TPSP that follows a script, and hosts that are state directories of their own, without agents: a delivery hears in time."""
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cluster_host import ClusterHost
 from cuttable_proxy import CuttableProxy
 from plain_relay import entry, send
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost
 from support import wait_for
-from valkey_server import PROGRAM, ValkeyServer
+from valkey_server import PROGRAM
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 SLOWER = "450 4.7.1 too many messages, slow down"
 ACCOUNT = "550 5.7.1 Your account is suspended"
 
 
-class Host:
-    def __init__(self, server, tpsp, rate=1000, **cluster):
-        self.site, self.way, self.to_tpsp = Sendpost(), CuttableProxy(server.port), CuttableProxy(tpsp.port)
+class Host(ClusterHost):
+    def __init__(self, valkey, tpsp, rate=1000, **cluster):
+        self.to_tpsp = CuttableProxy(tpsp.port)
+        super().__init__(valkey, entry(self.to_tpsp.port, max_rate_per_hour=rate), cluster, rate_limit_wait="0s")
         self.site.environment = {"SENDPOST_IDLE_SECONDS": "0"}
-        self.site.configure([entry(self.to_tpsp.port, max_rate_per_hour=rate)], rate_limit_wait="0s",
-                            cluster={"servers": [self.way.address], "tls": False,
-                                     **{key.replace("_", "-"): value for key, value in cluster.items()}})
+
+    def begin(self):
+        """The epoch has begun."""
+        self.send()
 
     def send(self, recipient="user@example.com"):
         """The server is there: what a busy machine takes for its absence is asked again."""
@@ -36,9 +38,6 @@ class Host:
         wait_for(heard, lambda: f"an answer, not {answers[-1]}")
         return answers[-1]
 
-    def ctl(self, *words):
-        return self.site.run(*words, program=self.site.libexec / "sendpostctl")
-
     def slowed(self):
         return {row["provider"]: row for row in json.loads(self.ctl("rates", "--json").stdout)[0]["slow_down"]}
 
@@ -46,35 +45,14 @@ class Host:
         return json.loads(self.ctl("rates", "--json").stdout)[0]["breaker"]
 
     def end(self):
-        self.way.close()
+        super().end()
         self.to_tpsp.close()
-        self.site.__exit__()
 
 
 @pytest.fixture
 def tpsp():
     with ScriptedTpsp(auth="") as scripted:
         yield scripted
-
-
-@pytest.fixture
-def server():
-    with ValkeyServer() as running:
-        yield running
-
-
-@pytest.fixture
-def make_host(server, tpsp):
-    made = []
-
-    def make(**cluster):
-        made.append(Host(server, tpsp, **cluster))
-        made[-1].send()  # the epoch has begun
-        return made[-1]
-
-    yield make
-    for host in made:
-        host.end()
 
 
 def refuse(host, tpsp, reply=SLOWER, times=3):
@@ -111,11 +89,11 @@ def test_what_a_host_is_told_while_it_is_cut_off_is_told_when_it_is_back(make_ho
     assert other.slowed()[None]["limit"] == limit
 
 
-def test_an_empty_server_is_told_again(make_host, tpsp, server):
+def test_an_empty_server_is_told_again(make_host, tpsp, valkey):
     first, second = make_host(), make_host()
     refuse(first, tpsp)
     limit = first.slowed()[None]["limit"]
-    server.restart_empty()
+    valkey.restart_empty()
     wait_for(lambda: (first.send(), second.send()) and second.slowed(), "the others hear it")
     assert first.slowed()[None]["limit"] == second.slowed()[None]["limit"] == limit
 

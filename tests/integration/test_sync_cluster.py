@@ -7,7 +7,7 @@ import pytest
 from sendpost_api import SendPostApi
 from support import wait_for
 from test_cluster_agents import Member
-from valkey_server import PROGRAM, ValkeyServer
+from valkey_server import PROGRAM
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 KEY = "subaccount-key-4e1a"
@@ -20,15 +20,9 @@ def api(ca):
 
 
 @pytest.fixture
-def server():
-    with ValkeyServer() as started:
-        yield started
-
-
-@pytest.fixture
-def hosts(server, api, ca):
+def hosts(valkey, api, ca):
     settings = {"endpoint": api.url, "subaccount-api-key": KEY, "sync": ["suppression"], "interval": "1d", "tls-ca-path": str(ca.hashed)}
-    made = [Member(server.address, sendpost_api=settings).start() for _ in range(3)]
+    made = [Member(valkey.address, sendpost_api=settings).start() for _ in range(3)]
     wait_for(lambda: sorted(leads(host) for host in made) == [False, False, True], "one that leads")
     made.sort(key=leads, reverse=True)
     wait_for(lambda: made[0].health()["sync"]["last_at"], "its first round")
@@ -88,7 +82,7 @@ def test_one_host_synchronises_and_all_have_the_list(hosts, api):
     assert len(api.emails()) == 19
 
 
-def test_another_takes_over_and_sends_what_is_missing_and_no_more(server, hosts, api):
+def test_another_takes_over_and_sends_what_is_missing_and_no_more(valkey, hosts, api):
     leader, follower, other = hosts
     for number in range(20):
         api.add(f"there{number}@example.com")
@@ -103,7 +97,7 @@ def test_another_takes_over_and_sends_what_is_missing_and_no_more(server, hosts,
     api.entries.pop("there2@example.com")
     api.add("newer@example.com", 3)
     api.requests.clear()
-    server.command("DEL", "{sendpost}:lease:sendpost")  # it ends by itself 20 seconds after its holder
+    valkey.command("DEL", "{sendpost}:lease:sendpost")  # it ends by itself 20 seconds after its holder
     wait_for(lambda: any(leads(host) for host in (follower, other)), "another that leads")
     same_everywhere([follower, other], api)
     sent = sorted((method, item["email"]) for method, _, body in api.requests if method != "GET"
@@ -112,16 +106,16 @@ def test_another_takes_over_and_sends_what_is_missing_and_no_more(server, hosts,
     assert "there2@example.com" not in emails(other) and {"new@example.com", "newer@example.com"} < emails(other)
 
 
-def test_while_the_server_is_away_nobody_takes_over_and_nothing_is_lost(server, hosts, api):
+def test_while_the_server_is_away_nobody_takes_over_and_nothing_is_lost(valkey, hosts, api):
     leader, follower, _ = hosts
     api.add("there@example.com")
     sync(leader)
     same_everywhere(hosts, api)
-    server.kill()
+    valkey.kill()
     follower.ctl("suppress", "add", "mine@example.com")
     api.add("newer@example.com")
     assert leads(leader) and not leads(follower)
-    server.start()
+    valkey.start()
     wait_for(lambda: all(host.health()["cluster"]["away_since"] is None for host in hosts), "the server")
     wait_for(lambda: sorted(leads(host) for host in hosts) == [False, False, True] and all(map(knows_the_leader, hosts)), "one that leads")
     wait_for(lambda: "mine@example.com" in emails(leader), "the change")
