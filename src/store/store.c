@@ -164,15 +164,42 @@ static bool set_durability(struct store *store, bool durable, struct outcome *er
     return true;
 }
 
+/*
+ * Where memory or room lacks SQLite ends more than a statement: it rolls the transaction back
+ * (https://www.sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"). Whoever passes
+ * over the error, because that statement did not matter, would go on outside of any transaction, each of his
+ * statements committed by itself, without those of before: the position in a log, say, and not the events. So
+ * nothing more is done until he has ended it.
+ */
+static bool is_undone(struct store *store, struct outcome *error_r)
+{
+    if (!store->writing || sqlite3_get_autocommit(store->current->database) == 0)
+        return false;
+    if (store->undone.class == OUTCOME_DEFERRED)
+        *error_r = store->undone;
+    else
+        outcome_local(error_r, "4.3.0", "cannot write in %s: an error has undone what was written before it",
+                      store->path);
+    return true;
+}
+
 bool store_begin(struct store *store, enum store_durability durability, struct outcome *error_r)
 {
     sqlite3_stmt *begin;
 
     store_read_end(store);
-    return store_stay_connected(store, error_r) &&
-           set_durability(store, durability == STORE_DURABLE, error_r) &&
-           (begin = store_statement(store, "BEGIN IMMEDIATE", error_r)) != NULL &&
-           store_run(store, begin, error_r);
+    if (store->writing) {
+        if (!is_undone(store, error_r))
+            outcome_local(error_r, "4.3.0",
+                          "a transaction within another; this is a defect, please report it");
+        return false;
+    }
+    store->undone.class = OUTCOME_DELIVERED;
+    store->writing = store_stay_connected(store, error_r) &&
+                     set_durability(store, durability == STORE_DURABLE, error_r) &&
+                     (begin = store_statement(store, "BEGIN IMMEDIATE", error_r)) != NULL &&
+                     store_run(store, begin, error_r);
+    return store->writing;
 }
 
 bool store_commit(struct store *store, struct outcome *error_r)
@@ -184,6 +211,7 @@ bool store_commit(struct store *store, struct outcome *error_r)
         store_rollback(store);
         return false;
     }
+    store->writing = false;
     set_durability(store, false, &ignored); /* statements outside a transaction are STORE_NORMAL */
     store_checkpoint(store, STORE_BUSY);
     return true;
@@ -191,7 +219,7 @@ bool store_commit(struct store *store, struct outcome *error_r)
 
 bool store_in_transaction(const struct store *store)
 {
-    return !store->reading && sqlite3_get_autocommit(store->current->database) == 0;
+    return store->writing || (!store->reading && sqlite3_get_autocommit(store->current->database) == 0);
 }
 
 void store_rollback(struct store *store)
@@ -201,6 +229,7 @@ void store_rollback(struct store *store)
     store_read_end(store);
     if (store->current->database == NULL || !store_in_transaction(store))
         return;
+    store->writing = false;
     /* fails only when SQLite did it already */
     sqlite3_exec(store->current->database, "ROLLBACK", NULL, NULL, NULL);
     set_durability(store, false, &ignored);
@@ -273,12 +302,17 @@ static int step(struct store *store, sqlite3_stmt *statement, const char *verb, 
 {
     if (store->reading && sqlite3_stmt_readonly(statement) == 0)
         store_read_end(store);
+    if (is_undone(store, error_r))
+        return -1;
     int result = sqlite3_step(statement);
 
     if (result == SQLITE_ROW)
         return 1;
-    if (result != SQLITE_DONE)
+    if (result != SQLITE_DONE) {
         store_error(store, verb, error_r);
+        if (store->writing && sqlite3_get_autocommit(store->current->database) != 0)
+            store->undone = *error_r;
+    }
     sqlite3_reset(statement);
     return result == SQLITE_DONE ? 0 : -1;
 }

@@ -73,7 +73,8 @@ void store_read_end(struct store *store) __attribute__((nonnull));
 /* How long this store has waited for others since the last call, in microseconds, and begin anew. */
 int64_t store_take_wait_us(struct store *store) __attribute__((nonnull));
 
-/* rolls back on failure */
+/* Rolls back on failure. An error within the transaction may have undone it (no room, no memory): from then
+ * on every statement fails, and so does this. */
 bool store_commit(struct store *store, struct outcome *error_r) __attribute__((nonnull));
 void store_rollback(struct store *store) __attribute__((nonnull)); /* no-op outside a transaction */
 bool store_in_transaction(const struct store *store) __attribute__((nonnull));

@@ -26,9 +26,11 @@ struct connection {
 struct store {
     char *path;
     struct connection *current;
-    bool durable; /* the connection runs with synchronous=FULL */
-    bool reading; /* store_read_begin() */
-    bool suspect; /* SQLite spoke of corruption: look before the next transaction */
+    bool durable;          /* the connection runs with synchronous=FULL */
+    bool reading;          /* store_read_begin() */
+    bool writing;          /* store_begin(), until store_commit() or store_rollback() */
+    struct outcome undone; /* why SQLite has rolled it back by itself meanwhile, where that is known */
+    bool suspect;          /* SQLite spoke of corruption: look before the next transaction */
     int wal_pages;
     unsigned random;
     int64_t busy_until_ms;

@@ -424,6 +424,33 @@ START_TEST(many_processes_move_a_corrupt_file_aside_once_and_lose_no_commit)
 }
 END_TEST
 
+/* As where memory or room lacks: SQLite rolls back, and the statement that failed did not matter. */
+START_TEST(nothing_is_written_behind_an_error_that_undid_the_transaction)
+{
+    static const char conflict[] = "INSERT OR ROLLBACK INTO meta VALUES ('taken', 'again')";
+    struct store *store = open_store();
+    struct outcome ignored;
+
+    ck_assert(store_put(store, "taken", "once", &error));
+    ck_assert(store_begin(store, STORE_DURABLE, &error));
+    ck_assert(store_put(store, "before", "event", &error));
+    ck_assert(!store_run(store, store_statement(store, conflict, &error), &ignored));
+    ck_assert(store_in_transaction(store));
+    ck_assert(!store_put(store, "behind", "position", &error));
+    ck_assert_str_eq(error.text, ignored.text);
+    ck_assert(!store_begin(store, STORE_NORMAL, &error));
+    ck_assert(!store_commit(store, &error));
+    ck_assert_str_eq(error.text, ignored.text);
+    ck_assert(!store_in_transaction(store));
+    ck_assert_ptr_null(store_get(store, "before"));
+    ck_assert_ptr_null(store_get(store, "behind"));
+    ck_assert(store_begin(store, STORE_NORMAL, &error));
+    ck_assert(store_put(store, "behind", "position", &error));
+    ck_assert(store_commit(store, &error));
+    store_close(store);
+}
+END_TEST
+
 static int releases, failing_release;
 
 static int failing_fcntl(int descriptor, int command, ...)
@@ -570,6 +597,7 @@ UNIT_SUITE(store_suite)
     tcase_add_test(tcase, a_file_that_can_only_be_read_is_an_error);
     tcase_add_test(tcase, a_hundred_first_processes_agree_on_one_file_and_lose_no_commit);
     tcase_add_test(tcase, many_processes_move_a_corrupt_file_aside_once_and_lose_no_commit);
+    tcase_add_test(tcase, nothing_is_written_behind_an_error_that_undid_the_transaction);
     tcase_add_test(tcase, a_lock_that_is_not_let_go_at_once_holds_up_nobody);
     tcase_add_test(tcase, the_wal_stays_bounded);
     tcase_add_test(tcase, kill_at_any_instant_neither_tears_nor_loses_a_transaction);
