@@ -287,7 +287,7 @@ struct http_server *http_server_start(const struct config *config, struct board 
     http->has_key = page_login_key(config->state_dir, &http->key, &error);
     if (!http->has_key)
         log_line(LOG_WARNING, "nobody can log in to the status page: %s", error.text);
-    http->queue = queue_watch_new();
+    http->queue = queue_watch_new(config->state_dir);
     http->page = page_start(config, board, http->queue);
     http->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,

@@ -136,7 +136,7 @@ struct ingest *ingest_open(const struct config *config, struct store *store,
     }
     ingest->track.filters = ingest->filters;
     ingest->own_uid = owner_of(config->state_dir);
-    mta_init(&ingest->mta, config->log_path);
+    mta_init(&ingest->mta, config);
     ingest->trust = (struct trust){.config = config, .mta = &ingest->mta};
     ingest->track.trust = &ingest->trust;
     ingest->track.note = ledger_note;
@@ -352,6 +352,8 @@ void ingest_status(const struct ingest *ingest, struct ingest_status *status_r)
     }
     snprintf(status_r->transport, sizeof status_r->transport, "%s",
              transport_watch_trouble(&ingest->transports, clock_monotonic_ms()));
+    if (status_r->transport[0] == '\0' && ingest->mta.wrong != NULL)
+        snprintf(status_r->transport, sizeof status_r->transport, "%s", ingest->mta.wrong);
     snprintf(status_r->elsewhere, sizeof status_r->elsewhere, "%s",
              ingest->mta.elsewhere != NULL ? ingest->mta.elsewhere : "");
     if (ingest->track.table == NULL)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/mta_services.h"
 #include "base/log.h"
 #include "base/maillog.h"
 #include "base/postconf.h"
@@ -16,18 +17,31 @@
 /* Postfix's default in every mynetworks_style. */
 #define LOOPBACK "127.0.0.0/8 [::1]/128"
 
-enum { MYNETWORKS, MAIL_OWNER, CONTENT_FILTER, VALUES };
+enum {
+    MYNETWORKS,
+    MAIL_OWNER,
+    CONTENT_FILTER,
+    RELAY_DOMAINS,
+    MYDESTINATION,
+    MAILBOX_DOMAINS,
+    ALIAS_DOMAINS,
+    VALUES
+};
 static const char *const names[VALUES] = {
     [MYNETWORKS] = "mynetworks",
     [MAIL_OWNER] = "mail_owner",
     [CONTENT_FILTER] = "content_filter",
+    [RELAY_DOMAINS] = "relay_domains",
+    [MYDESTINATION] = "mydestination",
+    [MAILBOX_DOMAINS] = "virtual_mailbox_domains",
+    [ALIAS_DOMAINS] = "virtual_alias_domains",
 };
 
-void mta_init(struct mta *mta, const char *log_path)
+void mta_init(struct mta *mta, const struct config *config)
 {
     const char *directory = getenv("MAIL_CONFIG");
 
-    *mta = (struct mta){.owner = (uid_t)-1, .tables = xstrdup(""), .log_path = log_path};
+    *mta = (struct mta){.owner = (uid_t)-1, .tables = xstrdup(""), .config = config};
     mta->directory = xstrdup(directory != NULL && *directory == '/' ? directory : "/etc/postfix");
     networks_read(&mta->networks, &mta->tables, LOOPBACK);
 }
@@ -37,7 +51,8 @@ static void forget(struct mta *mta)
     networks_clear(&mta->networks);
     free(mta->tables);
     free(mta->elsewhere);
-    mta->tables = mta->elsewhere = NULL;
+    free(mta->wrong);
+    mta->tables = mta->elsewhere = mta->wrong = NULL;
 }
 
 void mta_clear(struct mta *mta)
@@ -59,6 +74,23 @@ static bool has_filtering_service(const struct mta *mta)
     return has;
 }
 
+static char *services_trouble(const struct mta *mta, char *const values[VALUES])
+{
+    AUTO_FREE char *taken = xstrdup("");
+    char *trouble = NULL;
+    struct run run;
+
+    for (int i = RELAY_DOMAINS; i <= ALIAS_DOMAINS; i++) {
+        char *longer = xasprintf("%s %s", taken, values[i] != NULL ? values[i] : "");
+        free(taken);
+        taken = longer;
+    }
+    if (run_program(&run, (const char *const[]){"postconf", "-c", mta->directory, "-M", NULL}))
+        trouble = mta_services_trouble(mta->config, run.out, taken);
+    run_free(&run);
+    return trouble;
+}
+
 static void ask(struct mta *mta)
 {
     char *values[VALUES];
@@ -66,7 +98,8 @@ static void ask(struct mta *mta)
     forget(mta);
     mta->known = postconf_values(mta->directory, names, VALUES, values) && values[MYNETWORKS] != NULL;
     networks_read(&mta->networks, &mta->tables, mta->known ? values[MYNETWORKS] : LOOPBACK);
-    mta->elsewhere = mta->known ? maillog_elsewhere(mta->directory, mta->log_path) : NULL;
+    mta->elsewhere = mta->known ? maillog_elsewhere(mta->directory, mta->config->log_path) : NULL;
+    mta->wrong = mta->known ? services_trouble(mta, values) : NULL;
     const struct passwd *owner = getpwnam(values[MAIL_OWNER] != NULL ? values[MAIL_OWNER] : "postfix");
     mta->owner = owner != NULL ? owner->pw_uid : (uid_t)-1;
     mta->filters = mta->known && ((values[CONTENT_FILTER] != NULL && *values[CONTENT_FILTER] != '\0') ||
@@ -100,7 +133,9 @@ void mta_look(struct mta *mta, int64_t now_ms)
         log_line(LOG_ERR,
                  "Postfix logs to %s (postconf maillog_file), and not to %s: correct log-path in the "
                  "configuration, then: systemctl restart sendpost-agent",
-                 mta->elsewhere, mta->log_path);
+                 mta->elsewhere, mta->config->log_path);
+    if (mta->wrong != NULL)
+        log_line(LOG_ERR, "%s", mta->wrong);
     if (*mta->tables != '\0')
         log_line(LOG_WARNING,
                  "mynetworks holds %s, which is not asked: list the networks of your senders as "

@@ -221,6 +221,7 @@ bool page_facts_gather(struct page_facts *facts, struct board *board, struct pag
                            ? (double)disk.f_bavail / (double)disk.f_blocks
                            : -1;
     facts->queue = queue_watch_look(facts->queue_watch);
+    facts->backlog_known = queue_watch_backlog(facts->queue_watch, &facts->backlog);
     facts->domain_count = domain_watch_look(facts->domain_watch, facts->domains);
     page_findings(facts);
     return more;

@@ -65,6 +65,8 @@ struct page_facts {
     struct page_tpsp *tpsps; /* as in the configuration */
     struct page_ladder ladder;
     struct page_queue queue;
+    bool backlog_known;
+    struct backlog backlog; /* what the mail in it waits for */
     struct queue_watch *queue_watch;
     struct domain_fact domains[DOMAIN_WATCH_MAX];
     size_t domain_count;

@@ -187,6 +187,28 @@ static void write_queue(const struct html *html)
     }
 }
 
+/* By the retry ladder, and by our own words that Postfix has kept. */
+static void write_waits(const struct html *html)
+{
+    const struct backlog *backlog = &html->facts->backlog;
+
+    if (!html->facts->backlog_known || backlog->messages == 0)
+        return;
+    write_term(html, "What it waits for");
+    fputs("<ul>", html->out);
+    for (int i = 0; i < BACKLOG_WAITS; i++) {
+        uint64_t count = backlog->recipients[i];
+        if (count == 0)
+            continue;
+        fputs("<li>", html->out);
+        html_number(html, (int64_t)count);
+        fprintf(html->out, " %s</li>", backlog_wait_text((enum backlog_wait)i, count));
+    }
+    if (!backlog->complete)
+        fputs("<li>and more that were not looked at</li>", html->out);
+    fputs("</ul>", html->out);
+}
+
 static void write_ladder(const struct html *html)
 {
     const struct page_ladder *ladder = &html->facts->ladder;
@@ -225,6 +247,7 @@ void page_write_backlog(const struct html *html)
     const struct board_facts *board = &html->facts->board;
 
     write_queue(html);
+    write_waits(html);
     write_ladder(html);
     write_term(html, "Events to be reported");
     html_number(html, board->pending);

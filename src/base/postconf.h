@@ -17,4 +17,7 @@
 bool postconf_values(const char *directory, const char *const names[], size_t count, char *values_r[])
     __attribute__((nonnull(2, 4)));
 
+/* Flags of pipe(8) that change the message or the addresses; q, which quotes them, is the one we want. */
+#define POSTCONF_ALTERING_FLAGS "BDFORXhu.>"
+
 #endif

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/postconf.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
 #include "ctl/postfix_conf.h"
@@ -18,11 +19,10 @@
 
 /* --- master.cf ------------------------------------------------------------------------------- */
 
-/* Flags of pipe(8) that change the message or the addresses; q is the one we want. */
 static void look_flags(struct check *check, const struct postfix_transport *transport)
 {
     AUTO_FREE char *flags = postfix_attribute(transport, "flags");
-    static const char altering[] = "BDFORXhu.>";
+    static const char altering[] = POSTCONF_ALTERING_FLAGS;
     char found[sizeof altering] = "";
 
     for (const char *flag = altering; *flag != '\0'; flag++)

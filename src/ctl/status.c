@@ -131,29 +131,13 @@ static void print_certificates(const struct status *status)
 
 static void print_wait(const struct status *status, enum backlog_wait wait)
 {
-    static const char *const one[BACKLOG_WAITS] = {"is on its way",
-                                                   "waits for a rate",
-                                                   "waits for what is suspended",
-                                                   "waits for a TPSP that is left alone after failures",
-                                                   "waits for its next attempt",
-                                                   "waits for trouble to be mended that is not its own",
-                                                   "is on hold, where somebody has put it (postsuper -H)",
-                                                   "waits for something else"};
-    static const char *const more[BACKLOG_WAITS] = {"are on their way",
-                                                    "wait for a rate",
-                                                    "wait for what is suspended",
-                                                    "wait for a TPSP that is left alone after failures",
-                                                    "wait for their next attempt",
-                                                    "wait for trouble to be mended that is not their own",
-                                                    "are on hold, where somebody has put them (postsuper -H)",
-                                                    "wait for something else"};
     const struct backlog *backlog = &status->backlog;
     uint64_t count = backlog->recipients[wait];
     char span[PEOPLE_SPAN_SIZE];
 
     if (count == 0)
         return;
-    printf("%10s%" PRIu64 " %s", "", count, count == 1 ? one[wait] : more[wait]);
+    printf("%10s%" PRIu64 " %s", "", count, backlog_wait_text(wait, count));
     if (wait == BACKLOG_ATTEMPT && backlog->next_ms > status->now_ms)
         printf(", the first in %s", people_span(backlog->next_ms - status->now_ms, span));
     printf("\n");

@@ -32,16 +32,40 @@ static void print_tokens(const struct config *config)
     }
 }
 
-/* As the agent sees it; it alone knows the other hosts. */
-static void print_cluster(const struct config *config, struct store *store, struct json_object *agent)
+char *status_cluster_words(const struct config *config, struct json_object *agent, bool *ok_r)
 {
     const struct config_cluster *settings = &config->cluster;
     struct json_object *cluster = NULL, *hosts = NULL, *delay = NULL;
     char when[PEOPLE_TIME_SIZE];
 
-    if (settings->server_count == 0)
+    *ok_r = false;
+    if (agent == NULL || !json_object_object_get_ex(agent, "cluster", &cluster))
+        return NULL;
+    const char *away = agent_health_text(cluster, "away_since");
+    size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
+    json_object_object_get_ex(cluster, "delay_us", &delay);
+    *ok_r = *away == '\0';
+    if (!*ok_r)
+        return xasprintf("%s away since %s: %s; mail %s", settings->name, people_when_of(away, when),
+                         agent_health_text(cluster, "why"),
+                         settings->when_away == WHEN_AWAY_HOLD ? "is held"
+                                                               : "goes out within this host's share");
+    return xasprintf("%s at %s (%s), %zu hosts, an answer takes %.1f ms", settings->name,
+                     agent_health_text(cluster, "server"), agent_health_text(cluster, "version"), count,
+                     (double)json_object_get_int64(delay) / 1000);
+}
+
+/* As the agent sees it; it alone knows the other hosts. */
+static void print_cluster(const struct config *config, struct store *store, struct json_object *agent)
+{
+    struct json_object *cluster = NULL;
+    char when[PEOPLE_TIME_SIZE];
+    bool ok;
+
+    if (config->cluster.server_count == 0)
         return;
-    if (agent == NULL || !json_object_object_get_ex(agent, "cluster", &cluster)) {
+    AUTO_FREE char *words = status_cluster_words(config, agent, &ok);
+    if (words == NULL) {
         int64_t list_ms = (int64_t)store_get_number(store, SUPPRESSION_SHARE_KEY);
         AUTO_FREE char *unknown =
             xasprintf("not known: the agent, which looks after it, does not run; suppression list %s%s",
@@ -50,21 +74,12 @@ static void print_cluster(const struct config *config, struct store *store, stru
         status_line("Cluster", false, unknown);
         return;
     }
-    const char *away = agent_health_text(cluster, "away_since");
-    size_t count = json_object_object_get_ex(cluster, "hosts", &hosts) ? json_object_array_length(hosts) : 0;
-    json_object_object_get_ex(cluster, "delay_us", &delay);
+    json_object_object_get_ex(agent, "cluster", &cluster);
     AUTO_FREE char *text =
-        *away != '\0'
-            ? xasprintf("%s away since %s: %s; mail %s", settings->name, people_when_of(away, when),
-                        agent_health_text(cluster, "why"),
-                        settings->when_away == WHEN_AWAY_HOLD ? "is held"
-                                                              : "goes out within this host's share")
-            : xasprintf(
-                  "%s at %s (%s), %zu hosts, an answer takes %.1f ms, suppression list the others' at %s",
-                  settings->name, agent_health_text(cluster, "server"), agent_health_text(cluster, "version"),
-                  count, (double)json_object_get_int64(delay) / 1000,
-                  people_when_of(agent_health_text(cluster, "suppression_complete_at"), when));
-    status_line("Cluster", *away == '\0', text);
+        !ok ? xstrdup(words)
+            : xasprintf("%s, suppression list the others' at %s", words,
+                        people_when_of(agent_health_text(cluster, "suppression_complete_at"), when));
+    status_line("Cluster", ok, text);
 }
 
 /* In a cluster one host does it for all. NULL: it is this one, or nobody knows. The caller frees. */

@@ -11,10 +11,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/xalloc.h"
+#include "ctl/agent_health.h"
 #include "ctl/ctl.h"
 #include "ctl/follow.h"
 #include "ctl/people.h"
 #include "ctl/queue_json.h"
+#include "ctl/status_shared.h"
 #include "ctl/top_frame.h"
 
 #define EVERY_MS 2000
@@ -86,6 +88,21 @@ static void measure(size_t *width_r, size_t *height_r)
 
 /* --- frames ------------------------------------------------------------------------------------------- */
 
+static void look_at_cluster(struct top *top)
+{
+    const struct config *config = top->ctl->config;
+    char *why = NULL;
+    bool ok;
+
+    if (config->cluster.server_count == 0)
+        return;
+    struct json_object *agent = agent_health(config, &why);
+    AUTO_FREE char *words = status_cluster_words(config, agent, &ok);
+    top_watch_cluster(top->watch, words, ok);
+    json_object_put(agent);
+    free(why);
+}
+
 /* The listing of a long queue takes seconds: it comes as often as it is cheap. */
 static void look_at_queue(struct top *top)
 {
@@ -98,6 +115,7 @@ static void look_at_queue(struct top *top)
     const struct run *queue = top->ctl->queue;
     bool known = queue != NULL && (queue->status == 0 || *queue->out != '\0');
     top_watch_queue(top->watch, known ? queue->out : NULL, known && queue->status == 0);
+    look_at_cluster(top);
     int64_t took_ms = clock_monotonic_ms() - begun_ms;
     top->queue_due_ms =
         begun_ms + (took_ms * QUEUE_SHARE > QUEUE_EVERY_MS ? took_ms * QUEUE_SHARE : QUEUE_EVERY_MS);

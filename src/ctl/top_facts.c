@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "ctl/gate.h"
 #include "event/event_store.h"
 #include "policy/breaker.h"
 #include "policy/slow_down.h"
@@ -237,28 +238,26 @@ static int64_t seconds_until(struct rate_table *table, int64_t time_ns)
     return left <= 0 ? 0 : (left + 999999999) / 1000000000;
 }
 
-/* The limits for all providers; in a cluster its server alone knows how much of them is left. */
-static bool is_over_rate(const struct config *config, const struct config_tpsp *tpsp,
-                         struct rate_table *table, int64_t *next_r)
+/* The limits for all providers, of all hosts. A server that is away is told of elsewhere. */
+static bool is_over_rate(const struct admission_gate *gate, const struct config_tpsp *tpsp, int64_t *next_r)
 {
     struct outcome ignored;
     struct rate_set set;
 
-    if (config->cluster.server_count > 0 ||
-        !rate_set_init(&set, tpsp, PROVIDER_DEFAULT, config->rate_burst, &ignored))
+    if (!rate_set_init(&set, tpsp, PROVIDER_DEFAULT, gate->config->rate_burst, &ignored))
         return false;
     for (size_t i = 0; i < set.count; i++)
-        if (set.limits[i].provider == NULL && rate_limit_peek(table, &set.limits[i], next_r) == 0)
-            return true;
+        if (set.limits[i].provider == NULL && admission_peek(gate, &set, i, next_r) == 0)
+            return *next_r != ADMISSION_NEVER;
     return false;
 }
 
-static void read_tpsp(const struct config *config, const struct config_tpsp *tpsp, struct rate_table *table,
-                      struct top_tpsp *one)
+static void read_tpsp(const struct admission_gate *gate, const struct config_tpsp *tpsp, struct top_tpsp *one)
 {
+    struct rate_table *table = gate->table;
     const struct suspension_scope scope = {.tpsp = tpsp->name};
     const struct slow_down slow_down = {
-        .config = config, .table = table, .tpsp = tpsp, .provider = PROVIDER_DEFAULT};
+        .config = gate->config, .table = table, .tpsp = tpsp, .provider = PROVIDER_DEFAULT};
     struct breaker breaker = breaker_look(table, tpsp->name);
     struct suspension suspension;
     struct slow_down_view view;
@@ -268,6 +267,8 @@ static void read_tpsp(const struct config *config, const struct config_tpsp *tps
     one->trouble = true;
     if (suspension_look(table, &scope, clock_realtime_ms(), &suspension))
         snprintf(one->state, sizeof one->state, "suspended");
+    else if (breaker.state == BREAKER_OPEN && breaker.of_all)
+        snprintf(one->state, sizeof one->state, "left alone by all");
     else if (breaker.state == BREAKER_OPEN)
         snprintf(one->state, sizeof one->state, "left alone, %" PRId64 " s",
                  seconds_until(table, breaker.until_ns));
@@ -277,7 +278,7 @@ static void read_tpsp(const struct config *config, const struct config_tpsp *tps
         snprintf(one->state, sizeof one->state, "paused, %" PRId64 " s", seconds_until(table, view.until_ns));
     else if (slowed && view.slowed)
         snprintf(one->state, sizeof one->state, "slowed to %.0f%%", view.factor * 100);
-    else if (is_over_rate(config, tpsp, table, &next_ns))
+    else if (is_over_rate(gate, tpsp, &next_ns))
         snprintf(one->state, sizeof one->state, "slot in %" PRId64 " s", seconds_until(table, next_ns));
     else {
         snprintf(one->state, sizeof one->state, "in use");
@@ -288,18 +289,18 @@ static void read_tpsp(const struct config *config, const struct config_tpsp *tps
 static void read_table(struct top_watch *watch)
 {
     const struct config *config = watch->config;
-    struct rate_table *table;
     struct outcome ignored;
+    struct ctl_gate gate;
 
-    bool ok = rate_table_open(&table, config->state_dir, &rate_clock_system, &ignored);
+    bool ok = ctl_gate_open(&gate, config, &ignored);
     for (size_t i = 0; i < config->tpsp_count; i++) {
         struct top_tpsp *one = &watch->facts.tpsps[i];
         snprintf(one->state, sizeof one->state, "not known");
         if (ok)
-            read_tpsp(config, &config->tpsps[i], table, one);
+            read_tpsp(&gate.gate, &config->tpsps[i], one);
     }
     if (ok)
-        rate_table_close(table);
+        ctl_gate_close(&gate);
 }
 
 /* ------------------------------------------------------------------------------------------------------ */
@@ -326,6 +327,13 @@ void top_watch_free(struct top_watch *watch)
     sample_free(&watch->next);
     free(watch->facts.tpsps);
     free(watch);
+}
+
+void top_watch_cluster(struct top_watch *watch, const char *words, bool ok)
+{
+    watch->facts.cluster_ok = ok;
+    snprintf(watch->facts.cluster, sizeof watch->facts.cluster, "%s",
+             words != NULL ? words : "not known: the agent, which looks after it, does not answer");
 }
 
 void top_watch_queue(struct top_watch *watch, const char *text, bool whole)

@@ -51,6 +51,8 @@ struct top_facts {
     struct top_lines providers, reasons;
     bool queue_known;
     struct backlog queue;
+    char cluster[200]; /* what hosts have in common, and how it is; "": nothing */
+    bool cluster_ok;
 };
 
 struct top_watch; /* remembers what the counters were */
@@ -60,6 +62,8 @@ void top_watch_free(struct top_watch *watch);
 
 /* Valid until the next. The queue stays as it is. */
 const struct top_facts *top_watch_look(struct top_watch *watch) __attribute__((nonnull, returns_nonnull));
+/* The cluster anew; words NULL: it is not known. */
+void top_watch_cluster(struct top_watch *watch, const char *words, bool ok) __attribute__((nonnull(1)));
 /* The queue anew, of the text of "postqueue -j"; all of it: whole. NULL: it is not known. */
 void top_watch_queue(struct top_watch *watch, const char *text, bool whole) __attribute__((nonnull(1)));
 

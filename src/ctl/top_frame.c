@@ -229,6 +229,7 @@ static size_t room_for_lists(const struct top_frame *frame, const struct top_fac
         return SIZE_MAX / 2;
     fixed += frame->note != NULL ? 1 : 0;
     fixed += facts->queue_known ? 1 : 0;
+    fixed += *facts->cluster != '\0' ? 1 : 0;
     fixed += facts->counted ? 0 : 1;
     return frame->height > fixed ? frame->height - fixed : 0;
 }
@@ -243,6 +244,8 @@ static void draw(const struct top_frame *frame, const struct top_facts *facts)
          facts->rates_known || frame->height == 0 ? "" : "  (rates come with the next look)");
     draw_queue(frame, facts);
     draw_store(frame, facts);
+    if (*facts->cluster != '\0')
+        line(frame, facts->cluster_ok ? CTL_PLAIN : CTL_RED, "Cluster: %s", facts->cluster);
     line(frame, CTL_PLAIN, "%s", "");
     draw_tpsps(frame, facts, tpsps);
     line(frame, CTL_PLAIN, "%s", "");

@@ -19,6 +19,28 @@ const char *backlog_wait_name(enum backlog_wait wait)
     return names[wait];
 }
 
+const char *backlog_wait_text(enum backlog_wait wait, uint64_t count)
+{
+    static const char *const one[BACKLOG_WAITS] = {"is on its way",
+                                                   "waits for a rate",
+                                                   "waits for what is suspended",
+                                                   "waits for a TPSP that is left alone after failures",
+                                                   "waits for its next attempt",
+                                                   "waits for trouble to be mended that is not its own",
+                                                   "is on hold, where somebody has put it (postsuper -H)",
+                                                   "waits for something else"};
+    static const char *const more[BACKLOG_WAITS] = {"are on their way",
+                                                    "wait for a rate",
+                                                    "wait for what is suspended",
+                                                    "wait for a TPSP that is left alone after failures",
+                                                    "wait for their next attempt",
+                                                    "wait for trouble to be mended that is not their own",
+                                                    "are on hold, where somebody has put them (postsuper -H)",
+                                                    "wait for something else"};
+
+    return count == 1 ? one[wait] : more[wait];
+}
+
 static const char *text_of(struct json_object *object, const char *key)
 {
     struct json_object *value = NULL;

@@ -22,6 +22,9 @@ enum backlog_wait {
 /* "moving", "rate", …: the words of JSON. */
 const char *backlog_wait_name(enum backlog_wait wait) __attribute__((returns_nonnull));
 
+/* "waits for a rate", "wait for a rate": what count of them do, for people. */
+const char *backlog_wait_text(enum backlog_wait wait, uint64_t count) __attribute__((returns_nonnull));
+
 #define BACKLOG_REASONS 32 /* told apart at a time */
 
 struct backlog_reason {

@@ -187,7 +187,7 @@ MISTAKES = {
         but={"check": ("there is no user sendpost-nobody", "transport sendpost", "useradd --system --home-dir / --shell /usr/sbin/nologin sendpost-nobody")}),
     "wrong flags in master.cf": Mistake(
         master("flags=q", "flags=DRhu"), "flags=DRhu changes mail or addresses", "transport sendpost", "flags=q, and no other, in master.cf; then: postfix reload",
-        but={"log": None, "status": None, "health": None, "page": None}, sends=True),
+        sends=True),
     "a pool that does not exist": Mistake(
         main("default_transport = sendpost:bulk"), r'no pool is named \\?"bulk', r"config.yaml", "sendpostctl check",
         but={"check": ("there is no pool bulk", "default_transport = sendpost:bulk", "name a pool of the configuration behind the colon"),
@@ -221,7 +221,7 @@ MISTAKES = {
             "health": None, "page": None}, sends=True),
     "nobody who takes bounces": Mistake(
         no_bounce_transport, "mail for sp-bounce.example.org is taken", "relay_domains", "sendpostctl postfix install --bounces",
-        but={"log": None, "status": None, "health": None, "page": None}, sends=True),
+        sends=True),
     "more connections than the provider allows": Mistake(
         too_many_connections, "421 4.7.0 .*too many connections", "primary", "max-connections"),
 }

@@ -108,6 +108,8 @@ def test_what_is_left_alone_by_all_hosts_is_said_to_be(hosts):
     for command in ("rates", "status"):
         assert re.search(r"(left alone for \S+ \S+|to be tried) \(5 failures of all hosts\)", other.words(command))
     assert "primary is left alone after 5 failures in a row of all hosts" in other.words("status")
+    top = wait_for(lambda: (lambda text: text if "Cluster: " in text and "hosts, an answer takes" in text else None)(other.words("top")), "the agent")
+    assert re.search(r"(?m)^primary +(left alone by all|to be tried)", top), top
     assert ("warning", "primary is left alone by all hosts after 5 failures in a row",
             "sendpostctl test primary; once it works again: sendpostctl rates reset primary") in other.checked()
     row, page = other.page()
