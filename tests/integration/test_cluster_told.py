@@ -11,7 +11,7 @@ from cuttable_proxy import CuttableProxy
 from plain_relay import entry, send
 from scripted_tpsp import ScriptedTpsp
 from support import wait_for
-from valkey_server import PROGRAM
+from valkey_server import PROGRAM, ValkeyServer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no valkey-server or redis-server; run tools/deps test")
 SLOWER = "450 4.7.1 too many messages, slow down"
@@ -96,6 +96,25 @@ def test_an_empty_server_is_told_again(make_host, tpsp, valkey):
     valkey.restart_empty()
     wait_for(lambda: (first.send(), second.send()) and second.slowed(), "the others hear it")
     assert first.slowed()[None]["limit"] == second.slowed()[None]["limit"] == limit
+
+
+def test_what_a_promoted_replica_has_missed_is_told_again(make_host, tpsp, valkey):
+    """The slow-down it knows, the breaker it does not: another host is held back by both, though it has heard of neither before."""
+    with ValkeyServer() as replica:
+        replica.command("REPLICAOF", "127.0.0.1", valkey.port)
+        wait_for(lambda: "master_link_status:up" in replica.command("INFO"), "replication")
+        first, second = [make_host(servers=[valkey.address, replica.address], rate=1000000) for _ in range(2)]
+        second.to_tpsp.set_cut(True)  # what it knows now is what it has heard
+        refuse(first, tpsp)
+        limit = first.slowed()[None]["limit"]
+        valkey.command("SET", "marker", "told")
+        wait_for(lambda: replica.command("GET", "marker") == "told", "the slow-down at the replica")
+        replica.command("REPLICAOF", "NO", "ONE")
+        tpsp.script["mail"] = ACCOUNT
+        wait_for(lambda: first.send() and first.breaker()["of_all_hosts"], "a slot, and the refusal")
+        valkey.kill()
+        wait_for(lambda: first.send() and (second.send(), second.breaker()["of_all_hosts"])[1], "the word of the host that was refused")
+        assert second.breaker()["failures"] >= 5 and second.slowed()[None]["limit"] == limit
 
 
 def test_a_refused_account_is_everybodys_and_one_of_all_hosts_tries(make_host, tpsp):

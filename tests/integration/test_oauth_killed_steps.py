@@ -75,6 +75,15 @@ class ByAgent(Renewal):
         agent.wait(timeout=60)
 
 
+class ByCheck(Renewal):
+    """sendpostctl check, which tries a token as everything else."""
+
+    def run(self, step=None):
+        subprocess.run([*self.strace(step), build_directory() / "sendpostctl", "-c", self.site.config, "check", "--no-postfix"],
+                       env=self.site.env(), user=self.site.uid, group=self.site.gid, extra_groups=[], cwd="/", stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=300, check=False)
+
+
 def sample(steps, most):
     """Those on the disk all, of the others some."""
     rest = [step for step in steps if step[0] not in DISK]
@@ -82,7 +91,7 @@ def sample(steps, most):
     return [step for step in steps if step in some or step[0] in DISK and step[0] != "openat"]
 
 
-@pytest.mark.parametrize("who", [ByDeliverer, ByAgent], ids=["deliverer", "agent"])
+@pytest.mark.parametrize("who", [ByDeliverer, ByAgent, ByCheck], ids=["deliverer", "agent", "check"])
 def test_a_renewal_that_is_killed_at_a_step_loses_no_mail_and_a_login_only_on_the_way(account, provider, server, who):  # noqa: F811
     account.login(provider.refresh_token())
     assert delivered(account.send(0))
