@@ -25,6 +25,7 @@ struct plan {
     char *deliverer;                             /* who delivers, by what is there or will be */
     bool there;                                  /* a transport of this name runs our program */
     bool taken;                                  /* a service of this name runs something else */
+    bool of_setup;                               /* which says itself what comes next */
     size_t changes;
     struct json_object *list;
 };
@@ -107,7 +108,7 @@ static enum ctl_status finish(struct plan *plan, enum ctl_status status, const c
         ctl_print_json(result);
     } else if (status == CTL_OK && plan->changes == 0)
         printf("%s\n", nothing);
-    else if (status == CTL_OK)
+    else if (status == CTL_OK && !plan->of_setup)
         printf("%s\n", next);
     return status;
 }
@@ -270,7 +271,8 @@ static enum ctl_status carry_out(struct plan *plan, const char *verb)
 
 enum ctl_status ctl_postfix_install(struct ctl *ctl, const char *directory, const char *user)
 {
-    struct plan plan = {.ctl = ctl, .kind = &postfix_outgoing, .directory = directory, .user = user};
+    struct plan plan = {
+        .ctl = ctl, .kind = &postfix_outgoing, .directory = directory, .user = user, .of_setup = true};
 
     return carry_out(&plan, "install");
 }

@@ -313,6 +313,8 @@ static const char *fallback_for(const struct setup *setup, enum setup_question w
         return strcmp(setup->answers[SETUP_PORT], "465") == 0 ? "tls" : "starttls";
     if (which == SETUP_PORT && wanted_security != NULL && setup->before[which] == NULL)
         return strcmp(wanted_security, "tls") == 0 ? "465" : "587";
+    if (which == SETUP_NAME && setup->adds)
+        return config_tpsp_by_name(setup->old, "backup") == NULL ? "backup" : NULL;
     if (setup->before[which] == NULL && (which == SETUP_PROVIDER || which == SETUP_TENANT))
         return setup_oauth_suggestion(setup, which);
     return setup->before[which] != NULL ? setup->before[which] : questions[which].fallback;

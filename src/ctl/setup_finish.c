@@ -42,8 +42,10 @@ static bool route(const struct setup *setup)
         return true;
     if (ctl_option(setup->ctl, "route-all") == NULL &&
         (setup->batch ||
-         !setup_ask_yes("Route all mail to other places here now (default_transport)?", false)))
+         !setup_ask_yes("Route all mail to other places here now (default_transport)?", false))) {
+        printf("No mail is routed to it yet: see " CTL_FRAGMENTS "/transport, then: postfix reload\n");
         return true;
+    }
     if (!edit(setup, "default_transport = " ROUTE))
         return false;
     printf("          back again: postconf -e 'default_transport = %s' && postfix reload\n", now);

@@ -267,7 +267,7 @@ def test_a_further_tpsp_is_added(machine, server):
     before = machine.config.read_text()
     taken = machine.run("--add", "--batch", "--name=primary", *machine.options(server))
     assert taken.returncode == 64 and "there is one of this name already" in taken.stderr
-    done = machine.run("--add", "--batch", "--name=backup", "--max-rate-per-hour=5", *machine.options(server))
+    done = machine.run("--add", "--batch", "--max-rate-per-hour=5", *machine.options(server))  # a name that is free is suggested
     assert done.returncode == 0, done.stdout + done.stderr
     assert machine.config.read_text().startswith(before) and '\n  - name: "backup"\n' in machine.config.read_text()
     assert "backup  127.0.0.1" in done.stdout and "primary  127" not in done.stdout
