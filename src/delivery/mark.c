@@ -80,13 +80,6 @@ static uint64_t check_of(const struct event *event)
     return value;
 }
 
-/* Earlier versions took it by bytes, and what they left is believed, too. */
-static bool is_whole(const struct place *place)
-{
-    return place->check == check_of(&place->event) ||
-           place->check == (uint64_t)hash(&place->event, sizeof place->event);
-}
-
 static int64_t boot_of_machine(void)
 {
     char id[64];
@@ -322,7 +315,7 @@ bool mark_event(struct mark_table *table, int place, struct event *event_r)
 {
     const struct place *content = place_of(table, place);
 
-    if (atomic_load(&content->state) != MARK_ACCEPTED || !is_whole(content))
+    if (atomic_load(&content->state) != MARK_ACCEPTED || content->check != check_of(&content->event))
         return false;
     *event_r = content->event;
     event_r->row = 0;
