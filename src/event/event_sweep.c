@@ -14,8 +14,9 @@
 /* A process that only ever reports its own event sweeps once in so many runs EVENT_SWEEP_ROWS: twice what it
  * adds. */
 #define SWEEP_ODDS 16
-#define SWEEP_MANY_MS 1000 /* once a minute: more rows than a minute brings */
-#define SWEEP_SOON_MS 5000 /* it was too little */
+/* Once a minute, and soon again while something is left: for so long no event is reported. */
+#define SWEEP_MANY_MS 100
+#define SWEEP_SOON_MS 1000
 
 /* One call after the other until that time, and others in between. True: nothing old is left. */
 static bool sweep_until(struct event_sweep *sweep, struct store *store, const struct config *config,
@@ -59,8 +60,11 @@ void event_sweep_regularly(struct event_sweep *sweep, struct store *store, const
     if (now_ms < sweep->next_ms)
         return;
     bool all = sweep_until(sweep, store, config, now_ms + SWEEP_MANY_MS);
-    if (!event_index_catch_up(store, clock_monotonic_ms() + SWEEP_MANY_MS, &error) ||
+    int64_t newest = event_store_newest(store, &error);
+    if (newest < 0 || !event_index_catch_up(store, clock_monotonic_ms() + SWEEP_MANY_MS, &error) ||
         !event_index_sweep(store, clock_monotonic_ms() + SWEEP_MANY_MS, &error))
         log_line(LOG_WARNING, "the index of events is behind: %s", error.text);
+    else
+        all = all && event_index_end(store, &error) >= newest;
     sweep->next_ms = clock_monotonic_ms() + (all ? MINUTE_MS : SWEEP_SOON_MS);
 }

@@ -602,7 +602,7 @@ def test_old_events_are_deleted_but_never_pending_ones(api, account):
     account.add(1200, age_ms=7200_000)
     account.add(10, first=2000)
     assert account.flush().returncode == 0
-    assert account.states() == {"reported": 10}
+    wait_for(lambda: account.flush() and account.states() == {"reported": 10}, "the end of the old ones: a part at a time")
     api.default = Answer(503)
     account.add(5, first=3000, age_ms=7200_000)
     account.flush()
