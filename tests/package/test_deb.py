@@ -18,6 +18,8 @@ def test_lintian_finds_neither_error_nor_warning(builds):
 
 
 def test_a_second_build_elsewhere_is_the_same_to_the_byte(builds):
+    if builds.other_deb is None:
+        pytest.skip("twice on this machine's own system, elsewhere with full alone")
     assert builds.deb.read_bytes() == builds.other_deb.read_bytes()
 
 
