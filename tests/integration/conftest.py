@@ -110,3 +110,9 @@ def make_host(request, valkey, tpsp):
     yield make
     for host in made:
         host.end()
+
+
+@pytest.fixture
+def site():
+    with Sendpost() as installation:
+        yield installation

@@ -21,6 +21,12 @@ def build_directory():
     return Path(os.environ.get("SENDPOST_BUILD", TOP / "build"))
 
 
+def ctl(site, *words, **environment):
+    """The built sendpostctl on the configuration of an installation, or of whatever else has one."""
+    return subprocess.run([build_directory() / "sendpostctl", "-c", site.config, *words], capture_output=True, text=True, check=False,
+                          stdin=subprocess.DEVNULL, timeout=60, env={**os.environ, **environment})
+
+
 def replace_once(text, old, new):
     assert text.count(old) == 1, f"{old!r} is not exactly once in:\n{text}"
     return text.replace(old, new)

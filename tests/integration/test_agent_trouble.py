@@ -13,7 +13,7 @@ import pytest
 
 from agent_runner import PROGRAM, Agent, LogWriter
 from event_api import Answer, EventApi
-from sendpost import build_directory
+from sendpost import build_directory, ctl
 from support import end_process, listens, remove, scratch, wait_for
 
 DAY = 86400
@@ -180,11 +180,6 @@ def test_health_recovers_when_what_was_refused_is_all_there_was(agent, api):
     assert wait_all_refused(agent, writer) > 0
     wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
     assert agent.health()["last_error"] is None
-
-
-def ctl(agent, *words):
-    return subprocess.run([build_directory() / "sendpostctl", "-c", agent.config, *words], capture_output=True, text=True,
-                          check=False, timeout=60)
 
 
 def test_rejected_events_go_out_when_they_are_put_back(agent, api):

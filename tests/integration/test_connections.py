@@ -11,15 +11,8 @@ import pytest
 
 from counting_tpsp import CountingTpsp
 from plain_relay import entry, send
-from sendpost import Sendpost
 from support import wait_for
 from tpsp import Tpsp
-
-
-@pytest.fixture
-def site():
-    with Sendpost() as installation:
-        yield installation
 
 
 @pytest.fixture

@@ -10,17 +10,12 @@ import pytest
 
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory
+from sendpost import Sendpost, build_directory, ctl
 from support import wait_for
 
 CTL = str(build_directory() / "sendpostctl")
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nhello\r\n"
 PLAIN = {"name": "primary", "id": 12, "host": "127.0.0.1", "security": "none", "auth": "none", "max-rate-per-hour": 0}
-
-
-def ctl(installation, *arguments, **environment):
-    return subprocess.run([CTL, "-c", str(installation.config), *arguments], capture_output=True, text=True, check=False, timeout=60,
-                          env={**os.environ, **environment})
 
 
 def on_a_terminal(installation, *arguments):

@@ -14,7 +14,7 @@ import pytest
 
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory
+from sendpost import Sendpost, build_directory, ctl
 from support import wait_for
 
 CTL = str(build_directory() / "sendpostctl")
@@ -31,11 +31,6 @@ def fixture_installation():
 def configure(installation, server, **settings):
     installation.configure([{"name": "primary", "id": 12, "host": "127.0.0.1", "security": "none", "auth": "none", "max-rate-per-hour": 0,
                              "port": server.port, **settings}], listen="none", rate_burst=1)
-
-
-def ctl(installation, *arguments, **environment):
-    return subprocess.run([CTL, "-c", str(installation.config), *arguments], capture_output=True, text=True, check=False, timeout=60,
-                          stdin=subprocess.DEVNULL, env={**os.environ, **environment})
 
 
 def deliver(installation, recipient, queue_id="4bXyz1"):

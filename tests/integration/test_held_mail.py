@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory
+from sendpost import Sendpost, build_directory, ctl
 from support import free_port
 
 MESSAGE = b"From: a@example.org\nSubject: held\n\nhello\n"
@@ -32,11 +32,6 @@ def visit(installation, queue_id="4bXyz1"):
 def make_due(installation):
     """The ladder's next step, without waiting for it."""
     ctl(installation, "deliveries", "retry", "4bXyz1")
-
-
-def ctl(installation, *arguments):
-    return subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(installation.config), *arguments], capture_output=True,
-                          text=True, check=False, timeout=60)
 
 
 @contextmanager

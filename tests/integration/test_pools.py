@@ -12,16 +12,9 @@ import pytest
 
 from plain_relay import entry, send
 from scripted_tpsp import Ended, ScriptedTpsp, hang_up, reset
-from sendpost import Sendpost
 from support import free_port, wait_for
 
 WORKERS = 6
-
-
-@pytest.fixture
-def site():
-    with Sendpost() as installation:
-        yield installation
 
 
 class Moody(ScriptedTpsp):

@@ -2,32 +2,20 @@
 import json
 import os
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from plain_relay import MESSAGE, entry, send
 from scripted_tpsp import ScriptedTpsp, hang_up
-from sendpost import Sendpost, build_directory
+from sendpost import ctl
 from support import free_port
-
-
-@pytest.fixture
-def site():
-    with Sendpost() as installation:
-        yield installation
 
 
 @pytest.fixture
 def server():
     with ScriptedTpsp(auth="") as scripted:
         yield scripted
-
-
-def ctl(site, *arguments):
-    return subprocess.run([build_directory() / "sendpostctl", "-c", site.config, *arguments], capture_output=True, text=True,
-                          timeout=60, check=False)
 
 
 @pytest.mark.smoke

@@ -2,13 +2,12 @@
 many messages and no more."""
 import os
 import re
-import subprocess
 
 import pytest
 
 from plain_relay import entry, send
 from scripted_tpsp import DEFAULTS, ScriptedTpsp, hang_up
-from sendpost import Sendpost, build_directory
+from sendpost import Sendpost, ctl
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming the user of the transport needs root")
 
@@ -18,11 +17,6 @@ def site():
     with Sendpost() as installation:
         installation.environment["SENDPOST_IDLE_SECONDS"] = "60"
         yield installation
-
-
-def ctl(site, *words):
-    return subprocess.run([build_directory() / "sendpostctl", "-c", site.config, *words], capture_output=True, text=True,
-                          check=False, timeout=60)
 
 
 def limited(count, stage, reply):

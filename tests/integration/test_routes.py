@@ -2,19 +2,10 @@
 check say which way and why."""
 import json
 
-import pytest
-
 from plain_relay import entry, send
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost
 from support import free_port
 from tpsp import Tpsp
-
-
-@pytest.fixture
-def site():
-    with Sendpost() as installation:
-        yield installation
 
 
 def message(sender="sender@example.com"):

@@ -9,7 +9,7 @@ import pytest
 
 from plain_relay import entry, send
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory
+from sendpost import build_directory, ctl
 from support import wait_for
 from test_bounce import report
 
@@ -17,20 +17,9 @@ SLOWER = "450 4.7.1 too many messages, slow down"
 
 
 @pytest.fixture
-def site():
-    with Sendpost() as installation:
-        yield installation
-
-
-@pytest.fixture
 def server():
     with ScriptedTpsp(auth="") as scripted:
         yield scripted
-
-
-def ctl(site, *words):
-    return subprocess.run([build_directory() / "sendpostctl", "-c", site.config, *words], capture_output=True, text=True,
-                          timeout=60, check=False)
 
 
 def slowed(site, tpsp="primary"):

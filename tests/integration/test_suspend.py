@@ -1,6 +1,5 @@
 """suspend and resume: mail waits in Postfix, whole and uncounted, for as long as a person says, and everybody is told."""
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,23 +9,17 @@ import pytest
 from agent_runner import Agent
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory
+from sendpost import Sendpost, ctl
 from support import wait_for
 from test_killed_steps import kill_at, steps_of
 from test_page import login, page_with
 
-CTL = str(build_directory() / "sendpostctl")
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nhello\r\n"
 PLAIN = {"host": "127.0.0.1", "security": "none", "auth": "none", "max-rate-per-hour": 0}
 
 
 def tpsp(server, name="primary", number=12):
     return {**PLAIN, "name": name, "id": number, "port": server.port}
-
-
-def ctl(where, *arguments, **environment):
-    return subprocess.run([CTL, "-c", str(where.config), *arguments], capture_output=True, text=True, check=False, timeout=60,
-                          env={**os.environ, **environment})
 
 
 @pytest.fixture(name="installation")
