@@ -87,8 +87,9 @@ def test_connections_of_all_hosts_are_shown_by_each(hosts):
         for host, here in ((busy, 1), (quiet, 0)):
             words = f"in use, 1 of 3 connections ({here} here)"
             wait_for(lambda: words in host.words("rates") and words in host.words("status"), words)
-            for connections in (host.told("rates")[0]["connections"], host.told("status")["tpsps"][0]["connections"]):
-                assert connections == {"used": here, "limit": 3, "cluster": 1}
+            in_use = {"used": here, "limit": 3, "cluster": 1}
+            wait_for(lambda: host.told("rates")[0]["connections"] == in_use, "the connections in rates")
+            wait_for(lambda: host.told("status")["tpsps"][0]["connections"] == in_use, "the connections in status")
             wait_for(lambda: ("ok", "primary: 1 of 3 connections are in use by all hosts", None) in host.checked(), "the line of check")
             wait_for(lambda: "1 of 3 connections, of all hosts" in host.page()[0], "the connections on the page")
     finally:
@@ -102,7 +103,7 @@ def test_what_is_left_alone_by_all_hosts_is_said_to_be(hosts):
     assert other.told("rates")[0]["breaker"]["of_all_hosts"] is False
     assert not [line for line in other.checked() if "left alone" in line[1]]
     tpsp.script["mail"] = ACCOUNT
-    assert send(refused, "user@example.com")[0] == 75
+    wait_for(lambda: "is away" not in send(refused, "user@example.com")[1], "an answer of the TPSP")
     wait_for(lambda: other.told("rates")[0]["breaker"]["of_all_hosts"], "the word of the other host, which its agent hears")
     assert other.told("status")["tpsps"][0]["breaker"]["failures"] == 5
     for command in ("rates", "status"):
@@ -116,7 +117,7 @@ def test_what_is_left_alone_by_all_hosts_is_said_to_be(hosts):
     assert re.search(r"(left alone|to be tried) +of all hosts", row), row
     assert "primary is left alone after 5 failures in a row of all hosts" in page
 
-    assert other.ctl("rates", "reset", "primary").returncode == 0
+    wait_for(lambda: other.ctl("rates", "reset", "primary").returncode == 0, "a server that answers in time")
     assert other.told("rates")[0]["breaker"] == {"state": "closed", "failures": 0, "of_all_hosts": False, "retry_seconds": 0}
     assert not [line for line in other.checked() if "left alone" in line[1]]
     wait_for(lambda: "of all hosts" not in refused.words("status"), "the same at the other host")
