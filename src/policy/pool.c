@@ -112,16 +112,16 @@ static enum rate_answer take_all(struct pool_cursor *cursor, const struct config
     return answer;
 }
 
-static bool has_opened(const struct pool_cursor *cursor, const struct config_tpsp *tpsp,
-                       struct breaker *breaker)
+/* With a slot may be heard that all hosts leave a TPSP alone. Then it is asked like one of which that was
+ * known before: who tries has to say so first. */
+static bool is_left_alone(const struct pool_cursor *cursor, const struct config_tpsp *tpsp,
+                          struct breaker *breaker)
 {
-    if (cursor->gate.cluster == NULL || breaker->state != BREAKER_CLOSED)
+    if (cursor->gate.cluster == NULL || breaker->state != BREAKER_CLOSED ||
+        breaker_look(cursor->table, tpsp->name).state == BREAKER_CLOSED)
         return false;
-    struct breaker now = breaker_look(cursor->table, tpsp->name);
-    if (now.state != BREAKER_OPEN)
-        return false;
-    *breaker = now;
-    return true;
+    *breaker = breaker_share_ask(&cursor->gate, tpsp);
+    return breaker->state == BREAKER_OPEN;
 }
 
 static enum answer try_member(struct pool_cursor *cursor, const struct config_tpsp *tpsp,
@@ -138,7 +138,7 @@ static enum answer try_member(struct pool_cursor *cursor, const struct config_tp
         return PASSED_OVER;
     }
     enum rate_answer answer = take_all(cursor, tpsp, &set, &next, error_r);
-    if (answer == RATE_GRANTED && has_opened(cursor, tpsp, &breaker)) { /* as was heard with the slot */
+    if (answer == RATE_GRANTED && is_left_alone(cursor, tpsp, &breaker)) {
         admission_give_back(&cursor->gate, &cursor->admission);
         note_breaker(cursor, tpsp, &breaker);
         return PASSED_OVER;
