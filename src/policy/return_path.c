@@ -74,7 +74,8 @@ static char *cname_target(struct store *store, struct dns_resolver *resolver, co
 
     if (target != NULL)
         return target;
-    store_read_end(store); /* it is waited for */
+    if (store != NULL)
+        store_read_end(store); /* it is waited for */
     switch (dns_cname(resolver, name, deadline_ms, &target, &ttl)) {
     case DNS_OK:
         ttl = ttl > TTL_MAX ? TTL_MAX : ttl;
