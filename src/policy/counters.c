@@ -14,9 +14,11 @@
 #include "base/xalloc.h"
 
 #define CAUSES (CAUSE_IN_DOUBT + 1)
-#define FREE 0u
-#define BEING_MADE 1u
-#define PROBES 32 /* places where a series may be */
+#define FREE UINT64_C(0)
+#define BEING_MADE UINT64_C(1)
+#define MADE UINT64_C(2)
+#define STATES UINT64_C(3) /* in the lowest bits of a hash */
+#define PROBES 32          /* places where a series may be */
 
 struct counters_file {
     _Atomic uint64_t magic;
@@ -119,25 +121,27 @@ static uint64_t mix(uint64_t hash, const char *text) /* FNV-1a, with the end of 
     return hash;
 }
 
-/* NULL: there is no room. Whoever takes a place fills it in before others see it; who finds one half made
- * looks on. */
+/* NULL: there is no room. Whoever takes a place says at once for which series, and fills it in before others
+ * see it; another who wants the same one meanwhile fills in the same. */
 static struct counters_series *find(struct counters *counters, enum counters_kind kind, const char *tpsp,
                                     const char *name, const char *detail)
 {
-    uint64_t hash = mix(mix(mix(0xcbf29ce484222325 ^ (uint64_t)kind, tpsp), name), detail) | 2;
+    uint64_t hash = mix(mix(mix(0xcbf29ce484222325 ^ (uint64_t)kind, tpsp), name), detail) & ~STATES;
 
     for (unsigned i = 0; i < PROBES; i++) {
-        struct counters_series *series = &counters->file->series[(hash + i) % COUNTERS_SERIES];
+        struct counters_series *series = &counters->file->series[(hash / (STATES + 1) + i) % COUNTERS_SERIES];
         uint64_t there = atomic_load(&series->hash);
-        if (there == hash)
+        if (there == FREE && atomic_compare_exchange_strong(&series->hash, &there, hash | BEING_MADE))
+            there = hash | BEING_MADE;
+        if (there == (hash | MADE))
             return series;
-        if (there != FREE || !atomic_compare_exchange_strong(&series->hash, &there, BEING_MADE))
+        if (there != (hash | BEING_MADE))
             continue;
         series->kind = kind;
         snprintf(series->tpsp, sizeof series->tpsp, "%s", tpsp);
         snprintf(series->name, sizeof series->name, "%s", name);
         snprintf(series->detail, sizeof series->detail, "%s", detail);
-        atomic_store(&series->hash, hash);
+        atomic_store(&series->hash, hash | MADE);
         return series;
     }
     return NULL;
@@ -207,7 +211,7 @@ void counters_each(struct counters *counters,
                    void (*see)(void *context, const struct counters_series *series), void *context)
 {
     for (size_t i = 0; counters != NULL && i < COUNTERS_SERIES; i++)
-        if (atomic_load(&counters->file->series[i].hash) > BEING_MADE)
+        if ((atomic_load(&counters->file->series[i].hash) & STATES) == MADE)
             see(context, &counters->file->series[i]);
 }
 

@@ -35,7 +35,7 @@ enum counters_kind {
 };
 
 struct counters_series {
-    _Atomic uint64_t hash; /* published last; 0: free, 1: being made, or its maker died over it */
+    _Atomic uint64_t hash; /* 0: free; lowest bits: being made, or made */
     uint32_t kind;
     char tpsp[COUNTERS_NAME_SIZE], name[COUNTERS_NAME_SIZE], detail[COUNTERS_NAME_SIZE];
     _Atomic uint64_t values[COUNTERS_VALUES];

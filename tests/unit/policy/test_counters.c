@@ -166,6 +166,39 @@ START_TEST(those_who_make_the_file_at_once_count_in_one)
 }
 END_TEST
 
+#define ROUNDS 300
+
+static void *begin_many(void *start)
+{
+    char name[32];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        snprintf(name, sizeof name, "tpsp%d", round);
+        pthread_barrier_wait(start);
+        note(counters, name, OUTCOME_DELIVERED, CAUSE_NONE, 1);
+    }
+    return NULL;
+}
+
+/* Two of one name would be a metric that Prometheus refuses, with all others. */
+START_TEST(a_series_that_many_begin_at_once_is_there_once)
+{
+    pthread_t threads[THREADS];
+    pthread_barrier_t start;
+    struct sum sum = {.kind = COUNTERS_OUTCOMES};
+
+    pthread_barrier_init(&start, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, begin_many, &start), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&start);
+    counters_each(counters, add, &sum);
+    ck_assert_uint_eq(sum.series, ROUNDS);
+    ck_assert_uint_eq(sum.value, ROUNDS * THREADS);
+}
+END_TEST
+
 START_TEST(nothing_is_lost_when_many_count_at_once)
 {
     pthread_t threads[THREADS];
@@ -205,6 +238,7 @@ UNIT_SUITE(counters_suite)
     tcase_add_test(all, a_wait_for_the_store_is_counted_also_where_there_was_none);
     tcase_add_test(all, another_process_finds_them_and_damage_begins_anew);
     tcase_add_test(all, those_who_make_the_file_at_once_count_in_one);
+    tcase_add_test(all, a_series_that_many_begin_at_once_is_there_once);
     tcase_add_test(all, nothing_is_lost_when_many_count_at_once);
     tcase_add_test(all, too_many_names_are_not_counted_and_do_no_harm);
     suite_add_tcase(suite, all);
