@@ -65,6 +65,15 @@ static struct counters_file *map(const char *path)
     return NULL;
 }
 
+/* Not by link(2): for a moment it would have two names, and a file of ours that has is not believed. */
+static bool give_name(const char *fresh, const char *path, bool replace)
+{
+    if (!replace && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return true;
+    return (replace || errno == EINVAL) &&
+           rename(fresh, path) == 0; /* EINVAL: the file system has no other */
+}
+
 /* Whole before it has its name, and its blocks taken. Of several that make it at once the first gives it its
  * name, and the others use his; one that is damaged is replaced. */
 static bool create(const char *path, bool replace)
@@ -79,10 +88,8 @@ static bool create(const char *path, bool replace)
         return false;
     if (posix_fallocate(descriptor, 0, sizeof(struct counters_file)) == 0 &&
         pwrite(descriptor, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
-        (replace ? rename(fresh, path) : link(fresh, path)) == 0) {
-        unlink(fresh);
+        give_name(fresh, path, replace))
         return true;
-    }
     bool there = errno == EEXIST;
     unlink(fresh);
     return there;
