@@ -65,13 +65,13 @@ static struct counters_file *map(const char *path)
     return NULL;
 }
 
-/* Not by link(2): for a moment it would have two names, and a file of ours that has is not believed. */
+/* Not by link(2): for a moment it would have two names, and a file of ours that has is not believed. EINVAL:
+ * the file system can only replace. */
 static bool give_name(const char *fresh, const char *path, bool replace)
 {
     if (!replace && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
         return true;
-    return (replace || errno == EINVAL) &&
-           rename(fresh, path) == 0; /* EINVAL: the file system has no other */
+    return (replace || errno == EINVAL) && rename(fresh, path) == 0;
 }
 
 /* Whole before it has its name, and its blocks taken. Of several that make it at once the first gives it its
