@@ -140,11 +140,18 @@ static bool list_at_once(struct listing *listing, struct rows *rows, struct outc
     return select != NULL && collect(listing->store, select, rows, error_r);
 }
 
-/* The block that the statement finds from this one on and that may hold what is asked for: 1, 0 at the end,
- * -1 with *error_r set. */
-static int find_block(const struct listing *listing, sqlite3_stmt *find, int64_t *block,
+static const char *const behind =
+    "SELECT block FROM event_block WHERE block > ?1 AND latest >= ?2 ORDER BY block LIMIT 1";
+static const char *const before =
+    "SELECT block FROM event_block WHERE block < ?1 AND latest >= ?2 ORDER BY block DESC LIMIT 1";
+
+/* The next block behind or before this one that may hold what is asked for: 1, 0 at the end, -1 with *error_r
+ * set. */
+static int next_block(const struct listing *listing, const char *where, int64_t *block,
                       struct outcome *error_r)
 {
+    sqlite3_stmt *find = store_statement(listing->store, where, error_r);
+
     if (find == NULL)
         return -1;
     sqlite3_bind_int64(find, 1, *block);
@@ -154,26 +161,6 @@ static int find_block(const struct listing *listing, sqlite3_stmt *find, int64_t
         *block = sqlite3_column_int64(find, 0);
     sqlite3_reset(find);
     return row;
-}
-
-static int next_block(const struct listing *listing, int64_t *block, struct outcome *error_r)
-{
-    return find_block(listing,
-                      store_statement(listing->store,
-                                      "SELECT block FROM event_block WHERE block > ?1 AND latest >= ?2"
-                                      " ORDER BY block LIMIT 1",
-                                      error_r),
-                      block, error_r);
-}
-
-static int block_before(const struct listing *listing, int64_t *block, struct outcome *error_r)
-{
-    return find_block(listing,
-                      store_statement(listing->store,
-                                      "SELECT block FROM event_block WHERE block < ?1 AND latest >= ?2"
-                                      " ORDER BY block DESC LIMIT 1",
-                                      error_r),
-                      block, error_r);
 }
 
 static bool read_block(struct listing *listing, int64_t block, struct rows *rows, struct outcome *error_r)
@@ -231,7 +218,7 @@ bool event_store_each(struct store *store, const struct event_filter *filter,
         return list_at_once(&listing, &rows, error_r) && show(&listing, &rows, error_r);
     if (!begin_blocks(&listing, &rows, error_r))
         return false;
-    while (!listing.stopped && (more = next_block(&listing, &block, error_r)) == 1)
+    while (!listing.stopped && (more = next_block(&listing, behind, &block, error_r)) == 1)
         if (!list_block(&listing, block, &rows, error_r) || !show(&listing, &rows, error_r))
             return false;
     return more >= 0;
@@ -263,7 +250,7 @@ static bool find_last(struct listing *listing, size_t limit, struct rows *last, 
         return list_at_once(listing, &rows, error_r) && take_last(listing, &rows, limit, last, error_r);
     if (!begin_blocks(listing, &rows, error_r))
         return false;
-    while (last->count < limit && (more = block_before(listing, &block, error_r)) == 1)
+    while (last->count < limit && (more = next_block(listing, before, &block, error_r)) == 1)
         if (!list_block(listing, block, &rows, error_r) || !take_last(listing, &rows, limit, last, error_r))
             return false;
     return more >= 0;

@@ -26,8 +26,9 @@ struct counters_file {
     struct counters_series series[COUNTERS_SERIES];
 };
 
-/* "SCOUNT", and what another version of this file would have otherwise */
-#define MAGIC (UINT64_C(0x434f554e54000000) | (sizeof(struct counters_file) & 0xffffff))
+/* "COUN", the 2nd way in which a series is found, and the size: what any other version has left is replaced.
+ */
+#define MAGIC (UINT64_C(0x434f554e32000000) | (sizeof(struct counters_file) & 0xffffff))
 
 _Static_assert(1 + 2 * CAUSES <= COUNTERS_VALUES, "every outcome has a place");
 _Static_assert(COUNTERS_BUCKETS + 1 <= COUNTERS_VALUES, "buckets and their sum");
