@@ -201,7 +201,7 @@ int64_t breaker_words_mark(const struct breaker_words *words)
 /* breaker CHANGED UNTIL FAILURES TRIES SUSPECT UNTIL */
 void breaker_write(const struct breaker_words *words, int64_t ahead_us, FILE *out)
 {
-    if (words->changed_ns == 0)
+    if (words->changed_ns == 0 && words->word == 0 && words->suspect == 0) /* it was never used */
         return;
     fprintf(out, "breaker %" PRId64 " %" PRId64 " %u %" PRIx64 " %" PRIx64 " %" PRId64 "\n",
             told_text_there(words->changed_ns, ahead_us),

@@ -72,8 +72,9 @@ int64_t told_text_here(int64_t time_us, int64_t ahead_us)
 {
     int64_t passed_us, time_ns;
 
-    return time_us == 0 || __builtin_sub_overflow(time_us, ahead_us, &passed_us) || passed_us < 0 ||
-                   __builtin_mul_overflow(passed_us, US_NS, &time_ns)
-               ? 0
-               : time_ns;
+    if (time_us == 0 || __builtin_sub_overflow(time_us, ahead_us, &passed_us))
+        return 0;
+    if (passed_us < 1)
+        passed_us = 1;
+    return __builtin_mul_overflow(passed_us, US_NS, &time_ns) ? 0 : time_ns;
 }

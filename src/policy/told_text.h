@@ -26,8 +26,9 @@ bool told_text_number(const char **line, int64_t least, int64_t most, int64_t *n
 /* Hexadecimal: what tells one host from another; 0: none. */
 bool told_text_host(const char **line, int64_t *host_r) __attribute__((nonnull));
 
-/* A time of ours as the server has it, and back; 0, and what can be no time of ours, is 0. ahead_us: the
- * server's time less ours. */
+/* A time of ours as the server has it, and back; 0, and what can be no time of ours, is 0. What was before
+ * our clock began, which is when this machine was started, was at its beginning, and not never. ahead_us:
+ * the server's time less ours. */
 int64_t told_text_there(int64_t time_ns, int64_t ahead_us);
 int64_t told_text_here(int64_t time_us, int64_t ahead_us);
 

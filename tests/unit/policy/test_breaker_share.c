@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "simulation.h"
 #include "suites.h"
@@ -116,6 +117,31 @@ START_TEST(a_change_that_is_to_come_is_one_of_now)
 }
 END_TEST
 
+/* Else a host that has just been started would close it for all with the next thing that it tells. */
+START_TEST(what_changed_before_this_machine_was_started_is_told_on)
+{
+    struct breaker_words before = words();
+    char text[200], told[200] = "";
+
+    snprintf(text, sizeof text, "breaker %lld %lld %d 1 0 0\n", (long long)AHEAD_US - 5000000,
+             (long long)(AHEAD_US + (simulation->now + MINUTE) / 1000), BREAKER_THRESHOLD);
+    breaker_read(table, "primary", &before, false, AHEAD_US, text);
+    struct breaker_words heard = words();
+    ck_assert_int_eq(breaker_judge(heard.word, simulation->now).state, BREAKER_OPEN);
+    ck_assert_int_gt(heard.changed_ns, 0);
+    FILE *out = fmemopen(told, sizeof told, "w");
+    breaker_write(&heard, AHEAD_US, out);
+    fclose(out);
+    ck_assert_ptr_nonnull(strstr(told, "breaker "));
+
+    heard.changed_ns = 0; /* nor where nobody knows when it was */
+    out = fmemopen(told, sizeof told, "w");
+    breaker_write(&heard, AHEAD_US, out);
+    fclose(out);
+    ck_assert_ptr_nonnull(strstr(told, "breaker 0 "));
+}
+END_TEST
+
 START_TEST(a_mark_changes_with_the_word_the_suspect_and_who_tries)
 {
     struct breaker_words first = open_for(MINUTE), second = first;
@@ -155,6 +181,7 @@ UNIT_SUITE(breaker_share_suite)
     tcase_add_test(tcase, merged_the_later_counts);
     tcase_add_test(tcase, merged_a_claim_that_was_told_counts_more_than_a_later_one_that_was_not);
     tcase_add_test(tcase, a_change_that_is_to_come_is_one_of_now);
+    tcase_add_test(tcase, what_changed_before_this_machine_was_started_is_told_on);
     tcase_add_test(tcase, a_mark_changes_with_the_word_the_suspect_and_who_tries);
     tcase_add_test(tcase, a_breaker_that_was_never_used_is_not_told);
     suite_add_tcase(suite, tcase);
