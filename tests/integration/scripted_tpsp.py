@@ -8,7 +8,7 @@ rcpt, data, content (as soon as content arrives), dot (behind the final dot), rs
 end, or a list of lines that is sent as a multi-line reply), raw bytes, or a function that is called with the
 connection and may do anything: see stall, stop_reading, forge, reset, hang_up, drip(), flood(), and the methods of Connection.
 What happened is in server.connections, the (MAIL, RCPT) lines of each transaction in server.transactions, the messages that were
-accepted in server.messages.
+accepted in server.messages, and with the RCPT line of each in server.taken, for connections run beside each other.
 """
 import base64
 import select
@@ -301,6 +301,7 @@ class Connection:
         action = self.server.script["dot"]
         if isinstance(action, str) and action.startswith("2"):
             self.server.messages.append(self.unstuffed())
+            self.server.taken.append((self.recipient, self.unstuffed()))
         self.act("dot")
 
     def unstuffed(self):
@@ -326,7 +327,7 @@ class ScriptedTpsp:
         self.security, self.chain, self.key, self.tls = security, chain, key, tls
         self.auth, self.credentials, self.offers, self.tickets = auth, credentials, offers, tickets
         self.in_order = in_order
-        self.connections, self.transactions, self.messages = [], [], []
+        self.connections, self.transactions, self.messages, self.taken = [], [], [], []
         self.ending = threading.Event()
         self.context = None
         self.listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -55,9 +55,8 @@ def test_what_leaves_proves_itself_for_its_recipient(site, tpsp, front):
     site.keys(key)
     recipients = ["One@example.com", "two@Example.com"]
     front.sendmail(MESSAGE, recipients)
-    messages = wait_for(lambda: len(tpsp.messages) == 2 and tpsp.messages, "two messages")
-    recipients_seen = [re.search(rb"<(.*)>", recipient).group(1).decode() for _, recipient in tpsp.transactions]
-    uuids = dict(zip(recipients_seen, map(uuid_on, messages)))
+    taken = wait_for(lambda: len(tpsp.taken) == 2 and tpsp.taken, "two messages")
+    uuids = {re.search(rb"<(.*)>", line).group(1).decode(): uuid_on(message) for line, message in taken}
     assert len(set(uuids.values())) == 2
     for recipient, value in uuids.items():
         assert [is_proven(key, value, other) for other in recipients] == [other == recipient for other in recipients]
