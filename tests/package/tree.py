@@ -94,10 +94,10 @@ class Tree:
     def __exit__(self, *_):
         self.close()
 
-    def call(self, *command, **options):
+    def call(self, *command, check=False, **options):
         return subprocess.run(["nsenter", "--target", self.init, "--mount", "--pid", "--root", "--wd", "--",
                                *[str(word) for word in command]],
-                              capture_output=True, env=ENVIRONMENT, check=False, **options)
+                              capture_output=True, env=ENVIRONMENT, check=check, **options)
 
     def run(self, *command, **options):
         done = self.call(*command, **options)
@@ -152,4 +152,6 @@ class Tree:
                  "the end of idle deliverers")
 
     def queue(self):
-        return self.run("postqueue", "-j").splitlines()
+        """What a warning says beside it is no message."""
+        done = self.call("postqueue", "-j", check=True)
+        return done.stdout.decode().splitlines()
