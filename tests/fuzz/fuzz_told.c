@@ -105,6 +105,7 @@ static void write_all(int host, struct cluster_reply *reply_r)
     static struct slow_down_picture picture;
     struct breaker_words words;
 
+    reply_r->text[0] = '\0'; /* nothing is written where nothing is told */
     FILE *out = fmemopen(reply_r->text, sizeof reply_r->text, "w");
     must(out != NULL);
     slow_down_picture(&about, &picture);
