@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
@@ -24,10 +25,12 @@
 #define SPREAD 16        /* callers begin at so many places */
 #define SILENT_MAX 2     /* that were tried and said nothing: stopped, or this machine is that busy */
 /* One that has just told its result may not have run since: to look again costs less than a start. Where all
- * processors are taken, a start takes from those who will soon be idle, and is put off for a while. */
+ * processors are taken, a start takes from those who will soon be idle, and is put off for a while, if there
+ * are such: the place has changed lately. */
 #define SECOND_LOOK_MS 3
 #define LOOK_EVERY_MS 10
 #define LOOK_MOST_MS 1000
+#define LATELY_MS 2000
 
 /* --- the place -------------------------------------------------------------------------------- */
 
@@ -237,12 +240,24 @@ static bool ask_all(int place, uint64_t key, int *silent, struct idle_deliverer 
     return ask_around(&names, place, prefix, silent, deliverer);
 }
 
+static bool has_changed_lately(int place)
+{
+    struct stat status;
+
+    if (fstat(place, &status) != 0)
+        return false;
+    int64_t changed_ms = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+    int64_t passed_ms = clock_realtime_ms() - changed_ms;
+    return passed_ms > -LATELY_MS && passed_ms < LATELY_MS; /* the clock may have been set */
+}
+
 bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
 {
     *deliverer_r = (struct idle_deliverer){-1, -1};
     int silent = 0, waited_ms = 0;
     bool found = ask_all(place, key, &silent, deliverer_r);
-    while (!found && (waited_ms == 0 || (waited_ms < LOOK_MOST_MS && processors_are_taken()))) {
+    while (!found && (waited_ms == 0 ||
+                      (waited_ms < LOOK_MOST_MS && has_changed_lately(place) && processors_are_taken()))) {
         int pause_ms = waited_ms == 0 ? SECOND_LOOK_MS : LOOK_EVERY_MS + getpid() % LOOK_EVERY_MS;
         poll(NULL, 0, pause_ms);
         waited_ms += pause_ms;
@@ -254,6 +269,7 @@ bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle
         return true;
     }
     close_both(deliverer_r);
+    futimens(place, NULL); /* who comes next may look for the one that is started now */
     return false;
 }
 

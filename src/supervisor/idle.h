@@ -14,7 +14,8 @@
  * and is called first.
  *
  * Who finds nobody looks again a moment later, and, while all processors are taken, for a while: then a
- * process more would make nothing faster, and those that are there are idle soon.
+ * process more would make nothing faster, and those that are at work are idle soon. That there are such, the
+ * time of the place's last change says: of a name that came or went, or of a start.
  *
  * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
  * caller was left by a process that died, and the caller removes it.

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EACH_MOST 2
+#define EACH_MOST 1
 
 /* "0.20 0.18 0.12 3/80 11206": three of 80 */
 static long running(const char *text)

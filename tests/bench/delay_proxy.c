@@ -41,7 +41,7 @@ struct direction {
     int from, to;
     struct flight *first, **end;
     size_t in_flight;
-    bool from_ended, blocked;
+    bool readable, from_ended, blocked;
 };
 
 struct connection {
@@ -131,7 +131,7 @@ static void accept_one(const struct listener *listener)
     connection->next = connections.next;
     connection->previous = &connections;
     connection->next->previous = connection->previous->next = connection;
-    /* edge-triggered: what stays in the socket because too much is in flight is looked for again below */
+    /* edge-triggered: what stays in the socket because too much is in flight stays readable */
     watch(client, EPOLLIN | EPOLLOUT | EPOLLET, &connection->there);
     watch(server, EPOLLIN | EPOLLOUT | EPOLLET, &connection->back);
 }
@@ -161,10 +161,12 @@ static void take(struct direction *direction, int64_t now)
 {
     static char bytes[CHUNK];
 
-    while (!direction->from_ended && direction->in_flight < IN_FLIGHT_MAX) {
+    while (direction->readable && !direction->from_ended && direction->in_flight < IN_FLIGHT_MAX) {
         ssize_t got = read(direction->from, bytes, sizeof bytes);
-        if (got < 0 && errno == EAGAIN)
+        if (got < 0 && errno == EAGAIN) {
+            direction->readable = false;
             return;
+        }
         size_t length = got > 0 ? (size_t)got : 0;
         struct flight *flight = malloc(sizeof *flight + length);
         if (flight == NULL)
@@ -178,6 +180,7 @@ static void take(struct direction *direction, int64_t now)
         direction->end = &flight->next;
         direction->in_flight += length;
         direction->from_ended = length == 0;
+        direction->readable = length == sizeof bytes; /* less: nothing is left */
     }
 }
 
@@ -252,6 +255,8 @@ static void on_event(const struct epoll_event *event, const struct listener *lis
     struct direction *direction = event->data.ptr;
     struct connection *connection = direction->connection;
     struct direction *other = direction == &connection->there ? &connection->back : &connection->there;
+    if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        direction->readable = true;
     if (event->events & EPOLLOUT)
         other->blocked = false;
     if (event->events & EPOLLERR)

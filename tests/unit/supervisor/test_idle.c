@@ -172,6 +172,19 @@ START_TEST(nobody_there_is_said_at_once)
 }
 END_TEST
 
+/* Who is about to start a deliverer says so: others may wait for it. */
+START_TEST(who_found_nobody_has_changed_the_place)
+{
+    const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct stat status;
+
+    ck_assert_int_eq(futimens(place, long_ago), 0);
+    ck_assert(nobody_answers());
+    ck_assert_int_eq(fstat(place, &status), 0);
+    ck_assert_int_gt(status.st_mtim.tv_sec, 1);
+}
+END_TEST
+
 START_TEST(nobody_comes_is_said_in_time)
 {
     ck_assert_int_eq(status_of(start_deliverer(always, 50, 'w')), 1);
@@ -370,6 +383,7 @@ UNIT_SUITE(idle_suite)
     tcase_set_timeout(cases, 60);
     suite_add_tcase(suite, cases);
     tcase_add_test(cases, nobody_there_is_said_at_once);
+    tcase_add_test(cases, who_found_nobody_has_changed_the_place);
     tcase_add_test(cases, nobody_comes_is_said_in_time);
     tcase_add_test(cases, no_more_stay_than_there_is_room_for);
     tcase_add_test(cases, a_place_that_is_not_this_users_alone_is_none);
