@@ -236,8 +236,8 @@ class Connection:
             if self.recipient is None and self.server.in_order:
                 self.reply("503 5.5.1 need RCPT command")
                 return
-            action = self.act("data")
-            if isinstance(action, str) and action.startswith("354"):
+            self.act("data")
+            if self.said.startswith("354"):
                 self.take_content()
         elif verb == b"RSET":
             self.sender = self.recipient = None
