@@ -7,10 +7,11 @@
 #include "event/event_outbox.h"
 #include "event/event_report_private.h"
 
-/* To record what was accepted it has to be waited for the store. So it is done in one go for as many batches
- * as the API takes in this time, for which what happens now may have to wait. */
-#define GO_MS 100
-#define GO_EVENTS_MAX 5000
+/* While the API is quick, so many batches are recorded in one go: to record one, it has to be waited for the
+ * store. */
+#define BATCHES 2
+#define QUICK_MS 50
+#define EVENTS_MAX 10000
 
 /* The answer to a batch that was not accepted. */
 static enum event_progress batch_not_accepted(struct event_reporter *reporter, enum event_answer kind,
@@ -25,14 +26,6 @@ static enum event_progress batch_not_accepted(struct event_reporter *reporter, e
                                                           : EVENT_PROGRESS_TROUBLE;
 }
 
-/* As many as would have been accepted in GO_MS, at least one. */
-static int batches_of_a_go(int64_t took_ms, int asked)
-{
-    int64_t batches = GO_MS * asked / (took_ms > 0 ? took_ms : 1);
-
-    return batches < 1 ? 1 : batches > GO_EVENTS_MAX ? GO_EVENTS_MAX : (int)batches;
-}
-
 /* Batches of up to limit events, one after the other; what was accepted is recorded in one go. */
 static enum event_progress report_batches(struct event_reporter *reporter, struct event *events, int count,
                                           int limit, const char *key, int64_t deadline_ms,
@@ -44,9 +37,7 @@ static enum event_progress report_batches(struct event_reporter *reporter, struc
 
     if (count == 1)
         return event_report_one_at_a_time(reporter, events, count, key, deadline_ms, counts, error_r);
-    for (; kind == EVENT_ANSWER_ACCEPTED && accepted < count &&
-           (asked == 0 || clock_monotonic_ms() - begun_ms < GO_MS);
-         asked++) {
+    for (; kind == EVENT_ANSWER_ACCEPTED && accepted < count; asked++) {
         size = count - accepted < limit ? count - accepted : limit;
         for (int i = 0; i < size; i++)
             event_ask_choose_word(&reporter->asker, &events[accepted + i]);
@@ -54,7 +45,7 @@ static enum event_progress report_batches(struct event_reporter *reporter, struc
         accepted += kind == EVENT_ANSWER_ACCEPTED ? size : 0;
     }
     reporter->batches =
-        kind == EVENT_ANSWER_ACCEPTED ? batches_of_a_go(clock_monotonic_ms() - begun_ms, asked) : 1;
+        kind == EVENT_ANSWER_ACCEPTED && clock_monotonic_ms() - begun_ms < QUICK_MS * asked ? BATCHES : 1;
     counts->reported += (uint64_t)accepted;
     if (accepted > 0 && !event_report_batch_accepted(reporter, events, accepted, error_r))
         return EVENT_PROGRESS_TROUBLE;
@@ -101,13 +92,6 @@ static int batch_limit(const struct event_reporter *reporter)
     return size > 0 ? (int)size : 1;
 }
 
-static int most_of_a_go(const struct event_reporter *reporter, int limit)
-{
-    int batches = GO_EVENTS_MAX / limit < reporter->batches ? GO_EVENTS_MAX / limit : reporter->batches;
-
-    return batches > 1 && limit > 1 ? limit * batches : limit;
-}
-
 /* The last ones to the front. */
 static void rotate(struct event *events, int count, int last)
 {
@@ -134,7 +118,8 @@ static enum event_progress report_tpsp(struct event_reporter *reporter, const ch
         return event_pause_holds(&reporter->pauses.endpoint, now_ms) ? EVENT_PROGRESS_STOP
                                                                      : EVENT_PROGRESS_KEY;
     }
-    int limit = batch_limit(reporter), most = most_of_a_go(reporter, limit);
+    int limit = batch_limit(reporter),
+        most = limit * (reporter->batches > 1 && limit > 1 && limit < EVENTS_MAX / BATCHES ? BATCHES : 1);
     AUTO_FREE struct event *events = xmalloc((size_t)most * sizeof *events);
     int fresh, count = event_outbox_read(asker->store, tpsp, due_ms, now_ms, most, events, &fresh, error_r);
     if (count >

@@ -16,7 +16,7 @@ struct event_reporter {
     struct event_pauses pauses;
     struct event_pace pace;
     struct event_sweep sweep;
-    int batches; /* as many as the API takes in one go */
+    int batches; /* more than 1: the API is quick */
 };
 
 /* What the round of a TPSP's events came to. */
