@@ -169,7 +169,7 @@ class PrivatePostfix:
     def lines(self, queue_id="", pattern=""):
         return [line for line in self.log().splitlines() if f" {queue_id}" in line and re.search(pattern, line)]
 
-    def wait_log(self, pattern, queue_id="", count=1, timeout=60):
+    def wait_log(self, pattern, queue_id="", count=1, timeout=180):
         """The lines of queue_id that match pattern, as soon as there are count of them."""
 
         def enough():
@@ -179,7 +179,7 @@ class PrivatePostfix:
         return wait_for(enough, lambda: f"{count} x /{pattern}/ for {queue_id or 'any message'} in\n{self.log()[-6000:]}",
                         timeout=timeout)
 
-    def wait_status(self, queue_id, status, timeout=60):
+    def wait_status(self, queue_id, status, timeout=180):
         """The delivery line "status=STATUS (…)" of a message."""
         return self.wait_log(rf"to=<.*status={status} ", queue_id, timeout=timeout)[-1]
 
@@ -205,7 +205,7 @@ class PrivatePostfix:
         wait_for(lambda: not self.queue(), lambda: f"an empty queue; in it: {self.queue()[:3]}\n{self.log()[-4000:]}",
                  timeout=timeout, interval=0.1)
 
-    def wait_gone(self, queue_id, timeout=60):
+    def wait_gone(self, queue_id, timeout=180):
         wait_for(lambda: self.lines(queue_id, ": removed$"), f"the removal of {queue_id}", timeout=timeout)
 
 
