@@ -202,7 +202,8 @@ class PrivatePostfix:
         run("postqueue", "-c", self.etc, "-f")
 
     def wait_empty(self, timeout=120):
-        wait_for(lambda: not self.queue(), lambda: f"an empty queue; in it: {self.queue()[:3]}\n{self.log()[-4000:]}",
+        """Twice: what goes from one queue to the other while postqueue looks may be missed once."""
+        wait_for(lambda: not self.queue() and not self.queue(), lambda: f"an empty queue; in it: {self.queue()[:3]}\n{self.log()[-4000:]}",
                  timeout=timeout, interval=0.1)
 
     def wait_gone(self, queue_id, timeout=180):

@@ -76,6 +76,8 @@ class Tpsp(PrivatePostfix):
         return self.messages()
 
     def forget(self):
+        """What it took, and what it has accepted and not yet put into the mailbox."""
+        self.wait_empty()
         for path in self.files():
             path.unlink()
 
