@@ -235,7 +235,6 @@ UNIT_SUITE(ingest_suite)
     TCase *tcase = tcase_create("ingest");
 
     tcase_add_checked_fixture(tcase, begin, end);
-    tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, each_attempt_that_is_deferred_is_an_event);
     tcase_add_test(tcase, repeated_deferrals_are_coalesced_when_so_configured);
     tcase_add_test(tcase, expiry_bounces_those_that_were_deferred_and_only_those);

@@ -438,7 +438,6 @@ UNIT_SUITE(dsn_suite)
     TCase *tcase = tcase_create("bounce_report");
 
     tcase_add_checked_fixture(tcase, open_reader, close_reader);
-    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, a_report_names_its_recipients_and_what_became_of_them, 0,
                         sizeof messages / sizeof messages[0]);
     tcase_add_test(tcase, the_message_id_comes_from_the_returned_header);

@@ -294,7 +294,6 @@ UNIT_SUITE(sandbox_suite)
                         (int)(sizeof fatal / sizeof *fatal));
     tcase_add_test(tcase, computing_goes_on);
     tcase_add_test(tcase, time_and_processes_are_limited);
-    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, who_computes_for_ever_is_ended);
     return suite;
 }

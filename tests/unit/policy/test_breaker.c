@@ -169,7 +169,6 @@ UNIT_SUITE(breaker_suite)
     Suite *suite = suite_create("breaker");
     TCase *tcase = tcase_create("breaker");
 
-    tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, it_opens_after_so_many_failures_in_a_row);
     tcase_add_test(tcase, one_at_a_time_tries_again);

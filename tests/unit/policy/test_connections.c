@@ -196,7 +196,6 @@ UNIT_SUITE(connections_suite)
     Suite *suite = suite_create("connections");
     TCase *tcase = tcase_create("connections");
 
-    tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, no_more_than_the_limit_are_given);
     tcase_add_test(tcase, who_waits_is_heard_by_who_holds);

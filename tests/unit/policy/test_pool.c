@@ -603,7 +603,6 @@ UNIT_SUITE(pool_suite)
     Suite *suite = suite_create("pool");
     TCase *tcase = tcase_create("pool");
 
-    tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, failover_goes_on_after_host_trouble_alone, 0,
                         sizeof failovers / sizeof failovers[0]);

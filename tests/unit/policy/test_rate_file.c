@@ -382,7 +382,6 @@ UNIT_SUITE(rate_file_suite)
     Suite *suite = suite_create("rate_file");
     TCase *tcase = tcase_create("rate_file");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, damage_in_use_costs_no_more_than_a_fresh_file, 0, DAMAGES);
     tcase_add_loop_test(tcase, what_is_not_our_file_is_replaced, 0, DAMAGES);

@@ -333,7 +333,6 @@ UNIT_SUITE(rate_limit_suite)
     TCase *tcase = tcase_create("rate_limit");
     const int shape_count = sizeof shapes / sizeof shapes[0];
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     /* the last has too many for a simulation one by one */
     tcase_add_loop_test(tcase, no_window_ever_has_more_than_the_limit_and_a_busy_one_has_all_of_it, 0,

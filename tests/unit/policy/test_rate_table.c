@@ -246,7 +246,6 @@ UNIT_SUITE(rate_table_suite)
     Suite *suite = suite_create("rate_table");
     TCase *tcase = tcase_create("rate_table");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, sixty_four_processes_share_a_limit_exactly_for_a_day);
     tcase_add_loop_test(tcase, a_hundred_processes_may_begin_the_file_at_once, 0, 2);

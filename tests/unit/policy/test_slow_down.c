@@ -485,7 +485,6 @@ UNIT_SUITE(slow_down_suite)
     Suite *suite = suite_create("slow_down");
     TCase *tcase = tcase_create("slow_down");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, nothing_is_slowed_down_that_was_not_asked_for);
     tcase_add_test(tcase, a_rule_that_counts_begins_at_its_number_within_its_time);

@@ -254,7 +254,6 @@ UNIT_SUITE(slow_down_law_suite)
     Suite *suite = suite_create("slow_down_law");
     TCase *tcase = tcase_create("slow_down_law");
 
-    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_word_holds_the_whole_state);
     tcase_add_test(tcase, any_content_is_a_state_that_ends);
     tcase_add_test(tcase, far_above_it_is_halved_near_it_goes_down_by_fifteen_percent);

@@ -59,7 +59,6 @@ UNIT_SUITE(slow_down_model_suite)
     Suite *suite = suite_create("slow_down_model");
     TCase *tcase = tcase_create("slow_down_model");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, from_ten_times_too_fast_it_finds_the_limit_within_half_an_hour_and_keeps_to_it,
                         0, sizeof hidden / sizeof hidden[0]);
     tcase_add_test(tcase, a_limit_that_doubles_is_followed_within_two_hours);

@@ -123,7 +123,6 @@ UNIT_SUITE(suppression_intake_suite)
     TCase *tcase = tcase_create("suppression_intake");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, of_two_changes_of_one_address_the_later_counts_whichever_came_first);
     tcase_add_test(tcase, nobody_is_told_again_what_the_cluster_knows);
     tcase_add_test(tcase, what_does_not_fit_into_the_time_is_applied_the_next_time);

@@ -323,7 +323,6 @@ UNIT_SUITE(power_cut_suite)
     Suite *suite = suite_create("power_cut");
     TCase *tests = tcase_create("power_cut");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, what_was_synced_survives_a_power_cut_at_any_moment_and_nothing_is_half);
     tcase_add_test(tests, a_write_or_sync_that_fails_takes_its_step_along_and_nothing_else);

@@ -580,7 +580,6 @@ UNIT_SUITE(store_suite)
     Suite *suite = suite_create("store");
     TCase *tcase = tcase_create("store");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
     tcase_add_test(tcase, what_is_read_together_is_of_one_moment_until_something_is_written);
     tcase_add_test(tcase, what_is_waited_for_others_is_known);

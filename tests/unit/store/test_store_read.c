@@ -99,7 +99,6 @@ UNIT_SUITE(store_read_suite)
     Suite *suite = suite_create("store_read");
     TCase *tcase = tcase_create("read");
 
-    tcase_set_timeout(tcase, 240);
     tcase_add_checked_fixture(tcase, temporary_store_open, temporary_store_close);
     tcase_add_test(tcase, who_only_reads_sees_what_is_there_and_changes_nothing);
     tcase_add_test(tcase, a_question_ends_when_its_time_is_over);

@@ -303,7 +303,6 @@ UNIT_SUITE(store_salvage_suite)
     Suite *suite = suite_create("store_salvage");
     TCase *tcase = tcase_create("salvage");
 
-    tcase_set_timeout(tcase, 240);
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
     tcase_add_test(tcase, a_salvage_that_is_killed_at_any_instant_is_gone_on_with);
     tcase_add_test(tcase, who_met_corruption_and_closes_has_begun_a_new_file);

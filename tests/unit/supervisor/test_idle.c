@@ -380,7 +380,6 @@ UNIT_SUITE(idle_suite)
     TCase *cases = tcase_create("rendezvous");
 
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 60);
     suite_add_tcase(suite, cases);
     tcase_add_test(cases, nobody_there_is_said_at_once);
     tcase_add_test(cases, who_found_nobody_has_changed_the_place);
