@@ -3,10 +3,13 @@ an end that came before a beginning is counted before it."""
 import selectors
 import socket
 import threading
+import time
 
 
 class CountingTpsp:
-    def __init__(self):
+    def __init__(self, takes=0):
+        """takes: seconds until it answers a message. One deliverer serves all who come to a TPSP that answers at once."""
+        self.takes, self.later = takes, []  # when, to whom
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
@@ -19,7 +22,9 @@ class CountingTpsp:
         with selectors.DefaultSelector() as selector:
             selector.register(self.listener, selectors.EVENT_READ)
             while not self.ending.is_set():
-                ready = [key.fileobj for key, _ in selector.select(0.1)]
+                ready = [key.fileobj for key, _ in selector.select(0.01 if self.later else 0.1)]
+                while self.later and self.later[0][0] <= time.monotonic():
+                    self.say(self.later.pop(0)[1], "250 2.0.0 Ok: queued as COUNTED")
                 # ends first; and those that came while we looked at the list
                 for peer in [peer for peer in self.sessions if peer in ready] if self.listener not in ready else list(self.sessions):
                     if not self.hear(peer):
@@ -63,7 +68,7 @@ class CountingTpsp:
             if session[1]:
                 session[1] = False
                 self.messages += 1
-                self.say(peer, "250 2.0.0 Ok: queued as COUNTED")
+                self.later.append((time.monotonic() + self.takes, peer))
             elif unit.upper().startswith(b"DATA"):
                 session[1] = True
                 self.say(peer, "354 go on")

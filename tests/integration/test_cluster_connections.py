@@ -64,7 +64,7 @@ class Host(ClusterHost):
 
 @pytest.fixture
 def tpsp():
-    with CountingTpsp() as counting:
+    with CountingTpsp(takes=0.2) as counting:
         yield counting
 
 

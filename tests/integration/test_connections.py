@@ -73,14 +73,14 @@ def test_none_is_left_behind_by_those_that_are_killed(site, server):
             over.set()
     assert killed
     wait_for(lambda: used(site) == (0, 3), "the end of the last connection")
-    server.most = 0
+    server.most, server.takes = 0, 0.3
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda number: deliver(site, number), range(100, 140)))
     assert server.most == 3
 
 
 def test_the_next_message_goes_to_the_deliverer_that_has_the_connection(site, server):
-    with CountingTpsp() as other:
+    with CountingTpsp(takes=0.3) as other:
         site.environment = {"SENDPOST_IDLE_SECONDS": "20"}
         site.configure([entry(server, max_connections=1), entry(other, "other")],
                        pools=[{"name": "default", "members": ["primary"]}, {"name": "free", "members": ["other"]}])

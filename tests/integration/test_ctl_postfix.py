@@ -163,8 +163,11 @@ def test_a_transport_that_still_gets_mail_is_not_removed(etc):
 def stranger():
     """A user whose meeting place no other test has."""
     account = pwd.getpwnam("daemon")
+    place = meeting_place(account.pw_uid)
     yield account
-    remove(meeting_place(account.pw_uid))
+    if place.is_symlink():
+        place.unlink()
+    remove(place)
 
 
 def test_the_meeting_place_of_idle_deliverers_is_made_where_it_is_missing(etc, stranger):
