@@ -189,11 +189,14 @@ bool suppression_after_hard_bounce(struct store *store, const struct config *con
     if (!config->suppression.on_hard_bounce ||
         !suppression_normalise(recipient, suppression_match(config), entry.address, &why))
         return true;
-    return insert(
-        store,
-        store_statement(
-            store, "INSERT OR IGNORE INTO suppression (address, reason, since_ms) VALUES (?, ?, ?)", error_r),
-        &entry, error_r);
+    /* no "OR IGNORE": it would hold for the journal that the trigger writes, too, and leave the removal there
+     */
+    return insert(store,
+                  store_statement(store,
+                                  "INSERT INTO suppression (address, reason, since_ms) SELECT ?1, ?2, ?3"
+                                  " WHERE NOT EXISTS (SELECT 1 FROM suppression WHERE address = ?1)",
+                                  error_r),
+                  &entry, error_r);
 }
 
 bool suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,

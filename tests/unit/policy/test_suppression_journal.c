@@ -93,6 +93,32 @@ START_TEST(the_later_change_counts_and_of_two_at_once_that_of_the_greater_name)
 }
 END_TEST
 
+/* How an address comes to the list again after it was taken off it. */
+static void again(const char *address, int how)
+{
+    struct config config = {.suppression.on_hard_bounce = true};
+
+    if (how == 0)
+        add(address);
+    else if (how == 1)
+        ck_assert(suppression_after_hard_bounce(store, &config, address, 1, &error));
+    else
+        ck_assert(suppression_after_complaint(store, &config, address, 1, &error));
+}
+
+START_TEST(what_comes_to_the_list_again_is_told_again)
+{
+    add("a@a.example");
+    ck_assert_int_eq(suppression_remove(store, "a@a.example", 0, &error), 1);
+    ck_assert_str_eq(addresses(0, SUPPRESSION_FOR_CLUSTER, 10), "a@a.example ");
+    ck_assert(changes[0].removed);
+    int64_t end = seen;
+    again("a@a.example", _i);
+    ck_assert_str_eq(addresses(end, SUPPRESSION_FOR_CLUSTER, 10), "a@a.example ");
+    ck_assert(!changes[0].removed);
+}
+END_TEST
+
 START_TEST(whether_an_address_is_held_for_a_reason)
 {
     struct suppression_change made = change("a@a.example", false, WHEN, "h", true);
@@ -136,6 +162,7 @@ UNIT_SUITE(suppression_journal_suite)
     tcase_add_test(tcase, nobody_is_told_what_he_has_told);
     tcase_add_test(tcase, what_is_passed_over_is_not_looked_at_again);
     tcase_add_test(tcase, the_later_change_counts_and_of_two_at_once_that_of_the_greater_name);
+    tcase_add_loop_test(tcase, what_comes_to_the_list_again_is_told_again, 0, 3);
     tcase_add_test(tcase, whether_an_address_is_held_for_a_reason);
     tcase_add_test(tcase, each_change_of_others_is_found_behind_those_before_it);
     suite_add_tcase(suite, tcase);
