@@ -13,9 +13,12 @@ enum circuit_state {
     CIRCUIT_OPEN,
 };
 
-/* now_ms: clock_monotonic_ms(). */
-enum circuit_state circuit_ask(struct cluster_shared *shared, int64_t now_ms) __attribute__((nonnull));
-void circuit_failed(struct cluster_shared *shared, int64_t now_ms) __attribute__((nonnull));
+/* now_ms: clock_monotonic_ms(). *seen_r: the word as it stands now, for circuit_failed(). */
+enum circuit_state circuit_ask(struct cluster_shared *shared, int64_t now_ms, int64_t *seen_r)
+    __attribute__((nonnull));
+/* Who was let through has failed. It is counted if the word is still the one that he saw: one stall of the
+ * server is one failure, however many deliveries it meets. */
+void circuit_failed(struct cluster_shared *shared, int64_t seen, int64_t now_ms) __attribute__((nonnull));
 void circuit_works(struct cluster_shared *shared) __attribute__((nonnull));
 
 #endif

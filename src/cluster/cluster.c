@@ -181,9 +181,9 @@ static enum cluster_answer ask(struct cluster *cluster, const struct question *q
 {
     int64_t now_ms = clock_monotonic_ms();
     int64_t latest_ms = now_ms + CLUSTER_PATIENCE_MS;
-    int64_t since_ms = atomic_load(&cluster->shared->away_ms);
+    int64_t since_ms = atomic_load(&cluster->shared->away_ms), seen;
 
-    if (circuit_ask(cluster->shared, now_ms) == CIRCUIT_OPEN) {
+    if (circuit_ask(cluster->shared, now_ms, &seen) == CIRCUIT_OPEN) {
         if (*cluster->why == '\0')
             away(cluster, "its servers do not answer");
         return CLUSTER_AWAY;
@@ -191,7 +191,7 @@ static enum cluster_answer ask(struct cluster *cluster, const struct question *q
     enum cluster_answer answer =
         converse(cluster, question, deadline_ms < latest_ms ? deadline_ms : latest_ms, reply_r);
     if (answer == CLUSTER_AWAY) {
-        circuit_failed(cluster->shared, clock_monotonic_ms());
+        circuit_failed(cluster->shared, seen, clock_monotonic_ms());
         if (since_ms == 0)
             log_line(LOG_WARNING, "cluster %s is away: %s", cluster->config->name, cluster->why);
         return answer;
