@@ -205,8 +205,8 @@ static bool is_followed(const struct redisReply *entries, const char *read)
            first->element[0]->type == REDIS_REPLY_STRING && strcmp(first->element[0]->str, read) == 0;
 }
 
-/* What is behind share->gathered; *count_r: how many changes. Where some were missed, share->gathered is ""
- * afterwards. */
+/* What is behind share->gathered; *count_r: how many changes. Where some were missed, or the server has
+ * lost all, share->gathered is "" afterwards. */
 static bool gather_changes(struct suppression_share *share, size_t *count_r, struct outcome *error_r)
 {
     char stream[96];
@@ -218,7 +218,7 @@ static bool gather_changes(struct suppression_share *share, size_t *count_r, str
         return false;
     bool ok = true, followed = reply->elements > 0 && is_followed(reply, share->gathered);
     *count_r = reply->elements - followed;
-    if (!followed && reply->elements > 0)
+    if (!followed)
         *share->gathered = '\0';
     for (size_t i = 1; ok && followed && i < reply->elements; i++)
         ok = take_entry(share, reply->element[i], error_r);
@@ -333,7 +333,10 @@ static bool gather(struct suppression_share *share, struct place *place, int64_t
     } while (count >= GATHER - 1 && *share->gathered != '\0' && may_gather(share, deadline_ms));
     if (*share->gathered != '\0')
         return true;
-    *place->read = '\0'; /* some were missed */
+    /* some were missed; or it was emptied, and then what we know is missing there */
+    *place->read = '\0';
+    place->sent = 0;
+    place->all = *any_r = true;
     return save_place(share, place, error_r);
 }
 

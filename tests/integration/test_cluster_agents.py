@@ -158,6 +158,18 @@ def test_a_host_that_is_too_far_behind_for_the_stream_copies_the_list(valkey, kn
     proxy.close()
 
 
+def test_a_server_that_was_emptied_is_told_the_whole_list_again(valkey, members):
+    """FLUSHALL: it is the same server still, and nothing in the stream tells that it held more."""
+    for number in range(6):
+        members[number % 3].ctl("suppress", "add", f"old{number}@example.com")
+    wait_for(lambda: all(each.count() == 6 for each in members), lambda: [each.count() for each in members])
+    valkey.command("FLUSHALL")
+    wait_for(lambda: int(valkey.command("HLEN", "{sendpost}:suppression")[1:]) == 6, lambda: valkey.command("HLEN", "{sendpost}:suppression"))
+    with Member(valkey.address) as new:
+        new.start()
+        wait_for(lambda: new.count() == 6, lambda: new.count())
+
+
 def test_health_tells_of_the_cluster_and_of_who_is_in_it(valkey, members):
     wait_for(lambda: all(len(each.health()["cluster"]["hosts"]) == 3 for each in members), "all hosts to hear of all")
     told = members[0].health()
