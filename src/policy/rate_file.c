@@ -13,6 +13,7 @@
 #include "base/map_guard.h"
 #include "base/state_dir.h"
 #include "base/xalloc.h"
+#include "policy/slow_down_law.h"
 
 #define NAME "rates"
 #define NEW_NAME "rates.new"
@@ -79,38 +80,46 @@ static struct rate_file *map_valid(int descriptor, const char *boot_id)
     return NULL;
 }
 
-/* What is left of word, counted from the new boot; see the head of rate_file.h. */
-static int64_t carry_over_word(int64_t word, int64_t seen, int64_t window)
+/* How far word is ahead of seen, at most window; 0 where it is not. */
+static int64_t left_of(int64_t word, int64_t seen, int64_t window)
 {
-    int64_t left = 0;
+    int64_t left;
 
-    if (word > seen && __builtin_sub_overflow(word, seen, &left))
-        left = window;
-    if (left > window)
-        left = window;
-    return left > RATE_SYNC_NS ? left : RATE_SYNC_NS;
+    if (word <= seen)
+        return 0;
+    return __builtin_sub_overflow(word, seen, &left) || left > window ? window : left;
 }
 
-/* Words of a state stay as they are; its times keep their distance from now. */
-static int64_t carry_over_kept(int64_t word, size_t index, int64_t seen)
+/* A word of a limit in the new boot; see the head of rate_file.h. */
+static int64_t carry_over_word(int64_t word, int64_t seen, int64_t window, int64_t now)
 {
-    int64_t left = 0;
+    int64_t left = left_of(word, seen, window);
 
+    return now + (left > RATE_SYNC_NS ? left : RATE_SYNC_NS);
+}
+
+/* Words of a state stay as they are, but for the time in a slowed one; its times keep their distance from
+ * now. */
+static int64_t carry_over_kept(int64_t word, int64_t window, size_t index, int64_t seen, int64_t now)
+{
+    if (index == 0 && window == RATE_WINDOW_SLOWED)
+        return slow_down_carry_over(word, seen, now);
     if (index < RATE_KEPT_TIMES)
         return word;
-    return word > seen && !__builtin_sub_overflow(word, seen, &left) ? left : 0;
+    int64_t left = left_of(word, seen, RATE_WINDOW_MAX_NS);
+    return left > 0 ? now + left : 0;
 }
 
-static void carry_over(const struct rate_file *from, struct rate_file *to)
+static void carry_over(const struct rate_file *from, struct rate_file *to, int64_t now)
 {
     int64_t seen = atomic_load(&from->seen_ns);
 
-    to->rebooted = 1;
+    to->free_from_ns = now + RATE_SYNC_NS;
     atomic_store(&to->kept, atomic_load(&from->kept));
     for (size_t i = 0; i < RATE_ENTRIES; i++) {
         const struct rate_entry *old = &from->entries[i];
         uint64_t hash = atomic_load(&old->hash);
-        bool kept = old->window_ns == RATE_WINDOW_KEPT;
+        bool kept = rate_window_is_kept(old->window_ns);
         if (hash <= RATE_HASH_CLAIMED || (old->window_ns <= 0 && !kept))
             continue;
         for (size_t probe = 0; probe < RATE_PROBES; probe++) {
@@ -121,8 +130,8 @@ static void carry_over(const struct rate_file *from, struct rate_file *to)
             memcpy(place->label, old->label, sizeof place->label);
             for (size_t at = 0; at < RATE_WORDS; at++) {
                 int64_t word = atomic_load(&old->words[at]);
-                atomic_store(&place->words[at], kept ? carry_over_kept(word, at, seen)
-                                                     : carry_over_word(word, seen, old->window_ns));
+                atomic_store(&place->words[at], kept ? carry_over_kept(word, old->window_ns, at, seen, now)
+                                                     : carry_over_word(word, seen, old->window_ns, now));
             }
             atomic_store(&place->hash, hash);
             break;
@@ -131,7 +140,7 @@ static void carry_over(const struct rate_file *from, struct rate_file *to)
 }
 
 /* Take from the file that is there what is worth keeping, and mark it as retired. */
-static void retire(int descriptor, struct rate_file *fresh)
+static void retire(int descriptor, struct rate_file *fresh, int64_t now)
 {
     AUTO_FREE char *old = xmalloc(sizeof(struct rate_file));
     const uint64_t retired = RATE_MAGIC_RETIRED;
@@ -144,7 +153,7 @@ static void retire(int descriptor, struct rate_file *fresh)
     if (magic != RATE_MAGIC)
         return; /* not ours, or retired: nobody uses it */
     if (length == (ssize_t)sizeof(struct rate_file))
-        carry_over((const struct rate_file *)(const void *)old, fresh);
+        carry_over((const struct rate_file *)(const void *)old, fresh, now);
     /* a write that fails leaves users of an earlier file of this name on it: they see that it was unlinked */
     (void)!pwrite(descriptor, &retired, sizeof retired, 0);
 }
@@ -195,13 +204,15 @@ static bool install(const char *state_dir, const struct rate_file *fresh, struct
     return ok;
 }
 
-static bool replace(const char *state_dir, const char *boot_id, int descriptor, struct outcome *error_r)
+static bool replace(const char *state_dir, const char *boot_id, int64_t now, int descriptor,
+                    struct outcome *error_r)
 {
     AUTO_FREE struct rate_file *fresh = xcalloc(1, sizeof *fresh);
 
     memcpy(fresh->boot_id, boot_id, strnlen(boot_id, sizeof fresh->boot_id - 1));
+    atomic_store(&fresh->seen_ns, now);
     if (descriptor >= 0)
-        retire(descriptor, fresh);
+        retire(descriptor, fresh, now);
     atomic_store(&fresh->magic, RATE_MAGIC);
     return install(state_dir, fresh, error_r);
 }
@@ -217,8 +228,8 @@ static struct rate_file *use(const char *state_dir, const char *boot_id, int *de
     return *descriptor_r < 0 ? NULL : map_valid(*descriptor_r, boot_id);
 }
 
-static struct rate_file *map_or_replace(const char *state_dir, const char *boot_id, int *descriptor_r,
-                                        struct outcome *error_r)
+static struct rate_file *map_or_replace(const char *state_dir, const char *boot_id, int64_t now,
+                                        int *descriptor_r, struct outcome *error_r)
 {
     /* another process may have made it meanwhile */
     struct rate_file *file = use(state_dir, boot_id, descriptor_r, error_r);
@@ -228,7 +239,7 @@ static struct rate_file *map_or_replace(const char *state_dir, const char *boot_
     /* a link, a device or a pipe is replaced like a missing file */
     if (*descriptor_r < 0 && errno != ENOENT && errno != ELOOP)
         return NULL;
-    bool replaced = replace(state_dir, boot_id, *descriptor_r, error_r);
+    bool replaced = replace(state_dir, boot_id, now, *descriptor_r, error_r);
     if (*descriptor_r >= 0)
         close(*descriptor_r);
     if (!replaced)
@@ -241,7 +252,7 @@ static struct rate_file *map_or_replace(const char *state_dir, const char *boot_
     return file;
 }
 
-struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int *descriptor_r,
+struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int64_t now, int *descriptor_r,
                                 struct outcome *error_r)
 {
     struct rate_file *file = use(state_dir, boot_id, descriptor_r, error_r);
@@ -251,7 +262,7 @@ struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int 
     if (*descriptor_r >= 0)
         close(*descriptor_r);
     AUTO_CLOSE int lock = rate_file_lock(state_dir, error_r);
-    return lock < 0 ? NULL : map_or_replace(state_dir, boot_id, descriptor_r, error_r);
+    return lock < 0 ? NULL : map_or_replace(state_dir, boot_id, now, descriptor_r, error_r);
 }
 
 void rate_file_unmap(struct rate_file *file, int descriptor)

@@ -17,10 +17,12 @@
  *
  * Reboot. Times are nanoseconds since boot (CLOCK_BOOTTIME), which no step of the wall clock touches. From an
  * earlier boot we know for each word when the file was last seen in use, hence what was left to wait at most
- * then; that is counted again from the new boot on, for less may have passed in between. A power cut may also
- * have lost the last changes of the file. Words that wait for RATE_SYNC_NS or longer are therefore flushed to
- * disk before their slot is used; the others are taken to have been used just before the boot: nothing is
- * free before RATE_SYNC_NS after it.
+ * then; that is counted again from when the file is first used in the new boot, for less may have passed in
+ * between. Not from the boot itself: another boot id does not mean that the clock began anew. A container
+ * gets an id of its own at each start and keeps the clock of its host, and a volume moves to a machine that
+ * has been up for months. A power cut may also have lost the last changes of the file. Words that wait for
+ * RATE_SYNC_NS or longer are therefore flushed to disk before their slot is used; the others are taken to
+ * have been used just before: nothing is free before RATE_SYNC_NS after that first use.
  */
 #ifndef SENDPOST_POLICY_RATE_FILE_H
 #define SENDPOST_POLICY_RATE_FILE_H
@@ -44,7 +46,8 @@
 
 #define RATE_WINDOW_KEPT INT64_C(-1)    /* instead of a window: words that outlive a reboot */
 #define RATE_WINDOW_SCRATCH INT64_C(-2) /* ... that may be lost at any time */
-#define RATE_KEPT_TIMES 16              /* of RATE_WINDOW_KEPT: from this word on they are times */
+#define RATE_WINDOW_SLOWED INT64_C(-3)  /* as RATE_WINDOW_KEPT, and the first is one of slow_down_law.h */
+#define RATE_KEPT_TIMES 16              /* of both that are kept: from this word on they are times */
 
 #define RATE_HASH_EMPTY 0u
 #define RATE_HASH_CLAIMED 1u /* its words are being rewritten, or their writer died over it */
@@ -60,19 +63,24 @@ struct rate_entry {
 
 struct rate_file {
     _Atomic uint64_t magic;
-    uint64_t rebooted;       /* 1: carried over from an earlier boot */
+    int64_t free_from_ns;    /* carried over from an earlier boot: nothing is free before; else 0 */
     _Atomic int64_t seen_ns; /* a time, at most a second before the last use */
     char boot_id[RATE_BOOT_ID_SIZE];
-    _Atomic uint64_t kept;                        /* changes in entries of RATE_WINDOW_KEPT */
+    _Atomic uint64_t kept;                        /* changes in entries that are kept */
     char reserved[4096 - 32 - RATE_BOOT_ID_SIZE]; /* entries begin on a page */
     struct rate_entry entries[RATE_ENTRIES];
 };
 
+static inline bool rate_window_is_kept(int64_t window_ns)
+{
+    return window_ns == RATE_WINDOW_KEPT || window_ns == RATE_WINDOW_SLOWED;
+}
+
 /*
  * Map the file of state_dir, after creating or replacing it where needed. *descriptor_r stays open with it.
- * NULL with *error_r set on failure.
+ * now: the time since this boot. NULL with *error_r set on failure.
  */
-struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int *descriptor_r,
+struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int64_t now, int *descriptor_r,
                                 struct outcome *error_r) __attribute__((nonnull));
 void rate_file_unmap(struct rate_file *file, int descriptor) __attribute__((nonnull));
 

@@ -84,7 +84,7 @@ static void set_slowed(struct rate_set *set, struct rate_slowed *slowed, const c
     char kind[RATE_LABEL_SIZE];
 
     snprintf(kind, sizeof kind, "slow-down %s", provider != NULL ? provider : "all");
-    rate_key_set(&slowed->key, set->tpsp, kind, RATE_WINDOW_KEPT);
+    rate_key_set(&slowed->key, set->tpsp, kind, RATE_WINDOW_SLOWED);
     slowed->provider = provider;
     slowed->whole = 0;
     slowed->entry = NULL;

@@ -151,7 +151,7 @@ bool rate_table_ready(struct rate_table *table, int64_t now, struct outcome *err
     if (table->file == NULL) {
         table->generation = atomic_fetch_add(&generations, 1) + 1;
         table->checked_ns = now;
-        table->file = rate_file_map(table->state_dir, table->boot_id, &table->descriptor, error_r);
+        table->file = rate_file_map(table->state_dir, table->boot_id, now, &table->descriptor, error_r);
         if (table->file == NULL)
             return false;
     }
@@ -221,7 +221,7 @@ static bool is_idle(const struct rate_entry *entry, int64_t now)
         return true;
     if (entry->window_ns <= 0 && atomic_load(&entry->words[0]) != 0)
         return false;
-    if (entry->window_ns == RATE_WINDOW_KEPT) {
+    if (rate_window_is_kept(entry->window_ns)) {
         for (size_t i = RATE_KEPT_TIMES; i < RATE_WORDS; i++)
             if (atomic_load(&entry->words[i]) > now)
                 return false;
@@ -258,7 +258,7 @@ static struct rate_entry *add(struct rate_table *table, const struct rate_key *k
 {
     int64_t now = rate_table_now(table);
     /* after a reboot an entry may be missing only because it did not reach the disk: see rate_file.h */
-    int64_t initial = key->window_ns > 0 && table->file->rebooted ? RATE_SYNC_NS : 0;
+    int64_t initial = key->window_ns > 0 ? table->file->free_from_ns : 0;
 
     /* all free places first: an idle entry may belong to a TPSP in use */
     for (int idle_too = 0; idle_too < 2; idle_too++)
@@ -272,7 +272,7 @@ static struct rate_entry *add(struct rate_table *table, const struct rate_key *k
             memcpy(entry->label, key->label, sizeof entry->label);
             for (size_t i = 0; i < RATE_WORDS; i++)
                 atomic_store(&entry->words[i], initial);
-            if (key->window_ns == RATE_WINDOW_KEPT)
+            if (rate_window_is_kept(key->window_ns))
                 rate_table_kept_changed(table);
             atomic_store(&entry->hash, key->hash);
             return entry;

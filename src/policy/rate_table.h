@@ -5,9 +5,9 @@
  * An entry is found by open addressing and created at its first use, under a lock. An entry that holds
  * nothing worth keeping gives way when there is no free place for another: the entries of a TPSP that has
  * left the configuration vanish this way. The words of an entry with a window are times (see rate_limit.h); a
- * time that has passed is nothing worth keeping. Of RATE_WINDOW_SCRATCH nothing ever is, of RATE_WINDOW_KEPT
- * what has a first word or a time to come; any other entry is nothing worth keeping while its first word is
- * 0.
+ * time that has passed is nothing worth keeping. Of RATE_WINDOW_SCRATCH nothing ever is, of those that
+ * are kept what has a first word or a time to come; any other entry is nothing worth keeping while its first
+ * word is 0.
  *
  * The file may be truncated, overwritten, replaced or removed at any time: rate_table_ready() then brings a
  * good one, and the entries that were held are void. Whoever changed an entry looks again with
@@ -73,7 +73,7 @@ bool rate_table_holds(const struct rate_table *table, const struct rate_entry *e
 bool rate_table_intact(const struct rate_table *table) __attribute__((nonnull));
 
 /*
- * A stamp of what is in entries of RATE_WINDOW_KEPT: 0 as long as there are none. Who looked at some of them
+ * A stamp of what is in entries that are kept: 0 as long as there are none. Who looked at some of them
  * and found nothing need not look again while it is the same: cheaper than to look. Who puts something there
  * says so afterwards.
  */

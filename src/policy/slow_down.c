@@ -25,7 +25,7 @@ const char *slow_down_scope(const char *provider)
     return provider != NULL ? provider : "all";
 }
 
-static struct rate_entry *entry_of(const struct slow_down *slow_down, const char *prefix,
+static struct rate_entry *entry_of(const struct slow_down *slow_down, const char *prefix, int64_t window_ns,
                                    const char *provider, bool make)
 {
     char kind[RATE_LABEL_SIZE];
@@ -33,7 +33,7 @@ static struct rate_entry *entry_of(const struct slow_down *slow_down, const char
     struct rate_key key;
 
     snprintf(kind, sizeof kind, "%s %s", prefix, slow_down_scope(provider));
-    rate_key_set(&key, slow_down->tpsp->name, kind, RATE_WINDOW_KEPT);
+    rate_key_set(&key, slow_down->tpsp->name, kind, window_ns);
     if (!rate_table_ready(slow_down->table, rate_table_now(slow_down->table), &ignored))
         return NULL;
     return make ? rate_table_obtain(slow_down->table, &key, &ignored)
@@ -42,7 +42,7 @@ static struct rate_entry *entry_of(const struct slow_down *slow_down, const char
 
 struct rate_entry *slow_down_entry(const struct slow_down *slow_down, const char *provider, bool make)
 {
-    return entry_of(slow_down, "slow-down", provider, make);
+    return entry_of(slow_down, "slow-down", RATE_WINDOW_SLOWED, provider, make);
 }
 
 struct slow_down_law slow_down_law_for(const struct config *config, const struct rate_slowed *slowed)
@@ -82,7 +82,7 @@ static struct config_rate readable(int64_t rate)
 
 void slow_down_say(const struct slow_down *slow_down, const char *provider, const char *why)
 {
-    struct rate_entry *entry = entry_of(slow_down, "said", provider, true);
+    struct rate_entry *entry = entry_of(slow_down, "said", RATE_WINDOW_KEPT, provider, true);
     char text[SAID_WORDS * 8] = "";
 
     if (entry == NULL)
@@ -98,7 +98,7 @@ void slow_down_say(const struct slow_down *slow_down, const char *provider, cons
 
 void slow_down_said(const struct slow_down *slow_down, const char *provider, char said_r[SLOW_DOWN_SAID_SIZE])
 {
-    const struct rate_entry *entry = entry_of(slow_down, "said", provider, false);
+    const struct rate_entry *entry = entry_of(slow_down, "said", RATE_WINDOW_KEPT, provider, false);
 
     memset(said_r, 0, SLOW_DOWN_SAID_SIZE);
     for (size_t i = 0; entry != NULL && i < SAID_WORDS; i++) {

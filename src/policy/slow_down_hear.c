@@ -239,15 +239,18 @@ static void forget(struct rate_table *table, const char *tpsp, const char *kind,
 
 void slow_down_reset(struct rate_table *table, const char *tpsp)
 {
-    static const char *const kinds[] = {"slow-down", "said"};
+    static const struct {
+        const char *kind;
+        int64_t window_ns;
+    } kept[] = {{"slow-down", RATE_WINDOW_SLOWED}, {"said", RATE_WINDOW_KEPT}};
     char kind[RATE_LABEL_SIZE];
 
     for (int provider = -1; provider < PROVIDER_COUNT; provider++) {
         const char *scope =
             slow_down_scope(provider < 0 ? NULL : provider_category_name((enum provider_category)provider));
-        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-            snprintf(kind, sizeof kind, "%s %s", kinds[i], scope);
-            forget(table, tpsp, kind, RATE_WINDOW_KEPT);
+        for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+            snprintf(kind, sizeof kind, "%s %s", kept[i].kind, scope);
+            forget(table, tpsp, kind, kept[i].window_ns);
         }
         snprintf(kind, sizeof kind, "answers %s", scope);
         forget(table, tpsp, kind, RATE_WINDOW_SCRATCH);

@@ -85,6 +85,15 @@ struct slow_down_state slow_down_unpack(int64_t word, int64_t now_ns)
     return state;
 }
 
+int64_t slow_down_carry_over(int64_t word, int64_t seen_ns, int64_t now_ns)
+{
+    struct slow_down_state state = slow_down_unpack(word, seen_ns);
+    int64_t ago_ns = seen_ns - state.changed_ns;
+
+    state.changed_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
+    return slow_down_pack(&state);
+}
+
 /* --- down ---------------------------------------------------------------------------------------------- */
 
 /* How long answers may still be to what was sent before the last step: some seconds, and three messages. */

@@ -62,8 +62,11 @@ int64_t slow_down_pace(int64_t rate);
 
 int64_t slow_down_pack(const struct slow_down_state *state) __attribute__((nonnull));
 
-/* now_ns: a change later than now is of an earlier boot, or damage: it becomes now. */
+/* now_ns: a change later than now is damage: it becomes now. */
 struct slow_down_state slow_down_unpack(int64_t word, int64_t now_ns);
+
+/* The word on another clock: what was so long ago at seen_ns of the one is at now_ns of the other. */
+int64_t slow_down_carry_over(int64_t word, int64_t seen_ns, int64_t now_ns);
 
 /* The time between two messages that the state allows: also while it asks whether anything goes. */
 int64_t slow_down_interval(const struct slow_down_law *law, const struct slow_down_state *state)

@@ -242,7 +242,7 @@ static void compare(const char *what, const char *slowed, const char *scope)
         die(error.text);
     if (slowed != NULL) {
         snprintf(kind, sizeof kind, "slow-down %s", scope);
-        rate_key_set(&key, slowed, kind, RATE_WINDOW_KEPT);
+        rate_key_set(&key, slowed, kind, RATE_WINDOW_SLOWED);
         if (!rate_table_ready(table, now_ns(), &error) || rate_table_obtain(table, &key, &error) == NULL)
             die(error.text);
     }

@@ -313,6 +313,58 @@ START_TEST(what_the_power_cut_took_back_may_have_been_used_just_before)
 }
 END_TEST
 
+/* A container has a boot id of its own at each start and the clock of its host; a volume moves to a machine
+ * that has been up for months. */
+static const struct {
+    int64_t up, passed;
+} moved[] = {{0, 0}, {0, HOUR}, {100 * DAY, 0}};
+
+START_TEST(another_boot_id_forgets_nothing_where_the_clock_goes_on)
+{
+    struct rate_table *table = simulation_table(simulation);
+    struct rate_grant grant;
+    struct rate_set set;
+
+    simulation->tpsp.global_rate = (struct config_rate){3, 86400000};
+    simulation_set(simulation, &set, PROVIDER_DEFAULT, 3);
+    atomic_store(&simulation->now, 7 * DAY);
+    for (int i = 0; i < 3; i++)
+        ck_assert(simulation_take(table, &set, &grant));
+    ck_assert(!simulation_take(table, &set, &grant));
+    rate_table_close(table);
+    snprintf(simulation->boot_id, sizeof simulation->boot_id, "boot-2");
+    int64_t begins = atomic_fetch_add(&simulation->now, moved[_i].up + moved[_i].passed) + moved[_i].up;
+    table = simulation_table(simulation);
+    ck_assert(!simulation_take(table, &set, &grant));
+    atomic_store(&simulation->now, begins + DAY - SECOND);
+    ck_assert(!simulation_take(table, &set, &grant));
+    atomic_store(&simulation->now, begins + moved[_i].passed + DAY + SECOND); /* and not for ever */
+    for (int i = 0; i < 3; i++)
+        ck_assert(simulation_take(table, &set, &grant));
+    ck_assert(!simulation_take(table, &set, &grant));
+    rate_table_close(table);
+}
+END_TEST
+
+/* The power cut may have taken back its first use, entry and all. */
+START_TEST(what_is_not_in_a_file_from_elsewhere_may_have_been_used_just_before)
+{
+    struct rate_table *table = simulation_table(simulation);
+    struct rate_grant grant;
+    struct rate_set set;
+
+    simulation_set(simulation, &set, PROVIDER_DEFAULT, 1);
+    rate_table_close(table);
+    snprintf(simulation->boot_id, sizeof simulation->boot_id, "boot-2");
+    atomic_fetch_add(&simulation->now, 100 * DAY);
+    table = simulation_table(simulation);
+    ck_assert(!simulation_take(table, &set, &grant));
+    atomic_fetch_add(&simulation->now, MINUTE);
+    ck_assert(simulation_take(table, &set, &grant));
+    rate_table_close(table);
+}
+END_TEST
+
 /* A clock that, asked once more than usual, has somebody replace the file. */
 static int replace_at_question;
 
@@ -392,6 +444,9 @@ UNIT_SUITE(rate_file_suite)
     tcase_add_loop_test(tcase, no_window_across_reboots_and_power_cuts_has_more_than_the_limit, 0,
                         sizeof booted / sizeof booted[0]);
     tcase_add_loop_test(tcase, what_the_power_cut_took_back_may_have_been_used_just_before, 0, 2);
+    tcase_add_loop_test(tcase, another_boot_id_forgets_nothing_where_the_clock_goes_on, 0,
+                        sizeof moved / sizeof moved[0]);
+    tcase_add_test(tcase, what_is_not_in_a_file_from_elsewhere_may_have_been_used_just_before);
     tcase_add_test(tcase, a_slot_of_a_file_that_was_replaced_meanwhile_does_not_count);
     tcase_add_test(tcase, daily_reboots_do_not_block_a_daily_limit_for_ever);
     suite_add_tcase(suite, tcase);

@@ -246,6 +246,51 @@ START_TEST(it_outlives_processes_and_reboots)
 }
 END_TEST
 
+START_TEST(it_outlives_a_boot_id_that_changes_while_the_clock_goes_on)
+{
+    static const struct reply_action pause = {
+        .kind = REPLY_PAUSE, .for_ms = 1800000, .after = 1, .reason = "blocked", .rule = "", .source = ""};
+
+    send_and_be_told(SLOW_DOWN_ACCEPTED, 600, MINUTE);
+    hear(&at_once);
+    hear(&pause);
+    atomic_fetch_add(&simulation->now, 9 * MINUTE);
+    struct slow_down_view before = look();
+    rate_table_close(table);
+    snprintf(simulation->boot_id, sizeof simulation->boot_id, "boot-2");
+    int64_t moved = _i == 0 ? 0 : 100 * DAY;
+    atomic_fetch_add(&simulation->now, moved);
+    use_table(simulation_table(simulation));
+    struct slow_down_view after = look();
+    ck_assert_uint_eq(after.rate.limit, before.rate.limit);
+    ck_assert_int_ge(after.next_ns, before.next_ns + moved);
+    ck_assert_int_le(after.next_ns, before.next_ns + moved + SECOND); /* no quiet time begins anew */
+    ck_assert(after.paused);
+    ck_assert_int_ge(after.until_ns, before.until_ns + moved);
+    ck_assert_int_le(after.until_ns, before.until_ns + moved + SECOND);
+    atomic_store(&simulation->now, after.next_ns);
+    ck_assert_uint_gt(look().rate.limit, before.rate.limit);
+}
+END_TEST
+
+/* The machine was up for long before: its time must not come again before the limit grows. */
+START_TEST(it_recovers_after_a_reboot_also_where_nothing_more_is_said)
+{
+    atomic_store(&simulation->now, 100 * DAY);
+    send_and_be_told(SLOW_DOWN_ACCEPTED, 600, MINUTE);
+    hear(&at_once);
+    send_and_be_told(SLOW_DOWN_ACCEPTED, 1, SECOND);
+    unsigned before = look().rate.limit;
+    rate_table_close(table);
+    snprintf(simulation->boot_id, sizeof simulation->boot_id, "boot-2");
+    atomic_store(&simulation->now, SECOND);
+    use_table(simulation_table(simulation));
+    ck_assert_uint_eq(look().rate.limit, before);
+    atomic_store(&simulation->now, 11 * MINUTE);
+    ck_assert_uint_gt(look().rate.limit, before);
+}
+END_TEST
+
 START_TEST(a_pause_ends_when_it_said_also_after_a_reboot)
 {
     static const struct reply_action pause = {
@@ -495,6 +540,8 @@ UNIT_SUITE(slow_down_suite)
     tcase_add_test(tcase, a_provider_is_slowed_down_alone);
     tcase_add_test(tcase, it_grows_with_the_decisions_until_it_is_whole);
     tcase_add_test(tcase, it_outlives_processes_and_reboots);
+    tcase_add_loop_test(tcase, it_outlives_a_boot_id_that_changes_while_the_clock_goes_on, 0, 2);
+    tcase_add_test(tcase, it_recovers_after_a_reboot_also_where_nothing_more_is_said);
     tcase_add_test(tcase, a_pause_ends_when_it_said_also_after_a_reboot);
     tcase_add_test(tcase, a_correspondent_alone_slows_nobody_down);
     tcase_add_test(tcase, where_nobody_else_is_accepted_it_is_the_tpsp_that_speaks);

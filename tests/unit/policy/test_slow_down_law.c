@@ -236,7 +236,7 @@ START_TEST(a_low_limit_waits_for_sixty_messages_before_the_step_that_may_be_refu
 }
 END_TEST
 
-START_TEST(a_change_in_the_future_is_of_an_earlier_boot_and_begins_anew)
+START_TEST(a_change_in_the_future_is_damage_and_begins_anew)
 {
     const struct slow_down_law law = law_with(0);
     struct slow_down_state state = {0};
@@ -265,7 +265,7 @@ UNIT_SUITE(slow_down_law_suite)
     tcase_add_test(tcase, it_grows_by_a_tenth_of_the_refused_rate_after_each_quiet_recovery);
     tcase_add_test(tcase, steps_are_larger_when_it_has_long_been_quiet);
     tcase_add_test(tcase, a_low_limit_waits_for_sixty_messages_before_the_step_that_may_be_refused);
-    tcase_add_test(tcase, a_change_in_the_future_is_of_an_earlier_boot_and_begins_anew);
+    tcase_add_test(tcase, a_change_in_the_future_is_damage_and_begins_anew);
     suite_add_tcase(suite, tcase);
     return suite;
 }
