@@ -36,6 +36,13 @@ static bool is_copied(const char *table, const char *column)
     return strcmp(table, "events") != 0 || strcmp(column, "id") != 0;
 }
 
+/* What is there already wins, and that holds for what triggers write as well. Not of the tally: there the
+ * triggers have counted the events that were brought over, and the old row knows of the others, too. */
+static const char *policy_for(const char *table)
+{
+    return strcmp(table, "tally") == 0 ? "REPLACE" : "IGNORE";
+}
+
 /* Columns by name: the file may be of another version. */
 static sqlite3_stmt *prepare_insert(sqlite3 *into, sqlite3_stmt *rows, const char *table)
 {
@@ -53,7 +60,8 @@ static sqlite3_stmt *prepare_insert(sqlite3 *into, sqlite3_stmt *rows, const cha
         names = more_names;
         marks = more_marks;
     }
-    AUTO_FREE char *sql = xasprintf("INSERT OR IGNORE INTO \"%s\" (%s) VALUES (%s)", table, names, marks);
+    AUTO_FREE char *sql =
+        xasprintf("INSERT OR %s INTO \"%s\" (%s) VALUES (%s)", policy_for(table), table, names, marks);
     return sqlite3_prepare_v2(into, sql, -1, &insert, NULL) == SQLITE_OK ? insert : NULL;
 }
 
@@ -100,15 +108,40 @@ static bool copy_rows(struct salvage *salvage, const char *table, const char *or
     return result == SQLITE_DONE;
 }
 
+/* The numbers that were given by AUTOINCREMENT are not given again, not even where the rows cannot be read:
+ * who has told others of them would take the new ones for told. */
+static void keep_numbers(struct salvage *salvage)
+{
+    sqlite3_stmt *rows = NULL, *keep = NULL;
+
+    if (sqlite3_prepare_v2(salvage->from, "SELECT name, max(seq) FROM sqlite_sequence GROUP BY name", -1,
+                           &rows, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(salvage->into,
+                           "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, ?2 WHERE NOT EXISTS"
+                           " (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+                           -1, &keep, NULL) == SQLITE_OK)
+        while (!salvage->failed && sqlite3_step(rows) == SQLITE_ROW) {
+            sqlite3_bind_value(keep, 1, sqlite3_column_value(rows, 0));
+            sqlite3_bind_value(keep, 2, sqlite3_column_value(rows, 1));
+            salvage->failed = sqlite3_step(keep) != SQLITE_DONE;
+            sqlite3_reset(keep);
+        }
+    sqlite3_finalize(rows);
+    sqlite3_finalize(keep);
+}
+
+/* The journal of the suppression list before the list, of which triggers would write it anew, as of now. */
+#define TABLES                                                                        \
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'" \
+    " ORDER BY name <> 'suppression_change', rowid"
+
 static void copy_tables(struct salvage *salvage)
 {
     AUTO_FREE char **tables = xcalloc(TABLES_MAX, sizeof *tables);
     sqlite3_stmt *names = NULL;
     size_t count = 0;
 
-    if (sqlite3_prepare_v2(salvage->into,
-                           "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
-                           -1, &names, NULL) == SQLITE_OK)
+    if (sqlite3_prepare_v2(salvage->into, TABLES, -1, &names, NULL) == SQLITE_OK)
         while (count < TABLES_MAX && sqlite3_step(names) == SQLITE_ROW)
             tables[count++] = xstrdup((const char *)sqlite3_column_text(names, 0));
     sqlite3_finalize(names);
@@ -135,8 +168,10 @@ static bool copy_all(struct salvage *salvage)
                      "CREATE UNIQUE INDEX IF NOT EXISTS salvaged ON events (event_id)",
                      NULL, NULL, NULL) != SQLITE_OK)
         return false;
-    if (salvage->from != NULL)
+    if (salvage->from != NULL) {
+        keep_numbers(salvage);
         copy_tables(salvage);
+    }
     return !salvage->failed &&
            sqlite3_exec(salvage->into, "DROP INDEX salvaged; COMMIT; PRAGMA synchronous=NORMAL", NULL, NULL,
                         NULL) == SQLITE_OK;

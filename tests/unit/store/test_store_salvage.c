@@ -167,6 +167,73 @@ START_TEST(a_salvage_that_is_killed_at_any_instant_is_gone_on_with)
 }
 END_TEST
 
+static void expect_text(struct store *store, const char *sql, const char *expected)
+{
+    sqlite3_stmt *query = store_statement(store, sql, &error);
+
+    ck_assert_msg(query != NULL, "%s", error.text);
+    ck_assert_int_eq(store_step(store, query, &error), 1);
+    ck_assert_str_eq((const char *)sqlite3_column_text(query, 0), expected);
+    sqlite3_reset(query);
+}
+
+#define CHANGES                                                                                     \
+    "SELECT group_concat(sequence || ' ' || address || ' ' || removed || ' ' || changed_ms || ' ' " \
+    "|| origin || ' ' || heard, ';') FROM (SELECT * FROM suppression_change ORDER BY sequence)"
+
+/* Who shares the list goes on where he was: nothing is dated anew, forgotten, or numbered below what he has
+ * seen. */
+START_TEST(the_journal_of_the_suppression_list_comes_over_as_it_was)
+{
+    struct store *store = open_store();
+
+    execute(
+        store,
+        "INSERT INTO suppression VALUES ('a@a.example', 0, 1), ('b@a.example', 0, 1), ('c@a.example', 0, 1);"
+        "DELETE FROM suppression WHERE address = 'b@a.example';"
+        "UPDATE suppression_change SET changed_ms = sequence * 1000;"
+        "UPDATE suppression_change SET origin = 'h', heard = 1 WHERE address = 'a@a.example';");
+    static const char expected[] = "1 a@a.example 0 1000 h 1;3 c@a.example 0 3000  0;4 b@a.example 1 4000  0";
+    expect_text(store, CHANGES, expected);
+    corrupt(store);
+    ck_assert(meet());
+    store = open_store();
+    expect_text(store, CHANGES, expected);
+    ck_assert_int_eq(number(store, "SELECT count(*) FROM suppression"), 2);
+    store_close(store);
+}
+END_TEST
+
+/* What the journal has lost is told again, behind what was told already. */
+START_TEST(an_entry_whose_change_is_lost_is_a_new_change)
+{
+    struct store *store = open_store();
+
+    execute(store, "INSERT INTO suppression VALUES ('a@a.example', 0, 1), ('b@a.example', 0, 1);"
+                   "DELETE FROM suppression_change WHERE address = 'b@a.example'");
+    corrupt(store);
+    ck_assert(meet());
+    store = open_store();
+    expect_text(store, "SELECT address FROM suppression_change WHERE sequence > 2", "b@a.example");
+    store_close(store);
+}
+END_TEST
+
+START_TEST(the_tally_keeps_what_it_knows_of_events_that_are_not_brought_over)
+{
+    struct store *store = open_store();
+
+    fill(store, 3);
+    execute(store, "UPDATE events SET state = 1 WHERE id < 3"); /* reported long ago */
+    corrupt(store);
+    ck_assert(meet());
+    store = open_store();
+    ck_assert_int_eq(number(store, "SELECT count(*) FROM events"), 1);
+    ck_assert_int_eq(number(store, "SELECT sum(count) FROM tally"), 3);
+    store_close(store);
+}
+END_TEST
+
 /* A delivery that fails for it ends: the next process must find a store that works. */
 START_TEST(who_met_corruption_and_closes_has_begun_a_new_file)
 {
@@ -305,6 +372,9 @@ UNIT_SUITE(store_salvage_suite)
 
     tcase_add_checked_fixture(tcase, make_directory, remove_directory);
     tcase_add_test(tcase, a_salvage_that_is_killed_at_any_instant_is_gone_on_with);
+    tcase_add_test(tcase, the_journal_of_the_suppression_list_comes_over_as_it_was);
+    tcase_add_test(tcase, an_entry_whose_change_is_lost_is_a_new_change);
+    tcase_add_test(tcase, the_tally_keeps_what_it_knows_of_events_that_are_not_brought_over);
     tcase_add_test(tcase, who_met_corruption_and_closes_has_begun_a_new_file);
     tcase_add_loop_test(tcase, what_is_in_the_wal_is_not_lost_when_its_mover_dies_between_two_renames, 0, 4);
     tcase_add_loop_test(tcase, a_note_whose_writer_died_moves_nothing, 0, 3);
