@@ -38,14 +38,18 @@ static char *unquote(char *field, char separator)
     return behind;
 }
 
+static void trim_end(char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        text[--length] = '\0';
+}
+
 static char *trim(char *field)
 {
-    size_t length;
-
     field += strspn(field, " \t");
-    length = strlen(field);
-    while (length > 0 && isspace((unsigned char)field[length - 1]))
-        field[--length] = '\0';
+    trim_end(field);
     return field;
 }
 
@@ -177,7 +181,11 @@ enum suppression_line suppression_file_read(struct suppression_file *file, char 
 
     if (!file->begun && strncmp(line, "\xef\xbb\xbf", 3) == 0)
         line += 3;
-    line[strcspn(line, "\r\n")] = '\0';
+    trim_end(line);
+    if (strchr(line, '\r') != NULL) { /* all of an old Mac's file is one such line */
+        *why_r = "a carriage return within the line; tr '\\r' '\\n' <FILE >NEW makes lines of it";
+        return SUPPRESSION_ERROR;
+    }
     if (line[strspn(line, " \t,;")] == '\0' || *line == '#' || (!file->begun && begin(file, line)))
         return SUPPRESSION_NOTHING;
     count = split(line, file->separator, fields);

@@ -110,6 +110,18 @@ def test_the_suppression_list_is_shown_by_pattern(installation):
     assert "one@" not in ctl(installation, "suppress", "list").stdout
 
 
+def test_a_list_without_line_feeds_is_refused_and_told_how_to_mend(installation, tmp_path):
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    path, lines = tmp_path / "mac.csv", tmp_path / "lines.csv"
+    path.write_bytes(b"one@example.com\rtwo@example.com\r")
+    done = ctl(installation, "suppress", "import", str(path))
+    assert done.returncode == 1 and "mac.csv:1: a carriage return within the line; tr '\\r' '\\n' <FILE >NEW" in done.stderr, done
+    assert "@" not in ctl(installation, "suppress", "list").stdout
+    lines.write_bytes(subprocess.run(["tr", "\\r", "\\n"], input=path.read_bytes(), capture_output=True, check=True).stdout)
+    assert ctl(installation, "suppress", "import", str(lines)).returncode == 0
+    assert ctl(installation, "suppress", "check", "two@example.com").returncode == 1
+
+
 def test_help_and_what_was_meant(installation):
     installation.configure([{**PLAIN, "port": 1}], listen="none")
     assert ctl(installation, "help", "retry").stdout == ctl(installation, "retry", "--help").stdout

@@ -62,7 +62,13 @@ static const struct {
     {"a@example.com,manual,2026-11-23T05:01:32+01:00\n", "a@example.com manual 2026-11-23T04:01:32.000Z;"},
     {"a@example.com,manual,2026-11-23T05:01:32.5-0130\n", "a@example.com manual 2026-11-23T06:31:32.500Z;"},
     {"a@example.com,manual,1763874092\n", "a@example.com manual 2025-11-23T05:01:32.000Z;"},
+    {"a@example.com\r\r\n", "a@example.com " DEFAULT},
     /* errors */
+    {"a@example.com\rb@example.com\r", "!;"},
+    {"# note\rb@example.com", "!;"},
+    {"email\ra@example.com\rb@example.com", "!;"},
+    {"a@example.com\nb@example.com\rc@example.com\nd@example.com",
+     "a@example.com " DEFAULT "!;d@example.com " DEFAULT},
     {"no address\n", "!;"},
     {"a@\n", "!;"},
     {"a@example.com,because\n", "!;"},
