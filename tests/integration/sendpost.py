@@ -18,7 +18,10 @@ SECRET_KEY = "event-key-that-stays-secret-8c1f"
 
 
 def build_directory():
-    return Path(os.environ.get("SENDPOST_BUILD", TOP / "build"))
+    directory = Path(os.environ.get("SENDPOST_BUILD", TOP / "build"))
+    if not (directory / "Makefile").exists():
+        raise SystemExit(f"{directory} is no build directory: configure and build in one, and name it in SENDPOST_BUILD")
+    return directory
 
 
 def ctl(site, *words, **environment):
