@@ -59,8 +59,9 @@ static void look_rights(struct check *check, struct cluster *cluster)
         words[1] = key;
         struct redisReply *reply = cluster_command(cluster, count, words, clock_monotonic_ms() + ANSWER_MS);
         if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
-            check_say(check, CHECK_FAILURE, "extend the access list of the user, see doc/cluster.md",
-                      "%s: %.150s", commands[i][0], reply->str);
+            check_say(check, CHECK_FAILURE,
+                      "extend the access list of the user, see " DOCDIR "/doc/cluster.md", "%s: %.150s",
+                      commands[i][0], reply->str);
         cluster_reply_free(cluster, reply);
     }
 }
@@ -99,7 +100,7 @@ static void look_script(struct check *check, struct cluster *cluster)
             look_shared(check, &gate, &check->config->tpsps[i]);
     } else if (*cluster_why_away(cluster) != '\0')
         check_say(check, CHECK_FAILURE,
-                  "look at the server and at the access list of the user, see doc/cluster.md",
+                  "look at the server and at the access list of the user, see " DOCDIR "/doc/cluster.md",
                   "limits cannot be kept: %s", cluster_why_away(cluster));
     rate_table_close(gate.table);
 }
@@ -201,7 +202,7 @@ static void look(struct check *check)
             &(struct server_peer){.cluster = &config->cluster, .index = i, .resolver = resolver, .tls = tls},
             library);
     if (fit == 0) {
-        check_say(check, CHECK_FAILURE, "start one of them, see doc/cluster.md",
+        check_say(check, CHECK_FAILURE, "start one of them, see " DOCDIR "/doc/cluster.md",
                   "no server of the cluster can be used now; mail %s",
                   config->cluster.when_away == WHEN_AWAY_HOLD ? "is held (when-away: hold)"
                                                               : "goes out within this host's share");

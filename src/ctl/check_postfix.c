@@ -14,6 +14,7 @@
 #include "base/xalloc.h"
 #include "ctl/check.h"
 #include "ctl/postfix_conf.h"
+#include "ctl/selinux.h"
 
 #define BOUNCE_DEADLINE_S 300 /* sendpost-bounce(8) */
 
@@ -274,6 +275,10 @@ void check_postfix(struct check *check, const char *directory)
     }
     for (size_t i = 0; i < bounces.count; i++)
         look_transport(check, directory, &postfix_bounces, &bounces.items[i]);
+    if (outgoing.count + bounces.count > 0 && geteuid() == 0 && selinux_confines_pipe(""))
+        check_say(check, CHECK_WARNING, SELINUX_REMEDY,
+                  "SELinux enforces, and its policy for what pipe(8) starts knows no state directory: mail "
+                  "may be deferred");
     if (outgoing.count > 0 && check->config != NULL)
         look_limits(check, directory);
     if (readable)

@@ -80,7 +80,7 @@ def container(builds, base_tree, tpsp, ca):
             (secrets / name).chmod(0o644)
         tree.path("/etc/postfix-sendpost/config.yaml").write_text(
             "account-id: 117\nsubaccount-id: 4321\nendpoint: none\nrate-limit-wait: 0s\n"
-            f"listen: 127.0.0.1:{free_port()}\n"
+            f"listen: 127.0.0.2:{free_port()}\n"
             "tpsps:\n  - " + json.dumps({
                 "name": "primary", "id": 12, "host": "localhost", "port": tpsp.port, "username": USERNAME,
                 "password-file": "/run/postfix-sendpost/secrets/primary.password", "tls-ca-path": "/etc/ssl/test-ca",
@@ -112,7 +112,7 @@ def test_it_knows_the_queue_and_is_one_process_tree(container):
     port = re.search(r"listen: \S+:(\d+)", config)[1]
 
     def metrics():
-        return container.tree.run("curl", "-s", f"http://127.0.0.1:{port}/metrics")
+        return container.tree.run("curl", "-s", f"http://127.0.0.2:{port}/metrics")
     wait_for(lambda: "sendpost_agent_queue_known 1" in metrics(), "Postfix's queue")
 
 
