@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/map_guard.h"
 #include "base/run.h"
 #include "base/xalloc.h"
 #include "postlog/log_shipper.h"
@@ -35,6 +36,7 @@ static bool map_file(struct trace_log_piece *piece, const char *path)
     void *bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE, file, from);
     if (bytes == MAP_FAILED)
         return false;
+    map_guard_add(bytes, length); /* copytruncate of logrotate(8) cuts a log that is being read */
     piece->bytes = bytes;
     piece->length = length;
     return true;
@@ -59,8 +61,11 @@ bool trace_log_open(struct trace_log *log_r, const char *log_path, char **why_r)
 void trace_log_close(struct trace_log *log)
 {
     for (size_t i = 0; i < 2; i++)
-        if (log->pieces[i].bytes != NULL)
-            munmap((void *)(uintptr_t)log->pieces[i].bytes, log->pieces[i].length);
+        if (log->pieces[i].bytes != NULL) {
+            void *bytes = (void *)(uintptr_t)log->pieces[i].bytes;
+            map_guard_remove(bytes);
+            munmap(bytes, log->pieces[i].length);
+        }
     *log = (struct trace_log){.journal = false};
 }
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from conftest import configure
-from support import wait_for
+from support import TOP, wait_for
 
 LIBEXEC = "/usr/libexec/postfix-sendpost"
 
@@ -65,6 +65,14 @@ def test_installs_user_directories_and_programs(package, tree):
     for program in (f"{LIBEXEC}/sendpost-pipe", f"{LIBEXEC}/sendpost-bounce", "sendpost-agent", "sendpostctl"):
         assert "0.1.0" in tree.run(program, "--version")
     assert package.verify() == ""
+
+
+def test_every_file_of_the_package_that_a_document_names_is_there(tree):
+    texts = [TOP / "README.md", *TOP.glob("man/*"), *TOP.glob("doc/*.md"), *(path for path in TOP.glob("postfix-conf/**/*") if path.is_file())]
+    names = {name.rstrip(".") for text in texts
+             for name in re.findall(r"/usr/[a-z]+/[A-Za-z0-9./_-]*sendpost[A-Za-z0-9./_-]*", text.read_text())}
+    names.add("/usr/share/doc/postfix-sendpost/doc/cluster.md")  # the remedies of check name it
+    assert len(names) > 5 and sorted(name for name in names if not tree.exists(name)) == []
 
 
 def test_without_a_configuration_mail_waits(tree):
