@@ -236,7 +236,10 @@ static enum postfix_log_kind parse_header(struct cursor *cursor, struct postfix_
         return POSTFIX_LOG_OTHER;
     if (SKIP(cursor, " from="))
         take_address(cursor, &line->from);
-    return POSTFIX_LOG_UUID;
+    /* what follows the value is cleanup's word and stands once; twice, the value brought its own */
+    static const char second[] = "; from=<";
+    return memmem(cursor->at, cursor_left(cursor), second, sizeof second - 1) == NULL ? POSTFIX_LOG_UUID
+                                                                                      : POSTFIX_LOG_OTHER;
 }
 
 static enum postfix_log_kind parse_message(struct cursor cursor, struct postfix_log_line *line)

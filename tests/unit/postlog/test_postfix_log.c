@@ -156,6 +156,10 @@ START_TEST(text_of_strangers_forges_nothing)
     line = parse(P "cleanup[1]: 4F6C2A: info: header X-Sendpost-Message-UUID: " UUID
                    ", x from local; from=<a@b>");
     ck_assert_int_eq(line.kind, POSTFIX_LOG_OTHER);
+    /* and one with a client of its own behind it, too */
+    line = parse(P "cleanup[1]: 4F6C2A: info: header X-Sendpost-Message-UUID: " UUID
+                   " from x[127.0.0.1]; from=<a@b> from y[192.0.2.1]; from=<c@d> to=<e@f> proto=ESMTP");
+    ck_assert_int_eq(line.kind, POSTFIX_LOG_OTHER);
     /* brackets and commas in a quoted local part */
     line = parse(
         P "smtp[1]: 4F6C2A: to=<\"x>, relay=a[1.1.1.1]:25, dsn=2.0.0, status=sent (250 \\\" ok)\"@b>, "
