@@ -1,6 +1,7 @@
 #include "event/event_report.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -201,31 +202,47 @@ enum event_progress event_progress_after(enum event_answer kind)
     return kind == EVENT_ANSWER_KEY_REFUSED ? EVENT_PROGRESS_KEY : EVENT_PROGRESS_STOP;
 }
 
+/* An older one of its message stays behind. */
+static bool is_held_up(const struct event *events, const bool *kept, int number)
+{
+    for (int i = 0; i < number; i++)
+        if (kept[i] && strcmp(events[i].message_id, events[number].message_id) == 0)
+            return true;
+    return false;
+}
+
 enum event_progress event_report_one_at_a_time(struct event_reporter *reporter, struct event *events,
                                                int count, const char *key, int64_t deadline_ms,
                                                struct event_report_counts *counts, struct outcome *error_r)
 {
-    bool failed_before = false;
+    AUTO_FREE bool *kept = xcalloc((size_t)count, sizeof *kept);
+    int failed_before = -1; /* the last one, unless one was settled since */
 
     for (int i = 0; i < count; i++) {
         bool learnt;
+        if (is_held_up(events, kept, i)) {
+            kept[i] = true;
+            counts->kept++;
+            continue;
+        }
         enum event_answer kind = event_ask_alone(&reporter->asker, &events[i], key, deadline_ms, &learnt);
         if (is_settled(kind)) {
             if (!record_settled(reporter, &events[i], kind, learnt, error_r))
                 return EVENT_PROGRESS_TROUBLE;
-            failed_before = false;
+            failed_before = -1;
             counts->reported += kind == EVENT_ANSWER_ACCEPTED;
             counts->rejected += kind == EVENT_ANSWER_REFUSED;
             continue;
         }
-        bool stop = kind != EVENT_ANSWER_FAILING || failed_before || count == 1;
-        bool put_off = kind == EVENT_ANSWER_FAILING && !failed_before;
+        bool stop = kind != EVENT_ANSWER_FAILING || failed_before >= 0 || count == 1;
+        bool put_off = kind == EVENT_ANSWER_FAILING && failed_before < 0;
         if (!record_kept(reporter, &events[i], kind, stop, put_off, error_r) ||
-            (failed_before &&
-             !record_kept(reporter, &events[i - 1], EVENT_ANSWER_NOT_ASKED, false, false, error_r)))
+            (failed_before >= 0 &&
+             !record_kept(reporter, &events[failed_before], EVENT_ANSWER_NOT_ASKED, false, false, error_r)))
             return EVENT_PROGRESS_TROUBLE;
         counts->kept++;
-        failed_before = true;
+        failed_before = i;
+        kept[i] = true;
         if (stop) {
             counts->kept += (uint64_t)(count - i - 1);
             return event_progress_after(kind);
@@ -280,8 +297,9 @@ static enum event_answer ask_in_order(struct event_reporter *reporter, struct ev
     enum event_answer kind = event_ask(asker, events, older + 1, key, deadline_ms);
     *event = events[older];
     if (kind == EVENT_ANSWER_REFUSED || kind == EVENT_ANSWER_FAILING)
-        return older == 0 || event_report_one_at_a_time(reporter, events, older, key, deadline_ms, &counts,
-                                                        &error) == EVENT_PROGRESS_MADE
+        return older == 0 || (event_report_one_at_a_time(reporter, events, older, key, deadline_ms, &counts,
+                                                         &error) == EVENT_PROGRESS_MADE &&
+                              counts.kept == 0)
                    ? event_ask_alone(asker, event, key, deadline_ms, learnt_r)
                    : EVENT_ANSWER_NOT_ASKED;
     if (kind == EVENT_ANSWER_ACCEPTED && !event_report_batch_accepted(reporter, events, older, &error))

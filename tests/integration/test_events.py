@@ -532,6 +532,19 @@ def test_an_older_event_that_fails_alone_holds_its_message_up(api, account):
     assert mine == ["deferred", "delivered"]
 
 
+def test_one_that_is_put_off_holds_its_message_up_within_the_batch_too(api, account):
+    account.add(1, kind=DEFERRED)
+    account.add(1, first=2)
+    account.add(1)
+    api.on_type["deferred"] = Answer(500)
+    account.pending()
+    assert account.states() == {"pending": 2, "reported": 1}
+    account.end_pauses()
+    api.on_type.clear()
+    assert account.pending()["result"] == "done"
+    assert [event["event_type"] for event in api.events if event["queue_id"] == "Q1"] == ["deferred", "delivered"]
+
+
 # --- kills and neighbours --------------------------------------------------------------------------------------------------------
 
 
