@@ -40,7 +40,8 @@ void bounce_event_compose(struct event *event_r, const struct dsn *report, const
     event_r->smtp_code = said->smtp_code;
     memcpy(event_r->smtp_enhanced_code, said->status, sizeof event_r->smtp_enhanced_code);
     event_describe(event_r, said->text, strlen(said->text));
-    event_identify(event_r, "");
+    /* a delay is of the same kind as a soft failure, which may still come */
+    event_identify(event_r, said->delayed ? "delayed" : "");
 }
 
 static bool suppress(struct store *store, const struct config *config, const struct event *event,

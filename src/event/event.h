@@ -66,8 +66,9 @@ const char *event_source_name(enum event_source source) __attribute__((returns_n
 
 /*
  * Fill event_id from what happened: message UUID, queue id, recipient and kind of event, and for what can
- * happen repeatedly (deferred, sent) also occurrence, a string that tells one time from the next ("attempt 2
- * at 1732338092123", log position). Pass "" otherwise. The same happening always gets the same id.
+ * happen repeatedly (deferred, sent, a notice of delay beside the failure behind it) also occurrence, a
+ * string that tells one time from the next ("attempt 2 at 1732338092123", log position). Pass "" otherwise.
+ * The same happening always gets the same id.
  */
 void event_identify(struct event *event, const char *occurrence) __attribute__((nonnull));
 

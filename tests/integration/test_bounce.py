@@ -156,6 +156,15 @@ def test_the_same_report_again_is_the_same_event(bounce, installation, api):
     assert len({event["event_id"] for event in api.wait_events(1)}) == 1 and len(installation.events()) == 1
 
 
+def test_a_notice_of_delay_does_not_take_the_place_of_the_failure_behind_it(bounce, installation, api):
+    delay = report(action="delayed", status="4.4.1", text="connect to mx.example.org: Connection timed out")
+    for message in (delay, report(status="5.7.1", text="554 5.7.1 message blocked as spam"), delay):
+        assert bounce(message).returncode == 0
+    events = {event["event_id"]: (event["event_type"], event["smtp_enhanced_code"]) for event in api.wait_events(2)}
+    assert sorted(events.values()) == [("soft_bounced", "4.4.1"), ("soft_bounced", "5.7.1")]
+    assert len(installation.events()) == 2
+
+
 # --- nothing is lost ----------------------------------------------------------------------------------------------------
 
 
