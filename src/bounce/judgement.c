@@ -11,13 +11,32 @@
 #define WORDS_MAX 200          /* of a reason, a rule, or why there is no event */
 #define DATE_MAX 4102444800000 /* 2100 */
 
+/* The longest that JSON makes of it: two bytes for one, and the keys. */
+#define RECIPIENT_MAX (2 * (2 * ADDRESS_SIZE + EVENT_DESCRIPTION_SIZE + 2 * WORDS_MAX) + 256)
+_Static_assert((JUDGEMENT_RECIPIENTS_MAX + 1) * RECIPIENT_MAX < JUDGEMENT_SIZE_MAX,
+               "whatever the judge says has room");
+_Static_assert(ADDRESS_SIZE >= EVENT_DESCRIPTION_SIZE, "text_of() has room for any text");
+
 /* --- the judge's side ------------------------------------------------------------------------- */
 
-static void add_text(struct json_object *object, const char *key, const char *text)
+/* What the recorder has no room for is cut, or left out: a judgement that it refuses keeps the report in the
+ * queue until it expires. */
+static void add_text(struct json_object *object, const char *key, const char *text, size_t size)
 {
     char clean[EVENT_DESCRIPTION_SIZE];
-    size_t length = utf8_clean(clean, sizeof clean, text, strlen(text));
+    size_t length = utf8_clean(clean, size < sizeof clean ? size : sizeof clean, text, strlen(text));
 
+    json_object_object_add(object, key, json_object_new_string_len(clean, (int)length));
+}
+
+/* One with a control character beyond ASCII (C1), which address_valid() lets pass, is none. */
+static void add_address(struct json_object *object, const char *key, const char *address)
+{
+    char clean[ADDRESS_SIZE];
+    size_t length = utf8_clean(clean, sizeof clean, address, strlen(address));
+
+    if (strcmp(clean, address) != 0)
+        length = 0;
     json_object_object_add(object, key, json_object_new_string_len(clean, (int)length));
 }
 
@@ -26,23 +45,24 @@ char *judgement_encode(const struct dsn *report)
     struct json_object *object = json_object_new_object(), *recipients = json_object_new_array();
 
     if (report->why_none != NULL)
-        add_text(object, "why_none", report->why_none);
+        add_text(object, "why_none", report->why_none, WORDS_MAX);
     if (report->complaint)
         json_object_object_add(object, "complaint", json_object_new_boolean(true));
-    add_text(object, "message_id", report->message_id);
-    json_object_object_add(object, "date_ms", json_object_new_int64(report->date_ms));
+    add_text(object, "message_id", report->message_id, sizeof report->message_id);
+    json_object_object_add(object, "date_ms",
+                           json_object_new_int64(report->date_ms > DATE_MAX ? 0 : report->date_ms));
     for (size_t i = 0; i < report->count && i < JUDGEMENT_RECIPIENTS_MAX; i++) {
         const struct dsn_recipient *from = &report->recipients[i];
         struct json_object *recipient = json_object_new_object();
-        add_text(recipient, "address", from->address);
-        add_text(recipient, "final", from->final);
+        add_address(recipient, "address", from->address);
+        add_address(recipient, "final", from->final);
         json_object_object_add(recipient, "hard", json_object_new_boolean(from->hard));
         json_object_object_add(recipient, "delayed", json_object_new_boolean(from->delayed));
         json_object_object_add(recipient, "smtp_code", json_object_new_int(from->smtp_code));
-        add_text(recipient, "status", from->status);
-        add_text(recipient, "text", from->text);
-        add_text(recipient, "reason", from->reason);
-        add_text(recipient, "rule", from->rule);
+        add_text(recipient, "status", from->status, sizeof from->status);
+        add_text(recipient, "text", from->text, sizeof from->text);
+        add_text(recipient, "reason", from->reason, WORDS_MAX);
+        add_text(recipient, "rule", from->rule, WORDS_MAX);
         json_object_array_add(recipients, recipient);
     }
     json_object_object_add(object, "recipients", recipients);
@@ -57,7 +77,7 @@ char *judgement_encode(const struct dsn *report)
 static const char *text_of(struct json_object *object, const char *key, size_t size)
 {
     struct json_object *value;
-    char clean[EVENT_DESCRIPTION_SIZE];
+    char clean[ADDRESS_SIZE];
 
     if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
         return NULL;

@@ -20,9 +20,10 @@
 #include "bounce/dsn.h"
 
 #define JUDGEMENT_SIZE_MAX (1u << 20)
-#define JUDGEMENT_RECIPIENTS_MAX 200 /* of fields and of prose it is 100 */
+#define JUDGEMENT_RECIPIENTS_MAX 100 /* as many as are read from fields, from prose, from a complaint */
 
-/* The line, which the caller frees. */
+/* The line, which the caller frees. judgement_decode() takes it, whatever dsn_read() has found: what goes
+ * beyond a bound of the recorder's is cut or left out. */
 char *judgement_encode(const struct dsn *report) __attribute__((nonnull, returns_nonnull));
 
 struct judgement {

@@ -300,6 +300,24 @@ def test_a_full_disk_defers_and_the_report_is_taken_when_there_is_room(api, ca, 
         remove(disk)
 
 
+REFUSED = {  # once: 75 until the report expired, and then nothing
+    "a date that is far away": (report().replace(b"MIME-Version", b"Date: Fri, 1 Jan 2150 00:00:00 +0000\nMIME-Version"), ""),
+    "a long address": (report().replace(b"Final-Recipient: rfc822; you", b"Original-Recipient: rfc822; you@example.org\n"
+                                        b"Final-Recipient: rfc822; " + b"y" * 1005), ""),
+    "a control character in an address": (report().replace(b"Final-Recipient: rfc822; you", b"Original-Recipient: rfc822; you@example.org\n"
+                                                           b"Final-Recipient: rfc822; y\xc2\x85ou"), ""),
+    "a long rule": (report(text="550 " + "no such user here " * 20), "[ours] hard\n" + "no such user here " * 20 + "\n"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_judge_says_of_any_report_is_taken(what, bounce, installation):
+    message, rules = REFUSED[what]
+    (installation.top / "classify").write_text(rules)
+    done = bounce(message)
+    assert done.returncode == 0 and len(installation.events()) == 1, done
+
+
 # --- hostile input ------------------------------------------------------------------------------------------------------
 
 
