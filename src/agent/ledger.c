@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/uuid.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
 #include "policy/suppression.h"
@@ -44,6 +45,7 @@ static enum event_cs kind_of(const struct track_note *note, const struct postfix
     case TRACK_DISCARDED:
         return CS_DROPPED;
     case TRACK_BOUNCED:
+    case TRACK_OWN_KILLED:
         return bounce_kind(note, reply, rules);
     default:
         return CS_DEFERRED;
@@ -193,6 +195,18 @@ static void read_text(char *text_r, size_t size, sqlite3_stmt *statement, int co
     text_r[length] = '\0';
 }
 
+/* Of the first column: 16 bytes, or as text. NULL: it is none. */
+static const unsigned char *read_uuid(sqlite3_stmt *statement, unsigned char uuid_r[16])
+{
+    if (sqlite3_column_type(statement, 0) == SQLITE_BLOB && sqlite3_column_bytes(statement, 0) == 16)
+        return memcpy(uuid_r, sqlite3_column_blob(statement, 0), 16);
+    const char *text = (const char *)sqlite3_column_text(statement, 0);
+    if (text == NULL || !uuid_valid(text, strlen(text)))
+        return NULL;
+    uuid_bytes(uuid_r, text);
+    return uuid_r;
+}
+
 /* --- notes -------------------------------------------------------------------------------------- */
 
 /* Repeated deferrals of one recipient are reported at most every report.deferred-interval. */
@@ -239,6 +253,42 @@ static bool on_own_deferred(struct ledger *ledger, const struct track_note *note
         return true; /* pipe(8) says again what sendpost-pipe has said, and knows less */
     }
     return put_row(ledger, row);
+}
+
+/*
+ * The pipe had no time to say the UUID of this recipient: it is that of an earlier attempt, or of the one
+ * that was under way. Without it there is nothing that SendPost could put this to.
+ */
+static bool on_own_killed(struct ledger *ledger, const struct track_note *note, struct row *row)
+{
+    unsigned char uuid[16];
+    sqlite3_stmt *statement =
+        note->uuid != NULL
+            ? NULL
+            : with_key(
+                  ledger,
+                  "SELECT uuid FROM agent_recipient WHERE key = ?1 AND waiting = 0 AND recipient = ?2 AND "
+                  "uuid IS NOT NULL UNION ALL SELECT message_id FROM deliveries WHERE queue_id = ?3 AND "
+                  "recipient = ?2 UNION ALL SELECT message_id FROM intents WHERE queue_id = ?3 AND "
+                  "recipient = ?2",
+                  note->key);
+    struct track_note known = *note;
+
+    if (note->uuid == NULL && statement == NULL)
+        return false;
+    if (statement != NULL) {
+        sqlite3_bind_text(statement, 2, row->event.recipient, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, 3, row->event.queue_id, -1, SQLITE_STATIC);
+        int result = sqlite3_step(statement);
+        if (result == SQLITE_ROW)
+            known.uuid = read_uuid(statement, uuid);
+        else if (result != SQLITE_DONE)
+            store_error(ledger->store, "look up whose delivery was ended", &ledger->error);
+        sqlite3_reset(statement);
+        if (result != SQLITE_ROW && result != SQLITE_DONE)
+            return false;
+    }
+    return on_fate(ledger, &known, row);
 }
 
 /* The UUID of a row, or the message's. */
@@ -295,14 +345,17 @@ static bool run_on_key(struct ledger *ledger, const char *sql, uint64_t key)
     return statement != NULL && store_run(ledger->store, statement, &ledger->error);
 }
 
-/* Those that waited and were deferred are deferred still. */
+/* Those that waited and were deferred are deferred still, unless more became of them while they waited. */
 static bool on_adopted(struct ledger *ledger, const struct track_note *note)
 {
     return release(ledger, note, true) &&
-           run_on_key(ledger,
-                      "UPDATE OR REPLACE agent_recipient SET waiting = 0, nth = 0, reported_ms = timestamp_ms"
-                      " WHERE key = ? AND waiting = 1 AND cs = 61", /* CS_DEFERRED */
-                      note->key) &&
+           run_on_key(
+               ledger,
+               "UPDATE OR REPLACE agent_recipient SET waiting = 0, nth = 0, reported_ms = timestamp_ms"
+               " WHERE key = ?1 AND waiting = 1 AND cs = 61" /* CS_DEFERRED */
+               " AND NOT EXISTS (SELECT 1 FROM agent_recipient AS later WHERE later.key = ?1 AND"
+               " later.waiting = 1 AND later.recipient = agent_recipient.recipient AND later.cs != 61)",
+               note->key) &&
            run_on_key(ledger, "DELETE FROM agent_recipient WHERE key = ? AND waiting = 1", note->key);
 }
 
@@ -336,6 +389,9 @@ bool ledger_note(void *context, const struct track_note *note)
     case TRACK_OWN_DEFERRED:
         describe(&row.event, note, ledger->rules);
         return on_own_deferred(ledger, note, &row);
+    case TRACK_OWN_KILLED:
+        describe(&row.event, note, ledger->rules);
+        return on_own_killed(ledger, note, &row);
     case TRACK_OWN_SETTLED:
         if (!note->noted)
             return true;

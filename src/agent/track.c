@@ -306,6 +306,10 @@ static bool on_expired(const struct track_step *step)
 
     if (slot == CORRELATION_NONE || !(correlation_peek(step->track->table, slot)->flags & CORRELATION_NOTES))
         return true;
+    /* a filter would have named it long ago: it was the sender's own */
+    if (correlation_peek(step->track->table, slot)->origin == TRUST_UNDECIDED &&
+        !track_pass_origin(step, slot, TRUST_SENDER))
+        return false;
     return track_tell(step, slot, TRACK_EXPIRED);
 }
 

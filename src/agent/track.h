@@ -30,6 +30,7 @@ enum track_verb {
     /* a recipient's fate that the pipe reports itself */
     TRACK_OWN_DEFERRED, /* remembered, too: the message may expire in the queue */
     TRACK_OWN_SETTLED,
+    TRACK_OWN_KILLED, /* pipe(8) had to end it, and bounced: then nobody else reports that */
     /* all that is remembered of the message */
     TRACK_EXPIRED,   /* those deferred are given up by the MTA */
     TRACK_ADOPTED,   /* the UUID of those that waited has turned up */

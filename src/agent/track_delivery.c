@@ -56,9 +56,7 @@ static bool may_have_made(const struct track_step *step, const struct correlatio
                                       memcmp(next->uuid, hash, sizeof hash) == 0);
 }
 
-/* The message in the next slot is what became of another one: whoever handed in that has handed in this.
- * Fates that have waited for it are told. */
-static bool pass_origin(const struct track_step *step, uint32_t next, enum trust_origin origin)
+bool track_pass_origin(const struct track_step *step, uint32_t next, enum trust_origin origin)
 {
     struct correlation_entry *entry = correlation_entry(step->track->table, next);
     bool waited =
@@ -95,7 +93,8 @@ static int hand_over(const struct track_step *step, uint32_t slot, const unsigne
         if (!track_add(&sub, &next))
             return -1;
     }
-    return pass_origin(step, next, origin) && (uuid == NULL || track_learn(step, next, SOURCE_HANDOVER, uuid))
+    return track_pass_origin(step, next, origin) &&
+                   (uuid == NULL || track_learn(step, next, SOURCE_HANDOVER, uuid))
                ? 1
                : -1;
 }
@@ -175,7 +174,7 @@ static bool on_own_transport(const struct track_step *step, uint32_t slot)
         return remember(step, slot, TRACK_OWN_DEFERRED);
     if (step->line->kind == POSTFIX_LOG_DELIVERY && step->line->status == POSTFIX_STATUS_BOUNCED &&
         slice_begins(step->line->reason, "Command "))
-        return remember(step, slot, TRACK_BOUNCED);
+        return remember(step, slot, TRACK_OWN_KILLED);
     return track_tell(step, slot, TRACK_OWN_SETTLED);
 }
 

@@ -36,6 +36,11 @@ bool track_living(const struct track_step *step, uint32_t *slot_r) __attribute__
 bool track_learn(const struct track_step *step, uint32_t slot, enum correlation_source source,
                  const unsigned char uuid[16]) __attribute__((nonnull));
 
+/* track_delivery.c: the message in the next slot is what became of another one, or of none: whoever handed in
+ * that has handed in this. Fates that have waited for it are told. */
+bool track_pass_origin(const struct track_step *step, uint32_t next, enum trust_origin origin)
+    __attribute__((nonnull));
+
 /* track_delivery.c: a line of sendpost-pipe, and one of any delivery agent of Postfix. */
 bool track_on_own(const struct track_step *step) __attribute__((nonnull));
 bool track_on_delivery(const struct track_step *step) __attribute__((nonnull));

@@ -152,6 +152,41 @@ START_TEST(what_was_deferred_before_the_uuid_turned_up_is_deferred_still)
 }
 END_TEST
 
+START_TEST(what_was_deferred_and_delivered_before_the_uuid_turned_up_does_not_expire)
+{
+    ck_assert(note(TRACK_DEFERRED, KEY, NULL, 1000, "a@b.example", "connection refused"));
+    ck_assert(note(TRACK_DEFERRED, KEY, NULL, 1001, "c@d.example", "connection refused"));
+    ck_assert(note(TRACK_DELIVERED, KEY, NULL, 1002, "a@b.example", "250 ok"));
+    ck_assert(note(TRACK_ADOPTED, KEY, uuid, 2000, "", ""));
+    ck_assert(note(TRACK_EXPIRED, KEY, uuid, 3000, "", ""));
+    ck_assert_str_eq(
+        events(),
+        "deferred a@b.example, deferred c@d.example, delivered a@b.example, soft_bounced c@d.example");
+}
+END_TEST
+
+#define KILLED "Command time limit exceeded: \"sendpost-pipe\""
+
+/* Its UUID is derived by the pipe, and the queue knows none. */
+START_TEST(what_pipe_ended_and_bounced_has_the_uuid_of_its_last_attempt)
+{
+    static const char *const sources[] = {
+        NULL, /* an attempt that is in the log */
+        "INSERT INTO deliveries VALUES ('4AAAAA', 'a@b.example', '" UUID_TEXT
+        "', '', 'primary', 1, 0, 0, 0, 0, 0, '', '')",
+        "INSERT INTO intents VALUES (1, '4AAAAA', 'a@b.example', '" UUID_TEXT "', '', 0, 0)",
+    };
+
+    if (sources[_i] == NULL)
+        ck_assert(note(TRACK_OWN_DEFERRED, KEY, uuid, 1000, "a@b.example", "4.4.1 out of reach"));
+    else
+        ck_assert_int_eq(sqlite3_exec(store_handle(store), sources[_i], NULL, NULL, NULL), SQLITE_OK);
+    ck_assert(note(TRACK_OWN_KILLED, KEY, NULL, 2000, "a@b.example", KILLED));
+    ck_assert(note(TRACK_OWN_KILLED, KEY, NULL, 2000, "c@d.example", KILLED)); /* nothing is known of it */
+    ck_assert_str_eq(events(), "soft_bounced a@b.example");
+}
+END_TEST
+
 START_TEST(repeated_deferrals_are_reported_once_in_the_interval)
 {
     for (int64_t minute = 0; minute <= 65; minute += 5)
@@ -249,6 +284,8 @@ UNIT_SUITE(ledger_suite)
     tcase_add_test(tcase, a_fate_with_a_uuid_is_an_event_at_once);
     tcase_add_test(tcase, a_fate_without_a_uuid_waits_until_it_turns_up);
     tcase_add_test(tcase, what_was_deferred_before_the_uuid_turned_up_is_deferred_still);
+    tcase_add_test(tcase, what_was_deferred_and_delivered_before_the_uuid_turned_up_does_not_expire);
+    tcase_add_loop_test(tcase, what_pipe_ended_and_bounced_has_the_uuid_of_its_last_attempt, 0, 3);
     tcase_add_test(tcase, repeated_deferrals_are_reported_once_in_the_interval);
     tcase_add_test(tcase, a_deferred_recipient_that_is_delivered_does_not_expire);
     tcase_add_test(tcase, what_the_pipe_reports_itself_expires_only_here);

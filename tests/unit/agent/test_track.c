@@ -15,8 +15,9 @@ static char told[4096];
 
 static bool write_down(void *context, const struct track_note *note)
 {
-    static const char *const verbs[] = {"delivered",   "bounced", "deferred", "discarded", "own-deferred",
-                                        "own-settled", "expired", "adopted",  "moved",     "forgotten"};
+    static const char *const verbs[] = {"delivered",    "bounced",     "deferred",   "discarded",
+                                        "own-deferred", "own-settled", "own-killed", "expired",
+                                        "adopted",      "moved",       "forgotten"};
     size_t length = strlen(told);
 
     (void)context;
@@ -364,7 +365,7 @@ START_TEST(lines_of_our_own_transport_are_left_to_the_pipe)
     /* a pipe that Postfix had to end has reported nothing */
     told[0] = '\0';
     reads("postfix/pipe", "4AAAAA: " TO("e@f", "sendpost", "bounced (Command time limit exceeded: \"x\")"));
-    ck_assert_str_eq(told, "bounced e@f 31\n");
+    ck_assert_str_eq(told, "own-killed e@f 31\n");
 }
 END_TEST
 
@@ -553,6 +554,19 @@ START_TEST(beside_a_filter_a_sender_of_this_machine_is_told_of_once_it_is_known)
 }
 END_TEST
 
+START_TEST(what_expires_beside_a_filter_was_a_senders)
+{
+    senders_are("127.0.0.0/8");
+    mta.filters = true;
+    reads("postfix/smtpd", "4AAAAA: client=localhost[127.0.0.1]");
+    reads("postfix/cleanup", "4AAAAA: " FROM("localhost[127.0.0.1]"));
+    reads("postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "deferred (connection refused)"));
+    reads("postfix/qmgr", "4AAAAA: from=<a@b>, status=expired, returned to sender");
+    ck_assert_str_eq(told, "deferred a@b 00\nadopted  31\nexpired  31\n");
+    mta.filters = false;
+}
+END_TEST
+
 START_TEST(a_senders_message_is_followed_through_a_filter_that_is_none)
 {
     senders_are("192.0.2.0/24");
@@ -635,6 +649,7 @@ UNIT_SUITE(track_suite)
     tcase_add_test(tcase, a_filter_makes_no_sender_of_a_stranger);
     tcase_add_loop_test(tcase, a_filter_that_is_faster_than_its_answer_makes_no_sender_of_a_stranger, 0, 3);
     tcase_add_test(tcase, beside_a_filter_a_sender_of_this_machine_is_told_of_once_it_is_known);
+    tcase_add_test(tcase, what_expires_beside_a_filter_was_a_senders);
     tcase_add_test(tcase, a_senders_message_is_followed_through_a_filter_that_is_none);
     tcase_add_test(tcase, an_alias_makes_no_sender_of_a_stranger);
     tcase_add_test(tcase, requeued_mail_is_whose_it_was);
