@@ -35,7 +35,7 @@ static void look_domain(struct check *check, const struct config_pool *pool, con
     for (size_t i = 0; i < config->return_path.domains.count; i++) {
         const char *item = config->return_path.domains.items[i];
         char listed[FROM_DOMAIN_SIZE];
-        if (from_header_normalise(item, strlen(item), listed) &&
+        if (from_header_normalise(item, strlen(item), listed) == FROM_DOMAIN_FOUND &&
             (route_covers(listed, route->key) || route_covers(route->key, listed)))
             return;
     }

@@ -1,12 +1,10 @@
 #include "policy/from_header.h"
 
 #include <ctype.h>
-#include <dlfcn.h>
-#include <idn2.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/idn.h"
 
 #define DOMAIN_MAX 253 /* RFC 1035 section 2.3.4, in text form */
 #define LABEL_MAX 63
@@ -53,37 +51,27 @@ static bool literal_valid(const char *literal, size_t length)
     return length > 2 && literal[0] == '[' && literal[length - 1] == ']';
 }
 
-/*
- * libidn2 and its tables are loaded for the rare domain that needs them, not for every message. domain is
- * NUL-terminated.
- */
-static bool to_ascii(const char *domain, char domain_r[FROM_DOMAIN_SIZE])
+static enum from_domain to_ascii(const char *domain, char domain_r[FROM_DOMAIN_SIZE])
 {
-    void *library = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL); /* stays loaded */
-    __typeof__(&idn2_to_ascii_8z) convert = NULL;
-    char *ascii = NULL;
+    char ascii[IDN_SIZE];
+    enum idn_answer answer = idn_to_ascii(domain, ascii);
 
-    if (library != NULL)
-        *(void **)&convert = dlsym(library, "idn2_to_ascii_8z"); /* POSIX: dlsym(), application usage */
-    if (convert == NULL) {
-        log_line(LOG_ERR, "sender domain %s cannot be looked up: %s; install libidn2", domain, dlerror());
-        return false;
-    }
-    bool ok = convert(domain, &ascii, IDN2_NONTRANSITIONAL) == IDN2_OK && labels_valid(ascii, strlen(ascii));
-    if (ok)
-        memcpy(domain_r, ascii, strlen(ascii) + 1);
-    free(ascii);
-    return ok;
+    if (answer == IDN_TROUBLE)
+        return FROM_DOMAIN_UNKNOWN;
+    if (answer != IDN_CONVERTED || !labels_valid(ascii, strlen(ascii)))
+        return FROM_DOMAIN_NONE;
+    memcpy(domain_r, ascii, strlen(ascii) + 1);
+    return FROM_DOMAIN_FOUND;
 }
 
-bool from_header_normalise(const char *domain, size_t length, char domain_r[FROM_DOMAIN_SIZE])
+enum from_domain from_header_normalise(const char *domain, size_t length, char domain_r[FROM_DOMAIN_SIZE])
 {
     char copy[4 * FROM_DOMAIN_SIZE];
 
     if (length > 0 && domain[length - 1] == '.')
         length--;
     if (length == 0 || length >= sizeof copy)
-        return false;
+        return FROM_DOMAIN_NONE;
     for (size_t i = 0; i < length; i++)
         copy[i] = (char)tolower((unsigned char)domain[i]);
     copy[length] = '\0';
@@ -91,9 +79,9 @@ bool from_header_normalise(const char *domain, size_t length, char domain_r[FROM
         return to_ascii(copy, domain_r);
     if (length >= FROM_DOMAIN_SIZE ||
         !(copy[0] == '[' ? literal_valid(copy, length) : labels_valid(copy, length)))
-        return false;
+        return FROM_DOMAIN_NONE;
     memcpy(domain_r, copy, length + 1);
-    return true;
+    return FROM_DOMAIN_FOUND;
 }
 
 /* --- tokens ----------------------------------------------------------------------------------------- */
@@ -167,7 +155,7 @@ static bool is_domain_letter(unsigned char c)
  * domain = dot-atom / domain-literal / obs-domain, where obs-domain = atom *("." atom) with comments and
  * blanks between them. Leaves the scanner behind it.
  */
-static bool read_domain(struct scanner *scanner, char domain_r[FROM_DOMAIN_SIZE])
+static enum from_domain read_domain(struct scanner *scanner, char domain_r[FROM_DOMAIN_SIZE])
 {
     char text[4 * FROM_DOMAIN_SIZE];
     size_t length = 0;
@@ -177,7 +165,7 @@ static bool read_domain(struct scanner *scanner, char domain_r[FROM_DOMAIN_SIZE]
         const char *close = memchr(scanner->at, ']', (size_t)(scanner->end - scanner->at));
         const char *start = scanner->at;
         if (close == NULL)
-            return false;
+            return FROM_DOMAIN_NONE;
         scanner->at = close + 1;
         return from_header_normalise(start, (size_t)(close + 1 - start), domain_r);
     }
@@ -197,9 +185,9 @@ static bool read_domain(struct scanner *scanner, char domain_r[FROM_DOMAIN_SIZE]
         }
     }
     /* another character of an atom would belong to the domain: then it is none */
-    if (at_one_of(scanner, "!#$%&'*+/=?^`{|}~\\"))
-        return false;
-    return length < sizeof text && from_header_normalise(text, length, domain_r);
+    if (length >= sizeof text || at_one_of(scanner, "!#$%&'*+/=?^`{|}~\\"))
+        return FROM_DOMAIN_NONE;
+    return from_header_normalise(text, length, domain_r);
 }
 
 /* obs-route = "@" domain *("," "@" domain) ":", only inside angle brackets: the route is not the mailbox. */
@@ -218,11 +206,11 @@ static void skip_route(struct scanner *scanner)
 
 /* --- the field -------------------------------------------------------------------------------------- */
 
-bool from_header_domain(const char *value, size_t length, char domain_r[FROM_DOMAIN_SIZE])
+enum from_domain from_header_domain(const char *value, size_t length, char domain_r[FROM_DOMAIN_SIZE])
 {
     struct scanner scanner = {.at = value, .end = value + (length < VALUE_MAX ? length : VALUE_MAX)};
-    bool local_part = false; /* a word stands before the scanner */
-    bool found = false;      /* domain_r holds the domain of a mailbox that may be complete */
+    bool local_part = false;                   /* a word stands before the scanner */
+    enum from_domain found = FROM_DOMAIN_NONE; /* that of a mailbox that may be complete */
 
     for (;;) {
         skip_blanks(&scanner);
@@ -234,21 +222,23 @@ bool from_header_domain(const char *value, size_t length, char domain_r[FROM_DOM
         }
         switch (*scanner.at++) {
         case '<': /* all before it was the display name */
-            found = local_part = false;
+            found = FROM_DOMAIN_NONE;
+            local_part = false;
             skip_route(&scanner);
             break;
         case '@':
-            found = local_part && read_domain(&scanner, domain_r);
+            found = local_part ? read_domain(&scanner, domain_r) : FROM_DOMAIN_NONE;
             break;
         case '>':
         case ',':
         case ';':
-            if (found)
-                return true;
+            if (found != FROM_DOMAIN_NONE)
+                return found;
             local_part = false;
             break;
         case ':': /* all before it was the name of a group */
-            found = local_part = false;
+            found = FROM_DOMAIN_NONE;
+            local_part = false;
             break;
         default:
             local_part = true;

@@ -6,21 +6,26 @@
 #ifndef SENDPOST_POLICY_FROM_HEADER_H
 #define SENDPOST_POLICY_FROM_HEADER_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define FROM_DOMAIN_SIZE 256
 
+enum from_domain {
+    FROM_DOMAIN_NONE,
+    FROM_DOMAIN_FOUND,
+    FROM_DOMAIN_UNKNOWN, /* trouble of ours with an internationalised one (base/idn.h), which the log tells */
+};
+
 /*
  * value: the unfolded field body, length bytes. The domain comes out in lower case, without the final dot, in
- * ASCII ("xn--…" for an internationalised one); a domain literal with its brackets. False when the field
+ * ASCII ("xn--…" for an internationalised one); a domain literal with its brackets. None when the field
  * names no mailbox with a possible domain.
  */
-bool from_header_domain(const char *value, size_t length, char domain_r[FROM_DOMAIN_SIZE])
+enum from_domain from_header_domain(const char *value, size_t length, char domain_r[FROM_DOMAIN_SIZE])
     __attribute__((nonnull));
 
 /* The same normal form for a domain from elsewhere (the envelope). */
-bool from_header_normalise(const char *domain, size_t length, char domain_r[FROM_DOMAIN_SIZE])
+enum from_domain from_header_normalise(const char *domain, size_t length, char domain_r[FROM_DOMAIN_SIZE])
     __attribute__((nonnull));
 
 #endif

@@ -15,18 +15,23 @@
 #define TTL_NEGATIVE 60
 #define TTL_NEGATIVE_MAX 300
 
-enum verdict { VERIFIED, NOT_VERIFIED, UNKNOWN };
+/* NOT_CONVERTED: an internationalised domain, for trouble of ours */
+enum verdict { VERIFIED, NOT_VERIFIED, UNKNOWN, NOT_CONVERTED };
 
 /* --- sender domain ---------------------------------------------------------------------------------- */
 
-static void find_domain(const char *from, const char *sender, char domain_r[FROM_DOMAIN_SIZE])
+/* "" and FROM_DOMAIN_NONE or FROM_DOMAIN_UNKNOWN when there is none. */
+static enum from_domain find_domain(const char *from, const char *sender, char domain_r[FROM_DOMAIN_SIZE])
 {
     const char *domain = address_domain(sender);
+    enum from_domain found =
+        from != NULL ? from_header_domain(from, strlen(from), domain_r) : FROM_DOMAIN_NONE;
 
-    if (from != NULL && from_header_domain(from, strlen(from), domain_r))
-        return;
-    if (domain == NULL || !from_header_normalise(domain, strlen(domain), domain_r))
+    if (found == FROM_DOMAIN_NONE && domain != NULL)
+        found = from_header_normalise(domain, strlen(domain), domain_r);
+    if (found != FROM_DOMAIN_FOUND)
         domain_r[0] = '\0';
+    return found;
 }
 
 /* --- static ----------------------------------------------------------------------------------------- */
@@ -46,7 +51,7 @@ static enum verdict verify_static(const struct config *config, struct return_pat
     for (size_t i = 0; i < config->return_path.domains.count; i++) {
         char listed[FROM_DOMAIN_SIZE];
         const char *item = config->return_path.domains.items[i];
-        if (!from_header_normalise(item, strlen(item), listed))
+        if (from_header_normalise(item, strlen(item), listed) != FROM_DOMAIN_FOUND)
             continue;
         size_t length = strlen(listed);
         if (length > best && is_or_is_below(path->domain, listed, length)) {
@@ -199,6 +204,35 @@ static void rewrite(const struct config *config, const char *uuid, const char *p
     bounce_address_format(path->sender, uuid, config->subaccount_id, prefix, path->verified);
 }
 
+static enum verdict verify(const struct config *config, struct store *store, struct dns_resolver *resolver,
+                           int64_t deadline_ms, struct return_path *path, char prefix_r[FROM_DOMAIN_SIZE])
+{
+    if (config->return_path.verify == VERIFY_STATIC)
+        return verify_static(config, path);
+    if (config->return_path.verify == VERIFY_SENDPOST && store != NULL &&
+        store_get_number(store, "sendpost.domains") > 0)
+        return verify_sendpost(store, path, prefix_r);
+    /* nothing was heard of the account yet: DNS tells */
+    return verify_dns(config, store, resolver, deadline_ms, path);
+}
+
+static void refuse(enum verdict verdict, struct return_path *path, struct outcome *outcome_r)
+{
+    if (verdict == NOT_CONVERTED) {
+        snprintf(
+            path->note, sizeof path->note,
+            "an internationalised domain cannot be turned into the form that DNS knows; the log says why");
+        outcome_local(outcome_r, "4.3.0", "nobody can tell now whether the return path is verified: %s",
+                      path->note);
+    } else if (verdict == UNKNOWN) {
+        outcome_local(outcome_r, "4.4.3", "DNS cannot tell now whether the return path of %s is verified: %s",
+                      path->domain, path->note);
+    } else {
+        outcome_set(outcome_r, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.7.1",
+                    "No verified return path domain configured for sender domain");
+    }
+}
+
 bool return_path_decide(const struct config *config, struct store *store, struct dns_resolver *resolver,
                         const char *from, const char *sender, const char *uuid, int64_t deadline_ms,
                         struct return_path *path_r, struct outcome *outcome_r)
@@ -209,29 +243,22 @@ bool return_path_decide(const struct config *config, struct store *store, struct
     snprintf(prefix, sizeof prefix, "%s", config->return_path.bounce_prefix);
     *path_r = (struct return_path){.note = ""};
     snprintf(path_r->sender, sizeof path_r->sender, "%s", sender);
-    find_domain(from, sender, path_r->domain);
+    enum from_domain found = find_domain(from, sender, path_r->domain);
     if (*sender == '\0' || config->return_path.verify == VERIFY_OFF) {
         snprintf(path_r->note, sizeof path_r->note, "%s",
                  *sender == '\0' ? "the null sender passes" : "return-path.verify is off");
         return true;
     }
-    if (path_r->domain[0] == '\0') {
+    if (found == FROM_DOMAIN_FOUND) {
+        verdict = verify(config, store, resolver, deadline_ms, path_r, prefix);
+    } else if (found == FROM_DOMAIN_UNKNOWN) {
+        verdict = NOT_CONVERTED;
+    } else {
         snprintf(path_r->note, sizeof path_r->note, "neither From: nor the envelope names a domain");
         verdict = NOT_VERIFIED;
-    } else if (config->return_path.verify == VERIFY_STATIC) {
-        verdict = verify_static(config, path_r);
-    } else if (config->return_path.verify == VERIFY_SENDPOST && store != NULL &&
-               store_get_number(store, "sendpost.domains") > 0) {
-        verdict = verify_sendpost(store, path_r, prefix);
-    } else { /* nothing was heard of the account yet: DNS tells */
-        verdict = verify_dns(config, store, resolver, deadline_ms, path_r);
     }
-    if (verdict == UNKNOWN)
-        outcome_local(outcome_r, "4.4.3", "DNS cannot tell now whether the return path of %s is verified: %s",
-                      path_r->domain, path_r->note);
-    else if (verdict == NOT_VERIFIED)
-        outcome_set(outcome_r, OUTCOME_DROPPED, CAUSE_POLICY, 0, "5.7.1",
-                    "No verified return path domain configured for sender domain");
+    if (verdict != VERIFIED)
+        refuse(verdict, path_r, outcome_r);
     else if (config->return_path.rewrite)
         rewrite(config, uuid, prefix, path_r);
     return verdict == VERIFIED;

@@ -37,7 +37,8 @@ struct return_path {
  * from: value of the From: field, NULL when there is none. sender: the envelope's, "" is the null sender.
  * store: the DNS cache; may be NULL. resolver: NULL in a dry run, which takes for verified what only DNS
  * could tell. deadline_ms: clock_monotonic_ms(). Always fills *path_r; false with *outcome_r set when the
- * message must not go out (5.7.1) or DNS cannot tell (4.4.3).
+ * message must not go out (5.7.1), DNS cannot tell (4.4.3), or
+ * an internationalised domain cannot be read for trouble of ours (4.3.0).
  */
 bool return_path_decide(const struct config *config, struct store *store, struct dns_resolver *resolver,
                         const char *from, const char *sender, const char *uuid, int64_t deadline_ms,

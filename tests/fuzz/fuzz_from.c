@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (value == NULL)
         return 0;
     memcpy(value, data, size);
-    if (from_header_domain(value, size, domain)) {
+    if (from_header_domain(value, size, domain) == FROM_DOMAIN_FOUND) {
         size_t length = strlen(domain);
         if (length == 0 || length > 253 || domain[length - 1] == '.')
             abort();
@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (!islower((unsigned char)domain[i]) && !isdigit((unsigned char)domain[i]) &&
                 strchr("-_.", domain[i]) == NULL)
                 abort();
-        if (!from_header_normalise(domain, length, again) || strcmp(domain, again) != 0)
+        if (from_header_normalise(domain, length, again) != FROM_DOMAIN_FOUND || strcmp(domain, again) != 0)
             abort();
     }
     free(value);

@@ -203,6 +203,22 @@ def test_a_message_that_gets_through_leaves_the_ladder(site):
     assert site.ctl("deliveries", "--json").stdout == "[]\n"
 
 
+def test_a_sender_domain_that_cannot_be_read_now_is_no_unverified_one(site):
+    """An internationalised one, and libidn2 cannot be loaded."""
+    broken = site.sendpost.config.parent / "libidn2.so.0"
+    broken.write_bytes(b"")
+    message = MESSAGE.replace(b"news@example.org", "news@b\u00fccher.example".encode())
+    site.configure(return_path={"verify": "static", "cname-target": "target.example", "domains": ["xn--bcher-kva.example"]},
+                   retry={"schedule": ["1h"]})
+    site.sendpost.environment["LD_LIBRARY_PATH"] = str(broken.parent)
+    status, line = site.send(message=message, queue_id="4bTrouble")
+    assert status == 75 and line.startswith("4.3.0 nobody can tell now whether the return path is verified"), line
+    assert site.connections == 0
+    broken.unlink()
+    assert site.send(message=message, queue_id="4bMended", uuid=UUID.replace("1", "3"))[0] == 0
+    assert "@sp-bounce.xn--bcher-kva.example>" in site.tpsp.connections[-1].sender.decode()
+
+
 def test_a_message_of_another_uuid_under_the_same_queue_id_starts_anew(site):
     site.configure(retry={"schedule": ["1h"]})
     site.tpsp.script["rcpt"] = "451 4.3.0 come back"
