@@ -1,6 +1,6 @@
 /*
  * How far a delivery has come, for a later run of the same message: the intent in the store, the mark beside
- * it, and the event of an acceptance. doc/protocol.md has the order of all this, and what a crash at each
+ * it, and the event of its end. doc/protocol.md has the order of all this, and what a crash at each
  * point means.
  */
 #include <stdlib.h>
@@ -19,6 +19,21 @@ static void take_over_acceptance(struct delivery *delivery)
     outcome_set(&delivery->outcome, OUTCOME_DELIVERED, CAUSE_NONE, event->smtp_code,
                 event->smtp_enhanced_code, "%s", event->smtp_description);
     delivery->tpsp = config_tpsp_by_name(delivery->context->config, event->tpsp);
+}
+
+/*
+ * Postfix has not heard of the drop, or keeps what was dropped (soft_bounce): its event is out, and stays.
+ * Only the very same queue file is meant: what is sent again, or queued anew by postsuper -r, has another
+ * queue id.
+ */
+static void take_over_drop(struct delivery *delivery)
+{
+    const struct event *event = &delivery->event;
+    char when[CLOCK_RFC3339_SIZE];
+
+    outcome_set(&delivery->outcome, OUTCOME_DROPPED, CAUSE_POLICY, event->smtp_code,
+                event->smtp_enhanced_code, "dropped at %s: %s", clock_rfc3339(event->timestamp_ms, when),
+                event->smtp_description);
 }
 
 /* The mark knows what happened since this boot; an intent of an earlier one, that nobody can know. */
@@ -64,9 +79,8 @@ bool delivery_look_back(struct delivery *delivery)
     delivery->key = delivery_key(delivery, delivery->uuid);
     if (*request->queue_id == '\0')
         return true;
-    int found =
-        event_store_find_accepted(context->store, request->queue_id, delivery->uuid, request->recipient,
-                                  content, &delivery->event, &delivery->event_state, &delivery->outcome);
+    int found = event_store_find_final(context->store, request->queue_id, delivery->uuid, request->recipient,
+                                       content, &delivery->event, &delivery->event_state, &delivery->outcome);
     if (found < 0)
         return false;
     int place = mark_find(context->marks, delivery->key, &state);
@@ -74,7 +88,11 @@ bool delivery_look_back(struct delivery *delivery)
         if (place >= 0)
             mark_end(context->marks, place);
         delivery->recorded = true;
-        take_over_acceptance(delivery);
+        delivery->past.listed = true; /* perhaps still: an end comes before the end of its ladder */
+        if (delivery->event.cs == CS_DROPPED)
+            take_over_drop(delivery);
+        else
+            take_over_acceptance(delivery);
         return false;
     }
     if (place >= 0 && mark_event(context->marks, place, &delivery->event)) {

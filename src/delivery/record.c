@@ -175,7 +175,7 @@ void delivery_record(struct delivery *delivery)
     bool dropped = outcome->class == OUTCOME_DROPPED;
     struct outcome error;
 
-    if (outcome->class == OUTCOME_DELIVERED) {
+    if (outcome->class == OUTCOME_DELIVERED || delivery->recorded) { /* recorded: or dropped before */
         if (!delivery->recorded)
             insist_on_record(delivery);
         record_end(delivery);

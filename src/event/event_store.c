@@ -110,7 +110,7 @@ int event_store_read(struct store *store, int64_t row, struct event *event_r, en
     return found;
 }
 
-/* Each of the two ways to report an acceptance has one id for all time (event_identify()). */
+/* Each of the ways in which a message ends has one id for all time (event_identify()). */
 static int find_as(struct store *store, const char *queue_id, const struct event *wanted,
                    struct event *event_r, enum event_state *state_r, struct outcome *error_r)
 {
@@ -135,11 +135,11 @@ static int find_as(struct store *store, const char *queue_id, const struct event
     return found;
 }
 
-int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
-                              const char *recipient, const char *content, struct event *event_r,
-                              enum event_state *state_r, struct outcome *error_r)
+int event_store_find_final(struct store *store, const char *queue_id, const char *message_id,
+                           const char *recipient, const char *content, struct event *event_r,
+                           enum event_state *state_r, struct outcome *error_r)
 {
-    static const enum event_cs kinds[] = {CS_DELIVERED, CS_SENT};
+    static const enum event_cs kinds[] = {CS_DELIVERED, CS_SENT, CS_DROPPED};
     struct event wanted = {0};
     int found = 0;
 

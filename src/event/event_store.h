@@ -1,7 +1,7 @@
 /*
  * event_store: the events table of the store. It is the outbox (event/event_outbox.h), the
- * proof that a delivery was accepted (never sent twice after a crash), and the history that `sendpostctl
- * events` shows.
+ * proof that a delivery was accepted (never sent twice after a crash) or dropped (never sent after that), and
+ * the history that `sendpostctl events` shows.
  *
  * Functions that write do so inside a transaction of the caller, or as one of their own with STORE_NORMAL.
  */
@@ -45,11 +45,11 @@ int event_store_read(struct store *store, int64_t row, struct event *event_r, en
                      struct event_mail *mail_r, struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Whether this queue id, message and recipient, with this content (delivery/message.h), were delivered before
- * (CS_DELIVERED or CS_SENT from the pipe); fills event_r and state_r. -1 with *error_r set when the store
- * cannot tell.
+ * Whether this queue id, message and recipient, with this content (delivery/message.h), came to their end
+ * before: accepted (CS_DELIVERED or CS_SENT from the pipe) or dropped (CS_DROPPED); fills event_r and
+ * state_r. -1 with *error_r set when the store cannot tell.
  */
-int event_store_find_accepted(struct store *store, const char *queue_id, const char *message_id,
+int event_store_find_final(struct store *store, const char *queue_id, const char *message_id,
                               const char *recipient, const char *content, struct event *event_r,
                               enum event_state *state_r, struct outcome *error_r) __attribute__((nonnull));
 

@@ -315,3 +315,26 @@ def test_a_store_replaced_while_the_api_is_asked_keeps_the_event(site, ca, api):
     api.default = Answer(200)
     assert ctl(site, "events", "flush").returncode == 0
     assert len(api.events) == 1
+
+
+@pytest.mark.parametrize("ladder", [False, True])
+def test_what_was_dropped_stays_dropped(sendpost, ladder):
+    """Postfix does not hear of it (a kill, postfix stop) and comes again: the event is out, and nobody is asked any more, however well
+    disposed. Queued anew (postsuper -r) it is another message."""
+    with ScriptedTpsp(rcpt="451 4.2.2 asleep" if ladder else "550 5.1.1 no such user") as server:
+        configure(sendpost, server, retry={"schedule": ["1h"]})
+        if ladder:
+            assert visit(sendpost).returncode == 75
+            with sqlite3.connect(sendpost.state / "state.db") as database:
+                database.execute("UPDATE deliveries SET due_ms = 0")
+        assert visit(sendpost).returncode == 69
+        asked = len(server.transactions)
+        server.script["rcpt"] = DEFAULTS["rcpt"]
+        for _ in range(2):
+            done = visit(sendpost)
+            assert done.returncode == 69 and b"dropped at 20" in done.stdout, done.stdout
+            assert (b"given up after 2 attempts" if ladder else b"no such user") in done.stdout, done.stdout
+        assert len(server.transactions) == asked
+        assert [event["cs"] for event in sendpost.events()] == [61, 62] if ladder else [62]
+        assert visit(sendpost, "4bXyz2").returncode == 0
+        assert len(server.messages) == 1

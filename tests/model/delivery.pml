@@ -7,11 +7,13 @@
  *   whole        no copy that was cut short is ever accepted by the TPSP
  *   no loss      Postfix lets go of the message only after the TPSP has it whole, or the TPSP refused it for good
  *   one copy     the TPSP has at most one copy more than there were answers that nobody could read or put on record
+ *   one fate     what is on record as dropped is sent no more
  *   events       when Postfix lets go, the event is at the API or durably in the store; at the end it is at the API, once;
  *                and so it is where the message never comes back (somebody deletes it from the queue), unless it was in doubt
  *
  * -DOLD is the protocol of version 0.1.0, which looked at the writer once, kept no intent and no mark, and accepted any copy for
- * any other; spin has to refute it. -DNO_MARK leaves out the mark alone, which a full disk has to refute.
+ * any other; spin has to refute it. -DNO_MARK leaves out the mark alone, which a full disk has to refute. -DFORGET_DROP looks for
+ * acceptances alone, so that what is on record as dropped is sent after all.
  */
 
 #ifndef VISITS
@@ -39,6 +41,7 @@ bool claim;             /* the lock of this delivery: its holder's death frees i
 byte copies;            /* accepted by the TPSP, whole */
 byte cut_copies;        /* accepted by the TPSP, cut short */
 bool refused;           /* the TPSP has refused it for good */
+bool dropped;           /* and the row, if there is one, says so */
 byte doubts;            /* answers to a dot that nobody could read, or whose record a crash took away */
 bool open_dot;          /* a dot whose answer is not read and marked yet */
 byte at_api;            /* deliveries of the event: one id, so that more than one is one */
@@ -116,7 +119,11 @@ proctype deliverer(bool whole; bool writer_lives_on)
 
     /* what is known of it */
     atomic { STEP; if
-    :: row != NONE -> mark = NONE; goto report    /* accepted before, by a copy of this size and hash */
+#ifdef FORGET_DROP
+    :: row != NONE && !dropped -> mark = NONE; goto report
+#else
+    :: row != NONE -> mark = NONE; goto report    /* accepted or dropped before, by a copy of this size and hash */
+#endif
 #ifndef OLD
     :: row == NONE && mark == ACCEPTED ->
         /* the record that did not fit when it was accepted; no copy is sent for it */
@@ -163,6 +170,7 @@ proctype deliverer(bool whole; bool writer_lives_on)
     atomic {
         STEP;
         sent = true;
+        assert(row == NONE || !dropped);
         if
         :: whole -> copies++; open_dot = true
         :: !whole -> cut_copies++
@@ -219,7 +227,7 @@ judged:
     fate();
     atomic { STEP; if
     :: disk_full -> goto again
-    :: else -> row = PENDING
+    :: else -> row = PENDING; dropped = true
     fi };
     fate();
 

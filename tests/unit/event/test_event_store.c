@@ -18,8 +18,8 @@ START_TEST(an_event_comes_back_as_it_was_stored)
     enum event_state state;
 
     ck_assert(event_store_add(store, &stored, EVENT_PENDING, 0, &error));
-    ck_assert_int_eq(event_store_find_accepted(store, "Q1", stored.message_id, "user1@example.com", "",
-                                               &found, &state, &error),
+    ck_assert_int_eq(event_store_find_final(store, "Q1", stored.message_id, "user1@example.com", "", &found,
+                                            &state, &error),
                      1);
     ck_assert_int_gt(found.row, 0);
     stored.row = found.row;
@@ -36,21 +36,38 @@ START_TEST(only_the_same_delivery_counts_as_accepted)
 
     add(1, CS_DELIVERED, EVENT_REPORTED, "p", 0);
     add(2, CS_DEFERRED, EVENT_REPORTED, "p", 0);
-    ck_assert_int_eq(event_store_find_accepted(store, "Q1", one.message_id, "other@example.com", "", &found,
-                                               &state, &error),
-                     0);
-    ck_assert_int_eq(event_store_find_accepted(store, "Q2", one.message_id, "user1@example.com", "", &found,
-                                               &state, &error),
-                     0);
-    ck_assert_int_eq(event_store_find_accepted(store, "Q1", one.message_id, "user1@example.com", "", &found,
-                                               &state, &error),
-                     1);
+    ck_assert_int_eq(
+        event_store_find_final(store, "Q1", one.message_id, "other@example.com", "", &found, &state, &error),
+        0);
+    ck_assert_int_eq(
+        event_store_find_final(store, "Q2", one.message_id, "user1@example.com", "", &found, &state, &error),
+        0);
+    ck_assert_int_eq(
+        event_store_find_final(store, "Q1", one.message_id, "user1@example.com", "", &found, &state, &error),
+        1);
     /* other bytes under the same queue id, UUID and recipient are another message */
-    ck_assert_int_eq(event_store_find_accepted(store, "Q1", one.message_id, "user1@example.com", "17-ab",
-                                               &found, &state, &error),
+    ck_assert_int_eq(event_store_find_final(store, "Q1", one.message_id, "user1@example.com", "17-ab", &found,
+                                            &state, &error),
                      0);
-    ck_assert_int_eq(event_store_find_accepted(store, "Q2", make(2, CS_SENT, "").message_id,
-                                               "user2@example.com", "", &found, &state, &error),
+    ck_assert_int_eq(event_store_find_final(store, "Q2", make(2, CS_SENT, "").message_id, "user2@example.com",
+                                            "", &found, &state, &error),
+                     0);
+}
+END_TEST
+
+START_TEST(a_drop_is_an_end_as_well)
+{
+    struct event found;
+    enum event_state state;
+    struct event dropped = make(1, CS_DROPPED, "p");
+
+    add(1, CS_DROPPED, EVENT_REPORTED, "p", 0);
+    ck_assert_int_eq(event_store_find_final(store, "Q1", dropped.message_id, "user1@example.com", "", &found,
+                                            &state, &error),
+                     1);
+    ck_assert_int_eq(found.cs, CS_DROPPED);
+    ck_assert_int_eq(event_store_find_final(store, "Q1", dropped.message_id, "user1@example.com", "17-ab",
+                                            &found, &state, &error),
                      0);
 }
 END_TEST
@@ -453,6 +470,7 @@ UNIT_SUITE(event_store_suite)
     tcase_add_checked_fixture(tcase, temporary_store_open, temporary_store_close);
     tcase_add_test(tcase, an_event_comes_back_as_it_was_stored);
     tcase_add_test(tcase, only_the_same_delivery_counts_as_accepted);
+    tcase_add_test(tcase, a_drop_is_an_end_as_well);
     tcase_add_test(tcase, a_second_event_with_the_same_id_changes_nothing);
     tcase_add_test(tcase, what_is_settled_stays_settled);
     tcase_add_test(tcase, a_message_of_many_recipients_is_shown_in_its_order);
