@@ -24,11 +24,6 @@ static bool is_same(const char *a, const char *b)
     return *a != '\0' && strcasecmp(a, b) == 0;
 }
 
-static bool is_about(const struct dsn_recipient *said, const char *recipient)
-{
-    return is_same(said->address, recipient) || is_same(said->final, recipient);
-}
-
 static struct belief_failure *add_failure(struct belief *belief, const struct dsn_recipient *said,
                                           const char *recipient)
 {
@@ -63,18 +58,36 @@ static void find_message(struct looking *looking, struct store *store, const cha
 
 /* --- which recipient ----------------------------------------------------------------------------------- */
 
-/* Of all that a report says, what counts for the one recipient that was asked for: what it says of him; where
- * it names others alone, he is as bad as the best of them. */
-static const struct dsn_recipient *said_of(const struct dsn *report, const char *recipient)
+/* What it says of the one recipient; NULL: nothing. Who is named as the address that mail went on to may be
+ * that of several. */
+static const struct dsn_recipient *said_about(const struct dsn *report, const char *recipient)
 {
-    const struct dsn_recipient *said = &report->recipients[0];
+    const struct dsn_recipient *best = NULL;
 
     for (size_t i = 0; i < report->count; i++)
-        if (is_about(&report->recipients[i], recipient))
+        if (is_same(report->recipients[i].address, recipient))
             return &report->recipients[i];
-    for (size_t i = 1; i < report->count && said->hard; i++)
-        said = &report->recipients[i];
-    return said;
+    for (size_t i = 0; i < report->count; i++)
+        if (is_same(report->recipients[i].final, recipient) &&
+            (best == NULL || dsn_badness(&report->recipients[i]) < dsn_badness(best)))
+            best = &report->recipients[i];
+    return best;
+}
+
+/* It names others alone: he is as bad as the best of them, and one who has the message is not bad at all. */
+static const struct dsn_recipient *said_of_others(struct belief *belief, const struct dsn *report)
+{
+    const struct dsn_recipient *best = &report->recipients[0];
+
+    for (size_t i = 1; i < report->count; i++)
+        if (dsn_badness(&report->recipients[i]) < dsn_badness(best))
+            best = &report->recipients[i];
+    if (!best->hard || !report->reached)
+        return best;
+    belief->softened = xmalloc(sizeof *belief->softened);
+    *belief->softened = *best;
+    belief->softened->hard = false;
+    return belief->softened;
 }
 
 static struct belief_failure *prove(struct looking *looking, const char *recipient)
@@ -83,7 +96,9 @@ static struct belief_failure *prove(struct looking *looking, const char *recipie
         return NULL;
     looking->proven = true;
     looking->belief->count = 0; /* what the store knows without proof does not count beside it */
-    return add_failure(looking->belief, said_of(looking->report, recipient), recipient);
+    const struct dsn_recipient *said = said_about(looking->report, recipient);
+    return add_failure(looking->belief,
+                       said != NULL ? said : said_of_others(looking->belief, looking->report), recipient);
 }
 
 static bool see_sent(void *context, const struct event *sent)
@@ -96,9 +111,9 @@ static bool see_sent(void *context, const struct event *sent)
         memcpy(looking->last, sent->recipient, sizeof looking->last);
         failure = prove(looking, sent->recipient);
     }
-    for (size_t i = 0; failure == NULL && i < looking->report->count; i++)
-        if (is_about(&looking->report->recipients[i], sent->recipient))
-            failure = add_failure(belief, &looking->report->recipients[i], sent->recipient);
+    const struct dsn_recipient *said = said_about(looking->report, sent->recipient);
+    if (failure == NULL && said != NULL)
+        failure = add_failure(belief, said, sent->recipient);
     if (failure != NULL) {
         failure->known = true;
         failure->sent = *sent;
@@ -144,5 +159,6 @@ bool belief_form(struct belief *belief_r, struct store *store, const struct conf
 void belief_clear(struct belief *belief)
 {
     free(belief->failures);
+    free(belief->softened);
     *belief = (struct belief){.count = 0};
 }

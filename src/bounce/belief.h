@@ -4,9 +4,9 @@
  *
  * A report is believed when its message UUID proves itself (base/uuid_proof.h): for the recipient that the
  * store knows, else for the one that the report says was asked for, else for the one that failed in the end.
- * Then it is about that recipient alone, whoever else it names: the mail was forwarded. A UUID that proves
- * nothing (it came in from outside, or was made without a key) is believed of those recipients that the store
- * knows it with. A bounce address has to be one of ours besides.
+ * Then it is about that recipient alone, whoever else it names: the mail was forwarded, and he is as bad as
+ * the best of them. A UUID that proves nothing (it came in from outside, or was made without a key) is
+ * believed of those recipients that the store knows it with. A bounce address has to be one of ours besides.
  */
 #ifndef SENDPOST_BOUNCE_BELIEF_H
 #define SENDPOST_BOUNCE_BELIEF_H
@@ -18,7 +18,7 @@
 
 /* One recipient of ours that failed. */
 struct belief_failure {
-    const struct dsn_recipient *said; /* lives as long as the report */
+    const struct dsn_recipient *said; /* lives as long as report and belief */
     char recipient[ADDRESS_SIZE];     /* whom the message was given to */
     bool known;                       /* sent: what the store has of it */
     struct event sent;
@@ -30,6 +30,8 @@ struct belief {
     const char *why_not;        /* a constant; NULL: believed, and there are failures */
     struct belief_failure *failures;
     size_t count;
+    /* what is said of others, where that is hard and somebody has the message; NULL: not so */
+    struct dsn_recipient *softened;
 };
 
 /* address: whom the report came to. The report has recipients. False with *error_r set when the store cannot

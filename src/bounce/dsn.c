@@ -58,13 +58,21 @@ void dsn_close(struct dsn_reader *reader)
     free(reader);
 }
 
+static struct dsn_recipient *find_recipient(const struct dsn *report, const char *address)
+{
+    for (size_t i = 0; i < report->count; i++)
+        if (strcasecmp(report->recipients[i].address, address) == 0)
+            return &report->recipients[i];
+    return NULL;
+}
+
+/* NULL: it is there already. */
 static struct dsn_recipient *add_recipient(struct dsn *report, const char *address)
 {
     struct dsn_recipient *recipient;
 
-    for (size_t i = 0; i < report->count; i++)
-        if (strcasecmp(report->recipients[i].address, address) == 0)
-            return NULL;
+    if (find_recipient(report, address) != NULL)
+        return NULL;
     report->recipients = xrealloc(report->recipients, (report->count + 1) * sizeof *report->recipients);
     recipient = &report->recipients[report->count++];
     memset(recipient, 0, sizeof *recipient);
@@ -85,27 +93,47 @@ static size_t find_fields(const struct reading *reading, struct fields_recipient
     return count;
 }
 
-static void take_fields(struct reading *reading, const struct fields_recipient *fields, size_t count)
+static void judge_fields(const struct reading *reading, const struct fields_recipient *fields,
+                         const char *about, struct dsn_recipient *recipient_r)
 {
     bool delay = reading->prose_kind == NOTICE_DELAY || reading->subject_kind == NOTICE_DELAY;
 
-    for (size_t i = 0; i < count; i++) {
-        struct dsn_recipient *recipient;
-        AUTO_FREE char *about = NULL;
+    *recipient_r = (struct dsn_recipient){.delayed = fields->action == FIELDS_DELAYED ||
+                                                     (fields->action == FIELDS_UNSAID && delay)};
+    memcpy(recipient_r->address, fields->address, sizeof recipient_r->address);
+    memcpy(recipient_r->final, fields->final, sizeof recipient_r->final);
+    memcpy(recipient_r->status, fields->status, sizeof recipient_r->status);
+    memcpy(recipient_r->remote, fields->remote, sizeof recipient_r->remote);
+    failure_judge(reading->reader->rules, recipient_r, fields->diagnostic, about);
+}
 
-        if (fields[i].action == FIELDS_DONE)
+static void take_failure(struct reading *reading, const struct fields_recipient *fields, bool alone)
+{
+    AUTO_FREE char *about = alone ? xstrdup(reading->prose)
+                                  : notice_about(reading->prose, strlen(reading->prose), fields->address);
+    struct dsn_recipient judged, *recipient = find_recipient(reading->report, fields->address);
+
+    judge_fields(reading, fields, about, &judged);
+    if (recipient == NULL)
+        *add_recipient(reading->report, fields->address) = judged;
+    else if (dsn_badness(&judged) < dsn_badness(recipient))
+        *recipient = judged;
+}
+
+/* A recipient whose mail went on to several addresses has a group of fields for each: he is as bad as the
+ * best of them. */
+static void take_fields(struct reading *reading, const struct fields_recipient *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].action != FIELDS_DONE)
+            take_failure(reading, &fields[i], count == 1);
+    for (size_t i = 0; i < count; i++) {
+        struct dsn_recipient *recipient = find_recipient(reading->report, fields[i].address);
+        if (fields[i].action != FIELDS_DONE)
             continue;
-        recipient = add_recipient(reading->report, fields[i].address);
-        if (recipient == NULL)
-            continue;
-        memcpy(recipient->final, fields[i].final, sizeof recipient->final);
-        recipient->delayed =
-            fields[i].action == FIELDS_DELAYED || (fields[i].action == FIELDS_UNSAID && delay);
-        memcpy(recipient->status, fields[i].status, sizeof recipient->status);
-        memcpy(recipient->remote, fields[i].remote, sizeof recipient->remote);
-        about = count == 1 ? xstrdup(reading->prose)
-                           : notice_about(reading->prose, strlen(reading->prose), fields[i].address);
-        failure_judge(reading->reader->rules, recipient, fields[i].diagnostic, about);
+        reading->report->reached = true;
+        if (recipient != NULL)
+            recipient->hard = false;
     }
     if (reading->report->count == 0)
         reading->report->why_none = "a confirmation of delivery";

@@ -3,7 +3,8 @@
  * and recipients, and is each address bad (hard) or did something else fail (soft)?
  *
  * What has RFC 3464 fields is read from them, everything else from its prose. A notice of delay is soft,
- * whatever it says. A feedback report is read by bounce/complaint.h. Read receipts, confirmations,
+ * whatever it says. Of one recipient's mail that went on to several addresses the best counts: it is hard
+ * when each of them is. A feedback report is read by bounce/complaint.h. Read receipts, confirmations,
  * auto-replies and ordinary mail are no failures.
  */
 #ifndef SENDPOST_BOUNCE_DSN_H
@@ -29,9 +30,16 @@ struct dsn_recipient {
     const char *reason, *rule;         /* why hard or soft; live as long as the rules */
 };
 
+/* The less the better: of several things said of one, the best counts. */
+static inline int dsn_badness(const struct dsn_recipient *said)
+{
+    return said->hard ? 2 : said->delayed ? 0 : 1;
+}
+
 struct dsn {
-    struct dsn_recipient *recipients; /* none: no failure */
+    struct dsn_recipient *recipients; /* none: no failure; one for each address */
     size_t count;
+    bool reached;               /* somebody whom it names has the message: delivered, relayed, expanded */
     bool complaint;             /* they complain (bounce/complaint.h); nothing has failed */
     const char *why_none;       /* a constant: "a read receipt"; NULL when there are recipients */
     char message_id[UUID_SIZE]; /* from the returned message; "" when it is not there */

@@ -48,6 +48,8 @@ char *judgement_encode(const struct dsn *report)
         add_text(object, "why_none", report->why_none, WORDS_MAX);
     if (report->complaint)
         json_object_object_add(object, "complaint", json_object_new_boolean(true));
+    if (report->reached)
+        json_object_object_add(object, "reached", json_object_new_boolean(true));
     add_text(object, "message_id", report->message_id, sizeof report->message_id);
     json_object_object_add(object, "date_ms",
                            json_object_new_int64(report->date_ms > DATE_MAX ? 0 : report->date_ms));
@@ -194,6 +196,9 @@ static const char *take_report(struct json_object *object, struct dsn *report_r)
     if (json_object_object_get_ex(object, "complaint", &ignored) &&
         (!take_flag(object, "complaint", &report_r->complaint) || report_r->count == 0))
         return "complaint";
+    if (json_object_object_get_ex(object, "reached", &ignored) &&
+        !take_flag(object, "reached", &report_r->reached))
+        return "reached";
     return (report_r->count == 0) != (report_r->why_none != NULL) ? "why_none" : NULL;
 }
 

@@ -2,9 +2,9 @@
  * judgement: what the judge, who reads what strangers wrote and has no rights, tells the recorder, who has
  * them: one JSON object on a pipe.
  *
- *     {"why_none": "…", "complaint": true, "message_id": "…", "date_ms": 0, "recipients": [{"address": "…",
- * "final": "…", "hard": true, "delayed": false, "smtp_code": 550, "status": "5.1.1", "text": "…", "reason":
- * "…", "rule": "…"}, …]}
+ *     {"why_none": "…", "complaint": true, "reached": true, "message_id": "…", "date_ms": 0, "recipients":
+ * [{"address": "…", "final": "…", "hard": true, "delayed": false, "smtp_code": 550, "status": "5.1.1",
+ * "text": "…", "reason": "…", "rule": "…"}, …]}
  *
  * The recorder does not trust it: whoever has taken the judge over may write anything. So every field has its
  * form and its bound, or the whole is refused. What it says is still only the word of a report, which is

@@ -131,14 +131,37 @@ def test_the_one_that_was_asked_for_is_believed_where_the_mail_was_forwarded(ins
     assert bounced(installation) == {(PROVEN, OURS)} and suppressed(installation) == {OURS}
 
 
-def test_a_forwarded_message_that_failed_for_some_is_as_bad_as_the_best(installation, bounce):
-    sent(installation, PROVEN, OURS)
-    two = report(recipient=THEIRS, uuid=PROVEN).replace(
-        b"\n\n--b\nContent-Type: message/rfc822",
-        b"\n\nFinal-Recipient: rfc822; full@example.org\nAction: failed\nStatus: 5.2.2\n\n--b\nContent-Type: message/rfc822")
-    bounce(two, address(PROVEN))
-    assert [(event["cs"], event["recipient"]) for event in installation.events() if event["source"] == 2] == [(64, OURS)]
-    assert suppressed(installation) == set()
+def group(status, action="failed", final=THEIRS, original=""):
+    """What a report says of one address that a message was forwarded to."""
+    return (f"Original-Recipient: rfc822; {original}\n" if original else "") + (
+        f"Final-Recipient: rfc822; {final}\nAction: {action}\nStatus: {status}\n\n")
+
+
+def report_of(*groups):
+    text = report(recipient=THEIRS, uuid=PROVEN)
+    head, rest = text.split(b"Final-Recipient:")
+    return head + "".join(groups).encode() + rest[rest.index(b"--b"):]
+
+
+BAD, GONE, FULL = ("5.1.1", "failed", "bad@x.example"), ("5.1.2", "failed", "gone@x.example"), ("5.2.2", "failed", "full@x.example")
+SLOW, DONE = ("4.4.1", "delayed", "slow@x.example"), ("2.0.0", "delivered", "done@x.example")
+FORWARDED = {
+    "bad, full": ((BAD, FULL), "5.2.2"), "full, bad": ((FULL, BAD), "5.2.2"), "delivered, bad": ((DONE, BAD), "5.1.1"),
+    "bad, delivered": ((BAD, DONE), "5.1.1"), "bad, full, slow": ((BAD, FULL, SLOW), "4.4.1"), "bad, bad": ((GONE, BAD), "5.1.2"),
+}
+
+
+@pytest.mark.parametrize("known, original", [(True, OURS), (True, ""), (False, OURS)], ids=["named each time", "named nowhere", "proven"])
+@pytest.mark.parametrize("what", FORWARDED)
+def test_a_forwarded_message_that_failed_for_some_is_as_bad_as_the_best(what, known, original, installation, bounce):
+    groups, status = FORWARDED[what]
+    if known:
+        sent(installation, PROVEN, OURS)
+    bounce(report_of(*(group(*each, original) for each in groups)), address(PROVEN))
+    (event,) = (event for event in installation.events() if event["source"] == 2)
+    hard = status == "5.1.2"
+    assert (event["cs"], event["smtp_enhanced_code"], event["recipient"]) == (63 if hard else 64, status, OURS)
+    assert suppressed(installation) == ({OURS} if hard else set())
 
 
 def test_a_uuid_from_outside_is_believed_of_whom_the_store_knows(installation, bounce):

@@ -76,6 +76,16 @@ static char *summary(struct dsn *report)
            "Reporting-MTA: dns; mx.example.net\n\n" fields                                \
            "\n--b\nContent-Type: message/rfc822\n\n" RETURNED "\n--b--\n"
 
+/* The server of team@example.org has passed the message on to several. */
+#define OF_TEAM(final, action, status, diagnostic)                                                      \
+    "Original-Recipient: rfc822; team@example.org\nFinal-Recipient: rfc822; " final "\nAction: " action \
+    "\nStatus: " status "\nDiagnostic-Code: smtp; " diagnostic "\n\n"
+#define BAD OF_TEAM("a@b.example", "failed", "5.1.1", "550 5.1.1 user unknown")
+#define NO_HOST OF_TEAM("e@f.example", "failed", "5.1.2", "550 5.1.2 host unknown")
+#define FULL OF_TEAM("c@d.example", "failed", "5.2.2", "552 5.2.2 mailbox full")
+#define SLOW OF_TEAM("g@h.example", "delayed", "4.4.1", "connection timed out")
+#define DONE(action) OF_TEAM("i@j.example", action, "2.0.0", "250 ok")
+
 static const struct {
     const char *name, *message, *summary;
 } messages[] = {
@@ -90,6 +100,24 @@ static const struct {
          "failed\nStatus: 5.1.1\n\n"
          "Final-Recipient: rfc822; c@example.org\nAction: relayed\nStatus: 2.0.0\n"),
      "soft a@example.org 5.2.2 quota\nhard b@example.org 5.1.1 user-unknown\n"},
+    {"one recipient at two addresses, a bad one and a full one", DSN(BAD FULL),
+     "soft team@example.org 5.2.2 quota\n"},
+    {"one recipient at two addresses, a full one and a bad one", DSN(FULL BAD),
+     "soft team@example.org 5.2.2 quota\n"},
+    {"one recipient at two bad addresses", DSN(BAD NO_HOST), "hard team@example.org 5.1.1 user-unknown\n"},
+    {"one recipient at two addresses, one that has it and a bad one", DSN(DONE("delivered") BAD),
+     "soft team@example.org 5.1.1 user-unknown\n"},
+    {"one recipient at two addresses, a bad one and one that it went on to", DSN(BAD DONE("relayed")),
+     "soft team@example.org 5.1.1 user-unknown\n"},
+    {"a list of which one address is bad", DSN(DONE("expanded") BAD NO_HOST),
+     "soft team@example.org 5.1.1 user-unknown\n"},
+    {"one recipient at two addresses, one that is still tried and a bad one", DSN(SLOW BAD),
+     "soft team@example.org 4.4.1 network\n"},
+    {"one recipient at two addresses, a full one and one that is still tried", DSN(FULL SLOW),
+     "soft team@example.org 4.4.1 network\n"},
+    {"one recipient who has it, and another who is unknown",
+     DSN(DONE("delivered") "Final-Recipient: rfc822; x@example.org\nAction: failed\nStatus: 5.1.1\n"),
+     "hard x@example.org 5.1.1 user-unknown\n"},
     {"a delay is soft whatever it says",
      DSN("Final-Recipient: rfc822; a@example.org\nAction: delayed\nStatus: 4.1.1\nDiagnostic-Code: smtp; 450 "
          "4.1.1 user unknown\n"),

@@ -169,6 +169,7 @@ START_TEST(whatever_a_report_makes_the_judge_say_is_taken)
                              .count = below(10) ? 1 + below(3) : JUDGEMENT_RECIPIENTS_MAX};
         struct judgement judgement;
 
+        report.reached = below(2);
         report.date_ms = ((int64_t)below(12000) - 2000) * 366 * 86400000;
         if (below(2))
             memcpy(report.message_id, UUID, sizeof UUID);
@@ -178,6 +179,7 @@ START_TEST(whatever_a_report_makes_the_judge_say_is_taken)
         ck_assert_msg(judgement_decode(line, strlen(line), &judgement, &error), "report %zu: %s: %s", i,
                       error.text, line);
         ck_assert_uint_eq(judgement.report.count, report.count);
+        ck_assert(judgement.report.reached == report.reached);
         for (size_t j = 0; j < report.count; j++) {
             const char *address = judgement.report.recipients[j].address;
             ck_assert(*address == '\0' || strcmp(address, recipients[j].address) == 0);
@@ -251,6 +253,7 @@ static const char *const hostile[] = {
     HEAD RECIPIENT "],\"why_none\":\"x\"}",
     HEAD "],\"why_none\":7}",
     HEAD RECIPIENT "],\"complaint\":1}",
+    HEAD RECIPIENT "],\"reached\":\"true\"}",
     HEAD "],\"why_none\":\"x\",\"complaint\":true}",
     HEAD "],\"why_none\":\"x\\ny\"}",
     /* fields missing, of another type, beyond their bounds */
