@@ -138,7 +138,7 @@ static bool ask_provider(struct oauth *oauth, const struct config_tpsp *tpsp, st
         return false;
     }
     oauth_form_add(&form, "grant_type", refresh != NULL ? "refresh_token" : "client_credentials");
-    oauth_form_add(&form, "refresh_token", refresh);
+    oauth_form_add_secret(&form, "refresh_token", refresh);
     oauth_form_add(&form, "scope", settings->scope);
     bool ok = oauth_request(client_for(oauth, settings), settings, settings->token_endpoint, &form,
                             left_ms < ASK_MS ? left_ms : ASK_MS, &answer, why, sizeof why);
@@ -283,7 +283,7 @@ enum oauth_device_progress oauth_device_ask(struct oauth *oauth, const struct co
 
     *refresh_token_r = NULL;
     oauth_form_add(&form, "grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-    oauth_form_add(&form, "device_code", device->code);
+    oauth_form_add_secret(&form, "device_code", device->code);
     bool ok = oauth_request(client_for(oauth, settings), settings, settings->token_endpoint, &form, ASK_MS,
                             &answer, why, sizeof why);
     secret_free(&form.text);

@@ -9,6 +9,7 @@
 #include "base/xalloc.h"
 
 #define ANSWER_MAX (3 * TOKEN_MAX)
+#define PART_MIN 4 /* of a secret; less tells nothing */
 
 /* --- forms ------------------------------------------------------------------------------------------------
  */
@@ -40,6 +41,12 @@ void oauth_form_add(struct oauth_form *form, const char *name, const char *value
         xasprintf("%s%s%s=%s", before != NULL ? before : "", before != NULL ? "&" : "", name, encoded);
     secret_free(&encoded);
     secret_free(&before);
+}
+
+void oauth_form_add_secret(struct oauth_form *form, const char *name, const char *value)
+{
+    oauth_form_add(form, name, value);
+    form->secret = value;
 }
 
 /* --- requests
@@ -92,18 +99,33 @@ static const struct http_answer *post(struct http_client *client, const struct c
     return answer;
 }
 
+/* As long as text is without the beginning of a secret that was cut off with its end. */
+static size_t length_without_part(const char *text, const char *const *secrets)
+{
+    size_t length = strlen(text);
+
+    for (size_t at = 0; at + PART_MIN <= length; at++)
+        for (const char *const *secret = secrets; *secret != NULL; secret++)
+            if (strncmp(*secret, text + at, length - at) == 0)
+                return at;
+    return length;
+}
+
 /* What a server echoes of our secrets is not shown. */
-static void describe(const struct config_oauth *settings, const struct http_answer *http,
-                     const struct token_answer *answer, char *why, size_t size)
+static void describe(const struct config_oauth *settings, const struct oauth_form *form,
+                     const struct http_answer *http, const struct token_answer *answer, char *why,
+                     size_t size)
 {
     const char *secrets[] = {settings->client_secret != NULL ? settings->client_secret : "",
-                             settings->refresh_token != NULL ? settings->refresh_token : "", NULL};
+                             settings->refresh_token != NULL ? settings->refresh_token : "",
+                             form->secret != NULL ? form->secret : "", NULL};
     size_t length;
 
     if (http->status == 0) {
         snprintf(why, size, "%.200s", http->text);
     } else if (answer->error[0] != '\0') {
-        AUTO_FREE char *masked = http_mask(answer->words, strlen(answer->words), secrets, &length);
+        AUTO_FREE char *masked =
+            http_mask(answer->words, length_without_part(answer->words, secrets), secrets, &length);
         snprintf(why, size, "%s%s%.*s%s", answer->error, length > 0 ? " (" : "",
                  (int)(length < 200 ? length : 200), masked, length > 0 ? ")" : "");
     } else if (http->status / 100 == 2) {
@@ -128,6 +150,6 @@ bool oauth_request(struct http_client *client, const struct config_oauth *settin
         ok = token_answer_parse(answer_r, http->body, http->length) && http->status / 100 == 2;
     }
     if (!ok)
-        describe(settings, http, answer_r, why, size);
+        describe(settings, form, http, answer_r, why, size);
     return ok;
 }

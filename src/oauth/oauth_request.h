@@ -9,11 +9,15 @@
 
 /* A body of the kind application/x-www-form-urlencoded that grows; begins as {0}. */
 struct oauth_form {
-    char *text; /* secret */
+    char *text;         /* secret */
+    const char *secret; /* what is in it and not in the settings; its owner's. NULL: nothing */
 };
 
 /* value NULL or "": nothing is added. */
 void oauth_form_add(struct oauth_form *form, const char *name, const char *value)
+    __attribute__((nonnull(1, 2)));
+/* One, which is not shown where a server echoes it; value outlives the form. */
+void oauth_form_add_secret(struct oauth_form *form, const char *name, const char *value)
     __attribute__((nonnull(1, 2)));
 
 /*

@@ -165,6 +165,26 @@ def test_a_provider_in_trouble_defers_and_is_not_asked_again_at_once(account, pr
     assert "relay-secret" not in account.log()
 
 
+def test_what_a_provider_echoes_of_a_rotated_token_is_not_shown(account, provider, server):
+    account.login(provider.refresh_token())
+    assert delivered(account.send(1))
+    account.expire()
+    provider.behave("wordy")
+    done = account.send(2)
+    assert deferred(done, "invalid_request", "grant_type=refresh_token")
+    held = account.token_file()
+    assert held["refresh"] not in done.stdout.decode() + held["error"] + account.log()
+
+
+def test_what_a_provider_echoes_of_a_long_token_is_not_shown_in_part(account, provider, server):
+    token = "".join(f"{number:03}-" for number in range(400))
+    account.login(token)
+    provider.behave("wordy")
+    done = account.send(1)
+    assert deferred(done, "invalid_request", "grant_type=refresh_token")
+    assert token[:4] not in done.stdout.decode() + account.token_file()["error"] + account.log()
+
+
 def test_while_the_token_is_good_trouble_of_the_provider_is_none(account, provider, server):
     account.login(provider.refresh_token())
     assert delivered(account.send(1))
