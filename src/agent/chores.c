@@ -18,6 +18,8 @@
 
 struct chores {
     const struct config *config;
+    /* for tokens, read again when it has changed; NULL: still the one above */
+    struct config *newer;
     struct board *board;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -53,21 +55,49 @@ static bool stopping(struct chores *chores)
     return stop;
 }
 
-static void keep_tokens(struct chores *chores, struct oauth *oauth)
+/*
+ * Deliveries log in by what the configuration says now, and a new login (setup --oauth) is a change of it:
+ * the tokens that they need are those to be kept. One that cannot be used is complained of by each delivery;
+ * until it can, oauth asks nobody.
+ */
+static const struct config *token_config(struct chores *chores, struct oauth **oauth)
 {
+    const struct config *known = chores->newer != NULL ? chores->newer : chores->config;
+    struct outcome ignored;
+
+    if (config_is_current(known))
+        return known;
+    struct config *newer = config_load(known->path, &ignored);
+    if (newer == NULL)
+        return known;
+    oauth_close(*oauth);
+    config_free(chores->newer);
+    chores->newer = newer;
+    *oauth = oauth_open(newer, NULL);
+    return newer;
+}
+
+static void keep_tokens(struct chores *chores, struct oauth **oauth)
+{
+    const struct config *config = token_config(chores, oauth);
     size_t place = 0;
 
-    for (size_t i = 0; i < chores->config->tpsp_count && !stopping(chores); i++) {
-        const struct config_tpsp *tpsp = &chores->config->tpsps[i];
+    for (size_t i = 0; i < config->tpsp_count; i++) {
+        const struct config_tpsp *tpsp = &config->tpsps[i];
         struct token_state state;
         struct outcome ignored; /* oauth_keep() has logged it, and the file has it */
+        if (stopping(chores))
+            return;
         if (tpsp->oauth.token_endpoint == NULL)
             continue;
-        oauth_keep(oauth, tpsp, AHEAD_MS, clock_monotonic_ms() + TOKEN_MS, &ignored);
-        token_file_read(chores->config->state_dir, tpsp, &state);
+        oauth_keep(*oauth, tpsp, AHEAD_MS, clock_monotonic_ms() + TOKEN_MS, &ignored);
+        token_file_read(config->state_dir, tpsp, &state);
         note_token(chores->board, place++, tpsp, &state);
         token_state_clear(&state);
     }
+    board_lock(chores->board);
+    chores->board->facts.token_count = place < BOARD_TOKENS_MAX ? place : BOARD_TOKENS_MAX;
+    board_unlock(chores->board);
 }
 
 /* False: stop. */
@@ -142,13 +172,14 @@ static void *run(void *context)
     }
     struct sync *sync = syncs ? sync_open(chores->config, store, NULL) : NULL;
     do {
-        keep_tokens(chores, oauth);
+        keep_tokens(chores, &oauth);
         if (sync != NULL && (role_changes(chores) || clock_monotonic_ms() >= chores->sync_due_ms))
             synchronise(chores, store, sync);
     } while (rest(chores));
     sync_close(sync);
     store_close(store);
     oauth_close(oauth);
+    config_free(chores->newer);
     return NULL;
 }
 

@@ -1,7 +1,8 @@
 /*
  * chores: the thread for what has to be done in time and hurries nobody: OAuth tokens are renewed before a
  * delivery has to wait for them, and the lists that are SendPost's, too, are kept the same (sendpost/sync.h).
- * It tells the board how each of them is. Has its own connections.
+ * It tells the board how each of them is. Has its own connections, and for tokens its own configuration: the
+ * one on disk, as deliveries do.
  */
 #ifndef SENDPOST_AGENT_CHORES_H
 #define SENDPOST_AGENT_CHORES_H

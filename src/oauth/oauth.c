@@ -152,7 +152,7 @@ static bool ask_provider(struct oauth *oauth, const struct config_tpsp *tpsp, st
     }
     token_answer_clear(&answer);
     struct outcome trouble;
-    if (!token_place_commit(place, state, &trouble)) {
+    if (!(ok ? token_place_commit : token_place_note_failure)(place, state, &trouble)) {
         log_line(LOG_ERR, "%s", trouble.text);
         if (ok) /* the token is good all the same; what may be lost is a rotated refresh token */
             log_line(LOG_ERR, "tpsp %s may need a new login once this token is used up", tpsp->name);
@@ -187,6 +187,13 @@ static bool renew(struct oauth *oauth, const struct config_tpsp *tpsp, const cha
         snprintf(why, sizeof why, "%s; not asked again for %lld s", state->error,
                  (long long)((state->next_try_ms - now_ms + 999) / 1000));
         set_trouble(error_r, tpsp, why);
+        return false;
+    }
+    /* with the lock: whoever has read a newer one comes to its turn after this */
+    if (!config_is_current(oauth->config)) {
+        set_trouble(
+            error_r, tpsp,
+            "the configuration was changed after this program had read it, and counts when it is read again");
         return false;
     }
     return ask_provider(oauth, tpsp, state, deadline_ms, error_r);

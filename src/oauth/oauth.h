@@ -5,7 +5,8 @@
  * Whoever first sees that less than five minutes are left (or half the life of a token that lives shorter)
  * renews the token, one process at a time; the others go on with the old one, or wait when there is none. The
  * agent does so in advance. A provider that fails is asked again after 10 s, doubled up to 5 minutes, by one
- * process for all.
+ * process for all. Nobody asks by a configuration that is not the one on disk any more: a newer login may
+ * have been exchanged since, and what an older one comes to would take its place.
  *
  * Every failure is ours: deferred, no attempt. Tokens and secrets appear in no error text and in no trace.
  * Belongs to one thread.
@@ -23,7 +24,7 @@
 
 struct oauth;
 
-/* trace: NULL for none. Both outlive it. */
+/* config: from config_load(). trace: NULL for none. Both outlive it. */
 struct oauth *oauth_open(const struct config *config, FILE *trace)
     __attribute__((nonnull(1), returns_nonnull));
 void oauth_close(struct oauth *oauth); /* NULL is fine */

@@ -16,23 +16,37 @@
 #define MAGIC "sendpost-oauth 1\n"
 #define FILE_SIZE (2 * 16384 + 4096) /* two tokens of the longest kind, and the rest */
 
-struct token_place {
-    int directory, file;
-    char *name, *fingerprint;
+/* What the file says, and for which configuration. */
+struct content {
+    char *access_for, *refresh_for, *failure_for;
+    struct token_state state;
 };
 
-/* Of all that the tokens depend on. Hexadecimal SHA-256. */
-static char *fingerprint_of(const struct config_oauth *oauth)
+struct fingerprints {
+    char *access, *refresh;
+};
+
+struct token_place {
+    int directory, file;
+    char *name;
+    bool by_login;
+    struct fingerprints ours;
+    struct content before;
+};
+
+/* --- whose it is ------------------------------------------------------------------------------------------
+ */
+
+/* Hexadecimal SHA-256; "" when there is no memory for it, which is nobody's. */
+static char *hash_of(const char *const parts[], size_t count)
 {
-    const char *parts[] = {oauth->token_endpoint, oauth->client_id, oauth->scope, oauth->client_secret,
-                           oauth->refresh_token};
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     char *text = xcalloc(2 * sizeof digest + 1, 1);
     bool ok = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
 
-    for (size_t i = 0; ok && i < sizeof parts / sizeof parts[0]; i++)
+    for (size_t i = 0; ok && i < count; i++)
         ok = parts[i] == NULL ? EVP_DigestUpdate(context, "", 1) == 1
                               : EVP_DigestUpdate(context, parts[i], strlen(parts[i]) + 1) == 1;
     if (!ok || EVP_DigestFinal_ex(context, digest, &length) != 1)
@@ -41,6 +55,33 @@ static char *fingerprint_of(const struct config_oauth *oauth)
     for (unsigned i = 0; i < length; i++)
         snprintf(text + 2 * i, 3, "%02x", digest[i]);
     return text;
+}
+
+static struct fingerprints fingerprints_of(const struct config_oauth *oauth)
+{
+    const char *access[] = {oauth->token_endpoint, oauth->client_id, oauth->scope, oauth->client_secret,
+                            oauth->refresh_token};
+    const char *refresh[] = {oauth->token_endpoint, oauth->client_id, oauth->refresh_token};
+
+    return (struct fingerprints){.access = hash_of(access, sizeof access / sizeof access[0]),
+                                 .refresh = hash_of(refresh, sizeof refresh / sizeof refresh[0])};
+}
+
+static void free_fingerprints(struct fingerprints *fingerprints)
+{
+    free(fingerprints->access);
+    free(fingerprints->refresh);
+}
+
+static bool is_for(const char *whose, const char *fingerprint)
+{
+    return whose != NULL && *fingerprint != '\0' && strcmp(whose, fingerprint) == 0;
+}
+
+/* By an older version, too, which wrote the same hash for all. */
+static bool is_refresh_for(const char *whose, const struct fingerprints *fingerprints)
+{
+    return is_for(whose, fingerprints->refresh) || is_for(whose, fingerprints->access);
 }
 
 void token_seed_fingerprint(const struct config_oauth *oauth, char fingerprint_r[TOKEN_SEED_SIZE])
@@ -92,43 +133,102 @@ static int64_t number_of(const char *text, const char *key)
     return value != NULL ? strtoll(value, NULL, 10) : 0;
 }
 
-static void parse(const char *text, const char *fingerprint, struct token_state *state_r)
+static void content_clear(struct content *content)
 {
-    AUTO_FREE char *whose = line_of(text, "for");
+    free(content->access_for);
+    free(content->refresh_for);
+    free(content->failure_for);
+    token_state_clear(&content->state);
+    *content = (struct content){.access_for = NULL};
+}
+
+/* What has no line of its own is for the same configuration as the access token. */
+static char *whose_of(const char *text, const char *key, const char *access_for)
+{
+    char *whose = line_of(text, key);
+
+    return whose != NULL ? whose : xstrdup(access_for);
+}
+
+static void parse(const char *text, struct content *content_r)
+{
     AUTO_FREE char *error = line_of(text, "error");
+    struct token_state *state = &content_r->state;
     size_t length = strlen(text);
 
-    if (strncmp(text, MAGIC, sizeof MAGIC - 1) != 0 || whose == NULL || *fingerprint == '\0' ||
-        strcmp(whose, fingerprint) != 0 || length < 5 || strcmp(text + length - 5, "\nend\n") != 0)
+    if (strncmp(text, MAGIC, sizeof MAGIC - 1) != 0 || length < 5 ||
+        strcmp(text + length - 5, "\nend\n") != 0 || (content_r->access_for = line_of(text, "for")) == NULL)
         return;
-    state_r->access_token = line_of(text, "access");
-    state_r->refresh_token = line_of(text, "refresh");
-    state_r->received_ms = number_of(text, "received");
-    state_r->expires_ms = number_of(text, "expires");
-    state_r->refresh_expires_ms = number_of(text, "refresh-expires");
-    state_r->failures = (int)number_of(text, "failures");
-    state_r->next_try_ms = number_of(text, "next-try");
-    snprintf(state_r->error, sizeof state_r->error, "%s", error != NULL ? error : "");
+    content_r->refresh_for = whose_of(text, "refresh-for", content_r->access_for);
+    content_r->failure_for = whose_of(text, "failure-for", content_r->access_for);
+    state->access_token = line_of(text, "access");
+    state->refresh_token = line_of(text, "refresh");
+    state->received_ms = number_of(text, "received");
+    state->expires_ms = number_of(text, "expires");
+    state->refresh_expires_ms = number_of(text, "refresh-expires");
+    state->failures = (int)number_of(text, "failures");
+    state->next_try_ms = number_of(text, "next-try");
+    snprintf(state->error, sizeof state->error, "%s", error != NULL ? error : "");
+}
+
+/* 0, also when there is none, or one that must not count; else the errno of why it cannot be known. */
+static int read_content(int directory, const char *name, struct content *content_r)
+{
+    AUTO_CLOSE int file = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char text[FILE_SIZE + 1];
+    struct stat status;
+
+    *content_r = (struct content){.access_for = NULL};
+    if (file < 0)
+        return errno == ENOENT ? 0 : errno;
+    if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || (status.st_mode & 077) != 0)
+        return 0;
+    ssize_t got = pread(file, text, FILE_SIZE, 0);
+    int error = got < 0 ? errno : 0;
+    if (got > 0 && memchr(text, '\0', (size_t)got) == NULL) {
+        text[got] = '\0';
+        parse(text, content_r);
+    }
+    explicit_bzero(text, sizeof text);
+    return error;
+}
+
+/* Leaves what is another's. */
+static void take_ours(struct content *content, const struct config_oauth *oauth, struct token_state *state_r)
+{
+    struct fingerprints ours = fingerprints_of(oauth);
+    struct token_state *state = &content->state;
+
+    if (is_for(content->access_for, ours.access)) {
+        state_r->access_token = state->access_token;
+        state->access_token = NULL;
+        state_r->received_ms = state->received_ms;
+        state_r->expires_ms = state->expires_ms;
+    }
+    if (token_by_login(oauth) && is_refresh_for(content->refresh_for, &ours)) {
+        state_r->refresh_token = state->refresh_token;
+        state->refresh_token = NULL;
+        state_r->refresh_expires_ms = state->refresh_expires_ms;
+    }
+    if (is_for(content->failure_for, ours.access)) {
+        state_r->failures = state->failures;
+        state_r->next_try_ms = state->next_try_ms;
+        snprintf(state_r->error, sizeof state_r->error, "%s", state->error);
+    }
+    free_fingerprints(&ours);
 }
 
 void token_file_read(const char *state_dir, const struct config_tpsp *tpsp, struct token_state *state_r)
 {
     AUTO_CLOSE int directory = open_directory(state_dir, false);
-    AUTO_CLOSE int file =
-        directory >= 0 ? openat(directory, tpsp->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
-    AUTO_FREE char *fingerprint = fingerprint_of(&tpsp->oauth);
-    char text[FILE_SIZE + 1];
-    struct stat status;
+    struct content content;
 
     *state_r = (struct token_state){.failures = 0};
-    if (file < 0 || fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || (status.st_mode & 077) != 0)
+    if (directory < 0)
         return;
-    ssize_t got = pread(file, text, FILE_SIZE, 0);
-    if (got > 0 && memchr(text, '\0', (size_t)got) == NULL) {
-        text[got] = '\0';
-        parse(text, fingerprint, state_r);
-    }
-    explicit_bzero(text, sizeof text);
+    read_content(directory, tpsp->name, &content);
+    take_ours(&content, &tpsp->oauth, state_r);
+    content_clear(&content);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------- */
@@ -152,35 +252,45 @@ struct token_place *token_place_take(const char *state_dir, const struct config_
 
     place->file = -1;
     place->name = xstrdup(tpsp->name);
-    place->fingerprint = fingerprint_of(&tpsp->oauth);
+    place->by_login = token_by_login(&tpsp->oauth);
+    place->ours = fingerprints_of(&tpsp->oauth);
     place->directory = open_directory(state_dir, true);
     if (place->directory < 0)
         return cannot(place, "directory oauth in state-dir", errno, error_r);
+    int error = read_content(place->directory, place->name, &place->before);
+    AUTO_FREE char *reading =
+        xasprintf("reading oauth/%s in state-dir (chown it to the owner of state-dir)", tpsp->name);
+    if (error != 0) /* who knows which refresh token is in it */
+        return cannot(place, reading, error, error_r);
     unlinkat(place->directory, temporary, 0); /* of one who was killed: the lock is ours */
     place->file =
         openat(place->directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (place->file < 0)
         return cannot(place, "making a file", errno, error_r);
-    int error = posix_fallocate(place->file, 0, FILE_SIZE);
+    error = posix_fallocate(place->file, 0, FILE_SIZE);
     return error == 0 ? place : cannot(place, "taking room", error, error_r);
 }
 
-static char *text_of(const struct token_place *place, const struct token_state *state)
+static char *text_of(const struct content *content)
 {
-    return xasprintf("%sfor %s\n%s%s%s%s%s%sreceived %" PRId64 "\nexpires %" PRId64
-                     "\nrefresh-expires %" PRId64 "\nfailures %d\nnext-try %" PRId64 "\nerror %s\nend\n",
-                     MAGIC, place->fingerprint, state->access_token != NULL ? "access " : "",
-                     state->access_token != NULL ? state->access_token : "",
-                     state->access_token != NULL ? "\n" : "", state->refresh_token != NULL ? "refresh " : "",
-                     state->refresh_token != NULL ? state->refresh_token : "",
-                     state->refresh_token != NULL ? "\n" : "", state->received_ms, state->expires_ms,
-                     state->refresh_expires_ms, state->failures, state->next_try_ms, state->error);
+    const struct token_state *state = &content->state;
+
+    return xasprintf(
+        "%sfor %s\nrefresh-for %s\nfailure-for %s\n%s%s%s%s%s%sreceived %" PRId64 "\nexpires %" PRId64
+        "\nrefresh-expires %" PRId64 "\nfailures %d\nnext-try %" PRId64 "\nerror %s\nend\n",
+        MAGIC, content->access_for, content->refresh_for, content->failure_for,
+        state->access_token != NULL ? "access " : "", state->access_token != NULL ? state->access_token : "",
+        state->access_token != NULL ? "\n" : "", state->refresh_token != NULL ? "refresh " : "",
+        state->refresh_token != NULL ? state->refresh_token : "", state->refresh_token != NULL ? "\n" : "",
+        state->received_ms, state->expires_ms, state->refresh_expires_ms, state->failures, state->next_try_ms,
+        state->error);
 }
 
-bool token_place_commit(struct token_place *place, const struct token_state *state, struct outcome *error_r)
+/* content is what others own. */
+static bool put_in_place(struct token_place *place, const struct content *content, struct outcome *error_r)
 {
     AUTO_FREE char *temporary = xasprintf(".%s.new", place->name);
-    char *text = text_of(place, state);
+    char *text = text_of(content);
     size_t length = strlen(text);
     bool ok = length <= FILE_SIZE && pwrite(place->file, text, length, 0) == (ssize_t)length &&
               ftruncate(place->file, (off_t)length) == 0 && fsync(place->file) == 0 &&
@@ -199,6 +309,41 @@ bool token_place_commit(struct token_place *place, const struct token_state *sta
     return true;
 }
 
+bool token_place_commit(struct token_place *place, const struct token_state *state, struct outcome *error_r)
+{
+    const struct content *before = &place->before;
+    struct content content = {.access_for = place->ours.access,
+                              .refresh_for = place->ours.refresh,
+                              .failure_for = place->ours.access,
+                              .state = *state};
+
+    /* client credentials may be there for a while only */
+    if (!place->by_login && before->state.refresh_token != NULL &&
+        !is_refresh_for(before->refresh_for, &place->ours)) {
+        content.refresh_for = before->refresh_for;
+        content.state.refresh_token = before->state.refresh_token;
+        content.state.refresh_expires_ms = before->state.refresh_expires_ms;
+    }
+    return put_in_place(place, &content, error_r);
+}
+
+bool token_place_note_failure(struct token_place *place, const struct token_state *state,
+                              struct outcome *error_r)
+{
+    struct content content = place->before;
+
+    if (content.access_for == NULL)
+        content.access_for = place->ours.access;
+    /* an older version's is known by our hash from now on */
+    if (content.refresh_for == NULL || (place->by_login && is_refresh_for(content.refresh_for, &place->ours)))
+        content.refresh_for = place->ours.refresh;
+    content.failure_for = place->ours.access;
+    content.state.failures = state->failures;
+    content.state.next_try_ms = state->next_try_ms;
+    memcpy(content.state.error, state->error, sizeof content.state.error);
+    return put_in_place(place, &content, error_r);
+}
+
 void token_place_give_up(struct token_place *place)
 {
     if (place == NULL)
@@ -211,7 +356,8 @@ void token_place_give_up(struct token_place *place)
     if (place->directory >= 0)
         close(place->directory);
     free(place->name);
-    free(place->fingerprint);
+    free_fingerprints(&place->ours);
+    content_clear(&place->before);
     free(place);
 }
 

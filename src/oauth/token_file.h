@@ -3,8 +3,15 @@
  * atomically and durably: a refresh token that the provider has exchanged for a new one is of no use any
  * more, so the new one is on disk before anybody uses what came with it.
  *
- * The file belongs to one configuration: when the provider, the client or the content of refresh-token-file
- * (the seed) changes, what it holds counts for nothing.
+ * What the file holds is in three parts, each for the configuration that it came by, known by a hash:
+ *   - the access token, for provider, client, secret, scope and seed (the content of refresh-token-file);
+ *   - the refresh token that the seed was exchanged for, for provider, client and seed. Another secret or
+ * scope goes on with it. It is never sent to another provider, nor by another client;
+ *   - the last failure, for all of them.
+ * A part that is of another configuration counts for nothing, and stays until one of ours takes its place: a
+ * failure takes that of a failure, so that a setting that was wrong for a while, or a process that has read
+ * an older configuration, costs no login. Versions before this knew one hash for all, the one of the access
+ * token.
  */
 #ifndef SENDPOST_OAUTH_TOKEN_FILE_H
 #define SENDPOST_OAUTH_TOKEN_FILE_H
@@ -27,19 +34,29 @@ struct token_state {
     char error[320];            /* the last failure in words; "" */
 };
 
+/* Whether tokens are had by the refresh token of a login; else by client credentials. */
+static inline bool token_by_login(const struct config_oauth *oauth)
+{
+    return oauth->refresh_token != NULL || oauth->refresh_token_path != NULL;
+}
+
 /* Empty, when there is none for this configuration, or it is damaged. */
 void token_file_read(const char *state_dir, const struct config_tpsp *tpsp, struct token_state *state_r)
     __attribute__((nonnull));
 
 /*
- * A place for what is to come is taken before the provider is asked: a full disk is found out while the old
- * token is still good. Then written and committed, or given up.
+ * A place for what is to come is taken before the provider is asked, with the lock that keeps others from it:
+ * a full disk, or a file that we may not read, is found out while the old token is still good. Then written
+ * and committed, or given up. A commit takes the access token, and what there is of a refresh token for
+ * token_by_login(); a note takes the failure alone.
  */
 struct token_place;
 struct token_place *token_place_take(const char *state_dir, const struct config_tpsp *tpsp,
                                      struct outcome *error_r) __attribute__((nonnull));
 bool token_place_commit(struct token_place *place, const struct token_state *state, struct outcome *error_r)
     __attribute__((nonnull));
+bool token_place_note_failure(struct token_place *place, const struct token_state *state,
+                              struct outcome *error_r) __attribute__((nonnull));
 void token_place_give_up(struct token_place *place); /* NULL is fine */
 
 /* What tells refresh tokens of the configuration apart without telling them: sixteen digits of a hash; ""

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from oauth_servers import ACCOUNT, OidcProvider, TokenTpsp
-from sendpost import Sendpost
-from support import wait_for
+from sendpost import Sendpost, build_directory
+from support import free_port, wait_for
 
 MESSAGE = b"From: a@example.org\r\nTo: b@example.com\r\nSubject: token\r\n\r\nhello\r\n"
 
@@ -220,6 +220,39 @@ def test_a_rotated_token_that_was_lost_on_its_way_needs_one_new_login(account, p
     assert delivered(account.send(2)) and server.arrived(2)
 
 
+@pytest.mark.parametrize("key, wrong, words", [
+    ("token-endpoint", "/tokem", "invalid_request"), ("client-id", "nobody", "invalid_client"),
+    ("client-secret-file", "mistyped", "invalid_client"), ("scope", "openid nonsense", "invalid_scope")])
+def test_a_setting_that_was_wrong_for_a_while_costs_no_login(account, provider, server, key, wrong, words):
+    account.login(provider.refresh_token())
+    assert delivered(account.send(1))
+    right, before = account.oauth[key], account.token_file()
+    if key == "token-endpoint":
+        wrong = provider.issuer + wrong
+    account.oauth[key] = account.secret_file("wrong-secret", wrong) if key == "client-secret-file" else wrong
+    account.login()
+    assert deferred(account.send(2), words)
+    account.age(**{"next-try": int(time.time() + 200) * 1000})
+    assert deferred(account.send(2), "not asked again for")  # all the same
+    account.oauth[key] = right
+    account.login()
+    granted = provider.granted()
+    assert delivered(account.send(2)) and provider.granted() == granted  # the token is as good as before
+    assert account.token_file()["refresh"] == before["refresh"]
+    account.expire()
+    assert delivered(account.send(3)) and server.arrived(3)
+
+
+def test_another_scope_goes_on_with_the_login_there_was(account, provider, server):
+    account.login(provider.refresh_token())
+    assert delivered(account.send(1))
+    account.oauth["scope"] = "openid"
+    account.login()
+    granted = provider.granted()
+    assert delivered(account.send(2)) and server.arrived(2)
+    assert provider.granted() == granted + 1  # what was given for another scope is not used
+
+
 def test_without_room_for_the_new_token_the_provider_is_not_asked(account, provider, server):
     account.login(provider.refresh_token())
     assert delivered(account.send(1))
@@ -230,6 +263,19 @@ def test_without_room_for_the_new_token_the_provider_is_not_asked(account, provi
     assert provider.granted() == granted
     (account.state / "oauth").chmod(0o700)
     assert delivered(account.send(2))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_that_cannot_be_read_is_not_replaced(account, provider, server):
+    account.login(provider.refresh_token())
+    assert delivered(account.send(1))
+    account.expire()
+    path, granted = account.state / "oauth/primary", provider.granted()
+    os.chown(path, 0, 0)  # as a copy that was brought back by root
+    assert deferred(account.send(2), "4.3.0", "oauth/primary in state-dir", "Permission denied")
+    assert provider.granted() == granted
+    account.give(path, 0o600)
+    assert delivered(account.send(2)) and server.arrived(2)
 
 
 def test_a_kill_at_any_instant_of_a_renewal_loses_at_most_one_login(account, provider, server):
@@ -315,31 +361,62 @@ def test_check_and_status_say_how_the_token_is(account, provider, server):
     assert b"the last renewal failed: HTTP 503" in ctl(account, "status").stdout
 
 
+class RunningAgent:
+    def __init__(self, account):
+        log = account.top / "mail.log"
+        log.write_text("")
+        account.give(log, 0o644)
+        self.account, self.port = account, free_port()
+        self.configure()
+        self.process = subprocess.Popen([str(build_directory() / "sendpost-agent"), "-c", str(account.config)], env=account.env(),
+                                        user=account.uid, group=account.gid, extra_groups=[], cwd="/")
+
+    def configure(self):
+        """As login() wrote it, with what the agent needs."""
+        self.account.configure(json.loads(self.account.config.read_text())["tpsps"], log_path=str(self.account.top / "mail.log"),
+                               listen=f"127.0.0.1:{self.port}")
+
+    def page(self, path):
+        return subprocess.run(["curl", "-s", f"http://127.0.0.1:{self.port}{path}"], capture_output=True, text=True, check=False).stdout
+
+    def token_ends(self):
+        """As the agent sees it."""
+        said = self.page("/health")
+        return json.loads(said)["oauth"][0]["expires"] if '"oauth"' in said else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(timeout=60) == 0
+
+
 def test_the_agent_renews_before_a_delivery_has_to(account, provider, server):
     account.login(provider.refresh_token())
-    settings = json.loads(account.config.read_text())
-    log = account.top / "mail.log"
-    log.write_text("")
-    account.give(log, 0o644)
-    port = __import__("support").free_port()
-    account.configure(settings["tpsps"], log_path=str(log), listen=f"127.0.0.1:{port}")
-    agent = subprocess.Popen([str(__import__("sendpost").build_directory() / "sendpost-agent"), "-c", str(account.config)],
-                             env=account.env(), user=account.uid, group=account.gid, extra_groups=[], cwd="/")
-    try:
+    with RunningAgent(account) as agent:
         wait_for(lambda: "access" in account.token_file(), "a token without any delivery")
-        page = wait_for(lambda: read_page(port, "/metrics") if 'oauth_failing{tpsp="primary"} 0' in read_page(port, "/metrics") else None,
+        page = wait_for(lambda: agent.page("/metrics") if 'oauth_failing{tpsp="primary"} 0' in agent.page("/metrics") else None,
                         "the token in the metrics")
         assert 'sendpost_agent_oauth_token_expires_timestamp_seconds{tpsp="primary"} ' in page
-        assert json.loads(read_page(port, "/health"))["oauth"][0]["tpsp"] == "primary"
-    finally:
-        agent.terminate()
-        assert agent.wait(timeout=60) == 0
+        assert json.loads(agent.page("/health"))["oauth"][0]["tpsp"] == "primary"
     granted = provider.granted()
     assert delivered(account.send(1)) and provider.granted() == granted
 
 
-def read_page(port, path):
-    return subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False).stdout
+def test_a_new_login_is_not_lost_to_an_agent_that_has_read_the_old_one(account, provider, server):
+    """Nobody tells the agent of the new login. What the old one has come to is of no use any more: it was exchanged."""
+    account.login(provider.refresh_token())
+    with RunningAgent(account) as agent:
+        first = wait_for(agent.token_ends, "a token by the old login")
+        account.login(provider.refresh_token())
+        agent.configure()
+        assert b"a token for " in ctl(account, "check").stdout  # the new login is exchanged, by whom ever
+        kept = account.token_file()
+        wait_for(lambda: agent.token_ends() not in (None, first), "the new token in the agent's eyes")
+    assert account.token_file()["refresh"] == kept["refresh"]
+    account.expire()
+    assert delivered(account.send(1)) and server.arrived(1)
 
 
 def test_a_first_login_needs_no_browser_on_this_machine(account, provider, server):
