@@ -76,18 +76,20 @@ static bool is_due(const struct token_state *state, int64_t ahead_ms, int64_t no
     return !is_good(state, now_ms) || now_ms >= state->expires_ms - margin_ms;
 }
 
-static void take_answer(struct token_state *state, struct token_answer *answer, int64_t now_ms)
+static void take_answer(struct token_state *state, struct token_answer *answer, bool by_login, int64_t now_ms)
 {
     secret_free(&state->access_token);
     state->access_token = answer->access_token;
     answer->access_token = NULL;
-    if (answer->refresh_token != NULL) {
+    /* One that comes with client credentials (RFC 6749 section 4.4.3: SHOULD NOT) would outlive its use: when
+     * the session behind it ends, there is nobody who could log in again. */
+    if (by_login && answer->refresh_token != NULL) {
         secret_free(&state->refresh_token);
         state->refresh_token = answer->refresh_token;
         answer->refresh_token = NULL;
         state->refresh_expires_ms = 0;
     }
-    if (answer->refresh_life_s > 0)
+    if (by_login && answer->refresh_life_s > 0)
         state->refresh_expires_ms = now_ms + answer->refresh_life_s * 1000;
     state->received_ms = now_ms;
     state->expires_ms = now_ms + answer->life_s * 1000;
@@ -144,7 +146,7 @@ static bool ask_provider(struct oauth *oauth, const struct config_tpsp *tpsp, st
                             left_ms < ASK_MS ? left_ms : ASK_MS, &answer, why, sizeof why);
     secret_free(&form.text);
     if (ok) {
-        take_answer(state, &answer, clock_realtime_ms());
+        take_answer(state, &answer, token_by_login(settings), clock_realtime_ms());
     } else {
         take_failure(state, why, clock_realtime_ms());
         set_trouble(error_r, tpsp, why);

@@ -4,10 +4,11 @@
 //     {"do": "grant"}                         a refresh token, as after a login in a browser
 //     {"do": "approve", "code": "ABCD-EFGH"}  what a person does who was shown this code
 //     {"do": "revoke", "token": …}            an access token is of no use any more
-//     {"do": "behave", "as": "well" | "down" | "silent" | "lie" | "lose" | "wordy", "life": seconds}
+//     {"do": "behave", "as": "well" | "down" | "silent" | "lie" | "lose" | "wordy" | "generous", "life": seconds}
 //     {"do": "count"}                         requests to the token endpoint so far, by grant type
 //
-// "lose": the token endpoint does its work, and the answer never arrives.
+// "lose": the token endpoint does its work, and the answer never arrives. "generous": a refresh token comes with what client
+// credentials get, which RFC 6749 section 4.4.3 advises against.
 import fs from "node:fs";
 import https from "node:https";
 import path from "node:path";
@@ -71,6 +72,8 @@ server.on("request", (request, response) => {
             response.end = () => { request.socket.destroy(); return response; };
             void end;
         }
+        if (mode === "generous")
+            addRefreshToken(response);
     }
     callback(request, response);
 });
@@ -84,12 +87,31 @@ async function grant(clientId) {
     return made.save();
 }
 
+async function refreshToken(clientId) {
+    const token = new provider.RefreshToken({
+        accountId: account, client: await provider.Client.find(clientId), grantId: await grant(clientId),
+        gty: "authorization_code", scope: "openid offline_access", authTime: Math.floor(Date.now() / 1000), rotations: 0 });
+    return token.save();
+}
+
+function addRefreshToken(response) {
+    const end = response.end.bind(response);
+    response.end = (body) => {
+        const answer = JSON.parse(body);
+        if (!answer.access_token || answer.refresh_token)
+            return end(body);
+        refreshToken("relay").then((token) => {
+            const text = JSON.stringify({ ...answer, refresh_token: token, refresh_token_expires_in: 86400 });
+            response.setHeader("Content-Length", Buffer.byteLength(text));
+            end(text);
+        });
+        return response;
+    };
+}
+
 const orders = {
     async grant({ client: clientId = "relay" }) {
-        const token = new provider.RefreshToken({
-            accountId: account, client: await provider.Client.find(clientId), grantId: await grant(clientId),
-            gty: "authorization_code", scope: "openid offline_access", authTime: Math.floor(Date.now() / 1000), rotations: 0 });
-        return { token: await token.save() };
+        return { token: await refreshToken(clientId) };
     },
     async approve({ code }) {
         const found = await provider.DeviceCode.findByUserCode(code.replace(/-/g, ""));

@@ -119,6 +119,31 @@ def test_client_credentials_need_no_login(account, provider, server):
     assert "refresh" not in account.token_file()
 
 
+def test_a_refresh_token_that_comes_with_client_credentials_is_not_used(account, provider, server):
+    """Or nothing could be done when the session behind it ends: nobody has logged in who could log in again."""
+    account.login()
+    provider.behave("generous")
+    before = provider.order("count")
+    assert delivered(account.send(1))
+    assert {"refresh", "refresh-expires"}.isdisjoint(key for key, value in account.token_file().items() if value != "0")
+    account.expire()
+    assert delivered(account.send(2)) and server.arrived(2)
+    after = provider.order("count")
+    assert after["client_credentials"] == before.get("client_credentials", 0) + 2
+    assert after.get("refresh_token", 0) == before.get("refresh_token", 0)
+
+
+def test_a_refresh_token_that_an_older_version_kept_of_client_credentials_is_left_alone(account, provider, server):
+    account.login()
+    assert delivered(account.send(1))
+    path = account.state / "oauth/primary"
+    text = path.read_text().replace("\nreceived ", "\nrefresh of-a-session-that-has-ended\nreceived ")
+    path.write_text("".join(line for line in text.splitlines(True) if line.split(" ")[0] not in ("refresh-for", "failure-for")))
+    account.expire()
+    assert delivered(account.send(2)) and server.arrived(2)
+    assert "refresh" not in account.token_file()
+
+
 def test_a_provider_that_wants_basic_authentication_gets_it(account, provider, server):
     account.oauth.update({"client-id": "basic", "client-secret-file": account.secret_file("client-secret", "basic-secret-5d0c")})
     account.login(provider.refresh_token("basic"))
