@@ -15,6 +15,7 @@
 #include "ctl/check.h"
 #include "ctl/postfix_conf.h"
 #include "ctl/selinux.h"
+#include "delivery/mark.h"
 
 #define BOUNCE_DEADLINE_S 300 /* sendpost-bounce(8) */
 
@@ -105,6 +106,12 @@ static void look_maxproc(struct check *check, const char *directory, const struc
     if (strcmp(limit, "0") == 0)
         check_say(check, CHECK_WARNING, "a number as maxproc, 50 for example",
                   "transport %s: maxproc 0 sets no bound to parallel deliveries", transport->name);
+    else if (kind == &postfix_outgoing && strtoul(limit, NULL, 10) > MARK_PLACES)
+        check_say(
+            check, CHECK_WARNING, "a lower maxproc in master.cf, 50 for example",
+            "transport %s: maxproc %s: more than %d deliveries at once have to wait, the state directory "
+            "keeps track of no more",
+            transport->name, limit, MARK_PLACES);
     else
         check_say(check, CHECK_OK, NULL, "transport %s: runs %s, at most %s deliver%s at once",
                   transport->name, kind->program, limit, strcmp(limit, "1") == 0 ? "y" : "ies");

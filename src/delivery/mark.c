@@ -22,8 +22,10 @@
 
 struct place {
     _Atomic int state;
-    int64_t boot, claim, begun_ms;
-    uint64_t check; /* of the event: a power cut may leave one half of it */
+    _Atomic int64_t claim;
+    int64_t boot, begun_ms;
+    /* Of key and event: they are of several pages, and a power cut may leave each as it was. */
+    uint64_t check;
     struct event event;
 };
 
@@ -66,11 +68,12 @@ static int64_t hash(const void *data, size_t length) /* FNV-1a, 63 bits, never 0
     return (int64_t)(value >> 1) | 1;
 }
 
-/* Of an event, by words: it has five kilobytes, most of them empty, and is on the way of each message. */
-static uint64_t check_of(const struct event *event)
+/* Of a key and its event, by words: it has five kilobytes, most of them empty, and is on the way of each
+ * message. */
+static uint64_t check_of(int64_t key, const struct event *event)
 {
     const char *bytes = (const char *)event;
-    uint64_t value = 0xcbf29ce484222325, word;
+    uint64_t value = (0xcbf29ce484222325 ^ (uint64_t)key) * 0x100000001b3, word;
 
     _Static_assert(sizeof *event % sizeof word == 0, "whole words");
     for (size_t at = 0; at < sizeof *event; at += sizeof word) {
@@ -208,14 +211,22 @@ static struct place *place_of(struct mark_table *table, int place)
     return &table->file->places[place].place;
 }
 
-int mark_count_accepted(const struct mark_table *table)
+static bool is_proof(struct mark_table *table, int place, int64_t key)
+{
+    const struct place *content = place_of(table, place);
+
+    return atomic_load(&content->state) == MARK_ACCEPTED && content->check == check_of(key, &content->event);
+}
+
+int mark_count_accepted(struct mark_table *table)
 {
     int count = 0;
 
-    for (int i = 0; i < MARK_PLACES; i++)
-        if (atomic_load(&table->file->keys[i]) != 0 &&
-            atomic_load(&table->file->places[i].place.state) == MARK_ACCEPTED)
+    for (int i = 0; i < MARK_PLACES; i++) {
+        int64_t key = atomic_load(&table->file->keys[i]);
+        if (key != 0 && is_proof(table, i, key))
             count++;
+    }
     return count;
 }
 
@@ -226,7 +237,9 @@ int mark_find(struct mark_table *table, int64_t key, enum mark_state *state_r)
             continue;
         const struct place *place = place_of(table, i);
         *state_r = (enum mark_state)atomic_load(&place->state);
-        if (*state_r != MARK_ACCEPTED && place->boot != table->boot)
+        if (*state_r == MARK_ACCEPTED && !is_proof(table, i, key))
+            *state_r = MARK_DOT; /* it was accepted, or another that had the place before */
+        else if (*state_r != MARK_ACCEPTED && place->boot != table->boot)
             *state_r = MARK_BEGUN;
         return i;
     }
@@ -234,26 +247,38 @@ int mark_find(struct mark_table *table, int64_t key, enum mark_state *state_r)
     return -1;
 }
 
-static void free_place(struct mark_table *table, int place)
+static void free_place(struct mark_table *table, int place, int64_t key)
 {
     atomic_store(&place_of(table, place)->state, MARK_NONE);
-    atomic_store(&table->file->keys[place], 0);
+    atomic_compare_exchange_strong(&table->file->keys[place], &key, 0);
 }
 
-/* Of a delivery that is over and left nothing that has to be known: the store knows what is in doubt. */
-static bool reclaim(struct mark_table *table, int place)
+/* Whether that delivery still has the place, and left nothing there that has to be known: the store knows
+ * what is in doubt since another boot. MARK_NONE: who takes it this moment has not written down his claim. */
+static bool is_void(struct mark_table *table, int place, int64_t key, int64_t claim)
 {
     const struct place *content = place_of(table, place);
-    int64_t age_ms = clock_realtime_ms() - content->begun_ms;
     int state = atomic_load(&content->state);
+    bool doubtful = state == MARK_DOT || state == MARK_ACCEPTED;
 
-    if (state == MARK_ACCEPTED || (state == MARK_DOT && content->boot == table->boot && age_ms < OLD_MS))
+    if (key == 0 || atomic_load(&table->file->keys[place]) != key || atomic_load(&content->claim) != claim ||
+        state == MARK_NONE || is_proof(table, place, key))
         return false;
-    AUTO_CLOSE int claim = claim_try(table->state_dir, content->claim);
-    if (claim < 0 || atomic_load(&content->state) != state)
-        return false;
-    free_place(table, place);
-    return true;
+    return !doubtful || content->boot != table->boot || clock_realtime_ms() - content->begun_ms >= OLD_MS;
+}
+
+/* Of a delivery that is over. What was read without its claim may be of two deliveries, and is read again:
+ * whoever has the claim of a key is alone with its place. */
+static void reclaim(struct mark_table *table, int place)
+{
+    int64_t key = atomic_load(&table->file->keys[place]);
+    int64_t claim_offset = atomic_load(&place_of(table, place)->claim);
+
+    if (!is_void(table, place, key, claim_offset))
+        return;
+    AUTO_CLOSE int claim = claim_try(table->state_dir, claim_offset);
+    if (claim >= 0 && is_void(table, place, key, claim_offset))
+        free_place(table, place, key);
 }
 
 static int take_free(struct mark_table *table, int64_t key)
@@ -265,6 +290,27 @@ static int take_free(struct mark_table *table, int64_t key)
             return table->last = place;
     }
     return -1;
+}
+
+static void explain_lack(struct mark_table *table, int place, struct outcome *error_r)
+{
+    int accepted = mark_count_accepted(table);
+
+    if (place >= 0)
+        outcome_local(error_r, "4.3.0", "%s/marks was cut short or replaced; leave it alone",
+                      table->state_dir);
+    else if (accepted > 0)
+        outcome_local(
+            error_r, "4.3.0",
+            "%s/marks is full: %d deliveries were accepted and could not be put on record yet; free "
+            "some space on its file system",
+            table->state_dir, accepted);
+    else
+        outcome_local(error_r, "4.3.0",
+                      "%s/marks is full: %d deliveries are under way, or were ended within the last boot "
+                      "between the message and its answer; keep maxproc of the transports in master.cf below "
+                      "that",
+                      table->state_dir, MARK_PLACES);
 }
 
 int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outcome *error_r)
@@ -280,17 +326,12 @@ int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outc
         place = take_free(table, key);
     }
     if (place < 0 || atomic_load(&table->file->magic) != MAGIC) {
-        outcome_local(error_r, "4.3.0",
-                      place < 0
-                          ? "%s/marks is full: %d deliveries were accepted and could not be put on record "
-                            "yet; free some space on its file system"
-                          : "%s/marks was cut short or replaced; leave it alone (%d)",
-                      table->state_dir, MARK_PLACES);
+        explain_lack(table, place, error_r);
         return -1;
     }
     struct place *content = place_of(table, place);
     content->boot = table->boot;
-    content->claim = claim;
+    atomic_store(&content->claim, claim);
     content->begun_ms = clock_realtime_ms();
     atomic_store(&content->state, MARK_BEGUN);
     return place;
@@ -307,24 +348,22 @@ void mark_accept(struct mark_table *table, int place, const struct event *event)
     struct place *content = place_of(table, place);
 
     content->event = *event;
-    content->check = check_of(event);
+    content->check = check_of(atomic_load(&table->file->keys[place]), event);
     atomic_store(&content->state, MARK_ACCEPTED);
 }
 
 bool mark_event(struct mark_table *table, int place, struct event *event_r)
 {
-    const struct place *content = place_of(table, place);
-
-    if (atomic_load(&content->state) != MARK_ACCEPTED || content->check != check_of(&content->event))
+    if (!is_proof(table, place, atomic_load(&table->file->keys[place])))
         return false;
-    *event_r = content->event;
+    *event_r = place_of(table, place)->event;
     event_r->row = 0;
     return true;
 }
 
 void mark_end(struct mark_table *table, int place)
 {
-    free_place(table, place);
+    free_place(table, place, atomic_load(&table->file->keys[place]));
 }
 
 void mark_each_left(struct mark_table *table,
@@ -339,6 +378,6 @@ void mark_each_left(struct mark_table *table,
         if (claim < 0 || atomic_load(&table->file->keys[i]) != key || !mark_event(table, i, &event))
             continue;
         if (keep(context, key, &event))
-            free_place(table, i);
+            free_place(table, i, key);
     }
 }

@@ -10,7 +10,8 @@
  *   MARK_ACCEPTED   it was accepted, and the event that says so is here
  *
  * Whoever works on a key holds its claim (delivery/claim.h). Marks are not synced: after a power cut an
- * accepted one may be gone or stand, and the others of that boot say nothing any more.
+ * accepted one may be gone or stand, and the others of that boot say nothing any more. One that is torn, or
+ * whose event is another delivery's, proves nothing: it counts as MARK_DOT.
  */
 #ifndef SENDPOST_DELIVERY_MARK_H
 #define SENDPOST_DELIVERY_MARK_H
@@ -33,7 +34,7 @@ void mark_table_close(struct mark_table *table); /* NULL is fine */
 
 #define MARK_PLACES 512
 /* Acceptances that wait for the store. */
-int mark_count_accepted(const struct mark_table *table) __attribute__((nonnull));
+int mark_count_accepted(struct mark_table *table) __attribute__((nonnull));
 
 /* A number for this boot of the machine, never 0. */
 int64_t mark_boot(const struct mark_table *table) __attribute__((nonnull));

@@ -349,6 +349,8 @@ WARNINGS = {
                                                 "/nonexistent/sendpost.log (SENDPOST_LOG_FILE in export_environment) cannot be written by nobody",
                                                 "install -o nobody -g adm -m 0640 /dev/null /nonexistent/sendpost.log"),
     "a log of deliveries of root's": (chown_root(lambda it: it.log_path), "mail log", "cannot be written by nobody", "chown nobody:adm "),
+    "more deliveries than places": (replace_master("n       n       -       7 ", "n       n       -       600 "), "postfix", "more than 512 deliveries at once have to wait",
+                                    "a lower maxproc in master.cf"),
     "marks cut short": (cut_marks, "state", "marks is not as this program made it", "see who changed it"),
     "nothing comes back": (receive_bounces(**{"return-path": {"verify": "off"}}), "postfix", "nothing comes back to it", "return-path: {verify: static"),
     "bounces of another domain": (receive_bounces(**{"return-path": {"verify": "static", "domains": ["example.com"]}}), "postfix",

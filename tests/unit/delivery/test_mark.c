@@ -65,6 +65,14 @@ START_TEST(a_mark_outlives_its_process)
 }
 END_TEST
 
+static bool keep_none(void *context, int64_t key, const struct event *event)
+{
+    (void)key;
+    (void)event;
+    (*(int *)context)++;
+    return false;
+}
+
 /* In the first place whose event it is. */
 static off_t event_at(int file, const struct event *event)
 {
@@ -100,6 +108,93 @@ START_TEST(what_is_half_is_not_believed)
         ck_assert(mark_event(table, place, &found));
     }
     close(file);
+}
+END_TEST
+
+/* The keys are a page of their own, which may reach the disk before the page of the place. */
+START_TEST(an_event_under_the_key_of_another_is_not_believed)
+{
+    struct event event = make(1, CS_DELIVERED, "primary"), found;
+    int place = mark_begin(table, 7, 1, &error), seen = 0;
+    int64_t other = 8;
+    char path[300];
+
+    mark_accept(table, place, &event);
+    ck_assert_int_eq(mark_count_accepted(table), 1);
+    snprintf(path, sizeof path, "%s/marks", temporary_directory);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(file, &other, sizeof other, 4096 + place * (off_t)sizeof other), sizeof other);
+    close(file);
+    ck_assert_int_eq(state_of(8), MARK_DOT);
+    ck_assert(!mark_event(table, place, &found));
+    mark_each_left(table, keep_none, &seen);
+    ck_assert_int_eq(seen, 0);
+    ck_assert_int_eq(mark_count_accepted(table), 0);
+    ck_assert_int_eq(mark_begin(table, 8, 2, &error), place);
+    ck_assert_int_eq(state_of(8), MARK_BEGUN);
+}
+END_TEST
+
+/* All places but one, so that nothing is free any more. */
+static void fill(int64_t first)
+{
+    struct event event = make(1, CS_DELIVERED, "primary");
+
+    for (int64_t key = first; key < first + PLACES - 1; key++)
+        mark_accept(table, mark_begin(table, key, key, &error), &event);
+}
+
+START_TEST(a_place_that_is_being_taken_is_left_alone)
+{
+    int place = mark_begin(table, 7, 1, &error);
+
+    mark_set(table, place, MARK_NONE); /* its key stands, and its claim is of whoever had it before */
+    fill(1000);
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), -1);
+    ck_assert_int_eq(mark_find(table, 7, &(enum mark_state){0}), place);
+}
+END_TEST
+
+/* Changes a word of the place that holds this event, counted from the event. */
+static void overwrite(const struct event *event, off_t from_event, uint64_t word)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/marks", temporary_directory);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    off_t at = event_at(file, event) + from_event;
+    ck_assert_int_eq(pwrite(file, &word, sizeof word, at), sizeof word);
+    close(file);
+}
+
+START_TEST(what_a_power_cut_tore_gives_its_place_up_after_the_boot)
+{
+    struct event event = make(7, CS_DELIVERED, "primary");
+    int place = mark_begin(table, 7, 1, &error);
+
+    mark_accept(table, place, &event);
+    fill(1000);
+    overwrite(&event, -(off_t)sizeof(uint64_t), 1); /* its check sum stands before it */
+    ck_assert_int_eq(state_of(7), MARK_DOT);
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), -1); /* of this boot: in doubt */
+    overwrite(&event, -3 * (off_t)sizeof(uint64_t), 1);          /* the boot */
+    ck_assert_int_eq(state_of(7), MARK_DOT);
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), place);
+}
+END_TEST
+
+START_TEST(a_file_full_of_what_is_under_way_says_so)
+{
+    int claims[PLACES];
+
+    for (int64_t key = 1; key <= PLACES; key++) {
+        mark_begin(table, key, key, &error);
+        claims[key - 1] = claim_take(temporary_directory, key, &error);
+    }
+    ck_assert_int_eq(mark_begin(table, PLACES + 1, PLACES + 1, &error), -1);
+    ck_assert_ptr_nonnull(strstr(error.text, "maxproc"));
+    for (int i = 0; i < PLACES; i++)
+        close(claims[i]);
 }
 END_TEST
 
@@ -145,14 +240,6 @@ START_TEST(a_full_file_keeps_the_message_in_the_queue)
     ck_assert_ptr_nonnull(strstr(error.text, "free some space"));
 }
 END_TEST
-
-static bool keep_none(void *context, int64_t key, const struct event *event)
-{
-    (void)key;
-    (void)event;
-    (*(int *)context)++;
-    return false;
-}
 
 static bool keep_all(void *context, int64_t key, const struct event *event)
 {
@@ -231,6 +318,10 @@ UNIT_SUITE(mark_suite)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_mark_outlives_its_process);
     tcase_add_test(tcase, what_is_half_is_not_believed);
+    tcase_add_test(tcase, an_event_under_the_key_of_another_is_not_believed);
+    tcase_add_test(tcase, a_place_that_is_being_taken_is_left_alone);
+    tcase_add_test(tcase, what_a_power_cut_tore_gives_its_place_up_after_the_boot);
+    tcase_add_test(tcase, a_file_full_of_what_is_under_way_says_so);
     tcase_add_test(tcase, one_key_has_one_place);
     tcase_add_test(tcase, what_is_over_gives_its_place_to_others_and_what_was_accepted_does_not);
     tcase_add_test(tcase, a_full_file_keeps_the_message_in_the_queue);
