@@ -223,7 +223,9 @@ bool server_connect(struct server *server, const struct server_peer *peer, int64
     if (cluster->tls) {
         struct tls_peer tls = {
             .host = config->host, .port = config->port, .mode = "valkey", .settings = &cluster->tls_settings};
-        if (!tls_start(peer->tls, &server->transport, &tls, deadline_ms, error, sizeof error))
+        enum transport_status ignored;
+        if (tls_start(peer->tls, &server->transport, &tls, deadline_ms, &ignored, error, sizeof error) !=
+            TLS_STARTED)
             return fail(server, "%s", error);
     }
     server->reader = server->library->reader_create();

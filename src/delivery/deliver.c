@@ -15,6 +15,8 @@
 #include "policy/session_limit.h"
 #include "policy/told.h"
 
+#define ANSWER_MS 60000
+
 /* --- identify ---------------------------------------------------------------------------------------- */
 
 /* A message that was begun under an earlier key keeps its UUID: events of it are out. */
@@ -99,6 +101,15 @@ static bool before_dot(void *context, struct outcome *outcome_r)
 
 /* --- relay ------------------------------------------------------------------------------------------ */
 
+/* Of the time for the work, for the answer to the final dot: many servers look into the message before they
+ * give it. */
+static int64_t answer_ms(const struct deliver_context *context)
+{
+    int64_t share_ms = context->config->delivery_timeout_ms / 4;
+
+    return share_ms < ANSWER_MS ? share_ms : ANSWER_MS;
+}
+
 static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
 {
     const struct deliver_context *context = delivery->context;
@@ -111,6 +122,7 @@ static void relay_to(struct delivery *delivery, const struct config_tpsp *tpsp)
         .recipient = delivery->request->recipient,
         .message = message_view(delivery->message),
         .deadline_ms = delivery_work_deadline(context),
+        .answer_ms = answer_ms(context),
         .trace = context->trace,
         .session_limit = session_limit_get(context->rates, tpsp->name),
         .before_dot = before_dot,
@@ -160,7 +172,7 @@ static void relay(struct delivery *delivery)
 
     const struct admission_gate gate = deliver_gate(context);
     const struct route_facts facts = delivery_route_facts(delivery);
-    pool_begin(&cursor, &gate, delivery->pool, &facts, delivery_work_deadline(context));
+    pool_begin(&cursor, &gate, delivery->pool, &facts, delivery_work_deadline(context) - answer_ms(context));
     while (pool_next(&cursor, &tpsp, &delivery->outcome)) {
         delivery->broken_off = !delivery_intend(delivery);
         if (!delivery->broken_off)

@@ -3,9 +3,9 @@
  * an unlinked file of the state directory: what a delivery needs of memory does not grow with its message.
  *
  * Line ends become CRLF while reading: LF and CRLF both count as line ends, and a missing one at the very end
- * is added. Nothing else changes: NUL bytes and a CR that is not followed by LF pass as they are, as they do
- * in Postfix's smtp(8), where replacing them is cleanup(8)'s job (message_strip_characters,
- * cleanup_replace_stray_cr_lf).
+ * is added. A CR that is not followed by LF becomes a space, as Postfix's cleanup(8) makes it
+ * (cleanup_replace_stray_cr_lf): for some servers it ends a line. Nothing else changes: to take NUL bytes out
+ * is cleanup(8)'s job (message_strip_characters).
  *
  * The header section ends at the first empty line, or before the first line that can be no header field (RFC
  * 5322 section 2.2).

@@ -267,13 +267,12 @@ static SSL *make_ssl(const struct tls_contexts *contexts, SSL_CTX *ctx, const st
     return ssl;
 }
 
-static void explain_failure(const struct transport *transport, const struct tls_peer *peer, int ssl_error,
-                            int saved_errno, char *error, size_t error_size)
+/* Why one of the two ended the handshake; false: neither did, the connection is gone. */
+static bool explain_failure(const SSL *ssl, const struct tls_peer *peer, char *error, size_t error_size)
 {
-    const struct tls_memory *memory = memory_of(transport->ssl);
-    long verification = SSL_get_verify_result(transport->ssl);
+    const struct tls_memory *memory = memory_of(ssl);
+    long verification = SSL_get_verify_result(ssl);
     unsigned long code = ERR_peek_last_error();
-    char buffer[96];
 
     if (peer->settings->verify && verification != X509_V_OK)
         explain_certificate(peer, verification, memory->bad_subject, error, error_size);
@@ -281,45 +280,46 @@ static void explain_failure(const struct transport *transport, const struct tls_
         snprintf(error, error_size, "the server does not speak TLS here; check port and security");
     else if (code != 0 && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
         snprintf(error, error_size, "%s", tls_files_reason(code));
-    else if (ssl_error == SSL_ERROR_SYSCALL && saved_errno != 0)
-        snprintf(error, error_size, "%s", strerror_r(saved_errno, buffer, sizeof buffer));
     else
-        snprintf(error, error_size, "the server closed the connection");
+        return false;
+    return true;
 }
 
-bool tls_start(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer,
-               int64_t deadline_ms, char *error, size_t error_size)
+static bool wants_more(const SSL *ssl, int result)
+{
+    int error = SSL_get_error(ssl, result);
+
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+}
+
+enum tls_start tls_start(struct tls_contexts *contexts, struct transport *transport,
+                         const struct tls_peer *peer, int64_t deadline_ms, enum transport_status *status_r,
+                         char *error, size_t error_size)
 {
     SSL_CTX *ctx = context_for(contexts, peer->settings, error, error_size);
 
     if (ctx == NULL)
-        return false;
+        return TLS_FAILED;
     CRYPTO_THREAD_run_once(&indexes_once, make_indexes);
     transport->ssl = make_ssl(contexts, ctx, peer);
     if (transport->ssl == NULL || SSL_set_fd(transport->ssl, transport->descriptor) != 1) {
         snprintf(error, error_size, "OpenSSL cannot set up the connection: %s",
                  tls_files_reason(ERR_peek_last_error()));
-        return false;
+        return TLS_FAILED;
     }
-    for (;;) {
-        int result, ssl_error, saved_errno;
-
+    do {
         ERR_clear_error();
         errno = 0;
-        result = SSL_connect(transport->ssl);
+        int result = SSL_connect(transport->ssl), saved_errno = errno;
         if (result == 1)
-            return true;
-        saved_errno = errno;
-        ssl_error = SSL_get_error(transport->ssl, result);
-        if (ssl_error != SSL_ERROR_WANT_READ && ssl_error != SSL_ERROR_WANT_WRITE) {
-            explain_failure(transport, peer, ssl_error, saved_errno, error, error_size);
-            return false;
-        }
-        if (transport_wait_tls(transport, ssl_error, deadline_ms) != TRANSPORT_OK) {
-            snprintf(error, error_size, "%s", transport->error);
-            return false;
-        }
-    }
+            return TLS_STARTED;
+        if (!wants_more(transport->ssl, result) && explain_failure(transport->ssl, peer, error, error_size))
+            return TLS_FAILED;
+        errno = saved_errno;
+        *status_r = transport_tls_result(transport, result, deadline_ms);
+    } while (*status_r == TRANSPORT_OK);
+    snprintf(error, error_size, "%s", transport->error);
+    return TLS_LOST;
 }
 
 void tls_keep_session(struct tls_contexts *contexts, const SSL *ssl, const struct tls_peer *peer)

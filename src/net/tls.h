@@ -24,12 +24,19 @@ struct tls_contexts;
 struct tls_contexts *tls_contexts_new(const char *state_dir) __attribute__((returns_nonnull));
 void tls_contexts_free(struct tls_contexts *contexts); /* NULL is fine */
 
+enum tls_start {
+    TLS_STARTED,
+    TLS_FAILED, /* one of the two does not like what the other says or shows */
+    TLS_LOST,   /* the connection came to no handshake: status_r says how, as for any other connection */
+};
+
 /*
- * Handshake on a connected transport, to its end within deadline_ms. False: error says why in words, what
- * to do included; the transport is of no further use.
+ * Handshake on a connected transport, to its end within deadline_ms. error says why not, in words, what to do
+ * included; the transport is then of no further use. *status_r is set for TLS_LOST alone.
  */
-bool tls_start(struct tls_contexts *contexts, struct transport *transport, const struct tls_peer *peer,
-               int64_t deadline_ms, char *error, size_t error_size) __attribute__((nonnull));
+enum tls_start tls_start(struct tls_contexts *contexts, struct transport *transport,
+                         const struct tls_peer *peer, int64_t deadline_ms, enum transport_status *status_r,
+                         char *error, size_t error_size) __attribute__((nonnull));
 
 /* Keep what the server gave us to resume the session later. Failure to do so is no failure. */
 void tls_keep_session(struct tls_contexts *contexts, const SSL *ssl, const struct tls_peer *peer)

@@ -75,11 +75,6 @@ static enum transport_status wait_for(struct transport *transport, short events,
     return TRANSPORT_TIMEOUT;
 }
 
-enum transport_status transport_wait_tls(struct transport *transport, int ssl_error, int64_t deadline_ms)
-{
-    return wait_for(transport, ssl_error == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, deadline_ms);
-}
-
 enum transport_status transport_connect(struct transport *transport, const struct dns_address *address,
                                         int64_t deadline_ms)
 {
@@ -115,8 +110,7 @@ enum transport_status transport_connect(struct transport *transport, const struc
     return error == ETIMEDOUT ? TRANSPORT_TIMEOUT : TRANSPORT_FAILED;
 }
 
-/* What SSL_read() and SSL_write() mean by their result: wait and try again, or a failure. */
-static enum transport_status tls_result(struct transport *transport, int result, int64_t deadline_ms)
+enum transport_status transport_tls_result(struct transport *transport, int result, int64_t deadline_ms)
 {
     int saved = errno;
     int ssl_error = SSL_get_error(transport->ssl, result);
@@ -125,7 +119,7 @@ static enum transport_status tls_result(struct transport *transport, int result,
     switch (ssl_error) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
-        return transport_wait_tls(transport, ssl_error, deadline_ms);
+        return wait_for(transport, ssl_error == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, deadline_ms);
     case SSL_ERROR_ZERO_RETURN:
         return closed(transport);
     case SSL_ERROR_SYSCALL:
@@ -164,7 +158,7 @@ enum transport_status transport_fill(struct transport *transport, int64_t deadli
             ERR_clear_error();
             errno = 0;
             got = SSL_read(transport->ssl, transport->in, TRANSPORT_IN_SIZE);
-            status = got > 0 ? TRANSPORT_OK : tls_result(transport, (int)got, deadline_ms);
+            status = got > 0 ? TRANSPORT_OK : transport_tls_result(transport, (int)got, deadline_ms);
         } else {
             got = recv(transport->descriptor, transport->in, TRANSPORT_IN_SIZE, 0);
             if (got > 0)
@@ -200,7 +194,7 @@ enum transport_status transport_write(struct transport *transport, const char *d
             errno = 0;
             sent = SSL_write(transport->ssl, data, length > INT_MAX ? INT_MAX : (int)length);
             if (sent <= 0)
-                status = tls_result(transport, (int)sent, deadline_ms);
+                status = transport_tls_result(transport, (int)sent, deadline_ms);
         } else {
             sent = send(transport->descriptor, data, length, MSG_NOSIGNAL);
             if (sent < 0 && (errno == EAGAIN || errno == EINTR))

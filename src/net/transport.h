@@ -56,8 +56,9 @@ bool transport_has_input(struct transport *transport) __attribute__((nonnull));
 void transport_mark(struct transport *transport) __attribute__((nonnull));
 bool transport_mark_acknowledged(const struct transport *transport) __attribute__((nonnull));
 
-/* Wait for what SSL_get_error() asked for (SSL_ERROR_WANT_READ or _WRITE). */
-enum transport_status transport_wait_tls(struct transport *transport, int ssl_error, int64_t deadline_ms)
+/* What a call of OpenSSL on transport->ssl has come to, errno as it left it: waits for what it wants and is
+ * TRANSPORT_OK, so that it can be called again, or a failure. */
+enum transport_status transport_tls_result(struct transport *transport, int result, int64_t deadline_ms)
     __attribute__((nonnull));
 
 /* Begin no conversation, end none: close, with a TLS close_notify where one can be sent at once. */

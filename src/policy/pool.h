@@ -64,8 +64,8 @@ struct pool_cursor {
     } obstacles;
 };
 
-/* deadline_ms: clock_monotonic_ms() by which pool_next() gives up. Everything is kept by pointer, the sender
- * domain of the facts, too. */
+/* deadline_ms: clock_monotonic_ms() by which pool_next() gives up: no time is left then to ask another one.
+ * Everything is kept by pointer, the sender domain of the facts, too. */
 void pool_begin(struct pool_cursor *cursor_r, const struct admission_gate *gate,
                 const struct config_pool *pool, const struct route_facts *facts, int64_t deadline_ms)
     __attribute__((nonnull));

@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "relay/content.h"
 #include "relay/verdict.h"
+
+#define MORE_REPLIES "More replies than asked for"
 
 static const char final_dot[] = ".\r\n";
 
@@ -81,11 +84,33 @@ static enum conversation_next pass_content(struct conversation *conversation, st
     return CONVERSATION_GO_ON;
 }
 
+/*
+ * A final dot whose answer nobody can wait for leaves the message in doubt for nothing: without it the server
+ * forgets the message.
+ */
+static bool answer_has_time(struct wire *wire)
+{
+    const struct relay_request *request = wire->request;
+    int64_t left_ms = request->deadline_ms - clock_monotonic_ms(),
+            patience_ms = wire->tpsp->command_timeout_ms;
+
+    if (left_ms >= (patience_ms < request->answer_ms ? patience_ms : request->answer_ms))
+        return true;
+    outcome_set(
+        &wire->outcome, OUTCOME_DEFERRED, CAUSE_UNREACHABLE, 0, "4.4.2",
+        "Timeout at %s with %s: it was so slow that no time is left for its answer, and the message was not "
+        "ended",
+        relay_stage_name(wire->stage), wire->peer);
+    return wire_stage_failed(wire);
+}
+
 /* By itself: what came while the content waited for room is seen before it, and is no answer to it. */
 static bool pass_final_dot(struct wire *wire)
 {
     const struct relay_request *request = wire->request;
 
+    if (!answer_has_time(wire))
+        return false;
     if (request->before_dot != NULL && !request->before_dot(request->context, &wire->outcome))
         return wire_stage_failed(wire);
     if (!pass(wire, final_dot, sizeof final_dot - 1))
@@ -115,7 +140,7 @@ static bool more_than_asked(const struct transport *transport)
 static const char *why_doubtful(const struct transport *transport)
 {
     if (more_than_asked(transport))
-        return "More replies than asked for";
+        return MORE_REPLIES;
     return transport_mark_acknowledged(transport) ? NULL : "Premature reply";
 }
 
@@ -138,7 +163,9 @@ static void take_final_reply(struct conversation *conversation)
         (void)wire_stage_failed(wire);
         return;
     }
-    doubt = reply->code / 100 == 2 ? why_doubtful(&wire->transport) : NULL;
+    doubt = reply->code / 100 == 2              ? why_doubtful(&wire->transport)
+            : more_than_asked(&wire->transport) ? MORE_REPLIES
+                                                : NULL;
     if (doubt != NULL) {
         verdict_in_doubt(&wire->outcome, doubt, wire->peer);
         (void)wire_stage_failed(wire);

@@ -67,7 +67,10 @@ struct relay_request {
     const char *sender; /* "" is the null sender */
     const char *recipient;
     const struct relay_message *message;
-    int64_t deadline_ms;    /* clock_monotonic_ms() by which the attempt ends, whatever its stage */
+    int64_t deadline_ms; /* clock_monotonic_ms() by which the attempt ends, whatever its stage */
+    /* That must be left of it for the answer to the final dot, or it is not sent; where command-timeout is
+     * shorter, that. */
+    int64_t answer_ms;
     unsigned session_limit; /* messages that the TPSP takes in one session, as learnt; 0: not known */
     FILE *trace;            /* SMTP dialogue, secrets masked; NULL: none */
     void (*observe)(void *context, const struct relay_step *step); /* NULL: none */

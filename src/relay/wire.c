@@ -160,6 +160,18 @@ bool wire_await_reply(struct wire *wire)
     return wire_read_reply(wire, &status, &progress) || no_reply(wire, status, progress);
 }
 
+/* To a command that was not sent it is no answer, whatever it says: nobody has heard of what this stage is
+ * about. */
+static bool unasked(struct wire *wire)
+{
+    const struct reply *reply = &wire->parser.reply;
+
+    outcome_set(&wire->outcome, OUTCOME_DEFERRED, CAUSE_HOST, 0, "4.5.0",
+                "protocol error: %s said \"%d %s\" before it was asked, at %s", wire->peer, reply->code,
+                reply->text, relay_stage_name(wire->stage));
+    return wire_stage_failed(wire);
+}
+
 bool wire_interrupted(struct wire *wire, enum transport_status write_status)
 {
     struct transport *transport = &wire->transport;
@@ -173,7 +185,7 @@ bool wire_interrupted(struct wire *wire, enum transport_status write_status)
         wire->stage_deadline_ms = wire->request->deadline_ms;
     if ((transport->in_start < transport->in_end || transport_has_input(transport)) &&
         wire_read_reply(wire, &status, &progress) && wire->parser.reply.code >= 400)
-        return wire_refused(wire);
+        return wire->content_begun || wire->parser.reply.code == 421 ? wire_refused(wire) : unasked(wire);
     if (write_status != TRANSPORT_OK) {
         verdict_transport(&wire->outcome, wire->stage, write_status, transport->error, wire->peer);
         return wire_stage_failed(wire);

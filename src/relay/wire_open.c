@@ -14,6 +14,7 @@
 #include "relay/verdict.h"
 #include "relay/wire.h"
 
+/* Of a connection, and of each of the two that follow it: TLS handshake and greeting. */
 static int64_t connect_deadline(const struct wire *wire)
 {
     int64_t deadline = clock_monotonic_ms() + wire->tpsp->connect_timeout_ms;
@@ -23,12 +24,16 @@ static int64_t connect_deadline(const struct wire *wire)
 static bool start_tls(struct wire *wire)
 {
     char error[512] = "", detail[1024];
+    enum transport_status status;
+    enum tls_start started = tls_start(wire->tls, &wire->transport, &wire->tls_peer, connect_deadline(wire),
+                                       &status, error, sizeof error);
 
-    if (!tls_start(wire->tls, &wire->transport, &wire->tls_peer, wire->stage_deadline_ms, error,
-                   sizeof error)) {
+    if (started == TLS_LOST) /* silence, as at any other step: nothing was said of certificates or ports */
+        verdict_transport(&wire->outcome, wire->stage, status, error, wire->peer);
+    else if (started == TLS_FAILED)
         outcome_local(&wire->outcome, "4.7.5", "TLS handshake failed with %s: %s", wire->peer, error);
+    if (started != TLS_STARTED)
         return wire_stage_failed(wire);
-    }
     tls_summary(wire->transport.ssl, wire->tls_text, sizeof wire->tls_text);
     wire->certificate_end_ms = tls_certificate_end_ms(wire->transport.ssl);
     if (wire->request->trace != NULL)
@@ -43,6 +48,7 @@ static bool start_tls(struct wire *wire)
 static bool read_greeting(struct wire *wire)
 {
     wire_stage_begin(wire, RELAY_GREETING);
+    wire->stage_deadline_ms = connect_deadline(wire);
     if (!wire_await_reply(wire))
         return false;
     if (wire->parser.reply.code != 220)

@@ -24,7 +24,7 @@ struct probe {
     struct config_tpsp tpsp;
     struct relay_message message;
     int descriptor;
-    int64_t deadline_ms;
+    int64_t deadline_ms, answer_ms;
     char *state_dir, *dns_server;
     bool trace, observe, quiet;
     bool keep; /* connections, from one message to the next */
@@ -85,6 +85,7 @@ static bool take_number(const char *name, const char *value, struct probe *probe
     } numbers[] = {{"connect-timeout", &probe->tpsp.connect_timeout_ms},
                    {"command-timeout", &probe->tpsp.command_timeout_ms},
                    {"deadline", &probe->deadline_ms},
+                   {"answer", &probe->answer_ms},
                    {"count", &probe->count}};
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -236,6 +237,7 @@ static bool send_once(struct probe *probe, struct relay_session *session, const 
                                     .recipient = recipient,
                                     .message = &probe->message,
                                     .deadline_ms = begin + probe->deadline_ms,
+                                    .answer_ms = probe->answer_ms,
                                     .trace = probe->trace ? stderr : NULL,
                                     .observe = probe->observe ? observe : NULL,
                                     .observe_context = probe,

@@ -93,6 +93,19 @@ def test_a_misbehaving_tpsp_never_passes_for_success(pipe, stage, action):
         assert len(rows) == (1 if done.returncode == 0 else 0)
 
 
+def test_a_message_that_is_through_too_late_is_not_ended(pipe):
+    """With a quarter of delivery-timeout to go: by then nobody can wait for what the server says, and it would be in doubt."""
+    def hesitate(connection):
+        threading.Event().wait(4.5)  # of 6 s: what the server takes its time for, not a wait for anything
+        connection.reply("354 go on")
+
+    with ScriptedTpsp(data=hesitate) as server:
+        pipe.configure([scripted(server)], delivery_timeout="8s", report={"timeout": "1s"})
+        done = pipe.run("-q", "4bXyz", *ENVELOPE, message=MESSAGE, timeout=60)
+        assert done.returncode == 75 and b"may have been accepted" not in done.stdout, done.stdout
+        assert not any(connection.dot_seen for connection in server.connections)
+
+
 def test_an_injected_reply_behind_starttls_is_an_attack(pipe, ca):
     certificate, key = ca.issue("inject.test")
     with ScriptedTpsp(security="starttls", chain=certificate, key=key,

@@ -274,6 +274,42 @@ def test_the_deadline_of_the_attempt_holds_at_every_stage(relay):
         assert result["class"] == "deferred" and 400 <= result["ms"] < 20000
 
 
+def test_a_dot_whose_answer_nobody_can_wait_for_is_not_sent(relay):
+    with ScriptedTpsp() as server:
+        result = relay(server, deadline=50000, answer=60000)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "unreachable", "data")
+        assert "no time is left" in result["text"] and "may have been accepted" not in result["text"]
+        assert not server.connections[0].dot_seen and not server.messages
+        assert relay(server, deadline=50000, answer=60000, command_timeout=40000)["class"] == "delivered"
+
+
+def test_a_greeting_is_waited_for_as_long_as_a_connection(relay):
+    """And not as long as a command: two silent addresses would leave the backup no time."""
+    with ScriptedTpsp(connect=stall) as server:
+        result = relay(server, connect_timeout=500, command_timeout=600000)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "unreachable", "greeting")
+
+
+@pytest.mark.parametrize("early", ["554 5.7.1 go away", "451 4.7.1 go away"])
+@pytest.mark.parametrize("stage, later", [("ehlo", "mail"), ("mail", "rcpt"), ("rcpt", "data")])
+def test_a_refusal_of_what_was_not_asked_judges_nothing(relay, stage, later, early):
+    with ScriptedTpsp(offers=(), **{stage: b"250 ok\r\n" + early.encode() + b"\r\n"}) as server:
+        result = relay(server)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "host", later)
+        assert f'said "{early}" before it was asked' in result["text"]
+        assert not any(command.startswith(later.upper()) for command in server.wait_connection().commands)
+
+
+@pytest.mark.parametrize("first", ["451 4.3.0 later", "554 5.7.1 no"])
+def test_a_refusal_and_an_acceptance_in_one_breath_are_doubtful(relay, first):
+    with ScriptedTpsp(dot=first.encode() + b"\r\n250 2.0.0 Ok: queued\r\n") as server:
+        result = relay(server)
+        assert (result["class"], result["cause"]) == ("deferred", "in-doubt")
+        assert result["text"].startswith("More replies than asked for") and "may have been accepted" in result["text"]
+        server.script["dot"] = first.encode() + b"\r\n421 4.3.2 closing\r\n"
+        assert relay(server)["smtp_code"] == int(first[:3])
+
+
 @pytest.mark.parametrize("stage", EARLY + TRANSACTION)
 @pytest.mark.parametrize("action", [flood(b"250-more and more\r\n"), flood(b"x" * 4096), b"hello there\r\n", b"\r\n",
                                     b"999 odd\r\n", b"250-a\r\n550 b\r\n", b"25\r\n"],

@@ -154,6 +154,19 @@ def test_capabilities_are_asked_for_again_under_tls(relay, certificate, trusted)
         assert server.wait_connection().sender is None
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_handshake_is_waited_for_as_long_as_a_connection(relay, certificate, trusted, mode):
+    def act(connection):
+        if mode == "starttls":
+            connection.reply("220 go")
+        stall(connection)
+
+    with ScriptedTpsp("starttls" if mode == "starttls" else "none", **{"starttls" if mode == "starttls" else "connect": act},
+                      **certificate) as server:
+        result = relay(server, security=mode, **trusted, connect_timeout=500, command_timeout=600000)
+        assert (result["class"], result["cause"], result["stage"]) == ("deferred", "unreachable", mode)
+
+
 @pytest.mark.parametrize("action", [stall, reset, hang_up, drip(b"\x16\x03\x01"), b"\x00" * 4096, b"220 plain text\r\n"],
                          ids=["stall", "reset", "hang up", "drip", "zeroes", "plain"])
 @pytest.mark.parametrize("mode", MODES)
@@ -172,9 +185,13 @@ def test_a_broken_handshake_ends_in_time(relay, certificate, trusted, mode, acti
             server.script["ehlo"] = ["250 scripted", "250 STARTTLS"]
         result = relay(server, security=mode, **trusted, **PATIENCE)
         assert result["class"] == "deferred"
-        assert result["cause"] == ("host" if "injected" in result["text"] else "ours" if result["stage"] == mode else "unreachable")
-        if result["stage"] == mode:
-            assert result["text"].startswith("TLS handshake failed with ") or "injected" in result["text"]
+        if "injected" in result["text"]:
+            assert result["cause"] == "host"
+        elif isinstance(action, bytes):  # what is no TLS is a wrong port: ours
+            assert result["cause"] == "ours" and result["text"].startswith("TLS handshake failed with ")
+        elif result["stage"] == mode:  # silence and loss are the server's, as anywhere else
+            assert result["cause"] == "unreachable"
+            assert result["text"].startswith("Timeout at " if "no answer" in result["text"] else "Connection lost at ")
         else:  # a reset may be there before connect() has returned
             assert action is reset and result["text"].startswith("Connection lost, connecting to ")
         assert result["ms"] < 20000
