@@ -89,6 +89,18 @@ static struct json_object *answer_to_json(const struct suppression *asked, const
     return answer;
 }
 
+/* In both forms of an internationalised domain: either would go on to stop both. */
+static int remove_entry(struct ctl *ctl, struct store *store, const char *address, struct outcome *error_r)
+{
+    unsigned match = suppression_match(ctl_config(ctl));
+    char other[ADDRESS_SIZE];
+    int removed = suppression_remove(store, address, match, error_r), more = 0;
+
+    if (removed >= 0 && suppression_other_form(address, other))
+        more = suppression_remove(store, other, match, error_r);
+    return removed < 0 || more < 0 ? -1 : removed | more;
+}
+
 static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
 {
     struct json_object *removed = json_object_new_array();
@@ -96,8 +108,7 @@ static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppress
     struct outcome error;
 
     for (size_t i = 0; i < count; i++) {
-        int result =
-            suppression_remove(store, entries[i].address, suppression_match(ctl_config(ctl)), &error);
+        int result = remove_entry(ctl, store, entries[i].address, &error);
         if (result < 0)
             return end(ctl, removed, ctl_fail(ctl, "%s", error.text));
         if (result == 0) {

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/punycode.h"
+#include "policy/from_header.h"
 
 static const char *const reasons[SUPPRESSION_REASONS] = {
     [SUPPRESSION_MANUAL] = "manual",
@@ -56,6 +58,32 @@ static void normalise_domain(char *domain)
     fold_case(domain);
 }
 
+/* A domain beyond ASCII, which has to be in this buffer, in lower case and composed: the other form of the
+ * one that DNS knows. One that is none stays as it is. */
+static bool fold_domain(char *domain, size_t size)
+{
+    char ascii[FROM_DOMAIN_SIZE], folded[ADDRESS_SIZE];
+    enum from_domain form = from_header_normalise(domain, strlen(domain), ascii);
+
+    if (form == FROM_DOMAIN_FOUND) {
+        const char *normal = punycode_other_form(ascii, folded, sizeof folded) ? folded : ascii;
+        if (strlen(normal) < size)
+            memcpy(domain, normal, strlen(normal) + 1);
+    }
+    return form != FROM_DOMAIN_UNKNOWN;
+}
+
+bool suppression_other_form(const char *address, char other_r[ADDRESS_SIZE])
+{
+    const char *at = strrchr(address, '@');
+    size_t length = at != NULL ? (size_t)(at + 1 - address) : 0;
+
+    if (at == NULL || length >= ADDRESS_SIZE)
+        return false;
+    memcpy(other_r, address, length);
+    return punycode_other_form(at + 1, other_r + length, ADDRESS_SIZE - length);
+}
+
 unsigned suppression_match(const struct config *config)
 {
     return (config->suppression.sub_address ? SUPPRESSION_SUB_ADDRESS : 0u) |
@@ -75,7 +103,10 @@ bool suppression_normalise(const char *text, unsigned match, char address_r[ADDR
     }
     if (!address_valid(address_r, why_r))
         return false;
-    normalise_domain(strrchr(address_r, '@') + 1);
+    char *at = strrchr(address_r, '@');
+    normalise_domain(at + 1);
+    if (!address_is_ascii(at))
+        fold_domain(at + 1, (size_t)(address_r + ADDRESS_SIZE - at - 1)); /* or else as it is written */
     if ((match & SUPPRESSION_CASE_SENSITIVE) == 0)
         fold_case(address_r);
     if (whole_domain && strchr(address_r, '.') == NULL) {
@@ -83,7 +114,7 @@ bool suppression_normalise(const char *text, unsigned match, char address_r[ADDR
         return false;
     }
     if (whole_domain)
-        memmove(address_r, address_r + 1, (size_t)length);
+        memmove(address_r, address_r + 1, strlen(address_r));
     return true;
 }
 
@@ -114,20 +145,15 @@ static int look_up(struct store *store, const char *address, unsigned match, str
     return step;
 }
 
-int suppression_find(struct store *store, const char *recipient, unsigned match, struct suppression *found_r,
+/* Of itself, without its sub-address, of its domain; the domain is in normal form. */
+static int find_form(struct store *store, const char *address, unsigned match, struct suppression *found_r,
                      struct outcome *error_r)
 {
-    char address[ADDRESS_SIZE], base[ADDRESS_SIZE];
-    char *at, *plus;
+    char base[ADDRESS_SIZE];
+    const char *at = strrchr(address, '@');
 
-    *found_r = (struct suppression){.address = ""};
-    snprintf(address, sizeof address, "%s", recipient);
-    at = strrchr(address, '@');
-    if (at == NULL)
-        return 0;
-    normalise_domain(at + 1);
-    memcpy(base, address, sizeof base);
-    plus = strchr(base, '+');
+    snprintf(base, sizeof base, "%s", address);
+    char *plus = strchr(base, '+');
     if ((match & SUPPRESSION_SUB_ADDRESS) != 0 && plus != NULL && plus > base && plus < base + (at - address))
         memmove(plus, base + (at - address), strlen(at) + 1);
 
@@ -137,6 +163,47 @@ int suppression_find(struct store *store, const char *recipient, unsigned match,
     for (size_t i = 0; i < sizeof sought / sizeof *sought && found == 0; i++)
         if (i == 0 || strcmp(sought[i], sought[i - 1]) != 0)
             found = look_up(store, sought[i], match, found_r, error_r);
+    return found;
+}
+
+/* An internationalised domain may be on the list in its other form, and written in capital letters here. */
+static int find_other_form(struct store *store, const char *address, unsigned match,
+                           struct suppression *found_r, struct outcome *error_r)
+{
+    char folded[ADDRESS_SIZE], other[ADDRESS_SIZE];
+    int found = 0;
+
+    memcpy(folded, address, strlen(address) + 1);
+    char *at = strrchr(folded, '@');
+    if (!address_is_ascii(at) && !fold_domain(at + 1, (size_t)(folded + sizeof folded - at - 1))) {
+        outcome_local(
+            error_r, "4.3.0",
+            "nobody can tell now whether the recipient is suppressed: the internationalised domain %s"
+            " cannot be turned into the form that DNS knows; the log says why",
+            at + 1);
+        return -1;
+    }
+    if (strcmp(folded, address) != 0)
+        found = find_form(store, folded, match, found_r, error_r);
+    if (found == 0 && suppression_other_form(folded, other))
+        found = find_form(store, other, match, found_r, error_r);
+    return found;
+}
+
+int suppression_find(struct store *store, const char *recipient, unsigned match, struct suppression *found_r,
+                     struct outcome *error_r)
+{
+    char address[ADDRESS_SIZE];
+
+    *found_r = (struct suppression){.address = ""};
+    snprintf(address, sizeof address, "%s", recipient);
+    char *at = strrchr(address, '@');
+    if (at == NULL)
+        return 0;
+    normalise_domain(at + 1);
+    int found = find_form(store, address, match, found_r, error_r);
+    if (found == 0 && (!address_is_ascii(at) || strstr(at, "xn--") != NULL))
+        found = find_other_form(store, address, match, found_r, error_r);
     return found;
 }
 

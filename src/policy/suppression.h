@@ -1,8 +1,10 @@
 /*
  * suppression: addresses, and whole domains, that get no mail from here, each with reason and date. Table
  * suppression, by address in its normal form: in lower case and without a final dot; a whole domain as
- * "@example.com". A domain does not include its subdomains. Where suppression.case-sensitive is on, local
- * parts are kept as they are written, and only the very same one is stopped.
+ * "@example.com". An internationalised domain stays in the form in which it was written, "münchen.de" or
+ * "xn--mnchen-3ya.de", and stops both. A domain does not include its subdomains. Where
+ * suppression.case-sensitive is on, local parts are kept as they are written, and only the very same one is
+ * stopped.
  */
 #ifndef SENDPOST_POLICY_SUPPRESSION_H
 #define SENDPOST_POLICY_SUPPRESSION_H
@@ -44,6 +46,10 @@ unsigned suppression_match(const struct config *config) __attribute__((nonnull))
  * constant string) when it is neither an address nor a domain. */
 bool suppression_normalise(const char *text, unsigned match, char address_r[ADDRESS_SIZE], const char **why_r)
     __attribute__((nonnull));
+
+/* The same address with its internationalised domain in the other form, "u@xn--mnchen-3ya.de" for
+ * "u@münchen.de" and the other way round; false when there is none. address: in normal form. */
+bool suppression_other_form(const char *address, char other_r[ADDRESS_SIZE]) __attribute__((nonnull));
 
 /*
  * The entry that stops mail to recipient: of itself, of the address without its sub-address (what follows the

@@ -110,6 +110,19 @@ def test_the_suppression_list_is_shown_by_pattern(installation):
     assert "one@" not in ctl(installation, "suppress", "list").stdout
 
 
+def test_an_internationalised_domain_is_one_however_it_is_written(installation):
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    written = ["one@m\u00fcnchen.de", "one@M\u00dcNCHEN.de", "one@xn--mnchen-3ya.de"]
+    for listed in written:
+        assert ctl(installation, "suppress", "add", listed).returncode == 0
+        for address in written:
+            assert ctl(installation, "suppress", "check", address).returncode == 1, (listed, address)
+    assert len(json.loads(ctl(installation, "suppress", "list", "--json").stdout)) == 2
+    assert ctl(installation, "suppress", "rm", written[1]).stdout == "one@m\u00fcnchen.de no longer suppressed\n"
+    assert ctl(installation, "suppress", "check", *written).returncode == 0
+    assert not json.loads(ctl(installation, "suppress", "list", "--json").stdout)
+
+
 def test_a_list_without_line_feeds_is_refused_and_told_how_to_mend(installation, tmp_path):
     installation.configure([{**PLAIN, "port": 1}], listen="none")
     path, lines = tmp_path / "mac.csv", tmp_path / "lines.csv"

@@ -35,6 +35,13 @@ static const struct {
     {"example.com", "@example.com"},
     {"@Example.Com.", "@example.com"},
     {"\"a b\"@example.com", "\"a b\"@example.com"},
+    {"user@M\xc3\x9cNCHEN.de", "user@m\xc3\xbcnchen.de"},
+    {"user@mu\xcc\x88nchen.de", "user@m\xc3\xbcnchen.de"}, /* composed */
+    {"M\xc3\x9cNCHEN.de.", "@m\xc3\xbcnchen.de"},
+    {"user@XN--MNCHEN-3YA.de", "user@xn--mnchen-3ya.de"},
+    {"user@-\xc3\xbc.de", "user@-\xc3\xbc.de"},                       /* no domain, and kept as it is */
+    {"user@\xc3\xbc\xe2\x80\x82.de", "user@\xc3\xbc\xe2\x80\x82.de"}, /* UTS 46 makes a space of it */
+    {"user@\xef\xbc\xa5.de", "user@e.de"},                            /* a wide letter */
     {"user", NULL},
     {"user.", NULL},
     {"@", NULL},
@@ -68,6 +75,32 @@ START_TEST(an_address_is_found_whatever_its_case)
     ck_assert_str_eq(stopped_by("USER+Tag@example.com", true), "user@example.com");
     ck_assert_str_eq(stopped_by("User@example.org", false), "");
     ck_assert_str_eq(stopped_by("User", false), "");
+}
+END_TEST
+
+/* "münchen.de", in each way to write it. */
+static const char *const munich[] = {"m\xc3\xbcnchen.de", "M\xc3\x9cNCHEN.de", "mu\xcc\x88nchen.de",
+                                     "xn--mnchen-3ya.de", "XN--Mnchen-3ya.DE."};
+#define WAYS (sizeof munich / sizeof munich[0])
+
+START_TEST(an_internationalised_domain_is_found_however_it_is_written)
+{
+    char listed[100], asked[100];
+
+    snprintf(listed, sizeof listed, "user@%s", munich[_i]);
+    suppress(listed, SUPPRESSION_MANUAL);
+    for (size_t i = 0; i < WAYS; i++) {
+        snprintf(asked, sizeof asked, "User+tag@%s", munich[i]);
+        ck_assert_msg(*stopped_by(asked, true) != '\0', "%s by %s", asked, listed);
+        ck_assert_msg(*stopped_by(asked, false) == '\0', "%s by %s", asked, listed);
+    }
+    suppress(munich[_i], SUPPRESSION_MANUAL);
+    for (size_t i = 0; i < WAYS; i++) {
+        snprintf(asked, sizeof asked, "other@%s", munich[i]);
+        ck_assert_msg(*stopped_by(asked, false) == '@', "%s by %s", asked, munich[_i]);
+    }
+    ck_assert_str_eq(stopped_by("user@munchen.de", false), "");
+    ck_assert_str_eq(stopped_by("user@xn--mnchen-3y.de", false), ""); /* malformed */
 }
 END_TEST
 
@@ -211,6 +244,7 @@ UNIT_SUITE(suppression_suite)
     tcase_add_checked_fixture(tcase, temporary_store_open, temporary_store_close);
     tcase_add_loop_test(tcase, an_entry_has_one_normal_form, 0, sizeof forms / sizeof forms[0]);
     tcase_add_test(tcase, an_address_is_found_whatever_its_case);
+    tcase_add_loop_test(tcase, an_internationalised_domain_is_found_however_it_is_written, 0, WAYS);
     tcase_add_test(tcase, case_matters_where_it_is_asked_for);
     tcase_add_test(tcase, a_domain_stops_its_addresses_and_no_subdomain);
     tcase_add_test(tcase, sub_addresses_are_followed_only_when_asked);
