@@ -157,10 +157,8 @@ static enum ctl_status carry_out(struct setup *setup)
         return status;
     if (!setup_try(setup))
         return CTL_TROUBLE;
-    if (!setup_commit(setup)) {
-        setup_discard(setup);
+    if (!setup_commit(setup))
         return CTL_TROUBLE;
-    }
     printf("\n%s is written.\n", setup->ctl->config_path);
     if (setup->log_path != NULL && setup->old == NULL)
         printf("The agent will follow %s.\n",

@@ -45,7 +45,7 @@ struct setup {
     char *log_path;              /* where this machine's Postfix logs; NULL: cannot be told */
     char *helo_name;             /* what its Postfix says in EHLO; NULL: not fit for others */
     struct config_import import; /* of --import; empty without */
-    char *answers[SETUP_COUNT];  /* "" where there is none */
+    char *answers[SETUP_COUNT];  /* "" where there is none; NULL: not asked yet */
 
     /* of the configuration that is there and is changed, not replaced; old NULL: there is none */
     struct config *old;
@@ -54,6 +54,7 @@ struct setup {
     char *before[SETUP_COUNT];
     /* what the test came to, for --json; NULL: none */
     struct json_object *test;
+    struct setup_files *files; /* that are staged; NULL: none */
 };
 
 /* --- setup_answers.c --- */
@@ -106,12 +107,13 @@ enum ctl_status setup_finish(const struct setup *setup) __attribute__((nonnull))
 
 /*
  * Write configuration and secrets beside their places, as FILE.new, and load them: NULL when that fails,
- * which has been said. Then setup_commit() puts them in place, the configuration last, or setup_discard()
- * removes them. Modes: 0640 with the group of the user when root, else 0600.
+ * which has been said, and nothing is left. Then setup_commit() puts them in place, the configuration last,
+ * or removes them where it cannot, which was said; or setup_discard() removes them. Modes: 0640 with the
+ * group of the user when root, else 0600.
  */
-struct config *setup_stage(const struct setup *setup) __attribute__((nonnull));
-bool setup_commit(const struct setup *setup) __attribute__((nonnull));
-void setup_discard(const struct setup *setup) __attribute__((nonnull));
+struct config *setup_stage(struct setup *setup) __attribute__((nonnull));
+bool setup_commit(struct setup *setup) __attribute__((nonnull));
+void setup_discard(struct setup *setup) __attribute__((nonnull));
 
 /* Act as the user who delivers, who owns the state directory, where root runs this; and as root again. */
 void setup_become_user(const struct setup *setup) __attribute__((nonnull));

@@ -33,7 +33,7 @@ char *setup_path(const struct setup *setup, const char *name)
 /* The files in the order in which they are put in place, the configuration last. Missing ones have no path.
  */
 enum { PASSWORD, CLIENT_SECRET, REFRESH_TOKEN, API_KEY, UUID_KEY, CONFIGURATION, FILES };
-struct files {
+struct setup_files {
     char *paths[FILES], *staged[FILES]; /* staged: NULL where there is nothing to write */
 };
 
@@ -44,10 +44,9 @@ static bool exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
-/* NULL: the input has ended where it was asked again. */
 static bool is_given(const struct setup *setup, enum setup_question which)
 {
-    return setup->answers[which] != NULL && *setup->answers[which] != '\0';
+    return *setup->answers[which] != '\0';
 }
 
 static char *path_of_secret(const struct setup *setup, const char *kind)
@@ -68,7 +67,7 @@ static const char *client_secret(const struct setup *setup)
 }
 
 /* What is there of the tokens is left alone where no answer changes it; a first login may come later. */
-static void list_oauth(const struct setup *setup, struct files *files)
+static void list_oauth(const struct setup *setup, struct setup_files *files)
 {
     const struct config_oauth *before = setup_oauth_before(setup);
 
@@ -83,36 +82,38 @@ static void list_oauth(const struct setup *setup, struct files *files)
 }
 
 /* A key that is there stays: mail under way has UUIDs of it. */
-static bool is_written(const struct setup *setup, const struct files *files, size_t which)
+static bool is_written(const struct setup *setup, const struct setup_files *files, size_t which)
 {
     return files->paths[which] != NULL && (which != UUID_KEY || !exists(files->paths[which])) &&
            (which != REFRESH_TOKEN || is_given(setup, SETUP_REFRESH_TOKEN));
 }
 
-static struct files list_files(const struct setup *setup)
+static struct setup_files *list_files(const struct setup *setup)
 {
-    struct files files = {{NULL}, {NULL}};
+    struct setup_files *files = xcalloc(1, sizeof *files);
     AUTO_FREE char *copy = xstrdup(setup->ctl->config_path);
 
     if (is_given(setup, SETUP_PASSWORD) && !setup_uses_oauth(setup))
-        files.paths[PASSWORD] = path_of_secret(setup, "password");
-    list_oauth(setup, &files);
+        files->paths[PASSWORD] = path_of_secret(setup, "password");
+    list_oauth(setup, files);
     if (is_given(setup, SETUP_API_KEY))
-        files.paths[API_KEY] = setup_path(setup, API_KEY_FILE);
-    files.paths[UUID_KEY] = setup_path(setup, UUID_KEY_FILE);
-    files.paths[CONFIGURATION] = setup_path(setup, basename(copy));
+        files->paths[API_KEY] = setup_path(setup, API_KEY_FILE);
+    files->paths[UUID_KEY] = setup_path(setup, UUID_KEY_FILE);
+    files->paths[CONFIGURATION] = setup_path(setup, basename(copy));
     for (size_t i = 0; i < FILES; i++)
-        if (is_written(setup, &files, i))
-            files.staged[i] = xasprintf("%s.new", files.paths[i]);
+        if (is_written(setup, files, i))
+            files->staged[i] = xasprintf("%s.new", files->paths[i]);
     return files;
 }
 
-static void free_files(struct files *files)
+static void forget_files(struct setup *setup)
 {
     for (size_t i = 0; i < FILES; i++) {
-        free(files->paths[i]);
-        free(files->staged[i]);
+        free(setup->files->paths[i]);
+        free(setup->files->staged[i]);
     }
+    free(setup->files);
+    setup->files = NULL;
 }
 
 /* --- owners and directories -------------------------------------------------------------------- */
@@ -222,7 +223,7 @@ static bool write_uuid_key(const struct setup *setup, const char *path)
     return ok;
 }
 
-static bool write_staged(const struct setup *setup, const struct files *files)
+static bool write_staged(const struct setup *setup, const struct setup_files *files)
 {
     const char *const secrets[] = {[PASSWORD] = setup->answers[SETUP_PASSWORD],
                                    [CLIENT_SECRET] = client_secret(setup),
@@ -259,17 +260,17 @@ static bool says_so(const struct setup *setup, const struct config *config)
     return false;
 }
 
-struct config *setup_stage(const struct setup *setup)
+struct config *setup_stage(struct setup *setup)
 {
     struct config *config = NULL;
     struct outcome error;
 
     if (!make_directories(setup))
         return NULL;
-    struct files files = list_files(setup);
-    if (write_staged(setup, &files) && (config = config_load(files.staged[CONFIGURATION], &error)) == NULL)
+    setup->files = list_files(setup);
+    if (write_staged(setup, setup->files) &&
+        (config = config_load(setup->files->staged[CONFIGURATION], &error)) == NULL)
         ctl_fail(setup->ctl, "%s", error.text);
-    free_files(&files);
     if (config != NULL && !says_so(setup, config)) {
         config_free(config);
         config = NULL;
@@ -279,41 +280,31 @@ struct config *setup_stage(const struct setup *setup)
     return config;
 }
 
-bool setup_commit(const struct setup *setup)
+bool setup_commit(struct setup *setup)
 {
-    struct files files = list_files(setup);
-    AUTO_FREE char *backup = xasprintf("%s.old", files.paths[CONFIGURATION]);
+    const struct setup_files *files = setup->files;
+    AUTO_FREE char *backup = xasprintf("%s.old", files->paths[CONFIGURATION]);
     /* now with the secrets' final names; the old configuration stays beside the new one */
-    bool ok = write_configuration(setup, files.staged[CONFIGURATION], files.paths) &&
+    bool ok = write_configuration(setup, files->staged[CONFIGURATION], files->paths) &&
               (unlink(backup) == 0 || errno == ENOENT) &&
-              (link(files.paths[CONFIGURATION], backup) == 0 || errno == ENOENT);
+              (link(files->paths[CONFIGURATION], backup) == 0 || errno == ENOENT);
 
     for (size_t i = 0; ok && i < FILES; i++)
-        ok = files.staged[i] == NULL || rename(files.staged[i], files.paths[i]) == 0;
-    if (!ok)
-        ctl_fail(setup->ctl, "cannot put %s in place: %s", files.paths[CONFIGURATION], strerror(errno));
-    free_files(&files);
-    return ok;
-}
-
-/* Which secrets there are may have been answered otherwise since they were staged. */
-static void discard_secrets(const struct setup *setup)
-{
-    static const char *const kinds[] = {"password.new", "client-secret.new", "refresh-token.new"};
-
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        AUTO_FREE char *path = path_of_secret(setup, kinds[i]);
-        unlink(path);
+        ok = files->staged[i] == NULL || rename(files->staged[i], files->paths[i]) == 0;
+    if (!ok) {
+        ctl_fail(setup->ctl, "cannot put %s in place: %s", files->paths[CONFIGURATION], strerror(errno));
+        setup_discard(setup);
+        return false;
     }
+    forget_files(setup);
+    return true;
 }
 
-void setup_discard(const struct setup *setup)
+/* What was staged, whatever has been answered since, or has not: the input may have ended. */
+void setup_discard(struct setup *setup)
 {
-    struct files files = list_files(setup);
-
     for (size_t i = 0; i < FILES; i++)
-        if (files.staged[i] != NULL)
-            unlink(files.staged[i]);
-    free_files(&files);
-    discard_secrets(setup);
+        if (setup->files->staged[i] != NULL)
+            unlink(setup->files->staged[i]);
+    forget_files(setup);
 }

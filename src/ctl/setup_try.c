@@ -259,6 +259,19 @@ static enum next try_key(struct setup *setup, const struct config *config)
     }
 }
 
+/* What the configuration refuses can be mended, too; written anyway it cannot be. */
+static enum next after_refusal(struct setup *setup, char **to)
+{
+    if (setup->batch || ctl_option(setup->ctl, "no-test") != NULL)
+        return NEXT_QUIT;
+    for (;;) {
+        enum next next = after_test(setup, RELAY_CONNECT, to);
+        if (next != NEXT_WRITE)
+            return next;
+        printf("  no program of ours would load it\n");
+    }
+}
+
 bool setup_try(struct setup *setup)
 {
     bool tests = ctl_option(setup->ctl, "no-test") == NULL, tpsp_passed = !tests;
@@ -267,14 +280,10 @@ bool setup_try(struct setup *setup)
 
     while (next == NEXT_AGAIN) {
         struct config *config = setup_stage(setup);
-        if (config == NULL && !setup->batch &&
-            tests) { /* what the configuration refuses can be mended, too */
-            next = after_test(setup, RELAY_CONNECT, &to);
-            if (next == NEXT_AGAIN)
-                continue;
+        if (config == NULL) {
+            next = after_refusal(setup, &to);
+            continue;
         }
-        if (config == NULL)
-            break;
         next = tpsp_passed ? NEXT_WRITE : try_tpsp(setup, config, &to);
         if (next == NEXT_WRITE && tests) {
             tpsp_passed = true; /* or a person says that it does not matter */
@@ -286,6 +295,6 @@ bool setup_try(struct setup *setup)
     }
     free(to);
     if (next == NEXT_QUIT)
-        ctl_fail(setup->ctl, "nothing was written (--no-test writes without testing)");
+        ctl_fail(setup->ctl, "nothing was written%s", tests ? " (--no-test writes without testing)" : "");
     return next == NEXT_WRITE;
 }

@@ -192,6 +192,76 @@ def test_an_end_of_input_writes_nothing(machine):
     assert machine.files() == []
 
 
+def refused_key():
+    """An event API that knows no key."""
+    class Api(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=api.serve_forever, daemon=True).start()
+    return api
+
+
+def ends_everywhere(machine, answers, *arguments):
+    """setup again with an input that ends before each of the answers, and behind the last one; what the last run printed."""
+    before = {path.name: path.read_bytes() for path in machine.etc.iterdir()} if machine.etc.exists() else {}
+    postfix = machine.top / "postfix"  # postconf takes a second to say that there is none
+    postfix.mkdir()
+    for name in ("main.cf", "master.cf"):
+        (postfix / name).write_text("")
+    for count in range(len(answers) + 1):
+        done = machine.run(*arguments, f"--postfix-config={postfix}", stdin="".join(f"{answer}\n" for answer in answers[:count]))
+        assert done.returncode == 1, (count, done.returncode, done.stdout, done.stderr)
+        assert "nothing was written" in done.stderr, (count, done.stdout, done.stderr)
+        after = {path.name: path.read_bytes() for path in machine.etc.iterdir()} if machine.etc.exists() else {}
+        assert after == before, (count, answers[:count], sorted(after))
+    return done.stdout
+
+
+def test_an_end_of_input_at_any_question_leaves_everything_as_it_was(machine):
+    """Without a key of UUIDs, which is staged each time; with the section of tokens that is asked about, and a token of a place of its own."""
+    secrets = machine.top / "secrets"
+    secrets.mkdir()
+    for name in ("token", "client-secret"):
+        (secrets / name).write_text("a-" + name + "\n")
+        (secrets / name).chmod(0o600)
+    machine.etc.mkdir()
+    port = free_port()
+    machine.config.write_text(
+        f"account-id: 117\nsubaccount-id: 4321\nendpoint: none\nstate-dir: {machine.state}\ntpsps:\n  - name: primary\n    host: 127.0.0.1\n"
+        f"    port: {port}\n    username: relay\n    oauth: {{token-endpoint: 'https://127.0.0.1:{port}/token', client-id: relay, "
+        f"client-secret-file: {secrets}/client-secret, refresh-token-file: {secrets}/token}}\n")
+    first = ["", "", "", "", "", "", "", "", "", "", "", "", "", "", "another-token", "", "", "me@example.com"]
+    tokens = ["", "", "", "", "another", "word", ""]
+    said = ends_everywhere(machine, [
+        *first, "c", *tokens, "o", str(port), "s", "starttls", "u", "relay", "", *tokens, "p", "word", "h", "127.0.0.1", "t", "you@example.com", "x", "a"],
+        f"--user={USER}")
+    assert said.count("What now?") == 10 and said.count("Token endpoint") == 3, said
+    assert sorted(path.name for path in secrets.iterdir()) == ["client-secret", "token"]
+
+
+def test_an_end_of_input_where_a_key_is_refused_leaves_nothing(machine, server):
+    with refused_key() as api:
+        said = ends_everywhere(machine, ["117", "4321", "", "12", "127.0.0.1", str(server.port), "none", "", "", "wrong-key", "me@example.com", "k"],
+                               f"--state-dir={machine.state}", f"--user={USER}", f"--endpoint=http://127.0.0.1:{api.server_port}/events")
+        api.shutdown()
+    assert "SendPost refuses the event API key" in said and said.count("Event API key") == 2
+
+
+def test_what_is_refused_cannot_be_written_anyway(machine, server):
+    answers = ["117", "4321", "", "12", "127.0.0.1", str(server.port), "none", "relay", "word", "", "", "w"]
+    done = machine.run(f"--state-dir={machine.state}", f"--user={USER}", "--endpoint=none", stdin="\n".join(answers) + "\n")
+    assert done.returncode == 1 and "none would send the password in the clear" in done.stderr, done.stdout + done.stderr
+    assert "nothing was written" in done.stderr and "cannot put" not in done.stderr and machine.files() == []
+
+
 def test_what_yaml_would_misread_is_quoted(machine, server):
     done = machine.run("--batch", "--no-test", *machine.options(server, security="tls"), '--username=a "b": #c\\d', f"--password-file={machine.top}/password")
     assert done.returncode == 0, done.stderr
