@@ -224,7 +224,15 @@ static size_t collect_groups(gid_t own, const char *names, gid_t groups_r[GROUPS
     return count;
 }
 
+#define HIS_OWN ((gid_t)-1)
+
 bool state_dir_become_owner(const char *directory, const char *groups, struct outcome *error_r)
+{
+    return state_dir_become_owner_with(directory, HIS_OWN, groups, error_r);
+}
+
+bool state_dir_become_owner_with(const char *directory, gid_t group, const char *groups,
+                                 struct outcome *error_r)
 {
     gid_t all[GROUPS_MAX];
     struct stat status;
@@ -239,7 +247,7 @@ bool state_dir_become_owner(const char *directory, const char *groups, struct ou
     if (status.st_uid == 0)
         return true;
     const struct passwd *owner = getpwuid(status.st_uid);
-    gid_t own = owner != NULL ? owner->pw_gid : status.st_gid;
+    gid_t own = group != HIS_OWN ? group : owner != NULL ? owner->pw_gid : status.st_gid;
     size_t count = collect_groups(own, groups, all);
     if (setgroups(count, all) == 0 && setresgid(own, own, own) == 0 &&
         setresuid(status.st_uid, status.st_uid, status.st_uid) == 0 && geteuid() == status.st_uid)

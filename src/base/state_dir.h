@@ -16,6 +16,7 @@
 #define SENDPOST_BASE_STATE_DIR_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/outcome.h"
 
@@ -27,6 +28,9 @@
  */
 bool state_dir_become_owner(const char *directory, const char *groups, struct outcome *error_r)
     __attribute__((nonnull(1, 3)));
+/* The same with another group in the place of the user's own: user=NAME:GROUP of pipe(8). */
+bool state_dir_become_owner_with(const char *directory, gid_t group, const char *groups,
+                                 struct outcome *error_r) __attribute__((nonnull(1, 4)));
 
 /* Whether this process is the owner: nobody else may make a file there. */
 bool state_dir_is_ours(const char *directory, struct outcome *error_r) __attribute__((nonnull));

@@ -59,10 +59,10 @@ void check_say(struct check *check, enum check_level level, const char *remedy, 
 
 /* --- another user's eyes --------------------------------------------------------------------- */
 
-/* With the groups that pipe(8) leaves a command: the user's own alone. */
-static bool become_deliverer(const struct passwd *user)
+/* With the group that pipe(8) leaves a command, alone. */
+static bool become_deliverer(gid_t group)
 {
-    return setgroups(1, &user->pw_gid) == 0;
+    return setgroups(1, &group) == 0 && setresgid(group, group, group) == 0;
 }
 
 /* With those that systemd gives the agent: the user's, and further ones of the unit. */
@@ -78,7 +78,8 @@ static bool become_agent(const struct passwd *user, const char *names)
         if (group != NULL)
             groups[count++] = group->gr_gid;
     }
-    return count >= 0 && setgroups((size_t)count, groups) == 0;
+    return count >= 0 && setgroups((size_t)count, groups) == 0 &&
+           setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0;
 }
 
 static bool become(const struct check *check)
@@ -86,8 +87,8 @@ static bool become(const struct check *check)
     const struct passwd *user = getpwnam(check->user);
 
     return user != NULL &&
-           (check->agent_groups != NULL ? become_agent(user, check->agent_groups) : become_deliverer(user)) &&
-           setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
+           (check->agent_groups != NULL ? become_agent(user, check->agent_groups)
+                                        : become_deliverer(check->group)) &&
            setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0;
 }
 
@@ -165,10 +166,15 @@ static void find_user(struct check *check, const char *directory)
 {
     struct stat status;
 
-    check->user = check_postfix_user(directory);
-    if (check->user == NULL && check->config != NULL && stat(check->config->state_dir, &status) == 0) {
+    struct postfix_user named;
+
+    if (postfix_user(directory, &named)) {
+        check->user = named.name;
+        check->group = named.group;
+    } else if (check->config != NULL && stat(check->config->state_dir, &status) == 0) {
         const struct passwd *entry = getpwuid(status.st_uid);
         check->user = entry != NULL ? xstrdup(entry->pw_name) : NULL;
+        check->group = entry != NULL ? entry->pw_gid : status.st_gid;
     }
     const struct passwd *self = getpwuid(geteuid());
     check->subject = "user";

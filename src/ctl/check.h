@@ -21,7 +21,9 @@ struct check {
     bool quiet;                   /* collect, print nothing */
     char *agent_groups;           /* look as the agent, which has these groups besides; NULL: as a delivery */
     const char *own_log;          /* while check_as_user() looks at it */
-    char *user; /* who delivers: user= in master.cf, else the owner of the state directory */
+    /* who delivers, and with which group: user= in master.cf, else the owner of the state directory */
+    char *user;
+    gid_t group;
 };
 
 /* remedy: NULL where there is nothing to do. Secrets are no business of a finding. */
@@ -59,8 +61,5 @@ char *check_port_owner(const char *listen) __attribute__((nonnull));
 /* check_bounces.c */
 void check_bounce_routes(struct check *check, const char *directory,
                          const struct postfix_transports *transports) __attribute__((nonnull(1, 3)));
-
-/* The user= of the transport that runs sendpost-pipe; NULL when Postfix names none. The caller frees. */
-char *check_postfix_user(const char *directory);
 
 #endif

@@ -51,9 +51,10 @@ static void look_null_sender(struct check *check, const struct postfix_transport
 
 static void look_user(struct check *check, const struct postfix_transport *transport)
 {
-    AUTO_FREE char *value = postfix_attribute(transport, "user");
-    AUTO_FREE char *user = value == NULL ? NULL : xstrndup(value, strcspn(value, ":"));
+    AUTO_FREE char *group = NULL;
+    AUTO_FREE char *user = postfix_user_words(transport, &group);
     const struct passwd *entry = user == NULL ? NULL : getpwnam(user);
+    const struct group *wanted = group == NULL ? NULL : getgrnam(group);
 
     if (user == NULL)
         check_say(check, CHECK_FAILURE, "user=sendpost in master.cf; then: postfix reload",
@@ -65,6 +66,15 @@ static void look_user(struct check *check, const struct postfix_transport *trans
     } else if (entry->pw_uid == 0 || strcmp(user, "postfix") == 0)
         check_say(check, CHECK_FAILURE, "user=sendpost in master.cf; then: postfix reload",
                   "transport %s: pipe(8) refuses to run as %s", transport->name, user);
+    else if (group != NULL && (wanted == NULL || wanted->gr_gid == 0)) {
+        AUTO_FREE char *remedy = xasprintf("user=%s, or a group that is there, in master.cf; then: postfix "
+                                           "reload",
+                                           user);
+        check_say(check, CHECK_FAILURE, remedy,
+                  wanted == NULL ? "transport %s: there is no group %s"
+                                 : "transport %s: pipe(8) refuses to run with group %s",
+                  transport->name, group);
+    }
 }
 
 static void look_command(struct check *check, const struct postfix_kind *kind,
@@ -226,26 +236,6 @@ static void look_limits(struct check *check, const char *directory)
 }
 
 /* --- all of it ------------------------------------------------------------------------------- */
-
-char *check_postfix_user(const char *directory)
-{
-    static const struct postfix_kind *const kinds[] = {&postfix_outgoing, &postfix_bounces};
-    char *user = NULL;
-
-    for (size_t i = 0; user == NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
-        struct postfix_transports transports;
-        if (postfix_transports(directory, kinds[i], &transports, NULL) && transports.count > 0)
-            user = postfix_attribute(&transports.items[0], "user");
-        postfix_transports_free(&transports);
-    }
-    if (user != NULL)
-        user[strcspn(user, ":")] = '\0';
-    if (user != NULL && getpwnam(user) == NULL) {
-        free(user); /* said by look_user() */
-        user = NULL;
-    }
-    return user;
-}
 
 static void look_transport(struct check *check, const char *directory, const struct postfix_kind *kind,
                            const struct postfix_transport *transport)

@@ -118,6 +118,17 @@ static bool is_of_store(const char *name)
     return strncmp(name, "state.db", 8) == 0 && strcmp(name, "state.db.lock") != 0;
 }
 
+/* The agent's own socket, which it makes and removes: listen: unix:PATH may lie here. */
+static bool is_agents_socket(const struct check *check, const char *path)
+{
+    const char *listen = check->config->listen;
+    struct stat named, found;
+
+    return listen != NULL && strncmp(listen, "unix:", 5) == 0 && lstat(listen + 5, &named) == 0 &&
+           lstat(path, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_dev == named.st_dev &&
+           found.st_ino == named.st_ino;
+}
+
 static bool look_files(struct check *check, const char *directory)
 {
     DIR *stream = opendir(directory);
@@ -128,7 +139,7 @@ static bool look_files(struct check *check, const char *directory)
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_of_store(entry->d_name))
             continue;
         AUTO_FREE char *path = xasprintf("%s/%s", directory, entry->d_name);
-        usable = look_file(check, path) && usable;
+        usable = (is_agents_socket(check, path) || look_file(check, path)) && usable;
     }
     if (stream != NULL)
         closedir(stream);

@@ -1,5 +1,6 @@
 /* sendpostctl: what a person asks of postfix-sendpost. See ctl.h for the frame, and sendpostctl(8). */
 #include <getopt.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
+#include "ctl/postfix_conf.h"
 
 /* In the order of --help. A subcommand stands here once it works. */
 static const struct ctl_command *const commands[] = {
@@ -153,6 +155,23 @@ static void tell_rights(const struct ctl *ctl, const struct config *config)
             ctl->config_path, (long)geteuid());
 }
 
+/* What is said of rights is said of whom pipe(8) makes of the owner, whose group may be another there. */
+static bool become_owner(const struct ctl *ctl, const struct config *config, struct outcome *error_r)
+{
+    const char *groups = ctl->command->reads_log ? AGENT_GROUPS : NULL;
+    struct postfix_user deliverer = {0};
+    struct stat status;
+
+    if (geteuid() == 0 && ctl->command->tells_rights && postfix_user(NULL, &deliverer)) {
+        const struct passwd *user = getpwnam(deliverer.name);
+        bool owns = user != NULL && stat(config->state_dir, &status) == 0 && status.st_uid == user->pw_uid;
+        free(deliverer.name);
+        if (owns)
+            return state_dir_become_owner_with(config->state_dir, deliverer.group, groups, error_r);
+    }
+    return state_dir_become_owner(config->state_dir, groups, error_r);
+}
+
 const struct config *ctl_config(struct ctl *ctl)
 {
     struct outcome error;
@@ -165,9 +184,7 @@ const struct config *ctl_config(struct ctl *ctl)
     if (config == NULL) {
         ctl_fail(ctl, "%s; mail waits until this is corrected: editor %s, then: sendpostctl check",
                  error.text, ctl->config_path);
-    } else if (!ctl->command->stays_root &&
-               !state_dir_become_owner(config->state_dir, ctl->command->reads_log ? AGENT_GROUPS : NULL,
-                                       &error)) {
+    } else if (!ctl->command->stays_root && !become_owner(ctl, config, &error)) {
         ctl_fail(ctl, "%s", error.text);
         config_free(config);
     } else {

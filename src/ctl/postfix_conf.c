@@ -1,6 +1,8 @@
 #include "ctl/postfix_conf.h"
 
 #include <ctype.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -122,6 +124,47 @@ void postfix_transports_free(struct postfix_transports *transports)
     }
     free(transports->items);
     *transports = (struct postfix_transports){0};
+}
+
+char *postfix_user_words(const struct postfix_transport *transport, char **group_r)
+{
+    char *user = postfix_attribute(transport, "user"), *colon = user != NULL ? strchr(user, ':') : NULL;
+
+    /* "NAME:" is NAME for pipe(8), too */
+    *group_r = colon != NULL && colon[1] != '\0' ? xstrdup(colon + 1) : NULL;
+    if (colon != NULL)
+        *colon = '\0';
+    return user;
+}
+
+static bool find_user(const struct postfix_transport *transport, struct postfix_user *user_r)
+{
+    AUTO_FREE char *group_name = NULL;
+    char *name = postfix_user_words(transport, &group_name);
+    const struct passwd *user = name != NULL ? getpwnam(name) : NULL;
+    const struct group *group = group_name != NULL ? getgrnam(group_name) : NULL;
+
+    if (user == NULL || (group_name != NULL && group == NULL)) {
+        free(name);
+        return false;
+    }
+    *user_r = (struct postfix_user){.name = name, .group = group != NULL ? group->gr_gid : user->pw_gid};
+    return true;
+}
+
+bool postfix_user(const char *directory, struct postfix_user *user_r)
+{
+    static const struct postfix_kind *const kinds[] = {&postfix_outgoing, &postfix_bounces};
+    bool found = false, readable = true;
+
+    *user_r = (struct postfix_user){0};
+    for (size_t i = 0; readable && !found && i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct postfix_transports transports;
+        readable = postfix_transports(directory, kinds[i], &transports, NULL);
+        found = transports.count > 0 && find_user(&transports.items[0], user_r);
+        postfix_transports_free(&transports);
+    }
+    return found;
 }
 
 char *postfix_attribute(const struct postfix_transport *transport, const char *name)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The two kinds of transport there are, each running one program of ours through pipe(8). */
 struct postfix_kind {
@@ -43,6 +44,18 @@ bool postfix_service_exists(const char *directory, const char *name) __attribute
 /* The value of NAME=value among the arguments of pipe(8): "" when it is empty, NULL when it is not there. The
  * caller frees. */
 char *postfix_attribute(const struct postfix_transport *transport, const char *name) __attribute__((nonnull));
+
+/* user=NAME, or NAME:GROUP; NULL without. *group_r: NULL without. The caller frees both. */
+char *postfix_user_words(const struct postfix_transport *transport, char **group_r) __attribute__((nonnull));
+
+/* Whom pipe(8) becomes to run our program, and with which group alone: GROUP, else the user's own. Of the
+ * transport for mail to a TPSP, else of that for bounces. False: master.cf names nobody whom this machine
+ * knows; name: the caller frees. */
+struct postfix_user {
+    char *name;
+    gid_t group;
+};
+bool postfix_user(const char *directory, struct postfix_user *user_r) __attribute__((nonnull(2)));
 
 /* Whether a word stands in argv; ${x}, $x and $(x) are the same. */
 bool postfix_argv_has(const struct postfix_transport *transport, const char *word) __attribute__((nonnull));

@@ -406,6 +406,48 @@ def test_an_agent_that_runs_is_seen(site):
     assert [finding for finding in site.findings("warning") if finding["check"] == "agent" and "systemctl start" in finding["remedy"]]
 
 
+def test_the_socket_of_the_agent_may_lie_in_the_state_directory(site):
+    path = site.sendpost.state / "page"
+    site.settings["listen"] = f"unix:{path}"
+    site.write()
+    with socket.socket(socket.AF_UNIX) as agent, socket.socket(socket.AF_UNIX) as other:
+        agent.bind(str(path))
+        other.bind(str(site.sendpost.state / "other"))
+        for name in ("page", "other"):
+            os.chown(site.sendpost.state / name, site.sendpost.uid, site.sendpost.gid)
+        failures = [finding["text"] for finding in site.findings("failure")]
+    assert len(failures) == 1 and f"{site.sendpost.state}/other is no regular file" in failures[0], failures
+
+
+def status_line(site):
+    done = subprocess.run([str(CTL), "-c", str(site.sendpost.config), "status"], capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, "MAIL_CONFIG": str(site.etc)})
+    return done.stdout + done.stderr
+
+
+def test_the_group_that_pipe_gives_the_user_decides_what_he_can_read(site):
+    """user=nobody:mail: what that group may read is well, and what only his own may read is not."""
+    site.master = site.master.replace(f"user={USER}", f"user={USER}:mail")
+    site.write()
+    for path in (site.sendpost.config, site.tpsp["password-file"]):
+        shutil.chown(path, "root", "mail")
+        os.chmod(path, 0o640)
+    assert site.findings("failure") == []
+    assert "mail waits" not in status_line(site)
+    shutil.chown(site.sendpost.config, "root", site.sendpost.gid)
+    found = [finding for finding in site.findings("failure") if finding["check"] == "configuration"]
+    assert found and "cannot be read by uid" in found[0]["text"], found
+    assert "mail waits" in status_line(site)
+
+
+@pytest.mark.parametrize("group, text", [("no-such-group", "there is no group no-such-group"), ("root", "refuses to run with group root")])
+def test_a_group_that_pipe_does_not_take_is_a_failure(site, group, text):
+    site.master = site.master.replace(f"user={USER}", f"user={USER}:{group}")
+    site.write()
+    found = [finding for finding in site.findings("failure") if text in finding["text"]]
+    assert found and f"user={USER}" in found[0]["remedy"]
+
+
 def test_a_time_limit_given_in_master_cf_counts(site):
     replace_master("flags=q user", "-o sendpost_time_limit=70s flags=q user")(site)
     assert [finding for finding in site.findings("failure") if "sendpost_time_limit is 70s" in finding["text"]]
