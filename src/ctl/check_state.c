@@ -15,6 +15,7 @@
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 #include "ctl/check.h"
+#include "ctl/other_user.h"
 #include "ctl/suspend_words.h"
 #include "delivery/mark.h"
 #include "supervisor/idle.h"
@@ -53,7 +54,9 @@ static bool look_directory(struct check *check, const char *directory)
     const struct user_name name = delivery_user(check);
     const char *user = name.text;
     AUTO_FREE char *create = xasprintf("install -d -o %s -g %s -m 0750 %s", user, user, directory);
-    AUTO_FREE char *chown_it = xasprintf("chown -R %s: %s", user, directory);
+    AUTO_FREE char *lasting = other_user_remedy(user, directory);
+    AUTO_FREE char *chown_it =
+        lasting != NULL ? xstrdup(lasting) : xasprintf("chown -R %s: %s", user, directory);
     AUTO_FREE char *chmod_it = xasprintf("chmod 0750 %s", directory);
     struct stat status;
 

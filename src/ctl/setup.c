@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -149,6 +148,29 @@ static bool may_write(const struct setup *setup)
     return false;
 }
 
+static bool is_in_a_pool(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->pool_count; i++)
+        for (size_t j = 0; j < config->pools[i].member_count; j++)
+            if (strcmp(config->tpsps[config->pools[i].members[j].tpsp].name, name) == 0)
+                return true;
+    return false;
+}
+
+/* Where pools are named, a further TPSP is in none of them by itself. */
+static void tell_pool(const struct setup *setup)
+{
+    const char *name = setup->answers[SETUP_NAME];
+    struct outcome ignored;
+    struct config *config = config_load(setup->ctl->config_path, &ignored);
+
+    if (config != NULL && !is_in_a_pool(config, name))
+        printf("No mail goes through %s yet, for it is in no pool: add {tpsp: %s} to the members of one in "
+               "%s.\n",
+               name, name, setup->ctl->config_path);
+    config_free(config);
+}
+
 static enum ctl_status carry_out(struct setup *setup)
 {
     enum ctl_status status = setup_gather(setup);
@@ -163,9 +185,10 @@ static enum ctl_status carry_out(struct setup *setup)
     if (setup->log_path != NULL && setup->old == NULL)
         printf("The agent will follow %s.\n",
                strcmp(setup->log_path, "journal") == 0 ? "the journal" : setup->log_path);
-    if (setup->adds && setup->old->pool_count > 1)
-        printf("It is in no pool yet: name %s among the members of one.\n", setup->answers[SETUP_NAME]);
-    return setup_finish(setup);
+    tell_pool(setup);
+    bool usable = setup_open_to_user(setup);
+    status = setup_finish(setup);
+    return usable ? status : CTL_TROUBLE;
 }
 
 static bool read_import(struct setup *setup, const char *path)
@@ -191,6 +214,7 @@ static void give_up(struct setup *setup)
         secret_free(&setup->answers[i]);
         free(setup->before[i]);
     }
+    free(setup->user);
     free(setup->log_path);
     free(setup->helo_name);
     free(setup->old_text);
@@ -226,26 +250,24 @@ static enum ctl_status run_for_programs(struct setup *setup)
 
 static enum ctl_status run(struct ctl *ctl)
 {
-    struct setup setup = {.ctl = ctl,
-                          .user = ctl_option(ctl, "user"),
-                          .batch = ctl_option(ctl, "batch") != NULL,
-                          .adds = ctl_option(ctl, "add") != NULL};
+    struct setup setup = {
+        .ctl = ctl, .batch = ctl_option(ctl, "batch") != NULL, .adds = ctl_option(ctl, "add") != NULL};
     const char *directory = ctl_option(ctl, "postfix-config");
     enum ctl_status status;
 
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
-    if (setup.user == NULL)
-        setup.user = "sendpost";
     if (!may_write(&setup))
         return CTL_TROUBLE;
-    if (geteuid() == 0 && getpwnam(setup.user) == NULL)
-        return ctl_fail(ctl, "there is no user \"%s\" to deliver as; create it, or name another with --user",
-                        setup.user);
-    if (ctl_option(ctl, "oauth") != NULL)
-        return setup_oauth(&setup, ctl_option(ctl, "oauth"));
-    if (!read_import(&setup, ctl_option(ctl, "import")))
+    if (!setup_find_user(&setup) || !read_import(&setup, ctl_option(ctl, "import"))) {
+        give_up(&setup);
         return CTL_TROUBLE;
+    }
+    if (ctl_option(ctl, "oauth") != NULL) {
+        status = setup_oauth(&setup, ctl_option(ctl, "oauth"));
+        give_up(&setup);
+        return status;
+    }
     setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path) : find_log(directory);
     setup.helo_name = find_helo_name(directory);
     if (ctl->json)
@@ -280,7 +302,7 @@ static const struct ctl_option options[] = {
     {"api-key-file", 0, "FILE", "read the event API key from here; - is standard input"},
     {"endpoint", 0, "URL", "of the event API, or none"},
     {"state-dir", 0, "DIR", "state directory (/var/lib/postfix-sendpost)"},
-    {"user", 0, "USER", "who delivers (sendpost)"},
+    {"user", 0, "USER", "who delivers (whom master.cf names, else sendpost)"},
     {"test-to", 0, "ADDRESS", "send the test message to"},
     {"no-test", 0, NULL, "do not test the connection"},
     {"import", 0, "FILE", "take key, endpoint and log from SendPost's own agent (" CONFIG_IMPORT_PATH ")"},

@@ -2,13 +2,16 @@
  * setup: what `sendpostctl setup` has been told, and how it becomes files. The answers live in memory that is
  * overwritten when it is given up; nothing secret is printed. setup.c leads from question to question,
  * setup_answers.c asks and validates, setup_provider.c knows who gives OAuth tokens, setup_oauth.c logs in
- * there, setup_try.c tries what was answered, setup_files.c writes, setup_finish.c does what follows.
+ * there, setup_user.c finds who delivers, setup_try.c tries what was answered, setup_files.c writes,
+ * setup_finish.c does what follows.
  */
 #ifndef SENDPOST_CTL_SETUP_H
 #define SENDPOST_CTL_SETUP_H
 
 #include "config/config_import.h"
 #include "ctl/ctl.h"
+
+#define SETUP_UUID_KEY_FILE "uuid-key" /* beside the configuration */
 
 enum setup_question {
     SETUP_ACCOUNT_ID,
@@ -41,7 +44,8 @@ struct setup {
     bool adds;                   /* a further TPSP: --add */
     bool logs_in;                /* once more, though there is a token */
     bool tokens_only;            /* the server takes no password */
-    const char *user;            /* who delivers: whose group may read the files */
+    char *user;                  /* who delivers */
+    gid_t group;                 /* ... with this group, which may read the files */
     char *log_path;              /* where this machine's Postfix logs; NULL: cannot be told */
     char *helo_name;             /* what its Postfix says in EHLO; NULL: not fit for others */
     struct config_import import; /* of --import; empty without */
@@ -97,6 +101,17 @@ char *setup_oauth_section(const struct setup *setup, const char *client_secret, 
 
 /* Stage, test, ask again what was wrong; true with the files staged, to be committed. */
 bool setup_try(struct setup *setup) __attribute__((nonnull));
+
+/* --- setup_user.c --- */
+
+/* Who delivers, as --user, master.cf or what is there says. False: it was said that there is no such user. */
+bool setup_find_user(struct setup *setup) __attribute__((nonnull));
+/* The directory of the configuration and the key of UUIDs, which the packages make for a user of theirs, are
+ * given to the group of whom they are for now; false where he cannot read what was written, which was said.
+ */
+bool setup_open_to_user(const struct setup *setup) __attribute__((nonnull));
+/* What another user than the packages' needs besides. */
+void setup_tell_user(const struct setup *setup) __attribute__((nonnull));
 
 /* --- setup_finish.c --- */
 

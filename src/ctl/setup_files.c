@@ -15,7 +15,6 @@
 #include "ctl/setup_text.h"
 
 #define API_KEY_FILE "event-api-key"
-#define UUID_KEY_FILE "uuid-key"
 
 char *setup_path(const struct setup *setup, const char *name)
 {
@@ -98,7 +97,7 @@ static struct setup_files *list_files(const struct setup *setup)
     list_oauth(setup, files);
     if (is_given(setup, SETUP_API_KEY))
         files->paths[API_KEY] = setup_path(setup, API_KEY_FILE);
-    files->paths[UUID_KEY] = setup_path(setup, UUID_KEY_FILE);
+    files->paths[UUID_KEY] = setup_path(setup, SETUP_UUID_KEY_FILE);
     files->paths[CONFIGURATION] = setup_path(setup, basename(copy));
     for (size_t i = 0; i < FILES; i++)
         if (is_written(setup, files, i))
@@ -130,14 +129,16 @@ static bool give(const struct setup *setup, int file, mode_t group_mode, mode_t 
 
     if (user == NULL)
         return fchmod(file, own_mode) == 0;
-    return fchown(file, 0, user->pw_gid) == 0 && fchmod(file, group_mode) == 0;
+    return fchown(file, 0, setup->group) == 0 && fchmod(file, group_mode) == 0;
 }
 
 void setup_become_user(const struct setup *setup)
 {
     const struct passwd *user = delivery_user(setup);
 
-    if (user != NULL && (setegid(user->pw_gid) != 0 || seteuid(user->pw_uid) != 0))
+    /* root needs no groups, and needs none back */
+    if (user != NULL &&
+        (setgroups(1, &setup->group) != 0 || setegid(setup->group) != 0 || seteuid(user->pw_uid) != 0))
         ctl_fail(setup->ctl, "cannot act as %s: %s", setup->user, strerror(errno));
 }
 
@@ -155,7 +156,7 @@ static bool make_directory(const struct setup *setup, const char *path, bool of_
         return errno == EEXIST ||
                ctl_fail(setup->ctl, "cannot create %s: %s", path, strerror(errno)) == CTL_OK;
     if (user != NULL &&
-        (chown(path, of_user ? user->pw_uid : 0, user->pw_gid) != 0 || chmod(path, 0750) != 0))
+        (chown(path, of_user ? user->pw_uid : 0, setup->group) != 0 || chmod(path, 0750) != 0))
         return ctl_fail(setup->ctl, "cannot give %s to %s: %s", path, setup->user, strerror(errno)) == CTL_OK;
     return true;
 }

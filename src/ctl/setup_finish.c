@@ -61,7 +61,7 @@ static bool make_log(const struct setup *setup, const char *path)
     AUTO_CLOSE int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 
     if (file >= 0 && (geteuid() != 0 || user == NULL ||
-                      fchown(file, user->pw_uid, readers != NULL ? readers->gr_gid : user->pw_gid) == 0))
+                      fchown(file, user->pw_uid, readers != NULL ? readers->gr_gid : setup->group) == 0))
         return true;
     ctl_fail(setup->ctl, "cannot make %s, where deliveries are to be logged: %s", path, strerror(errno));
     return false;
@@ -148,6 +148,7 @@ enum ctl_status setup_finish(const struct setup *setup)
     bool there = status == CTL_OK && postfix_service_exists(directory, "sendpost");
     if (there && (!log_somewhere(setup) || !route(setup)))
         status = CTL_TROUBLE;
+    setup_tell_user(setup);
     enum ctl_status started = start(setup, there);
     return status != CTL_OK ? status : started;
 }

@@ -262,6 +262,73 @@ def test_what_is_refused_cannot_be_written_anyway(machine, server):
     assert "nothing was written" in done.stderr and "cannot put" not in done.stderr and machine.files() == []
 
 
+@pytest.fixture
+def relay_site(machine, server):
+    """A site where another than the packages' user delivers, or was to; a Postfix whose master.cf names him with whom()."""
+    if os.geteuid() != 0:
+        pytest.skip("only root writes for another user")
+    if shutil.which("postconf") is None:
+        pytest.skip("Postfix is not installed; run tools/deps test")
+    machine.postfix = machine.top / "postfix"
+    machine.postfix.mkdir()
+    (machine.postfix / "main.cf").write_text("")
+    (machine.postfix / "master.cf").write_text("")
+    machine.whom = lambda user: (machine.postfix / "master.cf").write_text(
+        f"sendpost unix - n n - 50 pipe flags=q user={user} null_sender= argv=/usr/libexec/sendpost-pipe -f ${{sender}} -- ${{recipient}}\n")
+    machine.again = lambda *more: machine.run("--batch", "--no-test", "--force", *machine.options(server, user=None), f"--postfix-config={machine.postfix}", *more)
+    yield machine
+    shutil.rmtree(machine.postfix)
+
+
+def readable(path, user, group):
+    return subprocess.run(["cat", path], user=user, group=group, extra_groups=[], capture_output=True, check=False).returncode == 0
+
+
+def test_setup_again_is_for_whom_master_cf_names(relay_site):
+    relay_site.whom("daemon")
+    assert relay_site.again("--user=daemon").returncode == 0
+    assert relay_site.config.group() == "daemon" and relay_site.state.owner() == "daemon"
+    done = relay_site.again()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name: path.group() for path in relay_site.etc.iterdir()} == dict.fromkeys(["config.yaml", "config.yaml.old", "uuid-key"], "daemon")
+    relay_site.whom("daemon:mail")  # the group that pipe(8) gives him, alone
+    done = relay_site.again()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert readable(relay_site.config, "daemon", "mail") and readable(relay_site.etc / "uuid-key", "daemon", "mail")
+    assert not readable(relay_site.config, "daemon", "daemon")
+
+
+def test_setup_again_without_a_transport_keeps_the_group_that_is_there(relay_site):
+    assert relay_site.again("--user=daemon").returncode == 0
+    done = relay_site.again()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert relay_site.config.group() == "daemon" and readable(relay_site.config, "daemon", "daemon")
+
+
+def test_another_user_can_enter_what_the_packages_have_made(relay_site):
+    """As they make it: a directory and a key for the user of theirs."""
+    relay_site.etc.mkdir()
+    shutil.chown(relay_site.etc, "root", "mail")
+    relay_site.etc.chmod(0o750)
+    key = relay_site.etc / "uuid-key"
+    key.write_text("0123456789abcdef" * 4 + "\n")
+    shutil.chown(key, "root", "mail")
+    key.chmod(0o640)
+    done = relay_site.again("--user=daemon")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{relay_site.etc} is given to the group of daemon." in done.stdout and f"{key} is given to the group of daemon." in done.stdout
+    assert readable(relay_site.config, "daemon", "daemon") and readable(key, "daemon", "daemon")
+    assert "systemctl edit sendpost-agent" in done.stdout and "/etc/tmpfiles.d" in done.stdout
+
+
+def test_a_kept_secret_that_the_new_user_cannot_read_is_told(relay_site):
+    password = relay_site.top / "password"
+    assert relay_site.again("--user=mail", "--username=relay", "--security=starttls", f"--password-file={password}").returncode == 0
+    done = relay_site.run("--no-test", "--user=daemon", f"--postfix-config={relay_site.postfix}", stdin="\n" * 12)
+    assert done.returncode == 1 and "mail waits, for daemon, who delivers, cannot use it" in done.stderr, done.stdout + done.stderr
+    assert "primary.password" in done.stderr
+
+
 def test_what_yaml_would_misread_is_quoted(machine, server):
     done = machine.run("--batch", "--no-test", *machine.options(server, security="tls"), '--username=a "b": #c\\d', f"--password-file={machine.top}/password")
     assert done.returncode == 0, done.stderr
@@ -344,6 +411,17 @@ def test_a_further_tpsp_is_added(machine, server):
     assert "pool default: to primary, backup" in machine.check().stdout
     nobody = machine.run(f"--user={USER}", "--no-test", "--name=nobody", stdin="")
     assert nobody.returncode == 64 and "--add adds one" in nobody.stderr
+
+
+@pytest.mark.parametrize("pools, told", [
+    ("pools: [{name: default, members: [{tpsp: primary}]}]\n", True),
+    ("pools:\n  - {name: default, members: [{tpsp: primary}]}\n  - {name: news, members: [{tpsp: primary}]}\n", True), ("", False)])
+def test_a_further_tpsp_that_is_in_no_pool_is_told(machine, server, pools, told):
+    assert machine.run("--batch", "--no-test", *machine.options(server)).returncode == 0
+    machine.config.write_text(pools + machine.config.read_text())
+    done = machine.run("--add", "--batch", "--no-test", "--name=backup", *machine.options(server))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("No mail goes through backup yet, for it is in no pool: add {tpsp: backup} to the members" in done.stdout) == told
 
 
 def test_a_key_that_sendpost_refuses_is_asked_for_again(machine, server):
