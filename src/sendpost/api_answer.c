@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/xalloc.h"
 
@@ -51,6 +52,26 @@ static bool flag_of(struct json_object *object, const char *key)
            json_object_get_boolean(value);
 }
 
+static bool read_suppression(struct json_object *object, struct api_suppression *item_r)
+{
+    bool is_object = json_object_is_type(object, json_type_object);
+    const char *email = is_object ? text_of(object, "email") : "", *why;
+    int64_t reason = is_object ? number_of(object, "reason") : -1,
+            created_ns = is_object ? number_of(object, "created") : -1;
+
+    *item_r = (struct api_suppression){0};
+    if (strchr(email, '@') == NULL || !suppression_normalise(email, 0, item_r->entry.address, &why)) {
+        item_r->entry.address[0] = '\0';
+        return false;
+    }
+    if (reason < 0 || reason >= SUPPRESSION_REASONS || created_ns <= 0)
+        return false;
+    item_r->entry.reason = (enum suppression_reason)reason;
+    item_r->entry.since_ms = created_ns / NS_IN_MS;
+    item_r->created_ns = created_ns;
+    return true;
+}
+
 bool api_suppressions_parse(struct api_suppressions *list_r, const char *body, size_t length)
 {
     struct json_object *list = parse_list(body, length);
@@ -62,22 +83,25 @@ bool api_suppressions_parse(struct api_suppressions *list_r, const char *body, s
     list_r->items = xcalloc(list_r->all + 1, sizeof list_r->items[0]);
     for (size_t i = 0; i < list_r->all; i++) {
         struct json_object *object = json_object_array_get_idx(list, i);
-        struct api_suppression *item = &list_r->items[list_r->count];
-        const char *why;
-        if (!json_object_is_type(object, json_type_object))
-            continue;
-        int64_t reason = number_of(object, "reason"), created_ns = number_of(object, "created");
-        if (reason < 0 || reason >= SUPPRESSION_REASONS || created_ns <= 0 ||
-            strchr(text_of(object, "email"), '@') == NULL ||
-            !suppression_normalise(text_of(object, "email"), 0, item->entry.address, &why))
-            continue;
-        item->entry.reason = (enum suppression_reason)reason;
-        item->entry.since_ms = created_ns / NS_IN_MS;
-        item->created_ns = created_ns;
-        list_r->count++;
+        struct api_suppression item;
+        if (read_suppression(object, &item))
+            list_r->items[list_r->count++] = item;
+        else
+            list_r->items[list_r->all - ++list_r->unclear] = item;
     }
     json_object_put(list);
     return true;
+}
+
+bool api_suppressions_hold(const struct api_suppressions *list, const char *address)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcasecmp(list->items[i].entry.address, address) == 0)
+            return true;
+    for (size_t i = list->all - list->unclear; i < list->all; i++)
+        if (list->items[i].entry.address[0] == '\0' || strcasecmp(list->items[i].entry.address, address) == 0)
+            return true;
+    return false;
 }
 
 /* A host name in lower case, without a final dot; "" for what is none. */

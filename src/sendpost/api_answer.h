@@ -1,6 +1,6 @@
 /*
  * api_answer: lists of SendPost's API, as its OpenAPI description has them. Foreign bytes: what is no entry
- * that could be one of ours is counted and passed over.
+ * that could be one of ours is counted and passed over; but it is there, and not taken for gone.
  */
 #ifndef SENDPOST_SENDPOST_API_ANSWER_H
 #define SENDPOST_SENDPOST_API_ANSWER_H
@@ -20,6 +20,8 @@ struct api_suppressions {
     struct api_suppression *items;
     size_t count;
     size_t all; /* what the list held, the unusable included */
+    /* What was not understood, the last of all items, with an address alone: "" where not even that was. */
+    size_t unclear;
 };
 
 struct api_domain {
@@ -36,6 +38,10 @@ struct api_domains {
 /* False when the body is no list. The result is to be freed. */
 bool api_suppressions_parse(struct api_suppressions *list_r, const char *body, size_t length)
     __attribute__((nonnull(1)));
+
+/* Whether an address, in any case, may be in the list. */
+bool api_suppressions_hold(const struct api_suppressions *list, const char *address) __attribute__((nonnull));
+
 bool api_domains_parse(struct api_domains *list_r, const char *body, size_t length)
     __attribute__((nonnull(1)));
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -244,13 +243,11 @@ static bool look_up(struct sync *sync, const struct api_suppression *absent, str
     struct api_suppressions list;
     int64_t day = absent->entry.since_ms / DAY_MS;
     uint64_t ignored = 0;
-    bool there = false;
 
     if (!api_list_suppressions(sync->api, day - 1, day + WINDOW_DAYS - 2, absent->entry.address, 0, &list,
                                error_r))
         return false;
-    for (size_t i = 0; i < list.count; i++)
-        there = there || strcasecmp(list.items[i].entry.address, absent->entry.address) == 0;
+    bool there = api_suppressions_hold(&list, absent->entry.address);
     bool ok = there ? sync_store_take(sync->store, &list, &ignored, error_r)
                     : sync_store_remove(sync->store, &absent->entry, error_r);
     sync->counts.removed += ok && !there;

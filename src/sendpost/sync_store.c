@@ -221,16 +221,34 @@ static bool take_one(struct store *store, const struct api_suppression *item, in
            (same || apply(store, &item->entry, taken, error_r));
 }
 
+/* It is there, whatever is said of it: what is known of it stays. */
+static bool see_unclear(struct store *store, const struct api_suppression *item, int64_t pass,
+                        struct outcome *error_r)
+{
+    sqlite3_stmt *statement =
+        store_statement(store, "UPDATE sendpost_suppression SET seen = ? WHERE address = ?", error_r);
+    char key[ADDRESS_SIZE];
+
+    if (statement == NULL)
+        return false;
+    fold(item->entry.address, key);
+    sqlite3_bind_int64(statement, 1, pass);
+    sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
+    return store_run(store, statement, error_r);
+}
+
 bool sync_store_take(struct store *store, const struct api_suppressions *list, uint64_t *taken_r,
                      struct outcome *error_r)
 {
     int64_t pass = (int64_t)store_get_number(store, SYNC_PASS);
 
-    if (list->count == 0)
+    if (list->all == 0)
         return true;
     if (!store_begin(store, STORE_NORMAL, error_r))
         return false;
     bool ok = true;
+    for (size_t i = list->all - list->unclear; ok && i < list->all; i++)
+        ok = see_unclear(store, &list->items[i], pass, error_r);
     for (size_t i = 0; ok && i < list->count; i++)
         ok = take_one(store, &list->items[i], pass, taken_r, error_r);
     return end(store, ok, error_r);

@@ -110,9 +110,8 @@ class SendPostApi:
             raise ValueError("from and to are more than 60 days apart")
         if "type" in query and query["type"] not in REASONS:
             raise ValueError(f"type is none of {', '.join(sorted(REASONS))}")
-        reasons = {REASONS[query["type"]]} if "type" in query else set(REASONS.values())
-        found = [entry for entry in sorted(self.entries.values(), key=lambda entry: entry["id"]) if entry["reason"] in reasons
-                 and first <= entry["created"] / 1e9 < last + 86400 and query.get("search", "").lower() in entry["email"].lower()]
+        found = [entry for entry in sorted(self.entries.values(), key=lambda entry: entry["id"]) if "type" not in query or entry["reason"] == REASONS[query["type"]]]
+        found = [entry for entry in found if first <= entry["created"] / 1e9 < last + 86400 and query.get("search", "").lower() in entry["email"].lower()]
         return self.page(found[::2] if self.half and "search" not in query else found, query)
 
     def post_suppression(self, _, body):

@@ -23,7 +23,37 @@ START_TEST(suppressions_are_taken_and_what_is_none_passed_over)
     ck_assert_int_eq(list.items[0].entry.reason, SUPPRESSION_HARD_BOUNCE);
     ck_assert_int_eq(list.items[0].entry.since_ms, 1567512491588);
     ck_assert_int_eq(list.items[0].created_ns, 1567512491588025000);
+    ck_assert_uint_eq(list.unclear, 7);
     free(list.items);
+}
+END_TEST
+
+START_TEST(what_is_not_understood_is_there_all_the_same)
+{
+    static const struct {
+        const char *body;
+        bool holds;
+    } lists[] = {
+        {"[{\"reason\":0,\"email\":\"User@example.com\",\"created\":1}]", true},
+        {"[{\"reason\":4,\"email\":\"user@Example.com\",\"created\":1}]", true},
+        {"[{\"reason\":\"manual\",\"email\":\"user@example.com\"}]", true},
+        {"[{\"reason\":0,\"email\":\"user@example.com\",\"created\":\"2026-01-01T00:00:00Z\"}]", true},
+        {"[{\"reason\":0,\"address\":\"user@example.com\",\"created\":1}]", true}, /* who knows? */
+        {"[[\"user@example.com\"]]", true},
+        {"[{\"reason\":0,\"email\":\"other@example.com\",\"created\":1},"
+         "{\"reason\":9,\"email\":\"another@example.com\",\"created\":1}]",
+         false},
+        {"[]", false},
+    };
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct api_suppressions list;
+        ck_assert(api_suppressions_parse(&list, lists[i].body, strlen(lists[i].body)));
+        ck_assert_uint_eq(list.count + list.unclear, list.all);
+        ck_assert_msg(api_suppressions_hold(&list, "user@example.com") == lists[i].holds, "%s",
+                      lists[i].body);
+        free(list.items);
+    }
 }
 END_TEST
 
@@ -68,6 +98,7 @@ UNIT_SUITE(api_answer_suite)
     TCase *tcase = tcase_create("api_answer");
 
     tcase_add_test(tcase, suppressions_are_taken_and_what_is_none_passed_over);
+    tcase_add_test(tcase, what_is_not_understood_is_there_all_the_same);
     tcase_add_test(tcase, domains_are_taken_with_host_and_target);
     tcase_add_test(tcase, what_is_no_list_is_said);
     suite_add_tcase(suite, tcase);
