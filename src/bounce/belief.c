@@ -136,6 +136,14 @@ static void prove_by_report(struct looking *looking)
         }
 }
 
+static bool names_somebody(const struct dsn *report)
+{
+    for (size_t i = 0; i < report->count; i++)
+        if (*report->recipients[i].address != '\0' || *report->recipients[i].final != '\0')
+            return true;
+    return false;
+}
+
 bool belief_form(struct belief *belief_r, struct store *store, const struct config *config,
                  const char *address, const struct dsn *report, struct outcome *error_r)
 {
@@ -152,7 +160,10 @@ bool belief_form(struct belief *belief_r, struct store *store, const struct conf
     if (!looking.proven)
         prove_by_report(&looking);
     if (belief_r->count == 0)
-        belief_r->why_not = "its message UUID proves nothing, and is not known here with that recipient";
+        belief_r->why_not =
+            names_somebody(report)
+                ? "its message UUID proves nothing, and is not known here with that recipient"
+                : "it names no recipient, and its message UUID proves itself for none known here";
     return true;
 }
 

@@ -6,7 +6,10 @@
  * store knows, else for the one that the report says was asked for, else for the one that failed in the end.
  * Then it is about that recipient alone, whoever else it names: the mail was forwarded, and he is as bad as
  * the best of them. A UUID that proves nothing (it came in from outside, or was made without a key) is
- * believed of those recipients that the store knows it with. A bounce address has to be one of ours besides.
+ * believed of those recipients that the store knows it with, if the report names them. Not of one who is not
+ * named, though the store may know no other: such a UUID may stand for several recipients, some of them sent
+ * to by other hosts, or another way; any of them has it, and could stop the mail of another. A bounce address
+ * has to be one of ours besides.
  */
 #ifndef SENDPOST_BOUNCE_BELIEF_H
 #define SENDPOST_BOUNCE_BELIEF_H

@@ -4,8 +4,9 @@
  * gets no more mail (bounce/complaint_store.h).
  *
  * Providers hide who it was (RFC 6590), so a report without a recipient is the usual one: then its message
- * UUID alone says whom it is about, as far as the store knows. What else is in the report are guesses, which
- * count where the UUID proves them (bounce/belief.h).
+ * UUID says whom it is about, where it proves itself for the recipient that the store knows it with. What
+ * else is in the report are guesses, which count where the UUID proves them. Of a UUID that proves nothing
+ * the recipient has to be named (bounce/belief.h).
  */
 #ifndef SENDPOST_BOUNCE_COMPLAINT_H
 #define SENDPOST_BOUNCE_COMPLAINT_H
