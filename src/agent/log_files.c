@@ -14,6 +14,7 @@
 
 #define LOOKS 40
 #define LOOK_PAUSE_NS 5000000
+#define COUNTER_DIGITS 5 /* of mail.log.N at most: a date has more */
 
 static int64_t modified_ms(const struct stat *status)
 {
@@ -29,6 +30,17 @@ static bool is_compressed(const char *path)
 
 /* --- names -------------------------------------------------------------------------------------- */
 
+/* N of ".N" and ".N.gz"; -1 for a date, as savelog -d, "postfix logrotate" and logrotate's dateformat write
+ * it behind a dot, too. */
+static int64_t counter_of(const char *suffix)
+{
+    size_t digits = *suffix == '.' ? strspn(suffix + 1, "0123456789") : 0;
+    bool counts = digits >= 1 && digits <= COUNTER_DIGITS &&
+                  (suffix[1 + digits] == '\0' || strcmp(suffix + 1 + digits, ".gz") == 0);
+
+    return counts ? strtoll(suffix + 1, NULL, 10) : -1;
+}
+
 static void add_name(struct log_names *names, const char *path, const char *suffix)
 {
     struct stat status;
@@ -36,16 +48,15 @@ static void add_name(struct log_names *names, const char *path, const char *suff
     if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
         return;
     names->items = xrealloc(names->items, (names->count + 1) * sizeof *names->items);
-    names->items[names->count++] =
-        (struct log_name){.path = xstrdup(path),
-                          .device = status.st_dev,
-                          .inode = status.st_ino,
-                          .modified_ms = modified_ms(&status),
-                          .number = *suffix == '.' ? strtoll(suffix + 1, NULL, 10) : -1,
-                          .live = *suffix == '\0'};
+    names->items[names->count++] = (struct log_name){.path = xstrdup(path),
+                                                     .device = status.st_dev,
+                                                     .inode = status.st_ino,
+                                                     .modified_ms = modified_ms(&status),
+                                                     .number = counter_of(suffix),
+                                                     .live = *suffix == '\0'};
 }
 
-/* ".1", ".2.gz", "-20261123", "-20261123.gz" */
+/* ".1", ".2.gz", "-20261123", ".20261123-000000.gz" */
 static bool is_rotation(const char *suffix)
 {
     if ((suffix[0] != '.' && suffix[0] != '-') || !isdigit((unsigned char)suffix[1]))

@@ -1,9 +1,10 @@
 /*
  * log_files: a log and its rotated predecessors, in the order in which they were written.
  *
- * Predecessors of /var/log/mail.log are the files beside it named mail.log.N and mail.log-DATE, each also
- * with .gz (logrotate(8), savelog(8)); where a file is there plain and compressed the plain one counts,
- * because the other may still be in the making. Higher numbers are older, so are earlier dates.
+ * Predecessors of /var/log/mail.log are the files beside it named mail.log.N, mail.log-DATE and
+ * mail.log.DATE, each also with .gz (logrotate(8), savelog(8), "postfix logrotate"); where a file is there
+ * plain and compressed the plain one counts, because the other may still be in the making. Higher numbers are
+ * older, so are earlier dates.
  */
 #ifndef SENDPOST_AGENT_LOG_FILES_H
 #define SENDPOST_AGENT_LOG_FILES_H

@@ -42,6 +42,18 @@ def new_uuid():
     return str(uuid.uuid4())
 
 
+def rotate(postfix, day):
+    """postfix logrotate, on that day of November; when it is back, Postfix writes the new log."""
+    run("postconf", "-c", postfix.etc, "-e", f"maillog_file_rotate_suffix = 202611{day}-000000")
+    run("postfix", "-c", postfix.etc, "logrotate")
+
+    def is_new():
+        run("postlog", "-c", postfix.etc, "-t", "postfix/test", "a line")
+        return postfix.log_path.exists()
+
+    wait_for(is_new, "the new log", interval=0.2)
+
+
 @pytest.mark.smoke
 def test_the_fates_are_those_that_the_receiver_saw(sender, receiver):
     one, two = new_uuid(), new_uuid()
@@ -125,3 +137,33 @@ def test_an_alias_that_forwards_is_followed(receiver):
         events = agent.wait_fates({("one@example.com", "delivered"), ("two@example.com", "delivered")})
         assert {event[1] for event in events} == {identity}
         assert {event[0] for event in events} == {"delivered"}
+
+
+def test_the_log_is_followed_through_rotations_by_postfix_itself(sender):
+    def deliver(recipient):
+        sender.wait_gone(sender.sendmail(message(new_uuid()), [f"{recipient}@example.com"]))
+
+    def recipients():
+        return [event[2].partition("@")[0] for event in agent.events()]
+
+    with Agent(sender.log_path).start() as agent:
+        for day, recipient in ((21, "one"), (22, "two")):
+            deliver(recipient)
+            agent.wait_fates({(f"{recipient}@example.com", "delivered")})
+            rotate(sender, day)
+        deliver("three")
+        agent.wait_fates({("three@example.com", "delivered")})
+        agent.query("DELETE FROM events")  # as when they are old: what is read again would make them again
+        rotate(sender, 23)
+        deliver("four")
+        agent.wait_fates({("four@example.com", "delivered")})
+        assert recipients() == ["four"]
+        agent.stop()
+        for day, recipient in ((24, "five"), (25, "six")):
+            deliver(recipient)
+            rotate(sender, day)
+        deliver("seven")
+        assert sorted(path.name for path in sender.top.glob("maillog.*")) == [f"maillog.202611{day}-000000.gz" for day in range(21, 26)]
+        agent.start()
+        agent.wait_fates({("seven@example.com", "delivered")})
+        assert recipients() == ["four", "five", "six", "seven"]

@@ -22,8 +22,20 @@ static void begin(void)
 static void end(void)
 {
     char command_path[256];
-    static const char *const names[] = {"",      ".1",    ".2",        ".1.gz",
-                                        ".2.gz", ".3.gz", "-20261122", "-20261121.gz"};
+    static const char *const names[] = {"",
+                                        ".1",
+                                        ".2",
+                                        ".1.gz",
+                                        ".2.gz",
+                                        ".3.gz",
+                                        "-20261122",
+                                        "-20261121.gz",
+                                        ".20261122",
+                                        ".20261121.gz",
+                                        ".20261123-000000",
+                                        ".20261122-000000",
+                                        ".20261122-000000.gz",
+                                        ".20261121-000000.gz"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(command_path, sizeof command_path, "%s%s", log_path, names[i]);
@@ -235,6 +247,42 @@ START_TEST(predecessors_named_by_date_are_in_order)
 }
 END_TEST
 
+/* savelog -d, logrotate with "dateformat .%Y%m%d", "postfix logrotate" */
+START_TEST(predecessors_named_by_date_behind_a_dot_are_in_order)
+{
+    static const char *const suffixes[][2] = {{".20261121.gz", ".20261122"},
+                                              {".20261121-000000.gz", ".20261122-000000"}};
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        append("", "one\n");
+        struct tail *tail = open_at_top();
+        ck_assert_str_eq(read_all(tail), "one\n");
+        tail_close(tail);
+        unlink(log_path);
+        compress_to(suffixes[i][0], "one\ntwo\n");
+        append(suffixes[i][1], "three\n");
+        append("", "four\n");
+        ck_assert_str_eq(read_anew(), "two\nthree\nfour\n");
+        end();
+        begin();
+    }
+}
+END_TEST
+
+START_TEST(what_was_rotated_long_ago_is_not_read_again)
+{
+    compress_to(".20261121-000000.gz", "history\n");
+    append(".20261122-000000", "more history\n");
+    append("", "one\n");
+    struct tail *tail = open_at_top();
+    ck_assert_str_eq(read_all(tail), "one\n");
+    rename(log_path, path_of(".20261123-000000"));
+    append("", "two\n");
+    ck_assert_str_eq(read_all(tail), "two\n");
+    tail_close(tail);
+}
+END_TEST
+
 START_TEST(copytruncate_is_noticed_also_when_the_log_has_grown_past_the_position)
 {
     append("", "one\n");
@@ -337,6 +385,8 @@ UNIT_SUITE(tail_suite)
     tcase_add_test(tcase, several_rotations_at_once_are_read_in_order);
     tcase_add_test(tcase, predecessors_of_a_downtime_are_caught_up_also_compressed);
     tcase_add_test(tcase, predecessors_named_by_date_are_in_order);
+    tcase_add_test(tcase, predecessors_named_by_date_behind_a_dot_are_in_order);
+    tcase_add_test(tcase, what_was_rotated_long_ago_is_not_read_again);
     tcase_add_test(tcase, copytruncate_is_noticed_also_when_the_log_has_grown_past_the_position);
     tcase_add_test(tcase, copytruncate_twice_around_an_empty_log_loses_nothing);
     tcase_add_test(tcase, a_position_whose_file_is_gone_goes_on_with_what_is_younger);
