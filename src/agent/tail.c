@@ -86,6 +86,8 @@ static bool adopt(struct tail *tail, const struct log_name *name, int64_t offset
     }
     close_log(tail);
     tail->file = file;
+    if (file.compressed != NULL) /* when its last line was written: compressing keeps the time */
+        tail->position.modified_ms = name->modified_ms;
     tail->position.device = name->device;
     tail->position.inode = name->inode;
     tail->position.offset = offset;

@@ -1,7 +1,12 @@
 #include "agent/ingest.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <zlib.h>
 
+#include "base/clock.h"
 #include "suites.h"
 #include "temporary_store.h"
 
@@ -229,6 +234,73 @@ START_TEST(parts_of_a_line_wait_for_each_other_also_over_a_restart)
 }
 END_TEST
 
+/* Classic stamps have no year: the file's time gives it. */
+static int64_t days_ago_ms(int days)
+{
+    static int64_t now_ms; /* of all files and lines of a test */
+
+    if (now_ms == 0)
+        now_ms = clock_realtime_ms();
+    return now_ms - days * INT64_C(24) * 3600 * 1000;
+}
+
+static void set_time(const char *path, int64_t ms)
+{
+    struct timespec times[2] = {{.tv_sec = (time_t)(ms / 1000)}, {.tv_sec = (time_t)(ms / 1000)}};
+
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* A message of its own, from birth to delivery. */
+static const char *message_days_ago(int days)
+{
+    static char text[1024];
+    char stamp[32];
+    time_t at = (time_t)(days_ago_ms(days) / 1000);
+    struct tm local;
+
+    localtime_r(&at, &local);
+    strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &local);
+    snprintf(text, sizeof text,
+             "%s mx postfix/cleanup[1]: 4%05d: info: header X-Sendpost-Message-UUID: "
+             "31bdc664-f741-5a76-b8dc-%012d from local; from=<a@b> to=<c@d>\n"
+             "%s mx postfix/smtp[1]: 4%05d: to=<a@b>, relay=mx[10.0.0.2]:25, dsn=2.0.0, status=sent (ok)\n",
+             stamp, days, days, stamp, days);
+    return text;
+}
+
+static void write_to(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    fputs(text, file);
+    fclose(file);
+}
+
+START_TEST(lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written)
+{
+    char path[160], sql[160];
+
+    reads(message_days_ago(6));
+    ingest_close(ingest);
+    snprintf(sql, sizeof sql, "UPDATE log_position SET modified_ms = %lld", (long long)days_ago_ms(6));
+    ck_assert_int_eq(sqlite3_exec(store_handle(store), sql, NULL, NULL, NULL), SQLITE_OK);
+    snprintf(path, sizeof path, "%s.1.gz", log_path);
+    gzFile compressed = gzopen(path, "w");
+    gzputs(compressed, message_days_ago(6));
+    gzputs(compressed, message_days_ago(3));
+    gzclose(compressed);
+    set_time(path, days_ago_ms(3));
+    write_to(log_path, message_days_ago(1));
+    open_ingest();
+    reads("");
+    ck_assert_str_eq(events(), "delivered a@b, delivered a@b, delivered a@b");
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM events WHERE timestamp_ms > %lld",
+             (long long)days_ago_ms(7));
+    ck_assert_int_eq(rows(sql), 3);
+}
+END_TEST
+
 UNIT_SUITE(ingest_suite)
 {
     Suite *suite = suite_create("ingest");
@@ -245,6 +317,7 @@ UNIT_SUITE(ingest_suite)
     tcase_add_test(tcase, a_failure_of_the_store_takes_back_all_of_a_piece);
     tcase_add_test(tcase, correlations_survive_a_restart);
     tcase_add_test(tcase, parts_of_a_line_wait_for_each_other_also_over_a_restart);
+    tcase_add_test(tcase, lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written);
     suite_add_tcase(suite, tcase);
     return suite;
 }
