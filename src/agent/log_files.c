@@ -173,6 +173,8 @@ ptrdiff_t log_names_find(const struct log_names *names, const struct position *p
         if (!log_file_open(&file, name, 0)) {
             if (errno == ENOENT || errno == ESTALE)
                 return LOG_NAMES_STALE; /* it may be just the one */
+            if (same_file && errno == EACCES)
+                return (ptrdiff_t)i; /* it is still ours to read: whoever opens it is told why he may not */
             continue;
         }
         bool alike = log_file_still(&file, &length, &hash);
@@ -271,4 +273,26 @@ bool log_file_still(struct log_file *file, uint32_t *length, uint64_t *hash)
     *length = (uint32_t)got;
     *hash = hash_of(head, *length);
     return true;
+}
+
+int64_t log_file_last_line(const struct log_file *file, int64_t size, size_t longest)
+{
+    AUTO_FREE char *end = xmalloc(longest);
+    int64_t from = size > (int64_t)longest ? size - (int64_t)longest : 0;
+    ssize_t length = pread(file->descriptor, end, (size_t)(size - from), (off_t)from);
+    const char *newline = length > 0 ? memrchr(end, '\n', (size_t)length) : NULL;
+
+    return newline != NULL ? from + (newline - end) + 1 : from;
+}
+
+void log_file_error(const char *path, int error, struct outcome *error_r)
+{
+    if (error == EACCES || error == EPERM)
+        outcome_local(error_r, "4.3.0",
+                      "cannot read %s as user id %ld: %s; give this user read access (group adm or "
+                      "systemd-journal, or 'setfacl -m u:sendpost:r'), also in the rotation's create rule",
+                      path, (long)geteuid(), strerror(error));
+    else
+        outcome_local(error_r, "4.3.0", "cannot read %s: %s%s", path, strerror(error),
+                      error == EIO ? "; it is damaged, or the disk is: to go on behind it move it away" : "");
 }

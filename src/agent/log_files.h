@@ -15,6 +15,7 @@
 #include <zlib.h>
 
 #include "agent/position.h"
+#include "base/outcome.h"
 
 struct log_name {
     char *path;
@@ -63,5 +64,12 @@ ptrdiff_t log_file_read(struct log_file *file, char *buffer, size_t size) __attr
  * Both are then those of what it begins with now, up to POSITION_HEAD_SIZE, from the same read.
  */
 bool log_file_still(struct log_file *file, uint32_t *length, uint64_t *hash) __attribute__((nonnull));
+
+/* Of a plain file of that size: where the line begins that is being written at its end. */
+int64_t log_file_last_line(const struct log_file *file, int64_t size, size_t longest)
+    __attribute__((nonnull));
+
+/* What is amiss with a file that cannot be opened, by errno, and what mends it. */
+void log_file_error(const char *path, int error, struct outcome *error_r) __attribute__((nonnull));
 
 #endif

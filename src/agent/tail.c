@@ -24,6 +24,9 @@ struct tail {
     /* the line at position is longer than the buffer; what is in it is the line's end or beyond */
     bool overlong;
     int64_t rest; /* overlong: bytes between position and buffer */
+    /* what is to be read next and could not be opened, since tail_read() began; NULL: nothing */
+    char *closed;
+    int closed_errno;
     int inotify;
 };
 
@@ -72,6 +75,14 @@ static void close_log(struct tail *tail)
     tail->rest = 0;
 }
 
+static bool note_closed(struct tail *tail, const char *path, int error)
+{
+    free(tail->closed);
+    tail->closed = xstrdup(path);
+    tail->closed_errno = error;
+    return false;
+}
+
 static bool adopt(struct tail *tail, const struct log_name *name, int64_t offset)
 {
     struct log_file file;
@@ -79,10 +90,10 @@ static bool adopt(struct tail *tail, const struct log_name *name, int64_t offset
     uint64_t hash = 0;
 
     if (!log_file_open(&file, name, offset))
-        return false;
+        return note_closed(tail, name->path, errno);
     if (!log_file_still(&file, &length, &hash)) {
         log_file_close(&file);
-        return false;
+        return note_closed(tail, name->path, EIO);
     }
     close_log(tail);
     tail->file = file;
@@ -154,17 +165,6 @@ static bool open_somewhere(struct tail *tail)
     return opened;
 }
 
-/* The beginning of the line that is being written at the end. */
-static int64_t last_line(struct log_file *file, int64_t size)
-{
-    AUTO_FREE char *end = xmalloc(TAIL_LINE_MAX);
-    int64_t from = size > (int64_t)TAIL_LINE_MAX ? size - (int64_t)TAIL_LINE_MAX : 0;
-    ssize_t length = pread(file->descriptor, end, (size_t)(size - from), (off_t)from);
-    const char *newline = length > 0 ? memrchr(end, '\n', (size_t)length) : NULL;
-
-    return newline != NULL ? from + (newline - end) + 1 : from;
-}
-
 /* Without a position: at the end, because all that is in the log now is history, or at its top. A log that
  * appears later is read from its top. */
 static void begin_anew(struct tail *tail, bool at_top)
@@ -177,7 +177,8 @@ static void begin_anew(struct tail *tail, bool at_top)
     const struct log_name *live = names.count > 0 ? &names.items[names.count - 1] : NULL;
     if (live != NULL && live->live && has_content(live) && adopt(tail, live, 0) && !at_top &&
         fstat(tail->file.descriptor, &status) == 0)
-        tail->position.offset = tail->file.offset = last_line(&tail->file, status.st_size);
+        tail->position.offset = tail->file.offset =
+            log_file_last_line(&tail->file, status.st_size, TAIL_LINE_MAX);
     log_names_clear(&names);
 }
 
@@ -206,6 +207,7 @@ void tail_close(struct tail *tail)
     if (tail->inotify >= 0)
         close(tail->inotify);
     free(tail->buffer);
+    free(tail->closed);
     free(tail->path);
     free(tail);
 }
@@ -303,15 +305,15 @@ static bool is_live(const struct tail *tail)
            status.st_dev == tail->position.device;
 }
 
+/* Nothing can be read now: because there is nothing, or because it is closed to us. */
 static enum tail_result nothing(const struct tail *tail, struct outcome *error_r)
 {
-    if (access(tail->path, R_OK) == 0 || errno == ENOENT)
+    const char *path = tail->closed != NULL ? tail->closed : tail->path;
+    int error = tail->closed != NULL ? tail->closed_errno : access(path, R_OK) == 0 ? 0 : errno;
+
+    if (error == 0 || error == ENOENT || error == ESTALE) /* it is being rotated */
         return TAIL_IDLE;
-    outcome_local(
-        error_r, "4.3.0",
-        "cannot read %s as user id %ld: %s; give this user read access (group adm or systemd-journal, or "
-        "'setfacl -m u:sendpost:r'), also in the rotation's create rule",
-        tail->path, (long)geteuid(), strerror(errno));
+    log_file_error(path, error, error_r);
     return TAIL_TROUBLE;
 }
 
@@ -344,6 +346,8 @@ enum tail_result tail_read(struct tail *tail, const char **piece_r, size_t *leng
     bool looked_again = false;
     int reopened = 0;
 
+    free(tail->closed);
+    tail->closed = NULL;
     while (tail->piece == 0) {
         if (tail->file.descriptor < 0 && (reopened++ > REOPENINGS || !open_somewhere(tail)))
             return nothing(tail, error_r);
@@ -363,7 +367,7 @@ enum tail_result tail_read(struct tail *tail, const char **piece_r, size_t *leng
         }
         int moved = move_on(tail, &looked_again);
         if (moved == 0)
-            return TAIL_IDLE;
+            return tail->closed != NULL ? nothing(tail, error_r) : TAIL_IDLE;
     }
     *piece_r = tail->buffer;
     *length_r = tail->piece;

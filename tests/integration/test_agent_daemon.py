@@ -173,6 +173,31 @@ def test_a_log_that_cannot_be_read_is_said_and_waited_for(agent):
     wait_for(lambda: agent.get("/health")[0] == 200, "recovery")
 
 
+def test_a_new_log_that_root_alone_may_read_is_said(agent):
+    if os.geteuid() != 0 or subprocess.run(["setpriv", "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs root, and setpriv")
+    for path in (agent.top, agent.state, agent.config):
+        os.chown(path, 65534, 65534)
+    agent.own_log.write_text("")
+    os.chown(agent.own_log, 65534, 65534)
+
+    def once():
+        return subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM, "-c", agent.config, "--once",
+                               "--from-start"], env=agent.environment(), capture_output=True, check=False, timeout=300).returncode
+
+    writer = LogWriter(agent.log_path)
+    writer.write(2)
+    assert once() == 0
+    agent.log_path.rename(agent.top / "mail.log.1")
+    writer.write(2)
+    agent.log_path.chmod(0)
+    assert once() == 75
+    assert f"cannot read {agent.log_path} as user id 65534" in agent.log() and "rotation's create rule" in agent.log()
+    agent.log_path.chmod(0o644)
+    assert once() == 0
+    assert len(agent.events()) == len(writer.expected)
+
+
 def test_wrong_usage_and_wrong_configuration_are_told_apart():
     assert subprocess.run([PROGRAM, "--nonsense"], capture_output=True, check=False).returncode == 64
     done = subprocess.run([PROGRAM, "-c", "/nonexistent/config.yaml", "--once"], capture_output=True, check=False)

@@ -108,5 +108,5 @@ def test_a_log_that_cannot_be_opened_is_not_called_read(strace):
 
         scenario.writer.write(3)
         done = scenario.run(Closed(), "sendpost-agent", "--once")
-        assert done.returncode == 75 and f"{scenario.agent.log_path} could not be read" in scenario.agent.log()
+        assert done.returncode == 75 and f"cannot read {scenario.agent.log_path}: Input/output error" in scenario.agent.log()
         assert scenario.run(None, "sendpost-agent", "--once").returncode == 0 and scenario.missing() == []

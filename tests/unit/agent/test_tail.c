@@ -10,6 +10,8 @@
 
 #include "suites.h"
 
+#define NOBODY 65534
+
 static char directory[64], log_path[128];
 
 static void begin(void)
@@ -336,6 +338,83 @@ START_TEST(a_position_whose_file_is_gone_goes_on_with_what_is_younger)
 }
 END_TEST
 
+/* logrotate makes the new log as its rule says, and where that is wrong root's alone. */
+static void close_to_us(const char *suffix)
+{
+    ck_assert_int_eq(chmod(path_of(suffix), 0), 0);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(directory, NOBODY, NOBODY), 0);
+        ck_assert_int_eq(seteuid(NOBODY), 0);
+    }
+}
+
+static void open_to_us(const char *suffix)
+{
+    if (getuid() == 0)
+        ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(chmod(path_of(suffix), 0644), 0);
+}
+
+static void check_closed(struct tail *tail, const char *suffix)
+{
+    struct outcome error;
+    const char *piece;
+    size_t length;
+
+    ck_assert_int_eq(tail_read(tail, &piece, &length, &error), TAIL_TROUBLE);
+    ck_assert_ptr_nonnull(strstr(error.text, path_of(suffix)));
+    ck_assert_ptr_nonnull(strstr(error.text, "give this user read access"));
+}
+
+START_TEST(a_new_log_that_is_closed_to_us_is_trouble)
+{
+    append("", "one\n");
+    struct tail *tail = open_at_top();
+    ck_assert_str_eq(read_all(tail), "one\n");
+    rename(log_path, path_of(".1"));
+    append("", "two\n");
+    close_to_us("");
+    check_closed(tail, "");
+    open_to_us("");
+    ck_assert_str_eq(read_all(tail), "two\n");
+    tail_close(tail);
+}
+END_TEST
+
+START_TEST(a_predecessor_that_is_closed_to_us_is_trouble_and_not_passed_over)
+{
+    append("", "one\n");
+    struct tail *tail = open_at_top();
+    ck_assert_str_eq(read_all(tail), "one\n");
+    rename(log_path, path_of(".2"));
+    append(".1", "two\n");
+    append("", "three\n");
+    close_to_us(".1");
+    check_closed(tail, ".1");
+    open_to_us(".1");
+    ck_assert_str_eq(read_all(tail), "two\nthree\n");
+    tail_close(tail);
+}
+END_TEST
+
+START_TEST(the_file_that_was_being_read_is_trouble_when_it_is_closed_to_the_next_process)
+{
+    append("", "one\n");
+    struct tail *tail = open_at_top();
+    ck_assert_str_eq(read_all(tail), "one\n");
+    tail_close(tail);
+    append("", "two\n");
+    rename(log_path, path_of(".1"));
+    append("", "three\n");
+    tail = tail_open(log_path, &stored, false);
+    close_to_us(".1");
+    check_closed(tail, ".1");
+    open_to_us(".1");
+    ck_assert_str_eq(read_all(tail), "two\nthree\n");
+    tail_close(tail);
+}
+END_TEST
+
 START_TEST(a_line_beyond_all_bounds_is_passed_over)
 {
     FILE *file = fopen(log_path, "w");
@@ -390,6 +469,9 @@ UNIT_SUITE(tail_suite)
     tcase_add_test(tcase, copytruncate_is_noticed_also_when_the_log_has_grown_past_the_position);
     tcase_add_test(tcase, copytruncate_twice_around_an_empty_log_loses_nothing);
     tcase_add_test(tcase, a_position_whose_file_is_gone_goes_on_with_what_is_younger);
+    tcase_add_test(tcase, a_new_log_that_is_closed_to_us_is_trouble);
+    tcase_add_test(tcase, a_predecessor_that_is_closed_to_us_is_trouble_and_not_passed_over);
+    tcase_add_test(tcase, the_file_that_was_being_read_is_trouble_when_it_is_closed_to_the_next_process);
     tcase_add_test(tcase, a_line_beyond_all_bounds_is_passed_over);
     tcase_add_test(tcase, a_hole_before_a_line_is_passed_over_however_long_it_is);
     suite_add_tcase(suite, tcase);
