@@ -208,7 +208,8 @@ static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts
         snprintf(facts->server, sizeof facts->server, "%.119s", cluster_server(keeper->gate.cluster));
         snprintf(facts->version, sizeof facts->version, "%s", cluster_version(keeper->gate.cluster));
         facts->delay_us = cluster_delay_us(keeper->gate.cluster);
-        bool ok = suppression_share_round(&keeper->share, clock_monotonic_ms() + SHARE_MS, &complete, &error);
+        bool ok = store_renew(keeper->store, &error) &&
+                  suppression_share_round(&keeper->share, clock_monotonic_ms() + SHARE_MS, &complete, &error);
         note_trouble(keeper, ok ? "" : error.text);
         snprintf(facts->list_why, sizeof facts->list_why, "%.500s", ok ? "" : error.text);
         left = ok && !complete;

@@ -92,4 +92,7 @@ bool correlation_load(struct correlation *table, struct store *store, struct out
 bool correlation_save(struct correlation *table, struct store *store, struct outcome *error_r)
     __attribute__((nonnull));
 
+/* All of it is to be saved: the store has another file. */
+void correlation_touch(struct correlation *table) __attribute__((nonnull));
+
 #endif

@@ -89,3 +89,8 @@ bool correlation_save(struct correlation *table, struct store *store, struct out
     }
     return true;
 }
+
+void correlation_touch(struct correlation *table)
+{
+    memset(table->touched, 1, table->capacity / CORRELATION_BLOCK);
+}

@@ -45,6 +45,8 @@ struct ingest {
     uint64_t strangers; /* entries of the journal that say they are Postfix's and are not */
     struct track track;
     struct ledger ledger;
+    sqlite3 *file;        /* of the store, where all of the table is but what is touched */
+    struct position kept; /* of the last commit, for a file without one; path NULL: none yet */
 };
 
 static void forget_all(struct ingest *ingest)
@@ -74,15 +76,29 @@ static bool open_log(struct ingest *ingest, const struct position *position, str
     return ingest->journal != NULL;
 }
 
-/* To the last commit: also after a failure, when memory is ahead of the store. */
+static void note_file(struct ingest *ingest)
+{
+    ingest->file = store_handle(ingest->store);
+    sqlite3_exec(ingest->file, "PRAGMA cache_size = -" STRING(CACHE_KB), NULL, NULL, NULL);
+}
+
+/* To the last commit: also after a failure, when memory is ahead of the store. What failed may have been the
+ * file: one that is corrupt is exchanged here, or nobody would. */
 static bool load(struct ingest *ingest, struct outcome *error_r)
 {
     struct position position;
 
     forget_all(ingest);
+    if (!store_renew(ingest->store, error_r))
+        return false;
+    note_file(ingest);
     int found = position_load(&position, ingest->config->log_path, ingest->store, error_r);
     if (found < 0)
         return false;
+    if (found == 0 && ingest->kept.path != NULL) {
+        position_copy(&position, &ingest->kept);
+        found = 1;
+    }
     ingest->track.table = correlation_open(CORRELATION_LIMIT);
     log_pieces_clear(&ingest->pieces); /* of another log, unless there is a position in this one */
     bool ok = correlation_load(ingest->track.table, ingest->store, error_r) &&
@@ -105,9 +121,26 @@ static bool commit(struct ingest *ingest, struct outcome *error_r)
     position.path = ingest->config->log_path;
     position.cursor = cursor;
     position.last_ms = ingest->time.last_ms;
-    return correlation_save(ingest->track.table, ingest->store, error_r) &&
-           log_pieces_save(&ingest->pieces, ingest->store, error_r) &&
-           position_save(&position, ingest->store, error_r) && store_commit(ingest->store, error_r);
+    if (!correlation_save(ingest->track.table, ingest->store, error_r) ||
+        !log_pieces_save(&ingest->pieces, ingest->store, error_r) ||
+        !position_save(&position, ingest->store, error_r) || !store_commit(ingest->store, error_r))
+        return false;
+    position_clear(&ingest->kept);
+    position_copy(&ingest->kept, &position);
+    return true;
+}
+
+/* In a file that has taken the place of another nothing of ours stands yet. */
+static bool begin(struct ingest *ingest, struct outcome *error_r)
+{
+    if (!store_begin(ingest->store, STORE_NORMAL, error_r))
+        return false;
+    if (store_handle(ingest->store) != ingest->file) {
+        note_file(ingest);
+        correlation_touch(ingest->track.table);
+        ingest->pieces.changed = true;
+    }
+    return true;
 }
 
 /* The user of the deliveries; nobody where that cannot be told. */
@@ -141,9 +174,8 @@ struct ingest *ingest_open(const struct config *config, struct store *store,
     ingest->track.trust = &ingest->trust;
     ingest->track.note = ledger_note;
     ingest->track.context = &ingest->ledger;
-    sqlite3_exec(store_handle(store), "PRAGMA cache_size = -" STRING(CACHE_KB), NULL, NULL, NULL);
     /* "the end of the log" is now, not when the first line has come */
-    if (load(ingest, error_r) && store_begin(store, STORE_NORMAL, error_r) && commit(ingest, error_r))
+    if (load(ingest, error_r) && begin(ingest, error_r) && commit(ingest, error_r))
         return ingest;
     store_rollback(store);
     ingest_close(ingest);
@@ -158,6 +190,7 @@ void ingest_close(struct ingest *ingest)
     free(ingest->track.senders);
     log_shipper_free(&ingest->shipper);
     log_pieces_clear(&ingest->pieces);
+    position_clear(&ingest->kept);
     mta_clear(&ingest->mta);
     classify_close(ingest->filters);
     feed_close(ingest->ledger.feed);
@@ -221,7 +254,7 @@ static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *er
     enum tail_result result = tail_read(ingest->tail, &piece, &length, error_r);
     if (result != TAIL_PIECE)
         return result == TAIL_IDLE ? INGEST_IDLE : INGEST_TROUBLE;
-    if (!store_begin(ingest->store, STORE_NORMAL, error_r))
+    if (!begin(ingest, error_r))
         return INGEST_TROUBLE;
     while (ok && result == TAIL_PIECE) {
         int64_t written_ms = tail_lag(ingest->tail).modified_ms;
@@ -237,23 +270,11 @@ static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *er
     return finish(ingest, ok, &before, error_r);
 }
 
-/* Anybody may send to the journal under any tag; the kernel says who did. Daemons of Postfix write as root or
- * as its own user, the pipe as the user of the deliveries. */
-static bool is_theirs(const struct ingest *ingest, const struct journal_entry *entry)
-{
-    static const char own[] = "postfix-sendpost/";
-
-    if (entry->uid == 0)
-        return true;
-    if (entry->tag.length >= sizeof own - 1 && memcmp(entry->tag.at, own, sizeof own - 1) == 0)
-        return entry->uid >= 0 && entry->uid == ingest->own_uid;
-    return ingest->mta.owner != (uid_t)-1 && entry->uid == (int64_t)ingest->mta.owner;
-}
-
 static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
 {
     struct postfix_log_line line;
-    uint64_t suppressed = is_theirs(ingest, entry) ? journal_suppressed(entry) : 0;
+    bool theirs = journal_is_theirs(entry, ingest->mta.owner, ingest->own_uid);
+    uint64_t suppressed = theirs ? journal_suppressed(entry) : 0;
 
     if (suppressed > 0) {
         ingest->suppressed += suppressed;
@@ -266,7 +287,7 @@ static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
                               &line);
     line.host = entry->host;
     log_doubt_look(&ingest->doubt, &line, entry->message.at, entry->message.length);
-    if (!is_theirs(ingest, entry)) {
+    if (!theirs) {
         ingest->strangers += line.kind != POSTFIX_LOG_FOREIGN;
         line.kind = POSTFIX_LOG_FOREIGN;
     }
@@ -286,7 +307,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
     ingest->ledger.now_ms = clock_realtime_ms();
     if (result == 0)
         return INGEST_IDLE;
-    if (result < 0 || !store_begin(ingest->store, STORE_NORMAL, error_r)) {
+    if (result < 0 || !begin(ingest, error_r)) {
         forget_all(ingest);
         return INGEST_TROUBLE;
     }
@@ -298,10 +319,8 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
             result = journal_next(ingest->journal, &entry, error_r);
     }
     ok = ok && result >= 0;
-    if (ok && !track_bury(&ingest->track, ingest->time.last_ms)) {
+    if (ok && !(ok = track_bury(&ingest->track, ingest->time.last_ms)))
         *error_r = ingest->ledger.error;
-        ok = false;
-    }
     return finish(ingest, ok, &before, error_r);
 }
 

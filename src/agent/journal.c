@@ -205,3 +205,14 @@ uint64_t journal_suppressed(const struct journal_entry *entry)
     }
     return number;
 }
+
+bool journal_is_theirs(const struct journal_entry *entry, uid_t postfix, int64_t own)
+{
+    static const char tag[] = "postfix-sendpost/";
+
+    if (entry->uid == 0)
+        return true;
+    if (entry->tag.length >= sizeof tag - 1 && memcmp(entry->tag.at, tag, sizeof tag - 1) == 0)
+        return entry->uid >= 0 && entry->uid == own;
+    return postfix != (uid_t)-1 && entry->uid == (int64_t)postfix;
+}

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/outcome.h"
 #include "postlog/postfix_log.h"
@@ -40,5 +41,10 @@ void journal_drain(struct journal *journal) __attribute__((nonnull));
 
 /* "Suppressed 123 messages from postfix.service": the number; 0 for other entries. */
 uint64_t journal_suppressed(const struct journal_entry *entry) __attribute__((nonnull));
+
+/* Anybody may send to the journal under any tag; the kernel says who did. Daemons of Postfix write as root or
+ * as its own user, -1 when that is not known, the pipe as the user of the deliveries. */
+bool journal_is_theirs(const struct journal_entry *entry, uid_t postfix, int64_t own)
+    __attribute__((nonnull));
 
 #endif

@@ -12,6 +12,13 @@ void position_clear(struct position *position)
     *position = (struct position){0};
 }
 
+void position_copy(struct position *copy_r, const struct position *position)
+{
+    *copy_r = *position;
+    copy_r->path = xstrdup(position->path);
+    copy_r->cursor = xstrdup(position->cursor != NULL ? position->cursor : "");
+}
+
 int position_load(struct position *position_r, const char *path, struct store *store, struct outcome *error_r)
 {
     sqlite3_stmt *statement =

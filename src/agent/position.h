@@ -26,6 +26,8 @@ struct position {
 };
 
 void position_clear(struct position *position) __attribute__((nonnull));
+/* For the caller to clear. */
+void position_copy(struct position *copy_r, const struct position *position) __attribute__((nonnull));
 
 /* 1: loaded, for the caller to clear; 0: there is none for this path; -1 with *error_r set. */
 int position_load(struct position *position_r, const char *path, struct store *store, struct outcome *error_r)

@@ -135,11 +135,15 @@ static enum event_report_result one_round(struct reporter *reporter, bool *more_
     struct event_report_counts counts = {0};
     struct outcome error = {.text = ""};
 
-    recover_left(reporter->config, reporter->store);
-    enum event_report_result result = event_report_pending(
-        reporter->api, false, clock_monotonic_ms() + ROUND_MS + reporter->config->report.timeout_ms, &counts,
-        &error);
+    enum event_report_result result = EVENT_REPORT_TROUBLE;
 
+    /* who only reads would stay for ever with a file that was moved away */
+    if (store_renew(reporter->store, &error)) {
+        recover_left(reporter->config, reporter->store);
+        result = event_report_pending(reporter->api, false,
+                                      clock_monotonic_ms() + ROUND_MS + reporter->config->report.timeout_ms,
+                                      &counts, &error);
+    }
     if (result == EVENT_REPORT_TROUBLE)
         log_line(LOG_ERR, "events cannot be reported now: %s", error.text);
     keep_watch(reporter, result == EVENT_REPORT_DONE || counts.reported > 0);

@@ -238,3 +238,61 @@ def test_a_store_that_was_corrupt_is_told_of_until_its_file_is_removed(agent, ap
     assert f"the latest {aside.name}" in checked and f"then rm {aside}*" in checked
     aside.unlink()
     wait_for(lambda: ctl(agent, "status").returncode == 0, "status, and the agent, to be well again")
+
+
+# --- a store that is exchanged under the agent ------------------------------------------------------------------------------
+
+
+def wait_reported(agent, api, writer):
+    wait_for(lambda: len(set(api.ids())) == len(writer.expected), lambda: f"{len(writer.expected)} events; reported are {len(set(api.ids()))}")
+
+
+def start_with_nothing_to_do(agent):
+    """Until the reporter has nothing to write, not even at its look after old events: that is a minute away, or finds nothing."""
+    agent.start()
+    wait_for(lambda: agent.query("SELECT value + 0 >= (SELECT max(id) FROM events) FROM meta WHERE key = 'events.indexed'") == [(1,)],
+             "the index of events")
+    wait_for(lambda: agent.health()["pending_events"] == 0, agent.health)
+
+
+def test_a_store_that_was_moved_away_is_left_by_the_reporter_too(agent, api):
+    writer = LogWriter(agent.log_path)
+    writer.write(20)
+    agent.start("--from-start")
+    wait_reported(agent, api, writer)
+    agent.stop()
+    start_with_nothing_to_do(agent)
+    (agent.state / "away").mkdir()
+    for path in agent.state.glob("state.db*"):
+        path.rename(agent.state / "away" / path.name)
+    writer.write(20)
+    wait_reported(agent, api, writer)
+    agent.query("INSERT INTO meta VALUES ('bounce.ignored', '7')")
+    wait_for(lambda: agent.metric('bounces_without_event_total{reason="ignored"}') == 7, "a figure of the new store")
+
+
+def spoil(agent, table):
+    """The table's first page on disk, and nobody has it in memory."""
+    store = sqlite3.connect(agent.state / "state.db", timeout=60)
+    with store:
+        store.execute("INSERT INTO meta VALUES ('test', '1')")
+    wait_for(lambda: store.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "the checkpoint")
+    (size,), (page,) = store.execute("PRAGMA page_size").fetchone(), store.execute(
+        "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    store.close()
+    with open(agent.state / "state.db", "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xfe" * size)
+
+
+@pytest.mark.parametrize("table", ["correlation", "log_position"])
+def test_what_the_agent_loads_may_be_spoilt_and_it_goes_on(agent, api, table):
+    writer = LogWriter(agent.log_path)
+    writer.write(500)
+    agent.start("--from-start")
+    wait_reported(agent, api, writer)
+    spoil(agent, table)
+    writer.write(20)
+    wait_reported(agent, api, writer)
+    wait_for(lambda: list(agent.state.glob("state.db.corrupt-*Z")), "the spoilt file aside")
+    assert agent.process.poll() is None

@@ -301,6 +301,52 @@ START_TEST(lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written)
 }
 END_TEST
 
+/* As a person moves it away, or a program that finds it corrupt. */
+static void move_store_away(void)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    char from[160], to[160];
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(from, sizeof from, "%s/state.db%s", temporary_directory, suffixes[i]);
+        snprintf(to, sizeof to, "%s/away.db%s", temporary_directory, suffixes[i]);
+        rename(from, to);
+    }
+}
+
+START_TEST(all_correlations_and_parts_go_into_a_new_store)
+{
+    reads(BEGIN);
+    reads("2026-11-23T05:30:00.1Z stdout P Nov 23 05:30:00 mx postfix/smtp[1]: 4AAAAA: to=<a@b>, rel\n");
+    for (int i = 0; i < 200; i++) { /* of other blocks */
+        char line[128];
+        snprintf(line, sizeof line, "Nov 23 05:29:37 mx postfix/smtpd[1]: 5%05d: client=x[10.0.0.1]\n", i);
+        reads(line);
+    }
+    move_store_away();
+    reads("Nov 23 05:29:38 mx postfix/smtpd[1]: 6AAAAA: client=x[10.0.0.1]\n");
+    ingest_close(ingest);
+    open_ingest();
+    reads("2026-11-23T05:30:00.1Z stdout F ay=mx[10.0.0.2]:25, dsn=2.0.0, status=sent (250 ok)\n");
+    ck_assert_str_eq(events(), "delivered a@b");
+}
+END_TEST
+
+START_TEST(lines_whose_events_met_a_broken_store_are_read_again_for_a_new_one)
+{
+    ingest_close(ingest);
+    ingest = ingest_open(&config, store, rules, false, &error);
+    sqlite3_exec(store_handle(store),
+                 "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(FAIL, 'no'); END", NULL, NULL,
+                 NULL);
+    reads(BEGIN DELIVERY("05:30:00", "a@b", "sent (250 ok)"));
+    ck_assert_str_eq(events(), "");
+    move_store_away(); /* and with it the position */
+    reads("");
+    ck_assert_str_eq(events(), "delivered a@b");
+}
+END_TEST
+
 UNIT_SUITE(ingest_suite)
 {
     Suite *suite = suite_create("ingest");
@@ -318,6 +364,8 @@ UNIT_SUITE(ingest_suite)
     tcase_add_test(tcase, correlations_survive_a_restart);
     tcase_add_test(tcase, parts_of_a_line_wait_for_each_other_also_over_a_restart);
     tcase_add_test(tcase, lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written);
+    tcase_add_test(tcase, all_correlations_and_parts_go_into_a_new_store);
+    tcase_add_test(tcase, lines_whose_events_met_a_broken_store_are_read_again_for_a_new_one);
     suite_add_tcase(suite, tcase);
     return suite;
 }
