@@ -215,6 +215,14 @@ static bool one_line(struct ingest *ingest, const char *text, size_t length)
     return track_line(&ingest->track, &line, time_ms);
 }
 
+/* By the log's time, but no line with a clock that is ahead makes the living silent. */
+static bool bury(struct ingest *ingest)
+{
+    int64_t log_ms = ingest->time.last_ms, now_ms = ingest->ledger.now_ms;
+
+    return track_bury(&ingest->track, log_ms < now_ms ? log_ms : now_ms);
+}
+
 static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
 {
     const char *end = piece + length;
@@ -226,7 +234,7 @@ static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
             return false;
         piece += line_length + 1;
     }
-    return track_bury(&ingest->track, ingest->time.last_ms);
+    return bury(ingest);
 }
 
 /* The transaction has begun: commit it, or go back to where it began. */
@@ -319,7 +327,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
             result = journal_next(ingest->journal, &entry, error_r);
     }
     ok = ok && result >= 0;
-    if (ok && !(ok = track_bury(&ingest->track, ingest->time.last_ms)))
+    if (ok && !(ok = bury(ingest)))
         *error_r = ingest->ledger.error;
     return finish(ingest, ok, &before, error_r);
 }

@@ -105,7 +105,9 @@ bool track_living(const struct track_step *step, uint32_t *slot_r)
         return track_add(step, slot_r);
     if (correlation_peek(step->track->table, *slot_r)->flags & CORRELATION_REMOVED)
         return begin_anew(step, *slot_r);
-    correlation_entry(step->track->table, *slot_r)->seen_s = seconds(step->time_ms);
+    struct correlation_entry *entry = correlation_entry(step->track->table, *slot_r);
+    if (seconds(step->time_ms) > entry->seen_s) /* a machine may boot with its clock years back */
+        entry->seen_s = seconds(step->time_ms);
     return true;
 }
 

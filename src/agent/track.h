@@ -77,7 +77,7 @@ struct track {
 bool track_line(struct track *track, const struct postfix_log_line *line, int64_t time_ms)
     __attribute__((nonnull));
 
-/* Forget the dead; call it now and then. now_ms: the log's time. */
+/* Forget the dead; call it now and then. now_ms: the log's time, but no later than it is. */
 bool track_bury(struct track *track, int64_t now_ms) __attribute__((nonnull));
 
 #endif

@@ -301,6 +301,22 @@ START_TEST(lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written)
 }
 END_TEST
 
+START_TEST(a_line_of_a_clock_that_is_ahead_forgets_nobody)
+{
+    char text[512], stamp[32];
+    time_t ahead = (time_t)(days_ago_ms(-20) / 1000);
+    struct tm utc;
+
+    gmtime_r(&ahead, &utc);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S+00:00", &utc);
+    reads(BEGIN);
+    snprintf(text, sizeof text, "%s mx postfix/smtpd[1]: 4BBBBB: client=x[10.0.0.1]\n", stamp);
+    reads(text);
+    reads(DELIVERY("05:30:00", "a@b", "sent (250 ok)"));
+    ck_assert_str_eq(events(), "delivered a@b");
+}
+END_TEST
+
 /* As a person moves it away, or a program that finds it corrupt. */
 static void move_store_away(void)
 {
@@ -364,6 +380,7 @@ UNIT_SUITE(ingest_suite)
     tcase_add_test(tcase, correlations_survive_a_restart);
     tcase_add_test(tcase, parts_of_a_line_wait_for_each_other_also_over_a_restart);
     tcase_add_test(tcase, lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written);
+    tcase_add_test(tcase, a_line_of_a_clock_that_is_ahead_forgets_nobody);
     tcase_add_test(tcase, all_correlations_and_parts_go_into_a_new_store);
     tcase_add_test(tcase, lines_whose_events_met_a_broken_store_are_read_again_for_a_new_one);
     suite_add_tcase(suite, tcase);

@@ -429,6 +429,16 @@ START_TEST(what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days
 }
 END_TEST
 
+START_TEST(a_clock_that_was_years_back_for_a_while_forgets_nobody)
+{
+    reads("postfix/cleanup", "4AAAAA: " INFO(UUID));
+    read_at(1230768000, "postfix/qmgr", "4AAAAA: from=<a@b>, size=1, nrcpt=1 (queue active)");
+    read_at(1700000060, "postfix/smtpd", "4BBBBB: client=x[10.0.0.1]");
+    read_at(1700000061, "postfix/smtp", "4AAAAA: " TO("a@b", "mx[10.0.0.2]:25", "sent (250 ok)"));
+    ck_assert_str_eq(told, "delivered a@b 31\n");
+}
+END_TEST
+
 /* --- who may name a message ------------------------------------------------------------------------ */
 
 #define FROM(client) "info: header X-Sendpost-Message-UUID: " UUID " from " client "; from=<a@b> to=<c@d>"
@@ -643,6 +653,7 @@ UNIT_SUITE(track_suite)
     tcase_add_test(tcase, address_probes_are_no_deliveries);
     tcase_add_test(tcase, a_full_table_forgets_the_most_silent);
     tcase_add_test(tcase, what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days);
+    tcase_add_test(tcase, a_clock_that_was_years_back_for_a_while_forgets_nobody);
     tcase_add_test(tcase, a_strangers_word_counts_nowhere);
     tcase_add_test(tcase, who_has_logged_in_or_is_of_this_machine_is_a_sender);
     tcase_add_test(tcase, where_nobody_tells_the_client_what_leaves_counts);
