@@ -16,6 +16,7 @@
 #include "agent/cluster_keeper.h"
 #include "agent/http_process.h"
 #include "agent/ingest.h"
+#include "agent/ingest_lock.h"
 #include "agent/reporter.h"
 #include "agent/service_manager.h"
 #include "agent/stall.h"
@@ -39,6 +40,7 @@ struct agent {
     struct config *config;
     struct store *store;
     struct classify_rules *rules;
+    int ingest_lock; /* -1: not held */
     struct ingest *ingest;
     struct chores *chores;
     struct reporter *reporter;
@@ -182,12 +184,14 @@ static void bring_down(struct agent *agent)
     agent->chores = NULL;
     reporter_stop(agent->reporter);
     ingest_close(agent->ingest);
+    cleanup_close(&agent->ingest_lock);
     classify_close(agent->rules);
     store_close(agent->store);
     config_free(agent->config);
     agent->http = NULL;
     agent->cluster = NULL;
     agent->reporter = NULL;
+    agent->ingest_lock = -1;
     agent->ingest = NULL;
     agent->rules = NULL;
     agent->store = NULL;
@@ -202,7 +206,8 @@ static bool bring_up(struct agent *agent, struct config *config, struct outcome 
     if (config->listen != NULL &&
         !agent->options->once) /* while there is no other thread, and no store open */
         agent->http = http_process_start(config, agent->board);
-    if (!store_open(&agent->store, config->state_dir, error_r))
+    agent->ingest_lock = ingest_lock(config->state_dir, error_r);
+    if (agent->ingest_lock < 0 || !store_open(&agent->store, config->state_dir, error_r))
         return false;
     agent->rules = classify_open_beside(config->path);
     agent->ingest = ingest_open(config, agent->store, agent->rules, agent->options->from_start, error_r);
@@ -365,6 +370,7 @@ int agent_run(const struct agent_options *options)
     int status = EX_TEMPFAIL;
 
     agent->options = options;
+    agent->ingest_lock = -1;
     agent->signals = open_signals();
     struct config *config = load(options, &error);
     if (config != NULL && (agent->board = board_new(config->log_path, clock_realtime_ms())) == NULL)

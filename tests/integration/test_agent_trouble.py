@@ -149,7 +149,8 @@ def test_a_stopped_reporter_does_not_stop_the_others_for_good(agent, api):
     wait_for(lambda: len(api.requests) == 1, "a request")
     os.kill(agent.process.pid, signal.SIGSTOP)
     api.default = Answer(202)
-    other = subprocess.Popen([PROGRAM, "-c", agent.config, "--once"], env=agent.environment(), stderr=subprocess.DEVNULL)
+    other = subprocess.Popen([build_directory() / "sendpostctl", "-c", agent.config, "events", "flush"], env=agent.environment(),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=1)
@@ -159,6 +160,19 @@ def test_a_stopped_reporter_does_not_stop_the_others_for_good(agent, api):
         end_process(other.pid)
     assert set(api.ids()) == {event[5] for event in agent.events()}
     assert len(agent.events()) == len(writer.expected)
+
+
+def test_a_second_agent_leaves_the_log_to_the_first(agent, api):
+    """Both would keep the table of correlations in memory, and save over each other."""
+    writer = LogWriter(agent.log_path)
+    writer.write(5)
+    agent.start("--from-start")
+    assert agent.once() == 75
+    assert f"another sendpost-agent follows the log with state directory {agent.state}" in agent.log()
+    agent.stop()
+    writer.write(5)
+    assert agent.once() == 0
+    assert set(api.ids()) == {event[5] for event in agent.events()} and len(agent.events()) == len(writer.expected)
 
 
 # --- what is over, and what is not ----------------------------------------------------------------------------------------

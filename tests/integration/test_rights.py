@@ -71,7 +71,7 @@ def test_what_root_keeps_open_is_the_owners(site):
 
 
 # what sendpostctl and the agent open by name, and what a delivery does
-PLANTED = ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", "report.lock", "rates", "rates.new", "rates.lock",
+PLANTED = ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", "report.lock", "ingest.lock", "rates", "rates.new", "rates.lock",
            "deliveries.lock", "tls-sessions")
 
 
