@@ -118,6 +118,12 @@ static enum cluster_answer read_done(const struct redisReply *reply, const struc
     return ok ? CLUSTER_DONE : CLUSTER_AWAY;
 }
 
+bool answer_doubts_clock(const struct redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+           reply->element[0]->type == REDIS_REPLY_STRING && strcmp(reply->element[0]->str, "clock") == 0;
+}
+
 enum cluster_answer answer_read(const struct redisReply *reply, const struct question *question,
                                 struct cluster_reply *reply_r)
 {

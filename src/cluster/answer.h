@@ -12,4 +12,7 @@ struct redisReply;
 enum cluster_answer answer_read(const struct redisReply *reply, const struct question *question,
                                 struct cluster_reply *reply_r) __attribute__((nonnull));
 
+/* Its clock is ahead of what we expected, and nothing was done: it is to be asked again. */
+bool answer_doubts_clock(const struct redisReply *reply) __attribute__((nonnull));
+
 #endif

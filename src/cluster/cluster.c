@@ -142,13 +142,13 @@ static enum cluster_answer converse(struct cluster *cluster, const struct questi
                                     int64_t deadline_ms, struct cluster_reply *reply_r)
 {
     static _Thread_local struct question_words words; /* much for a stack */
-    bool kept = server_is_connected(&cluster->server);
+    bool kept = server_is_connected(&cluster->server), again = false;
 
     for (;;) {
         if (!kept && !connect_any(cluster, deadline_ms))
             return CLUSTER_AWAY;
         question_compose(&words, question, cluster->config, cluster->shared, cluster->sha1,
-                         cluster->server.run_id);
+                         cluster->server.run_id, again);
         int64_t sent_us = clock_monotonic_us();
         struct redisReply *reply = evaluate(cluster, &words, deadline_ms);
         int64_t now_us = clock_monotonic_us();
@@ -159,6 +159,11 @@ static enum cluster_answer converse(struct cluster *cluster, const struct questi
         }
         if (reply == NULL)
             return away(cluster, cluster->server.error);
+        if (!again && answer_doubts_clock(reply)) {
+            server_reply_free(&cluster->server, reply);
+            kept = again = true;
+            continue;
+        }
         cluster->delay_us = now_us - sent_us;
         enum cluster_answer answer = answer_read(reply, question, reply_r);
         if (answer == CLUSTER_AWAY) {

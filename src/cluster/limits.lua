@@ -7,19 +7,22 @@
 -- KEYS[…]  where the operation is about connections to a TPSP, too: {slots, wants}, which "HOST NUMBER" has one, and which host waits
 --          for one, until when that is believed without another word of it
 -- KEYS[#]  where the caller says which version of it he knows: what the hosts tell each other of a TPSP: {version, text}
--- ARGV     operation, run id of this server, epoch of the caller, caller's estimate of our time (0: none), tolerance, number of limits,
+-- ARGV     operation, run id of this server, epoch of the caller, caller's estimate of our time (0: none, below it: he was answered
+--          "clock" and asks again), tolerance, number of limits,
 --          version of the text that the caller knows (empty: he does not ask), then of each limit: lanes, pace, window, and what the
 --          operation needs
 --
 -- Answers: {"granted", now, epoch, lane, before, lane, before, …, whether a connection is better not kept}
 --          {"refused", now, epoch, which limit, time of its next slot}   {"busy", now, epoch, connections}
 --          {"epoch", now, epoch, microseconds until slots are given out again}   {"done", now, epoch, …}
+--          {"clock", now, epoch}: it seems to have stepped, nothing was done; ask again
 --          {"news", now, epoch, version, text}: it is another one by now; nothing was taken, nor told
 
 local COLLECT = 1500000 -- for so long a new epoch hears what the hosts know before it gives anything out
 local DAY_MS = 86400000 -- keys outlive their use by so much: a step of the clock that nobody notices must not make them expire
 local operation, run, epoch = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local estimate, tolerance = tonumber(ARGV[4]), tonumber(ARGV[5])
+local estimate, tolerance = math.abs(tonumber(ARGV[4])), tonumber(ARGV[5])
+local again = tonumber(ARGV[4]) < 0
 
 -- The clock. It never goes back, and does not run ahead of the hosts' own clocks: a step of the server's clock, either way, moves the
 -- offset and not our time. A step ahead may have made keys expire, though: a new epoch then, as if the server were new.
@@ -29,6 +32,11 @@ local known = redis.call('MGET', unpack(KEYS))
 local state = known[1] and cmsgpack.unpack(known[1]) or {0, 0, 0, '', 0}
 local now = raw + state[1]
 local stepped = estimate > 0 and now > estimate + tolerance
+-- An old estimate looks the same: what is left of a caller who gave up lies in the server's queue for as long as it stalls. Who is
+-- there still asks again, with a new one.
+if stepped and not again then
+    return {'clock', now, state[3]}
+end
 if stepped then
     now = estimate
 end

@@ -24,7 +24,8 @@ static void add_number(struct question_words *words, int64_t number)
 
 /* What time it is there, by our own clock; 0: not known. The tolerance grows with the age of the comparison.
  */
-static void add_clock(struct question_words *words, const struct cluster_shared *shared, int64_t now_us)
+static void add_clock(struct question_words *words, const struct cluster_shared *shared, bool again,
+                      int64_t now_us)
 {
     int64_t measured_ms = atomic_load(&shared->measured_ms), age_ms = now_us / 1000 - measured_ms;
 
@@ -33,7 +34,8 @@ static void add_clock(struct question_words *words, const struct cluster_shared 
         add_number(words, 0);
         return;
     }
-    add_number(words, now_us + atomic_load(&shared->clock_us));
+    int64_t estimate_us = now_us + atomic_load(&shared->clock_us);
+    add_number(words, again ? -estimate_us : estimate_us);
     add_number(words, CLUSTER_TOLERANCE_US + age_ms * DRIFT_PER_MS_US);
 }
 
@@ -87,7 +89,7 @@ static void add_connection(struct question_words *words, const struct question *
 
 void question_compose(struct question_words *words_r, const struct question *question,
                       const struct config_cluster *config, const struct cluster_shared *shared,
-                      const char *sha1, const char *run_id)
+                      const char *sha1, const char *run_id, bool again)
 {
     words_r->count = 0;
     add(words_r, "EVALSHA");
@@ -96,7 +98,7 @@ void question_compose(struct question_words *words_r, const struct question *que
     add(words_r, question->operation);
     add(words_r, run_id);
     add_number(words_r, question->epoch != 0 ? question->epoch : atomic_load(&shared->epoch));
-    add_clock(words_r, shared, clock_monotonic_us());
+    add_clock(words_r, shared, again, clock_monotonic_us());
     add_number(words_r, (int64_t)question->count);
     if (question->told != NULL)
         add_number(words_r, question->told->version);

@@ -29,9 +29,10 @@ struct question_words {
     char keys[CLUSTER_LIMITS_MAX + 3][CLUSTER_KEY_SIZE + 80];
 };
 
-/* sha1, run_id: of the script, and of the server that is asked; both outlive the words. */
+/* sha1, run_id: of the script, and of the server that is asked; both outlive the words. again: the server
+ * doubted the clock (answer_doubts_clock()). */
 void question_compose(struct question_words *words_r, const struct question *question,
                       const struct config_cluster *config, const struct cluster_shared *shared,
-                      const char *sha1, const char *run_id) __attribute__((nonnull));
+                      const char *sha1, const char *run_id, bool again) __attribute__((nonnull));
 
 #endif
