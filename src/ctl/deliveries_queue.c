@@ -60,14 +60,18 @@ static bool read_queue(struct ids *ids_r)
     return ok;
 }
 
-/* With further instances of Postfix their queues would have to be asked, too. */
+/* With further instances of Postfix their queues would have to be asked, too. Those that postmulti(1) does
+ * not know are named, too: without, set-group-id programs such as postqueue(1) refuse their directories. */
 static bool has_one_queue(void)
 {
-    const char *const names[] = {"multi_instance_directories"};
-    char *value = NULL;
-    bool one = postconf_values(NULL, names, 1, &value) && (value == NULL || *value == '\0');
+    const char *const names[] = {"multi_instance_directories", "alternate_config_directories"};
+    char *values[2] = {NULL};
+    bool one = postconf_values(NULL, names, 2, values);
 
-    free(value);
+    for (size_t i = 0; i < 2; i++) {
+        one = one && (values[i] == NULL || *values[i] == '\0');
+        free(values[i]);
+    }
     return one;
 }
 
