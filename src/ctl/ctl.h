@@ -113,6 +113,10 @@ void ctl_table_free(struct ctl_table *table) __attribute__((nonnull));
 
 /* Print a JSON value with its line end, and give it up. */
 void ctl_print_json(struct json_object *value);
+/* For what prints JSON piece by piece: it has begun. Where nothing did, and a command ends in trouble, {"ok":
+ * false, "error": …} is printed with what ctl_fail() said last. */
+void ctl_json_begins(void);
+bool ctl_json_has_begun(void);
 
 /* --- what one subcommand does for another ---------------------------------------------------------- */
 

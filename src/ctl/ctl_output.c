@@ -185,8 +185,21 @@ void ctl_table_print(struct ctl_table *table)
     ctl_table_free(table);
 }
 
+static bool json_has_begun;
+
+void ctl_json_begins(void)
+{
+    json_has_begun = true;
+}
+
+bool ctl_json_has_begun(void)
+{
+    return json_has_begun;
+}
+
 void ctl_print_json(struct json_object *value)
 {
+    ctl_json_begins();
     puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(value);
 }

@@ -78,8 +78,10 @@ static enum ctl_status list(struct ctl *ctl)
 
     if (store == NULL)
         return CTL_TROUBLE;
-    if (ctl->json)
+    if (ctl->json) {
+        ctl_json_begins();
         printf("[");
+    }
     for (bool first = true; row != NULL && (step = store_step(store, row, &error)) > 0; first = false) {
         struct event event;
         int64_t due_ms = sqlite3_column_int64(row, 6);

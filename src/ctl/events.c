@@ -47,6 +47,7 @@ void events_print_json(const struct event *event, enum event_state state)
 {
     struct json_object *object = event_to_json(event, event_state_name(state));
 
+    ctl_json_begins();
     fputs(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
           stdout);
     json_object_put(object);
@@ -88,9 +89,10 @@ static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter, 
 
     if (store == NULL)
         return CTL_TROUBLE;
-    if (ctl->json)
+    if (ctl->json) {
+        ctl_json_begins();
         printf("[");
-    else
+    } else
         listing.table = events_table();
     bool ok = events_each_last(store, filter, limit, list_one, &listing, &error);
     if (ok && limit > 0 && listing.count == limit)

@@ -222,6 +222,13 @@ static void give_up(struct setup *setup)
     config_import_free(&setup->import);
 }
 
+static enum ctl_status make(struct setup *setup)
+{
+    enum ctl_status status = look_at_old(setup);
+
+    return status == CTL_OK ? carry_out(setup) : status;
+}
+
 /* What is for people goes to standard error meanwhile; one JSON object is what is left to print. */
 static enum ctl_status run_for_programs(struct setup *setup)
 {
@@ -229,18 +236,16 @@ static enum ctl_status run_for_programs(struct setup *setup)
     int own = dup(STDOUT_FILENO);
     if (own < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
         return ctl_fail(setup->ctl, "cannot print: %s", strerror(errno));
-    enum ctl_status status = look_at_old(setup);
-    if (status == CTL_OK)
-        status = carry_out(setup);
+    const char *oauth = ctl_option(setup->ctl, "oauth");
+    enum ctl_status status = oauth != NULL ? setup_oauth(setup, oauth) : make(setup);
     fflush(stdout);
     dup2(own, STDOUT_FILENO);
     close(own);
     struct json_object *object = json_object_new_object();
     json_object_object_add(object, "ok", json_object_new_boolean(status == CTL_OK));
     json_object_object_add(object, "config", json_object_new_string(setup->ctl->config_path));
-    json_object_object_add(
-        object, "tpsp",
-        setup->answers[SETUP_NAME] != NULL ? json_object_new_string(setup->answers[SETUP_NAME]) : NULL);
+    const char *tpsp = oauth != NULL ? oauth : setup->answers[SETUP_NAME];
+    json_object_object_add(object, "tpsp", tpsp != NULL ? json_object_new_string(tpsp) : NULL);
     json_object_object_add(object, "log_path",
                            setup->log_path != NULL ? json_object_new_string(setup->log_path) : NULL);
     json_object_object_add(object, "test", setup->test);
@@ -263,17 +268,13 @@ static enum ctl_status run(struct ctl *ctl)
         give_up(&setup);
         return CTL_TROUBLE;
     }
-    if (ctl_option(ctl, "oauth") != NULL) {
-        status = setup_oauth(&setup, ctl_option(ctl, "oauth"));
-        give_up(&setup);
-        return status;
-    }
     setup.log_path = setup.import.log_path != NULL ? xstrdup(setup.import.log_path) : find_log(directory);
     setup.helo_name = find_helo_name(directory);
     if (ctl->json)
         status = run_for_programs(&setup);
-    else if ((status = look_at_old(&setup)) == CTL_OK)
-        status = carry_out(&setup);
+    else
+        status =
+            ctl_option(ctl, "oauth") != NULL ? setup_oauth(&setup, ctl_option(ctl, "oauth")) : make(&setup);
     give_up(&setup);
     return status;
 }

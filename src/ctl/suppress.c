@@ -157,6 +157,18 @@ static char *make_pattern(const char *text)
     return strpbrk(text, "*?") != NULL ? xstrdup(text) : xasprintf("*%s*", text);
 }
 
+/* As deliveries compare addresses. */
+static sqlite3_stmt *matching(struct ctl *ctl, struct store *store, struct outcome *error_r)
+{
+    return store_statement(
+        store,
+        (suppression_match(ctl_config(ctl)) & SUPPRESSION_CASE_SENSITIVE) != 0
+            ? "SELECT address, reason, since_ms FROM suppression WHERE address GLOB ? ORDER BY address"
+            : "SELECT address, reason, since_ms FROM suppression WHERE lower(address) GLOB lower(?)"
+              " ORDER BY address",
+        error_r);
+}
+
 static enum ctl_status list(struct ctl *ctl)
 {
     static const char *const headers[] = {"ADDRESS", "REASON", "SINCE"};
@@ -171,9 +183,7 @@ static enum ctl_status list(struct ctl *ctl)
     if (store == NULL)
         return end(ctl, found, CTL_TROUBLE);
     struct ctl_table *table = ctl->json ? NULL : ctl_table_new(3, headers);
-    sqlite3_stmt *rows = store_statement(
-        store, "SELECT address, reason, since_ms FROM suppression WHERE address GLOB ? ORDER BY address",
-        &error);
+    sqlite3_stmt *rows = matching(ctl, store, &error);
     if (rows != NULL)
         sqlite3_bind_text(rows, 1, pattern, -1, SQLITE_STATIC);
     while (rows != NULL && (step = store_step(store, rows, &error)) > 0 && count++ < LISTED) {
@@ -207,6 +217,8 @@ static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream, stru
     const char *separator = "[";
     int step = -1;
 
+    if (ctl->json && stream == stdout)
+        ctl_json_begins();
     if (rows != NULL && !ctl->json)
         fputs(SUPPRESSION_FILE_HEADER "\n", stream);
     while (rows != NULL && (step = store_step(store, rows, error_r)) > 0) {

@@ -207,6 +207,8 @@ static bool print_new(struct ctl *ctl, struct json_object *story, struct json_ob
                 continue;
             json_object_object_add(printed, key, NULL);
             if (ctl->json)
+                ctl_json_begins();
+            if (ctl->json)
                 printf("%s\n", json_object_to_json_string_ext(entry, JSON_C_TO_STRING_PLAIN |
                                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
             else

@@ -4,7 +4,9 @@ import os
 import pty
 import re
 import select
+import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -105,9 +107,19 @@ def test_the_suppression_list_is_shown_by_pattern(installation):
     assert [entry["address"] for entry in json.loads(ctl(installation, "suppress", "list", "example.com", "--json").stdout)] \
         == ["one@example.com", "two@example.com"]
     assert [entry["address"] for entry in json.loads(ctl(installation, "suppress", "list", "one*", "--json").stdout)] == ["one@example.com"]
+    for pattern in ("ONE", "One@Example.com", "ONE*", "oN?@*"):
+        assert [entry["address"] for entry in json.loads(ctl(installation, "suppress", "list", pattern, "--json").stdout)] == ["one@example.com"], pattern
     assert len(ctl(installation, "suppress", "list").stdout.splitlines()) == 4
     assert ctl(installation, "suppress", "rm", "one@example.com").stdout == "one@example.com no longer suppressed\n"
     assert "one@" not in ctl(installation, "suppress", "list").stdout
+
+
+def test_the_list_is_shown_by_pattern_as_deliveries_compare(installation):
+    installation.configure([{**PLAIN, "port": 1}], listen="none", suppression={"case-sensitive": True})
+    assert ctl(installation, "suppress", "add", "Bob@example.com").returncode == 0
+    assert "Bob@" in ctl(installation, "suppress", "list", "Bob").stdout and "Bob@" not in ctl(installation, "suppress", "list", "bob").stdout
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    assert "Bob@" in ctl(installation, "suppress", "list", "bob").stdout  # from then
 
 
 def test_an_internationalised_domain_is_one_however_it_is_written(installation):
@@ -154,3 +166,63 @@ def test_without_a_configuration_each_command_names_the_file(words, tmp_path):
     missing = tmp_path / "missing.yaml"
     done = subprocess.run([str(CTL), "-c", str(missing), *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 1 and f"{missing}: the configuration file does not exist" in done.stdout + done.stderr, done
+    done = subprocess.run([str(CTL), "-c", str(missing), *words, "--json"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    value = json.loads(done.stdout)
+    assert done.returncode == 1 and (str(missing) in done.stdout and value["ok"] is False or words[0] == "suppress" and value == []), done
+
+
+def trouble(installation, *words):
+    done = ctl(installation, *words, "--json")
+    value = json.loads(done.stdout)
+    assert done.returncode == 1 and value["ok"] is False and value["error"] in done.stderr, done
+    return value["error"]
+
+
+def test_what_fails_tells_programs_why(installation):
+    """Nothing else is printed there: an object says so, and why."""
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    assert "nothing is suspended" in trouble(installation, "resume", "--all").lower()
+    assert 'no TPSP is named "nope"' in trouble(installation, "rates", "reset", "nope")
+    assert "there is no sendpost-api" in trouble(installation, "sync")
+    assert "listen: none" in trouble(installation, "ui")
+    for path in installation.state.glob("state.db*"):
+        path.unlink()
+    (installation.state / "state.db").mkdir()
+    for words in (["status"], ["events"], ["events", "flush"], ["deliveries"], ["trace", "a@example.com"], ["explain", "a@example.com"]):
+        assert "state.db" in trouble(installation, *words), words
+
+
+def test_a_list_that_has_begun_is_ended_and_nothing_comes_behind_it(installation):
+    """What is printed is one JSON value, whatever happens in it."""
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    assert ctl(installation, "events").returncode == 0
+    with sqlite3.connect(installation.state / "state.db") as database:
+        database.execute("DROP TABLE deliveries")
+    done = ctl(installation, "deliveries", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout) == [], done
+
+
+def gone_from_the_queue(installation, postfix):
+    """Two minutes ago a delivery of a message was put off that Postfix has no more; what the list says of it."""
+    ctl(installation, "deliveries")
+    at = int(time.time() * 1000) - 120000
+    with sqlite3.connect(installation.state / "state.db", timeout=30) as database:
+        database.execute("INSERT OR REPLACE INTO deliveries (queue_id, recipient, message_id, sender, tpsp, attempts, due_ms, first_ms, last_ms, smtp_code,"
+                         " smtp_enhanced_code, smtp_description) VALUES ('4bXyz9', 'one@example.com', '01234567-89ab-4cde-8f01-23456789abcd',"
+                         " 'a@example.org', 'primary', 1, ?1, ?1, ?1, 451, '4.3.0', 'later')", (at,))
+    done = ctl(installation, "deliveries", "--json", MAIL_CONFIG=str(postfix.etc))
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("parameter", [None, "alternate_config_directories", "multi_instance_directories"])
+def test_the_ladder_of_another_postfix_is_left_alone(installation, parameter):
+    """Its queue is not asked, so nothing in it is known to be gone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may ask a Postfix of a directory of its own")
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    os.chown(installation.state, 0, 0)  # so that root, whom postqueue(1) lets name a directory, asks it
+    other = installation.top / "postfix-other"
+    with PrivatePostfix(main=f"{parameter} = {other}\n" if parameter else "") as postfix:
+        left = gone_from_the_queue(installation, postfix)
+    assert [row["queue_id"] for row in left] == (["4bXyz9"] if parameter else [])
