@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,20 @@ static bool log_is_open;
 static int syslog_socket = -1;
 static bool syslog_stream; /* an old syslog-ng listens so; each line then ends with NUL */
 
+/* Of a supervisor, whose deadline is worth more than a line: a syslog daemon that does not take one within a
+ * second is not waited for until it has taken another. */
+static bool log_hurries, syslog_hangs;
+
+static int open_socket(int type)
+{
+    const struct timeval second = {.tv_sec = 1};
+    int made = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    if (made >= 0 && log_hurries)
+        setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second);
+    return made;
+}
+
 static bool connect_syslog(void)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
@@ -36,11 +51,18 @@ static bool connect_syslog(void)
         return true;
     if (errno != EPROTOTYPE)
         return false;
-    int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int stream = open_socket(SOCK_STREAM);
     syslog_stream = stream >= 0 && dup3(stream, syslog_socket, O_CLOEXEC) >= 0;
     if (stream >= 0)
         close(stream);
     return syslog_stream && connect(syslog_socket, (const struct sockaddr *)&address, sizeof address) == 0;
+}
+
+static bool send_line(const char *line, size_t bytes)
+{
+    bool sent = send(syslog_socket, line, bytes, MSG_NOSIGNAL | (syslog_hangs ? MSG_DONTWAIT : 0)) >= 0;
+    syslog_hangs = log_hurries && !sent && (errno == EAGAIN || errno == EWOULDBLOCK);
+    return sent;
 }
 
 static void send_to_syslog(int priority, const char *text)
@@ -54,8 +76,8 @@ static void send_to_syslog(int priority, const char *text)
     int length = snprintf(line, sizeof line, "<%d>%s postfix-sendpost/%s[%ld]: %s", LOG_MAIL | priority,
                           stamp, log_program, (long)getpid(), text);
     size_t bytes = (size_t)length + (syslog_stream ? 1 : 0);
-    if (syslog_socket >= 0 && send(syslog_socket, line, bytes, MSG_NOSIGNAL) < 0 && connect_syslog())
-        send(syslog_socket, line, bytes, MSG_NOSIGNAL);
+    if (syslog_socket >= 0 && !send_line(line, bytes) && !syslog_hangs && connect_syslog())
+        send_line(line, bytes);
 }
 
 void log_open(const char *program, bool verbose)
@@ -68,7 +90,7 @@ void log_open(const char *program, bool verbose)
     if (path != NULL && *path != '\0')
         log_file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (syslog_socket < 0)
-        syslog_socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        syslog_socket = open_socket(SOCK_DGRAM);
     tzset(); /* localtime_r() need not */
     if (log_file < 0 && syslog_socket >= 0)
         connect_syslog();
@@ -77,6 +99,7 @@ void log_open(const char *program, bool verbose)
 void log_open_later(const char *program)
 {
     log_program = program;
+    log_hurries = true;
 }
 
 static void append_to_file(const char *text)

@@ -17,7 +17,8 @@
 /* program: "pipe", "agent", "bounce", "ctl"; kept by pointer. Call once, in main. */
 void log_open(const char *program, bool verbose) __attribute__((nonnull));
 
-/* For a program that seldom has a line, and one thread: opened with the first. */
+/* For a program that seldom has a line, one thread, and a deadline to guard: opened with the first, and no
+ * syslog daemon is waited for longer than a second. */
 void log_open_later(const char *program) __attribute__((nonnull));
 
 /* priority: LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG (LOG_DEBUG only with verbose). One line of at most

@@ -82,3 +82,20 @@ def test_a_syslog_daemon_that_was_started_anew_is_found_again(pipe):
     assert second.recv(4096).endswith(b"after")
     assert process.communicate()[0].startswith("4.3.0 ") and process.returncode == 75
     second.close()
+
+
+def test_a_syslog_daemon_that_hangs_holds_up_no_deadline(pipe):
+    """It takes no line any more, and the deliverer prints more than its socket holds, and stays."""
+    path = pipe.top / "log-socket"
+    deliverer = pipe.libexec / "sendpost-deliver"
+    deliverer.write_text("#!/bin/sh\nprintf '\\0\\0\\0\\013deadline\\0%s\\0' 1 >&3\n"
+                         "line=0\nwhile [ $line -lt 900 ]; do line=$((line + 1)); echo $line; done\nexec sleep 600\n")
+    deliverer.chmod(0o755)
+    script = (f"mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && ln -s {path} /dev/log && "
+              f"exec {pipe.program} -c {pipe.config} -f a@example.org -- b@example.com </dev/null")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(str(path))
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False, timeout=90,
+                              env={"PATH": os.environ["PATH"]})
+        assert done.returncode == 75 and "delivery-timeout" in done.stdout, done
+        assert syslog.recv(4096).endswith(b": 1")
