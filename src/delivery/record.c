@@ -77,6 +77,13 @@ static struct event_mail describe_mail(const struct delivery *delivery)
     return mail;
 }
 
+/* What ends a message and is reported nowhere is on disk before Postfix is told; what is reported is at the
+ * API by then, or made durable when it is kept. */
+static enum store_durability durability_of(enum event_cs cs, enum event_state state)
+{
+    return cs != CS_DEFERRED && state == EVENT_LOCAL ? STORE_DURABLE : STORE_NORMAL;
+}
+
 /* The event and the end of the intent, both or none; inside the caller's transaction or as one of its own. */
 static bool record_event(struct delivery *delivery, struct outcome *error_r)
 {
@@ -86,9 +93,9 @@ static bool record_event(struct delivery *delivery, struct outcome *error_r)
     const struct event_mail mail = describe_mail(delivery);
     bool own = !store_in_transaction(store);
 
-    if (own && !store_begin(store, STORE_NORMAL, error_r))
-        return false;
     delivery->event_state = event_report_state(config, &delivery->event);
+    if (own && !store_begin(store, durability_of(delivery->event.cs, delivery->event_state), error_r))
+        return false;
     delivery->recorded =
         event_store_add_of(store, &delivery->event, &mail, delivery->event_state, due_ms, error_r) &&
         (delivery->mark < 0 || intent_remove(store, delivery->key, error_r)) &&
@@ -146,10 +153,13 @@ static bool record_failure(struct delivery *delivery, struct outcome *error_r)
 {
     struct store *store = delivery->context->store;
     struct retry_key key = delivery_retry_key(delivery);
+    const struct config *config = delivery->context->config;
+    bool last = (size_t)delivery->past.attempts >= config->retry.schedule_count;
+    const struct event expected = {.cs = last ? CS_DROPPED : CS_DEFERRED, .source = EVENT_SOURCE_PIPE};
 
-    if (!store_begin(store, STORE_NORMAL, error_r))
+    if (!store_begin(store, durability_of(expected.cs, event_report_state(config, &expected)), error_r))
         return false;
-    if (retry_failed(store, delivery->context->config, &key, delivery->request->sender, delivery->tpsp->name,
+    if (retry_failed(store, config, &key, delivery->request->sender, delivery->tpsp->name,
                      clock_realtime_ms(), &delivery->outcome, error_r)) {
         compose_event(delivery);
         if (record_event(delivery, error_r) && store_commit(store, error_r))

@@ -85,7 +85,10 @@ static bool record_settled(struct event_reporter *reporter, const struct event *
             "event %s (%s of message %s, recipient <%s>) is refused by the event API and not sent again: %s",
             event->event_id, event_type(event), event->message_id, event->recipient,
             reporter->asker.answer->text);
-    if (store_begin(store, STORE_NORMAL, error_r) && event_outbox_settle(store, event, state, error_r) &&
+    /* what the API does not have is here alone; a deferral ends nothing */
+    bool here_alone = state != EVENT_REPORTED && event->cs != CS_DEFERRED;
+    if (store_begin(store, here_alone ? STORE_DURABLE : STORE_NORMAL, error_r) &&
+        event_outbox_settle(store, event, state, error_r) &&
         (!learnt || event_ask_remember_word(&reporter->asker, event, error_r)) &&
         (!asked || (update_pauses(reporter, kind, error_r) &&
                     event_pace_learn(&reporter->pace, reporter->asker.config, store,

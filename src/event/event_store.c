@@ -289,12 +289,14 @@ static int64_t end_of_reach(struct store *store, int64_t from, int64_t before_ms
     return row == 1 ? last : -1;
 }
 
-int event_store_sweep(struct store *store, int64_t before_ms, int64_t *from, struct outcome *error_r)
+int event_store_sweep(struct store *store, int64_t before_ms, int64_t proof_ms, int64_t *from,
+                      struct outcome *error_r)
 {
     int64_t last = end_of_reach(store, *from, before_ms, error_r);
     sqlite3_stmt *sweep = store_statement(store,
                                           "DELETE FROM events WHERE id BETWEEN ? AND ? AND state <> 0"
-                                          " AND timestamp_ms < ?",
+                                          " AND timestamp_ms < ? AND (timestamp_ms < ? OR source <> 0"
+                                          " OR cs NOT IN (59, 60, 62) OR queue_id = '')",
                                           error_r);
 
     if (last < 0 || sweep == NULL)
@@ -302,6 +304,7 @@ int event_store_sweep(struct store *store, int64_t before_ms, int64_t *from, str
     sqlite3_bind_int64(sweep, 1, *from);
     sqlite3_bind_int64(sweep, 2, last);
     sqlite3_bind_int64(sweep, 3, before_ms);
+    sqlite3_bind_int64(sweep, 4, proof_ms);
     *from = last > 0 ? last + 1 : 0;
     if (last == 0)
         return 0;

@@ -50,8 +50,8 @@ int event_store_read(struct store *store, int64_t row, struct event *event_r, en
  * state_r. -1 with *error_r set when the store cannot tell.
  */
 int event_store_find_final(struct store *store, const char *queue_id, const char *message_id,
-                              const char *recipient, const char *content, struct event *event_r,
-                              enum event_state *state_r, struct outcome *error_r) __attribute__((nonnull));
+                           const char *recipient, const char *content, struct event *event_r,
+                           enum event_state *state_r, struct outcome *error_r) __attribute__((nonnull));
 
 /* Whether the store knows of an attempt at it: an event, or a row of the retry ladder. -1 with *error_r
  * set. */
@@ -130,13 +130,15 @@ int event_store_failures(struct store *store, int64_t since_ms, int limit, struc
                          struct outcome *error_r) __attribute__((nonnull));
 
 /*
- * Delete events that are older than before_ms and not pending, of at most EVENT_SWEEP_ROWS rows in one call,
- * so that nobody waits long for a call: each row is at a random place of the index, some 20 us. *from is the
- * row to begin at: 0 the first time, then what the last call has left there; it is 0 again when what follows
- * is not old. Returns how many; -1 with *error_r set. event_report calls it.
+ * Delete events that are older than before_ms and not pending, but not what proves that a message which may
+ * still be in the queue came to its end (event_store_find_final()) and is not older than proof_ms, of at most
+ * EVENT_SWEEP_ROWS rows in one call, so that nobody waits long for a call: each row is at a random place of
+ * the index, some 20 us. *from is the row to begin at: 0 the first time, then what the last call has left
+ * there; it is 0 again when what follows is not old. Returns how many; -1 with *error_r set. event_report
+ * calls it.
  */
 #define EVENT_SWEEP_ROWS 32
-int event_store_sweep(struct store *store, int64_t before_ms, int64_t *from, struct outcome *error_r)
-    __attribute__((nonnull));
+int event_store_sweep(struct store *store, int64_t before_ms, int64_t proof_ms, int64_t *from,
+                      struct outcome *error_r) __attribute__((nonnull));
 
 #endif

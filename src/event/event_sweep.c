@@ -18,25 +18,44 @@
 #define SWEEP_MANY_MS 100
 #define SWEEP_SOON_MS 1000
 
+/* So long does Postfix keep a message (maximal_queue_lifetime): that it was accepted, or dropped, is known as
+ * long. */
+#define PROOF_MS (5 * 24 * 60 * MINUTE_MS)
+
+/* Some rows. What is kept as proof is passed once, and not at each sweep: from its end on, what is not kept
+ * so long is looked for, and from the very first row what is older than both. -1: not at all; 1: more is
+ * left. */
+static int sweep_some(struct event_sweep *sweep, struct store *store, int64_t now_ms, int64_t retention_ms,
+                      struct outcome *error_r)
+{
+    int64_t before_ms = now_ms - retention_ms, proof_ms = now_ms - PROOF_MS, young = sweep->young;
+    bool shorter = before_ms > proof_ms;
+
+    if (!shorter)
+        proof_ms = before_ms;
+    if (event_store_sweep(store, proof_ms, proof_ms, &sweep->from, error_r) < 0 ||
+        (shorter && event_store_sweep(store, before_ms, proof_ms, &young, error_r) < 0))
+        return -1;
+    if (shorter && young > 0)
+        sweep->young = young;
+    return sweep->from > 0 || (shorter && young > 0) ? 1 : 0;
+}
+
 /* One call after the other until that time, and others in between. True: nothing old is left. */
 static bool sweep_until(struct event_sweep *sweep, struct store *store, const struct config *config,
                         int64_t until_ms)
 {
-    int64_t now_ms = clock_realtime_ms(), before_ms = now_ms - config->events_retention_ms;
+    int64_t now_ms = clock_realtime_ms();
     struct outcome error;
-    bool more = true;
+    int left;
 
-    while (more) {
-        if (event_store_sweep(store, before_ms, &sweep->from, &error) < 0)
-            break;
-        more = sweep->from > 0 && clock_monotonic_ms() < until_ms;
-        if (more)
-            store_give_way();
-    }
-    if (more || !event_store_forget(store, now_ms - TALLY_MS, &error))
+    while ((left = sweep_some(sweep, store, now_ms, config->events_retention_ms, &error)) > 0 &&
+           clock_monotonic_ms() < until_ms)
+        store_give_way();
+    if (left < 0 || !event_store_forget(store, now_ms - TALLY_MS, &error))
         /* nothing depends on it: the next sweep finds the same rows */
         log_line(LOG_WARNING, "old events are not deleted: %s", error.text);
-    return sweep->from == 0;
+    return left == 0;
 }
 
 static bool one_in(unsigned odds)

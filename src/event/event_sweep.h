@@ -12,6 +12,7 @@
 struct event_sweep {
     int64_t next_ms; /* clock_monotonic_ms() */
     int64_t from;    /* event_store_sweep() */
+    int64_t young;   /* the same behind what is kept as proof, where events-retention is shorter than that */
 };
 
 /* For a process that only ever reports its own event, after each: where no agent does it. */

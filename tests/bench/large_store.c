@@ -164,7 +164,7 @@ static void sweep(long calls, long hours)
     before_ms = oldest_ms + hours * 3600000L;
     while (calls-- > 0) {
         int64_t begun_us = clock_monotonic_us();
-        int rows = event_store_sweep(store, before_ms, &from, &error);
+        int rows = event_store_sweep(store, before_ms, before_ms, &from, &error);
         if (rows < 0)
             errx(EXIT_FAILURE, "%s", error.text);
         printf("%d %.3f\n", rows, (double)(clock_monotonic_us() - begun_us) / 1000);

@@ -12,6 +12,8 @@ from reporting import DEFERRED, DELIVERED, DROPPED, KEY, Reporting
 from support import free_port, scratch, remove, wait_for
 from tls_ca import CertificateAuthority
 
+DAY_MS = 86_400_000
+
 
 @pytest.fixture(scope="module")
 def module_api(ca):
@@ -612,21 +614,32 @@ def test_a_server_that_takes_no_gzip_any_more_gets_the_batch_as_it_is(api, ca):
 
 def test_old_events_are_deleted_but_never_pending_ones(api, account):
     account.write(events_retention="1h")
-    account.add(1200, age_ms=7200_000)
+    account.add(1200, age_ms=6 * DAY_MS)
     account.add(10, first=2000)
     assert account.flush().returncode == 0
     wait_for(lambda: account.flush() and account.states() == {"reported": 10}, "the end of the old ones: a part at a time")
     api.default = Answer(503)
-    account.add(5, first=3000, age_ms=7200_000)
+    account.add(5, first=3000, age_ms=6 * DAY_MS)
     account.flush()
     assert account.states() == {"reported": 10, "pending": 5}
 
 
+def test_what_proves_how_a_message_ended_outlives_a_short_retention(api, account):
+    """Postfix may still have it: without the proof it would be sent once more, or after it was dropped. All else goes."""
+    account.write(events_retention="1h")
+    account.add(100, age_ms=7200_000)
+    account.add(100, first=200, kind=62, age_ms=7200_000)
+    account.add(100, first=400, kind=61, age_ms=7200_000)
+    assert account.flush().returncode == 0
+    wait_for(lambda: account.flush() and account.query("SELECT cs, count(*) FROM events GROUP BY cs") == [(60, 100), (62, 100)],
+             "the end of the deferrals")
+
+
 def test_a_machine_without_an_agent_does_not_grow_for_ever(api, account):
     account.write(events_retention="1h")
-    account.add(400, age_ms=7200_000)
+    account.add(400, age_ms=6 * DAY_MS)
     assert account.flush().returncode == 0
-    account.add(400, first=1000, age_ms=7200_000)
+    account.add(400, first=1000, age_ms=6 * DAY_MS)
     account.query("UPDATE events SET state = 1")
     for first in range(10_000, 20_000, 500):
         account.one(first, count=500)

@@ -338,3 +338,21 @@ def test_what_was_dropped_stays_dropped(sendpost, ladder):
         assert [event["cs"] for event in sendpost.events()] == [61, 62] if ladder else [62]
         assert visit(sendpost, "4bXyz2").returncode == 0
         assert len(server.messages) == 1
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("rcpt, status", [("250 Ok", 0), ("550 5.1.1 no such user", 69), ("451 4.2.2 asleep", 75)])
+def test_without_an_endpoint_the_end_of_a_message_is_on_disk_before_postfix_is_told(sendpost, tmp_path, rcpt, status):
+    """Nobody else has its event; a deferral ends nothing."""
+    sendpost.environment["SENDPOST_IDLE_SECONDS"] = "0"
+    trace = sendpost.state / "calls"
+    with ScriptedTpsp() as server:
+        configure(sendpost, server, retry={"schedule": ["1h"]})
+        assert visit(sendpost, "4bXyz0").returncode == 0  # makes the files
+        server.script["rcpt"] = rcpt
+        done = subprocess.run(["strace", "-f", "-e", "trace=fdatasync,fsync,write", "-o", trace, sendpost.program, "-c", sendpost.config,
+                               "-q", "4bXyz1", "-f", "a@example.org", "--", "user@example.com"], input=MESSAGE, capture_output=True,
+                              check=False, env=sendpost.env(), cwd="/", user=sendpost.uid, group=sendpost.gid, extra_groups=[])
+        assert done.returncode == status, done
+    calls = trace.read_text(errors="replace")
+    assert ("fdatasync(" in calls[:calls.rindex("write(3,")]) == (status != 75), calls  # 3: the deliverer's way to the supervisor

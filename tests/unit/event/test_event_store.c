@@ -319,13 +319,36 @@ START_TEST(a_sweep_takes_old_settled_events_and_never_pending_ones)
                                             : EVENT_REJECTED),
             "p", 0);
     int64_t from = 0;
-    ck_assert_int_eq(event_store_sweep(store, 1000 + 20, &from, &error), 13);
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 20, 1000 + 20, &from, &error), 13);
     ck_assert_int_eq(from, 1 + EVENT_SWEEP_ROWS);
-    ck_assert_int_eq(event_store_sweep(store, 1000 + 20, &from, &error), 0);
+    ck_assert_int_eq(event_store_sweep(store, 1000 + 20, 1000 + 20, &from, &error), 0);
     ck_assert_int_eq(from, 0);
-    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, &from, &error), EVENT_SWEEP_ROWS / 2);
+    ck_assert_int_gt(event_store_sweep(store, 1000 + 900, 1000 + 900, &from, &error), EVENT_SWEEP_ROWS / 2);
     ck_assert_int_gt(from, 0);
     ck_assert_int_eq(count(EVENT_PENDING), 300);
+}
+END_TEST
+
+START_TEST(a_sweep_spares_what_proves_how_a_message_ended)
+{
+    static const enum event_cs kinds[] = {CS_DELIVERED, CS_SENT, CS_DROPPED, CS_DEFERRED};
+    int64_t from = 0;
+
+    for (int i = 0; i < 4; i++)
+        add(i, kinds[i], i == 0 ? EVENT_REJECTED : i == 1 ? EVENT_LOCAL : EVENT_REPORTED, "p", 0);
+    struct event nobodys = make(4, CS_DELIVERED, "p"), logged = make(5, CS_DELIVERED, "p");
+    nobodys.queue_id[0] = '\0';
+    logged.source = EVENT_SOURCE_AGENT;
+    event_identify(&logged, "log");
+    event_identify(&nobodys, "none");
+    ck_assert(event_store_add(store, &nobodys, EVENT_REPORTED, 0, &error));
+    ck_assert(event_store_add(store, &logged, EVENT_REPORTED, 0, &error));
+    ck_assert_int_eq(event_store_sweep(store, 2000, 1000, &from, &error), 3);
+    for (from = 0; event_store_sweep(store, 2000, 1000, &from, &error) > 0;)
+        ;
+    ck_assert_int_eq(count(EVENT_REPORTED) + count(EVENT_REJECTED) + count(EVENT_LOCAL), 3);
+    from = 0;
+    ck_assert_int_eq(event_store_sweep(store, 2000, 2000, &from, &error), 3); /* 5 days later */
 }
 END_TEST
 
@@ -337,7 +360,7 @@ START_TEST(a_sweep_gets_past_a_backlog)
     for (int i = 1; i <= 2000; i++)
         add(i, CS_DELIVERED, i <= 1600 ? EVENT_PENDING : EVENT_REPORTED, "p", 0);
     do
-        deleted += event_store_sweep(store, 100000, &from, &error);
+        deleted += event_store_sweep(store, 100000, 100000, &from, &error);
     while (from > 0);
     ck_assert_int_eq(deleted, 400);
     ck_assert_int_eq(count(EVENT_PENDING), 1600);
@@ -481,6 +504,7 @@ UNIT_SUITE(event_store_suite)
     tcase_add_loop_test(tcase, a_recipient_and_a_time_are_found_in_every_block, 0, 2);
     tcase_add_test(tcase, no_listing_reads_all_events);
     tcase_add_test(tcase, a_sweep_takes_old_settled_events_and_never_pending_ones);
+    tcase_add_test(tcase, a_sweep_spares_what_proves_how_a_message_ended);
     tcase_add_test(tcase, a_sweep_gets_past_a_backlog);
     tcase_add_test(tcase, pending_events_outlive_a_corrupt_file);
     tcase_add_test(tcase, what_is_asked_for_all_the_time_is_found_by_an_index);
