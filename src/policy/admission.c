@@ -37,39 +37,26 @@ struct cluster_shared *admission_shared(const struct admission_gate *gate, struc
 
 /* --- what this host was given, in its own lanes ---------------------------------------------------- */
 
-/* What is slowed down has one lane, and no window but its pace. */
-static bool is_slowed(const struct rate_limit *limit)
-{
-    return limit->key.window_ns <= 0;
-}
-
-static bool is_warm_up(const struct rate_limit *limit)
-{
-    return strcmp(limit->kind, "warm-up") == 0;
-}
-
 void admission_name_limit(const char *tpsp, const struct rate_limit *limit, struct cluster_limit *limit_r)
 {
-    if (is_slowed(limit))
+    char kind[RATE_KIND_SIZE];
+
+    if (rate_limit_is_slowed(limit))
         snprintf(limit_r->key, sizeof limit_r->key, "%.100s slow-down %.40s", tpsp,
                  limit->provider != NULL ? limit->provider : "all");
     else
-        snprintf(limit_r->key, sizeof limit_r->key, "%.100s %.40s%s%s %" PRId64, tpsp, limit->kind,
-                 is_warm_up(limit) ? " " : "",
-                 !is_warm_up(limit)        ? ""
-                 : limit->provider != NULL ? limit->provider
-                                           : "all",
+        snprintf(limit_r->key, sizeof limit_r->key, "%.100s %s %" PRId64, tpsp, rate_limit_kind(limit, kind),
                  limit->rate.window_ms);
     limit_r->lanes = limit->lanes;
     limit_r->pace_us = (limit->pace_ns + US_NS - 1) / US_NS;
-    limit_r->window_us = is_slowed(limit) ? limit_r->pace_us : limit->key.window_ns / US_NS;
+    limit_r->window_us = rate_limit_is_slowed(limit) ? limit_r->pace_us : limit->key.window_ns / US_NS;
 }
 
 void admission_note_key(const char *tpsp, const struct rate_limit *limit, struct rate_key *key_r)
 {
-    char kind[RATE_LABEL_SIZE];
+    char kind[RATE_LABEL_SIZE], of[RATE_KIND_SIZE];
 
-    snprintf(kind, sizeof kind, "cluster %s", limit->kind);
+    snprintf(kind, sizeof kind, "cluster %s", rate_limit_kind(limit, of));
     rate_key_set(key_r, tpsp, kind, limit->key.window_ns);
 }
 
@@ -88,8 +75,8 @@ static bool note_slots(const struct admission_gate *gate, const struct rate_set 
     for (size_t i = 0; i < set->count; i++) {
         const struct cluster_slot *slot = &reply->slots[i];
         struct rate_key key;
-        if (i >= set->configured)
-            continue; /* after a failover what is slowed down or warmed up may begin anew */
+        if (rate_limit_is_slowed(&set->limits[i]))
+            continue; /* its pace may begin anew after a failover */
         admission_note_key(set->tpsp, &set->limits[i], &key);
         struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
         if (entry == NULL)
@@ -235,7 +222,7 @@ bool admission_apply(const struct admission_gate *gate, struct rate_set *set, in
     if (!slow_down_apply(gate->config, gate->table, set, until_r, why_r))
         return false;
     if (set->of->warm_up.given)
-        warm_up_apply(gate->table, set, gate->config->rate_burst, clock_realtime_ms());
+        warm_up_apply(gate->table, set, gate->config->rate_burst, false, clock_realtime_ms());
     return true;
 }
 

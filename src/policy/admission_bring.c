@@ -4,6 +4,7 @@
 #include "policy/admission_private.h"
 #include "policy/connections_share.h"
 #include "policy/told.h"
+#include "policy/warm_up.h"
 
 #define US_NS INT64_C(1000)
 
@@ -70,6 +71,7 @@ bool admission_bring_all(const struct admission_gate *gate, int64_t epoch, int64
             if (!rate_set_init(&set, &gate->config->tpsps[i], (enum provider_category)provider,
                                gate->config->rate_burst, &error))
                 return false;
+            warm_up_apply(gate->table, &set, gate->config->rate_burst, true, clock_realtime_ms());
             /* those that hold for every provider come with the first */
             for (size_t k = 0; k < set.count; k++)
                 if ((provider == 0 || set.limits[k].provider != NULL) &&

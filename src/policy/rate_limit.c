@@ -121,18 +121,27 @@ bool rate_set_init(struct rate_set *set_r, const struct config_tpsp *tpsp, enum 
     return true;
 }
 
+char *rate_limit_kind(const struct rate_limit *limit, char buffer[RATE_KIND_SIZE])
+{
+    if (strcmp(limit->kind, "warm-up") == 0)
+        snprintf(buffer, RATE_KIND_SIZE, "warm-up %s", limit->provider != NULL ? limit->provider : "all");
+    else
+        snprintf(buffer, RATE_KIND_SIZE, "%s", limit->kind);
+    return buffer;
+}
+
 bool rate_set_share(struct rate_set *set, uint32_t share_ppm)
 {
     for (size_t i = 0; i < set->count; i++) {
         struct rate_limit *limit = &set->limits[i];
-        char kind[RATE_LABEL_SIZE];
+        char kind[RATE_LABEL_SIZE], of[RATE_KIND_SIZE];
 
-        if (i >= set->configured)
-            continue; /* what is slowed down is this host's own already */
+        if (rate_limit_is_slowed(limit))
+            continue; /* it is this host's own already */
         limit->rate.limit = (uint32_t)((uint64_t)limit->rate.limit * share_ppm / 1000000);
         if (limit->rate.limit == 0)
             return false;
-        snprintf(kind, sizeof kind, "share %s", limit->kind);
+        snprintf(kind, sizeof kind, "share %s", rate_limit_kind(limit, of));
         rate_key_set(&limit->key, set->tpsp, kind, limit->key.window_ns);
         limit->entry = NULL;
         set_lanes(limit, limit->lanes);

@@ -89,6 +89,16 @@ void rate_limit_make(struct rate_limit *limit_r, const char *tpsp, const char *n
                      const char *provider, const struct config_rate *rate, uint32_t burst)
     __attribute__((nonnull(1, 2, 3, 4, 6)));
 
+/* What is slowed down has one lane, and no window but its pace. */
+static inline bool rate_limit_is_slowed(const struct rate_limit *limit)
+{
+    return limit->key.window_ns <= 0;
+}
+
+/* What its kind does not say alone: a warm-up is that of a provider, or of all. */
+#define RATE_KIND_SIZE 40
+char *rate_limit_kind(const struct rate_limit *limit, char buffer[RATE_KIND_SIZE]) __attribute__((nonnull));
+
 /* Make of each limit its share, in millionths, counted in lanes of its own. False when nothing is left of
  * one. */
 bool rate_set_share(struct rate_set *set, uint32_t share_ppm) __attribute__((nonnull));

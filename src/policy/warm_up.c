@@ -104,12 +104,12 @@ static bool update(struct rate_table *table, const struct config_tpsp *tpsp, con
 }
 
 static void apply_plan(struct rate_table *table, struct rate_set *set, const char *provider, uint32_t burst,
-                       int64_t now_ms)
+                       bool looks, int64_t now_ms)
 {
     char kind[RATE_LABEL_SIZE];
     int64_t word;
 
-    if (!update(table, set->of, provider, 0, false, now_ms, &word))
+    if (!update(table, set->of, provider, 0, looks, now_ms, &word))
         return;
     uint32_t today = plan_of(set->of, provider)->days[index_of(word)];
     snprintf(kind, sizeof kind, "warm-up %s", provider != NULL ? provider : "all");
@@ -119,13 +119,13 @@ static void apply_plan(struct rate_table *table, struct rate_set *set, const cha
                     &(struct config_rate){.limit = today, .window_ms = DAY_MS}, burst);
 }
 
-void warm_up_apply(struct rate_table *table, struct rate_set *set, uint32_t burst, int64_t now_ms)
+void warm_up_apply(struct rate_table *table, struct rate_set *set, uint32_t burst, bool looks, int64_t now_ms)
 {
     set->shadow_count = set->shadow_configured;
     if (!set->of->warm_up.given)
         return;
-    apply_plan(table, set, NULL, burst, now_ms);
-    apply_plan(table, set, set->slowed[1].provider, burst, now_ms);
+    apply_plan(table, set, NULL, burst, looks, now_ms);
+    apply_plan(table, set, set->slowed[1].provider, burst, looks, now_ms);
 }
 
 void warm_up_accepted(struct rate_table *table, const struct config_tpsp *tpsp, const char *provider,

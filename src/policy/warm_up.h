@@ -16,9 +16,9 @@
 #include "config/config.h"
 #include "policy/rate_limit.h"
 
-/* Before a decision: the limits of today are added to the set, as far as there are any. now_ms:
- * clock_realtime_ms(). */
-void warm_up_apply(struct rate_table *table, struct rate_set *set, uint32_t burst, int64_t now_ms)
+/* The limits of today are added to the set, as far as there are any. looks: no decision follows, and nothing
+ * is said. now_ms: clock_realtime_ms(). */
+void warm_up_apply(struct rate_table *table, struct rate_set *set, uint32_t burst, bool looks, int64_t now_ms)
     __attribute__((nonnull));
 
 /* Something was accepted; or what is sent does not do well: provider NULL: of the TPSP as a whole. */

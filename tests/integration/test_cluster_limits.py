@@ -18,12 +18,12 @@ LIMIT = 10
 class Host:
     """One machine of the cluster: a state directory, a configuration, and processes that ask for slots."""
 
-    def __init__(self, servers, tpsps=("primary",), extra="", limit=f"{LIMIT}/s"):
+    def __init__(self, servers, tpsps=("primary",), extra="", limit=f"{LIMIT}/s", warm_up=None):
         self.directory = scratch("sphost-")
         (self.directory / "state").mkdir(mode=0o750)
         self.config = self.directory / "config.yaml"
-        lines = "".join(f"  - {{name: {name}, host: 127.0.0.1, port: 2525, security: none, max-rate-per-hour: 0, rates: [{limit}]}}\n"
-                        for name in tpsps)
+        lines = "".join(f"  - {{name: {name}, host: 127.0.0.1, port: 2525, security: none, max-rate-per-hour: 0, rates: [{limit}]"
+                        f"{f', warm-up: {warm_up}' if warm_up and name == tpsps[0] else ''}}}\n" for name in tpsps)
         self.config.write_text(f"account-id: 1\nsubaccount-id: 2\nstate-dir: {self.directory}/state\nendpoint: none\nrate-burst: 3\n"
                                f"tpsps:\n{lines}"
                                f"cluster: {{servers: [{', '.join(json.dumps(s) for s in servers)}], tls: false{extra}}}\n")
@@ -112,6 +112,39 @@ def test_a_server_that_comes_back_empty_hears_first_what_the_hosts_know(make_hos
         run_all(hosts, 6, server.restart_empty)
         assert server.keys() > 0  # it was used again
         assert most_in_a_window(hosts) <= LIMIT
+
+
+def ask_until(host, number, tpsp="primary"):
+    """As often as it takes, for a busy machine may take the server for away."""
+    wait_for(lambda: host.asked(1, "--pause-us", "10000", tpsp=tpsp) and len(host.admissions) >= number, f"{number} slots")
+
+
+DAY_S = 86400
+
+
+def test_a_day_of_a_warm_up_is_not_sent_twice_where_the_server_comes_back_empty(make_host):
+    warm_up = "{start: 2020-01-01, plan: [3], providers: {default: [4]}}"
+    with ValkeyServer() as server:
+        hosts = [make_host([server.address], tpsps=("primary", "old"), warm_up=warm_up) for _ in range(2)]
+        ask_until(hosts[0], 3)
+        server.restart_empty()
+        ask_until(hosts[0], 4, tpsp="old")  # slots are given out again
+        del hosts[0].admissions[3:]
+        assert [host.asked(1, "--pause-us", "10000")["granted"] for host in hosts] == [0, 0]
+        assert most_in_a_window(hosts, DAY_S) == 3
+
+
+def test_with_share_a_host_that_is_cut_off_has_its_share_of_a_warm_up_too(make_host):
+    """Each of the two numbers in lanes of its own: of 4 and 4 it is 2."""
+    with ValkeyServer() as server:
+        proxy = CuttableProxy(server.port)
+        proxy.set_cut(True)
+        alone = make_host([proxy.address], extra=", when-away: share, share: 50%",
+                          warm_up="{start: 2020-01-01, plan: [4], providers: {default: [4]}}")
+        ask_until(alone, 2)
+        alone.asked(2, "--pause-us", "10000")
+        assert most_in_a_window([alone], DAY_S) == 2
+        proxy.close()
 
 
 def test_a_replica_that_lacks_the_last_writes_takes_over(make_host):

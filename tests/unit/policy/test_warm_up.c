@@ -118,7 +118,7 @@ START_TEST(the_number_of_the_day_is_a_limit_of_any_24_hours)
 
     days[0] = 5;
     ck_assert(rate_set_init(&set, tpsp, PROVIDER_YAHOO, 10, &error));
-    warm_up_apply(table, &set, 10, START);
+    warm_up_apply(table, &set, 10, false, START);
     ck_assert_uint_eq(set.count, 1);
     while (rate_limit_take(table, &set, &grant, &limit, &next, &error) == RATE_GRANTED)
         taken++;
