@@ -52,13 +52,16 @@ static size_t index_of(int64_t word)
 /* The word as it is today. */
 static int64_t brought_forward(int64_t word, int64_t now_ms)
 {
-    int64_t today = now_ms / DAY_MS;
+    int64_t today = now_ms / DAY_MS, date = word >> DATE_AT;
     size_t index = index_of(word);
 
     if (word == 0)
         return today << DATE_AT;
-    if (today <= word >> DATE_AT)
+    if (date == today || date == today + 1) /* it is tomorrow where the clock went back at midnight */
         return word;
+    /* the clock was ahead when that was written: the plan must not stand still until then */
+    if (date > today)
+        return today << DATE_AT | (int64_t)index << INDEX_AT | (word & (HELD | SAID));
     if ((word & ACCEPTED) != 0 && (word & HELD) == 0 && index < INDEX_MAX)
         index++;
     return today << DATE_AT | (int64_t)index << INDEX_AT | (word & SAID);

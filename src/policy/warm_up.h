@@ -8,7 +8,8 @@
  * The number of the day is the limit of any 24 hours, an ordinary one (rate_limit.h), beside the others.
  * Where we are in the plan is one word in the table for each plan, which changes by compare-and-swap; it
  * outlives restarts and reboots. Without the file the plan begins anew. A clock that jumps ahead by days
- * makes one of them, one that goes back none.
+ * makes one of them, one that goes back none: what was accepted on a date that is later than tomorrow now
+ * does not count, and today is that day of the plan.
  */
 #ifndef SENDPOST_POLICY_WARM_UP_H
 #define SENDPOST_POLICY_WARM_UP_H

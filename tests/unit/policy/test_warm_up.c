@@ -86,6 +86,18 @@ START_TEST(a_clock_that_goes_back_makes_no_day)
 }
 END_TEST
 
+/* A board without a battery, a wrong hand at the clock: one message was accepted ten years from now. */
+START_TEST(a_clock_that_was_years_ahead_does_not_stop_the_plan)
+{
+    warm_up_accepted(table, tpsp, NULL, START);
+    warm_up_accepted(table, tpsp, NULL, START + 3650 * DAY_MS);
+    ck_assert_uint_eq(limit_on(NULL, START + DAY_MS), 100);
+    ck_assert_uint_eq(limit_on(NULL, START + 2 * DAY_MS), 100); /* what was accepted then makes no day now */
+    warm_up_accepted(table, tpsp, NULL, START + 2 * DAY_MS);
+    ck_assert_uint_eq(limit_on(NULL, START + 3 * DAY_MS), 250);
+}
+END_TEST
+
 START_TEST(providers_have_plans_of_their_own)
 {
     warm_up_accepted(table, tpsp, NULL, START);
@@ -239,6 +251,7 @@ UNIT_SUITE(warm_up_suite)
     tcase_add_test(tcase, a_day_counts_when_something_was_accepted_and_the_last_ends_it);
     tcase_add_test(tcase, a_day_of_bad_statistics_does_not_count);
     tcase_add_test(tcase, a_clock_that_goes_back_makes_no_day);
+    tcase_add_test(tcase, a_clock_that_was_years_ahead_does_not_stop_the_plan);
     tcase_add_test(tcase, providers_have_plans_of_their_own);
     tcase_add_test(tcase, it_outlives_processes_and_reboots);
     tcase_add_test(tcase, the_number_of_the_day_is_a_limit_of_any_24_hours);
