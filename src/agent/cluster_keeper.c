@@ -220,7 +220,8 @@ static bool one_round(struct cluster_keeper *keeper, struct board_cluster *facts
             note_complete(keeper, facts);
         if (clock_monotonic_ms() >= keeper->heartbeat_ms + HEARTBEAT_MS) {
             keeper->heartbeat_ms = clock_monotonic_ms();
-            beat(keeper, shared);
+            if ((shared = admission_shared(&keeper->gate, &error)) != NULL)
+                beat(keeper, shared);
             facts->host_count = 0;
             hear(keeper, facts);
             compare(keeper, facts, facts->taken);

@@ -6,8 +6,10 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/xalloc.h"
@@ -15,6 +17,8 @@
 #define FILE_MODE 0600
 #define GROUPS_MAX 16
 #define NAME_SIZE 64
+#define LOCK_PATIENCE_MS 10000
+#define LOCK_STEP_MS 5
 
 /* --- words ------------------------------------------------------------------------------------ */
 
@@ -256,4 +260,25 @@ bool state_dir_become_owner_with(const char *directory, gid_t group, const char 
     outcome_local(error_r, "4.3.0", "cannot become user %s, the owner of %s: %s; run this as that user",
                   user_name(status.st_uid, name), directory, strerror(reason));
     return false;
+}
+
+int state_dir_lock(const char *path, struct outcome *error_r)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
+    int lock = state_dir_open(path, O_RDWR | O_CREAT, error_r);
+
+    if (lock < 0)
+        return -1;
+    for (int waited = 0; flock(lock, LOCK_EX | LOCK_NB) != 0; waited += LOCK_STEP_MS) {
+        int reason = errno;
+        if ((reason != EWOULDBLOCK && reason != EINTR) || waited >= LOCK_PATIENCE_MS) {
+            outcome_local(error_r, "4.3.0", "cannot lock %s: %s; see who holds it with fuser -v %s", path,
+                          reason == EWOULDBLOCK ? "held by another process for 10 s" : strerror(reason),
+                          path);
+            close(lock);
+            return -1;
+        }
+        nanosleep(&step, NULL);
+    }
+    return lock;
 }

@@ -42,6 +42,13 @@ bool state_dir_is_ours(const char *directory, struct outcome *error_r) __attribu
  */
 int state_dir_open(const char *path, int flags, struct outcome *error_r) __attribute__((nonnull));
 
+/*
+ * The lock of a file that is made where it is missing: close() releases it, and so does the end of its
+ * holder. -1 with *error_r set, also when another has it for ten seconds: a holder that is stopped must not
+ * stop the mail without a word, as a blocking flock(2) would.
+ */
+int state_dir_lock(const char *path, struct outcome *error_r) __attribute__((nonnull));
+
 /* The same test for a file that a library opens by its name. A file that is not there passes. */
 bool state_dir_check(const char *path, struct outcome *error_r) __attribute__((nonnull));
 

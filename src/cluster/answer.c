@@ -99,6 +99,7 @@ static enum cluster_answer read_news(const struct redisReply *reply, const struc
         return CLUSTER_AWAY;
     size_t length = text_length(reply->element[4]);
     reply_r->version = number(reply, 3);
+    reply_r->asked = question->told->version;
     memcpy(reply_r->text, reply->element[4]->str, length);
     reply_r->text[length] = '\0';
     return CLUSTER_NEWS;

@@ -94,6 +94,7 @@ struct cluster_reply {
     int64_t wait_us;              /* REFUSED: until the next slot; EPOCH: until slots are given out */
     size_t limit;                 /* REFUSED: index of the limit whose next slot comes last */
     int64_t version;              /* NEWS, and of cluster_tell() DONE */
+    int64_t asked;                /* NEWS: the version that was known when it was asked */
     char text[CLUSTER_TEXT_SIZE]; /* NEWS */
     unsigned connections;
     unsigned *numbers; /* where cluster_connections() wants them */
@@ -114,7 +115,7 @@ struct cluster *cluster_open(const struct config_cluster *config, struct dns_res
                              struct tls_contexts *tls, struct outcome *error_r) __attribute__((nonnull));
 void cluster_close(struct cluster *cluster); /* NULL is fine */
 
-/* Where the words of this host lie, for the calls that follow; they may move between deliveries. */
+/* Where the words of this host lie, for the calls that follow; they may move (rate_table_ready()). */
 void cluster_attach(struct cluster *cluster, struct cluster_shared *shared) __attribute__((nonnull));
 
 /* One slot of every limit, and a connection where one is asked for (else NULL), or none. told: CLUSTER_NEWS

@@ -32,7 +32,12 @@ struct cluster_shared *admission_shared(const struct admission_gate *gate, struc
         return NULL;
     rate_key_set(&key, gate->config->cluster.name, "cluster", 0);
     struct rate_entry *entry = rate_table_obtain(gate->table, &key, error_r);
-    return entry != NULL ? (struct cluster_shared *)(void *)entry->words : NULL;
+    if (entry == NULL)
+        return NULL;
+    struct cluster_shared *shared = (struct cluster_shared *)(void *)entry->words;
+    if (gate->cluster != NULL)
+        cluster_attach(gate->cluster, shared);
+    return shared;
 }
 
 /* --- what this host was given, in its own lanes ---------------------------------------------------- */
@@ -141,15 +146,14 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
                                           struct admission *admission_r, bool *news_r, int64_t *next_r,
                                           struct outcome *why_r)
 {
+    const struct cluster_told told = {.tpsp = set->tpsp, .version = told_version(gate, set->of)};
     struct cluster_shared *shared = admission_shared(gate, why_r);
     struct cluster_connection connection;
-    const struct cluster_told told = {.tpsp = set->tpsp, .version = told_version(gate, set->of)};
     char host[CONNECTIONS_HOST_SIZE];
     static _Thread_local struct cluster_reply reply; /* much for a stack */
 
     if (shared == NULL)
         return RATE_TROUBLE;
-    cluster_attach(gate->cluster, shared);
     bool connects = connections_share_ask(gate, set->of, shared, host, &connection);
     admission_r->count = set->count;
     for (size_t i = 0; i < set->count; i++)
@@ -157,6 +161,8 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
 
     for (int tries = 0; tries < 3; tries++) { /* again when an epoch began meanwhile */
         int64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS;
+        if (admission_shared(gate, why_r) == NULL)
+            return RATE_TROUBLE;
         switch (cluster_take(gate->cluster, admission_r->limits, set->count, connects ? &connection : NULL,
                              &told, deadline_ms, &reply)) {
         case CLUSTER_GRANTED:
@@ -173,9 +179,8 @@ static enum rate_answer take_from_cluster(const struct admission_gate *gate, str
             admission_r->better_not_kept = reply.better_not_kept;
             return RATE_GRANTED;
         case CLUSTER_NEWS:
-            told_hear(gate, set->of, &reply);
-            *news_r = true;
-            return RATE_REFUSED;
+            *news_r = told_hear(gate, set->of, &reply, why_r);
+            return *news_r ? RATE_REFUSED : RATE_TROUBLE;
         case CLUSTER_BUSY:
             connections_let_go(gate->leases, set->of);
             explain_connections(gate, set, reply.connections, next_r, why_r);
@@ -281,10 +286,8 @@ void admission_give_back(const struct admission_gate *gate, struct admission *ad
         return;
     }
     admission->by_cluster = false;
-    struct cluster_shared *shared = admission_shared(gate, &error);
-    if (shared == NULL)
+    if (admission_shared(gate, &error) == NULL)
         return;
-    cluster_attach(gate->cluster, shared);
     cluster_give_back(gate->cluster, admission->limits, admission->count, admission->slots,
                       clock_monotonic_ms() + CLUSTER_PATIENCE_MS);
 }
@@ -294,14 +297,12 @@ void admission_give_back(const struct admission_gate *gate, struct admission *ad
 unsigned admission_peek(const struct admission_gate *gate, struct rate_set *set, size_t index,
                         int64_t *next_r)
 {
-    struct cluster_shared *shared;
     struct cluster_limit limit;
     struct cluster_reply reply;
     struct outcome error;
 
-    if (gate->cluster == NULL || (shared = admission_shared(gate, &error)) == NULL)
+    if (gate->cluster == NULL || admission_shared(gate, &error) == NULL)
         return rate_limit_peek(gate->table, &set->limits[index], next_r);
-    cluster_attach(gate->cluster, shared);
     admission_name_limit(set->tpsp, &set->limits[index], &limit);
     if (cluster_peek(gate->cluster, &limit, 1, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &reply) !=
         CLUSTER_DONE) {
@@ -315,7 +316,6 @@ unsigned admission_peek(const struct admission_gate *gate, struct rate_set *set,
 bool admission_reset(const struct admission_gate *gate, struct rate_set *set, struct outcome *error_r)
 {
     struct cluster_limit limits[RATE_SET_MAX];
-    struct cluster_shared *shared;
 
     shadow_reset(gate->table, set);
     for (size_t i = 0; i < set->count; i++) {
@@ -327,10 +327,8 @@ bool admission_reset(const struct admission_gate *gate, struct rate_set *set, st
     }
     if (gate->cluster == NULL || (set->count == 0 && set->of->max_connections == 0))
         return true;
-    shared = admission_shared(gate, error_r);
-    if (shared == NULL)
+    if (admission_shared(gate, error_r) == NULL)
         return false;
-    cluster_attach(gate->cluster, shared);
     if (cluster_reset(gate->cluster, limits, set->count, set->tpsp,
                       clock_monotonic_ms() + CLUSTER_PATIENCE_MS) == CLUSTER_DONE)
         return true;

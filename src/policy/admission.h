@@ -73,8 +73,9 @@ bool admission_reset(const struct admission_gate *gate, struct rate_set *set, st
  * (cluster_why_away()). */
 bool admission_tend(const struct admission_gate *gate) __attribute__((nonnull));
 
-/* The words that the processes of this host share about the cluster; NULL with *error_r set. They may move:
- * not to be kept. */
+/* The words that the processes of this host share about the cluster; NULL with *error_r set. They move
+ * whenever rate_table_ready() finds another file: not to be kept. gate->cluster is attached to them, so that
+ * this is called before each question to it. */
 struct cluster_shared *admission_shared(const struct admission_gate *gate, struct outcome *error_r)
     __attribute__((nonnull));
 

@@ -53,36 +53,51 @@ static bool bring_limit(struct brought *brought, const char *tpsp, const struct 
     return brought->count < CLUSTER_LIMITS_MAX || bring_some(brought);
 }
 
+/* Those of this mailbox provider; those that hold for every provider come with the first. */
+static bool bring_limits(struct brought *brought, const struct config_tpsp *tpsp,
+                         enum provider_category provider)
+{
+    const struct admission_gate *gate = brought->gate;
+    struct outcome error;
+    struct rate_set set;
+
+    if (!rate_set_init(&set, tpsp, provider, gate->config->rate_burst, &error))
+        return false;
+    warm_up_apply(gate->table, &set, gate->config->rate_burst, true, clock_realtime_ms());
+    if (admission_shared(gate, &error) == NULL)
+        return false;
+    for (size_t i = 0; i < set.count; i++)
+        if ((provider == 0 || set.limits[i].provider != NULL) &&
+            !bring_limit(brought, set.tpsp, &set.limits[i]))
+            return false;
+    return true;
+}
+
 /* Of every TPSP every limit: a delivery's own are found among those of its mailbox provider. */
 bool admission_bring_all(const struct admission_gate *gate, int64_t epoch, int64_t deadline_ms,
                          int64_t *wait_us_r)
 {
     static _Thread_local struct brought brought;
     struct outcome error;
-    struct rate_set set;
 
+    if (admission_shared(gate, &error) == NULL)
+        return false;
     brought.gate = gate;
     brought.epoch = epoch;
     brought.deadline_ms = deadline_ms;
     brought.count = 0;
     cluster_bringing(gate->cluster, epoch);
     for (size_t i = 0; i < gate->config->tpsp_count; i++)
-        for (int provider = 0; provider < PROVIDER_COUNT; provider++) {
-            if (!rate_set_init(&set, &gate->config->tpsps[i], (enum provider_category)provider,
-                               gate->config->rate_burst, &error))
+        for (int provider = 0; provider < PROVIDER_COUNT; provider++)
+            if (!bring_limits(&brought, &gate->config->tpsps[i], (enum provider_category)provider))
                 return false;
-            warm_up_apply(gate->table, &set, gate->config->rate_burst, true, clock_realtime_ms());
-            /* those that hold for every provider come with the first */
-            for (size_t k = 0; k < set.count; k++)
-                if ((provider == 0 || set.limits[k].provider != NULL) &&
-                    !bring_limit(&brought, set.tpsp, &set.limits[k]))
-                    return false;
-        }
     struct cluster_shared *shared = admission_shared(gate, &error);
-    if (!bring_some(&brought) || shared == NULL || !connections_share_bring(gate, shared, epoch, deadline_ms))
+    if (shared == NULL || !bring_some(&brought) || !connections_share_bring(gate, shared, epoch, deadline_ms))
         return false;
     told_doubt(gate);
     *wait_us_r = brought.reply.wait_us;
+    if (admission_shared(gate, &error) == NULL)
+        return false;
     cluster_brought(gate->cluster, epoch);
     return true;
 }
@@ -93,11 +108,9 @@ bool admission_tend(const struct admission_gate *gate)
     static const struct cluster_limit none;
     struct cluster_reply reply;
     struct outcome error;
-    struct cluster_shared *shared = admission_shared(gate, &error);
 
-    if (shared == NULL)
+    if (admission_shared(gate, &error) == NULL)
         return false;
-    cluster_attach(gate->cluster, shared);
     if (cluster_peek(gate->cluster, &none, 0, deadline_ms, &reply) != CLUSTER_DONE)
         return false;
     return cluster_epoch_is(gate->cluster, reply.epoch) ||

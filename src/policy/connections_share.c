@@ -77,10 +77,8 @@ void connections_share_end(const struct admission_gate *gate, const struct confi
     struct outcome ignored;
     struct cluster_shared *shared = gate->cluster != NULL ? admission_shared(gate, &ignored) : NULL;
 
-    if (shared != NULL && connections_share_ask(gate, tpsp, shared, host, &connection)) {
-        cluster_attach(gate->cluster, shared);
+    if (shared != NULL && connections_share_ask(gate, tpsp, shared, host, &connection))
         cluster_disconnect(gate->cluster, &connection, clock_monotonic_ms() + CLUSTER_PATIENCE_MS);
-    }
     connections_let_go(gate->leases, tpsp);
 }
 
@@ -143,9 +141,11 @@ bool connections_share_sweep(const struct admission_gate *gate, const struct con
     static _Thread_local struct cluster_reply reply;
     char host[CONNECTIONS_HOST_SIZE];
     struct cluster_connection connection = connection_of(gate, tpsp, gate->host, host);
+    struct outcome ignored;
     size_t count;
 
-    if (cluster_connections(gate->cluster, &connection, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, numbers,
+    if (admission_shared(gate, &ignored) == NULL ||
+        cluster_connections(gate->cluster, &connection, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, numbers,
                             &count, CONNECTIONS_MAX, &reply) != CLUSTER_DONE)
         return false;
     *count_r = reply.connections;
@@ -164,13 +164,11 @@ bool connections_share_count(const struct admission_gate *gate, const struct con
     char host[CONNECTIONS_HOST_SIZE];
     struct cluster_connection connection = connection_of(gate, tpsp, gate->host, host);
     struct outcome ignored;
-    struct cluster_shared *shared = gate->cluster != NULL ? admission_shared(gate, &ignored) : NULL;
     unsigned number;
     size_t count;
 
-    if (shared == NULL)
+    if (gate->cluster == NULL || admission_shared(gate, &ignored) == NULL)
         return false;
-    cluster_attach(gate->cluster, shared);
     bool there = cluster_connections(gate->cluster, &connection, clock_monotonic_ms() + CLUSTER_PATIENCE_MS,
                                      &number, &count, 1, &reply) == CLUSTER_DONE;
     *count_r = reply.connections;

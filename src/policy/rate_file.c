@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/map_guard.h"
@@ -18,8 +16,6 @@
 #define NAME "rates"
 #define NEW_NAME "rates.new"
 #define LOCK_NAME "rates.lock"
-#define LOCK_PATIENCE_MS 10000
-#define LOCK_STEP_MS 5
 
 _Static_assert(sizeof(struct rate_entry) == 256, "an entry lies within one page and whole cache lines");
 _Static_assert(sizeof(struct rate_file) == 4096 + RATE_ENTRIES * sizeof(struct rate_entry), "no padding");
@@ -32,25 +28,9 @@ static char *path_of(const char *state_dir, const char *name)
 
 int rate_file_lock(const char *state_dir, struct outcome *error_r)
 {
-    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
     AUTO_FREE char *path = path_of(state_dir, LOCK_NAME);
-    int lock = state_dir_open(path, O_RDWR | O_CREAT, error_r);
 
-    if (lock < 0)
-        return -1;
-    /* not a blocking flock(): a holder that is stopped must not stop the mail without a word */
-    for (int waited = 0; flock(lock, LOCK_EX | LOCK_NB) != 0; waited += LOCK_STEP_MS) {
-        int reason = errno;
-        if ((reason != EWOULDBLOCK && reason != EINTR) || waited >= LOCK_PATIENCE_MS) {
-            outcome_local(error_r, "4.3.0", "cannot lock %s: %s; see who holds it with fuser -v %s", path,
-                          reason == EWOULDBLOCK ? "held by another process for 10 s" : strerror(reason),
-                          path);
-            close(lock);
-            return -1;
-        }
-        nanosleep(&step, NULL);
-    }
-    return lock;
+    return state_dir_lock(path, error_r);
 }
 
 static void cannot(struct outcome *error_r, const char *verb, const char *state_dir, const char *name)
@@ -265,9 +245,10 @@ struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int6
     return lock < 0 ? NULL : map_or_replace(state_dir, boot_id, now, descriptor_r, error_r);
 }
 
-void rate_file_unmap(struct rate_file *file, int descriptor)
+void rate_file_unmap(struct rate_file *file)
 {
+    if (file == NULL)
+        return;
     map_guard_remove(file);
     munmap(file, sizeof *file);
-    close(descriptor);
 }

@@ -82,7 +82,7 @@ static inline bool rate_window_is_kept(int64_t window_ns)
  */
 struct rate_file *rate_file_map(const char *state_dir, const char *boot_id, int64_t now, int *descriptor_r,
                                 struct outcome *error_r) __attribute__((nonnull));
-void rate_file_unmap(struct rate_file *file, int descriptor) __attribute__((nonnull));
+void rate_file_unmap(struct rate_file *file); /* NULL is fine */
 
 /* The lock under which files are replaced and entries are added: the descriptor of a file that nobody else
  * can open, for a reader of it could hold the lock as well. close() releases it. -1 with *error_r set. */

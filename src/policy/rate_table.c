@@ -20,7 +20,7 @@ struct rate_table {
     char *state_dir;
     const struct rate_clock *clock;
     char boot_id[RATE_BOOT_ID_SIZE];
-    struct rate_file *file;
+    struct rate_file *file, *before; /* before: the one that it replaced, see rate_table.h */
     int descriptor;
     uint64_t generation;
     int64_t checked_ns;
@@ -89,7 +89,9 @@ void rate_table_close(struct rate_table *table)
     if (table == NULL)
         return;
     if (table->file != NULL)
-        rate_file_unmap(table->file, table->descriptor);
+        close(table->descriptor);
+    rate_file_unmap(table->file);
+    rate_file_unmap(table->before);
     free(table->state_dir);
     free(table);
 }
@@ -144,8 +146,10 @@ bool rate_table_ready(struct rate_table *table, int64_t now, struct outcome *err
             ok = named(table);
         }
         if (!ok) {
-            rate_file_unmap(table->file, table->descriptor);
+            rate_file_unmap(table->before);
+            table->before = table->file;
             table->file = NULL;
+            close(table->descriptor);
         }
     }
     if (table->file == NULL) {

@@ -10,7 +10,9 @@
  * word is 0.
  *
  * The file may be truncated, overwritten, replaced or removed at any time: rate_table_ready() then brings a
- * good one, and the entries that were held are void. Whoever changed an entry looks again with
+ * good one, and the entries that were held are void: what is written to them is lost. They can still be
+ * touched, until the file is replaced once more, for whoever holds one may call others who call
+ * rate_table_ready(). Whoever changed an entry looks again with
  * rate_table_holds(): only if it does, the change counted.
  *
  * A table belongs to one thread; threads and processes share the file, each by a table of its own.

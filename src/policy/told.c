@@ -1,11 +1,8 @@
 #include "policy/told.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -90,45 +87,81 @@ static int64_t ahead_us(const struct admission_gate *gate)
 }
 
 /* Not the lock of the table's file, under which entries are made. close() releases it. */
-static int lock_hearing(const struct admission_gate *gate)
+static int lock_hearing(const struct admission_gate *gate, struct outcome *error_r)
 {
     AUTO_FREE char *path = xasprintf("%s/told", gate->config->state_dir);
-    struct outcome ignored;
-    int lock = state_dir_open(path, O_RDWR | O_CREAT, &ignored);
 
-    while (lock >= 0 && flock(lock, LOCK_EX) != 0)
-        if (errno != EINTR) {
-            close(lock);
-            return -1;
-        }
-    return lock;
+    return state_dir_lock(path, error_r);
+}
+
+/* The cluster may be asked now; again after whatever may have looked for the file of the table. */
+static bool attach(const struct admission_gate *gate)
+{
+    struct outcome ignored;
+
+    return gate->cluster != NULL && admission_shared(gate, &ignored) != NULL;
+}
+
+/*
+ * The server lacks what this host has heard or told: it was emptied, a replica has missed it, or the text has
+ * expired. Versions only grow as long as nothing is lost; another epoch says so as well, for others may have
+ * told something since.
+ */
+static bool is_lost(const struct admission_gate *gate, const struct cluster_reply *reply)
+{
+    return reply->version < reply->asked || (attach(gate) && !cluster_epoch_is(gate->cluster, reply->epoch));
+}
+
+static bool note(const struct admission_gate *gate, const struct config_tpsp *tpsp, int64_t mark,
+                 int64_t version)
+{
+    struct rate_entry *entry = entry_of(gate, tpsp, true);
+
+    if (entry == NULL)
+        return false;
+    atomic_store(&entry->words[MARK], mark);
+    atomic_store(&entry->words[KNOWN], version);
+    return true;
 }
 
 /* claimed: who tried to be the one that tries hears that another was faster. */
-static void take_in(const struct admission_gate *gate, const struct config_tpsp *tpsp,
-                    const struct cluster_reply *reply, bool claimed)
+static bool take_in(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+                    const struct cluster_reply *reply, bool lost, bool claimed, struct outcome *error_r)
 {
     const struct slow_down about = subject(gate, tpsp);
-    struct rate_entry *entry = entry_of(gate, tpsp, true);
     struct picture before, after;
 
     /* of the processes of this host one at a time: an older text never covers a newer one */
-    AUTO_CLOSE int lock = lock_hearing(gate);
-    if (entry == NULL || lock < 0 || atomic_load(&entry->words[KNOWN]) == reply->version)
-        return;
+    AUTO_CLOSE int lock = lock_hearing(gate, error_r);
+    if (lock < 0)
+        return false;
+    int64_t known = told_version(gate, tpsp);
+    if (known == reply->version || (known > reply->version && !lost))
+        return true;
     look(gate, tpsp, &before);
-    bool merge = mark_of(&before) != known_mark(entry);
+    bool merge = lost || mark_of(&before) != known_mark(entry_of(gate, tpsp, false));
     slow_down_read(&about, &before.slow_down, merge, ahead_us(gate), reply->text);
-    breaker_read(gate->table, tpsp->name, &before.breaker, merge && !claimed, ahead_us(gate), reply->text);
+    breaker_read(gate->table, tpsp->name, &before.breaker, lost || (merge && !claimed), ahead_us(gate),
+                 reply->text);
     look(gate, tpsp, &after);
-    atomic_store(&entry->words[MARK], merge ? IN_DOUBT : mark_of(&after));
-    atomic_store(&entry->words[KNOWN], reply->version);
+    note(gate, tpsp, merge ? IN_DOUBT : mark_of(&after), reply->version);
+    return true;
 }
 
-void told_hear(const struct admission_gate *gate, const struct config_tpsp *tpsp,
-               const struct cluster_reply *reply)
+static bool hear(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+                 const struct cluster_reply *reply, bool claimed, struct outcome *error_r)
 {
-    take_in(gate, tpsp, reply, false);
+    bool lost = is_lost(gate, reply), heard = take_in(gate, tpsp, reply, lost, claimed, error_r);
+
+    if (lost && gate->cluster != NULL) /* it may have lost all else as well */
+        admission_tend(gate);
+    return heard;
+}
+
+bool told_hear(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+               const struct cluster_reply *reply, struct outcome *error_r)
+{
+    return hear(gate, tpsp, reply, false, error_r);
 }
 
 static char *compose(const struct admission_gate *gate, const struct config_tpsp *tpsp,
@@ -159,44 +192,33 @@ static enum cluster_answer tell(const struct admission_gate *gate, const struct 
                                 enum manner manner, const struct breaker_words *claim)
 {
     static _Thread_local struct cluster_reply reply;
+    struct outcome ignored;
     struct picture picture;
 
     for (int i = 0; i < (manner == CLAIM ? 1 : TRIES); i++) {
-        struct rate_entry *entry = entry_of(gate, tpsp, manner == OVERRULE);
         look(gate, tpsp, &picture);
+        const struct rate_entry *entry = entry_of(gate, tpsp, false);
         if (manner == CLAIM && (picture.breaker.word != claim->word || picture.breaker.tries != claim->tries))
             return CLUSTER_NEWS; /* another process of this host has heard of somebody else meanwhile */
         int64_t mark = mark_of(&picture);
         if (mark == known_mark(entry) && manner != OVERRULE)
             return CLUSTER_DONE;
-        if (entry == NULL && (entry = entry_of(gate, tpsp, true)) == NULL)
-            return CLUSTER_AWAY;
-        const struct cluster_told told = {.tpsp = tpsp->name, .version = atomic_load(&entry->words[KNOWN])};
+        const struct cluster_told told = {.tpsp = tpsp->name,
+                                          .version = entry != NULL ? atomic_load(&entry->words[KNOWN]) : 0};
         AUTO_FREE char *text = compose(gate, tpsp, &picture);
+        if (!attach(gate))
+            return CLUSTER_AWAY;
         enum cluster_answer answer =
             cluster_tell(gate->cluster, &told, text, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &reply);
-        if (answer == CLUSTER_DONE) {
-            atomic_store(&entry->words[MARK], mark);
-            atomic_store(&entry->words[KNOWN], reply.version);
-        }
+        if (answer == CLUSTER_DONE)
+            note(gate, tpsp, mark, reply.version);
         if (answer != CLUSTER_NEWS)
             return answer;
-        if (manner == OVERRULE)
-            atomic_store(&entry->words[KNOWN], reply.version);
-        else
-            take_in(gate, tpsp, &reply, manner == CLAIM);
+        if (manner == OVERRULE ? !note(gate, tpsp, IN_DOUBT, reply.version)
+                               : !hear(gate, tpsp, &reply, manner == CLAIM, &ignored))
+            return CLUSTER_AWAY;
     }
     return CLUSTER_NEWS;
-}
-
-static bool attach(const struct admission_gate *gate)
-{
-    struct outcome ignored;
-    struct cluster_shared *shared = gate->cluster != NULL ? admission_shared(gate, &ignored) : NULL;
-
-    if (shared != NULL)
-        cluster_attach(gate->cluster, shared);
-    return shared != NULL;
 }
 
 void told_tell(const struct admission_gate *gate, const struct config_tpsp *tpsp)
@@ -220,12 +242,15 @@ bool told_refresh(const struct admission_gate *gate, const struct config_tpsp *t
 {
     static _Thread_local struct cluster_reply reply;
     const struct cluster_told told = {.tpsp = tpsp->name, .version = told_version(gate, tpsp)};
+    struct outcome ignored;
 
     if (!attach(gate) || cluster_tell(gate->cluster, &told, NULL, clock_monotonic_ms() + CLUSTER_PATIENCE_MS,
                                       &reply) != CLUSTER_NEWS)
         return false;
-    told_hear(gate, tpsp, &reply);
-    return true;
+    bool lost = is_lost(gate, &reply), heard = told_hear(gate, tpsp, &reply, &ignored);
+    if (lost) /* for the others, who may not know it either */
+        told_tell(gate, tpsp);
+    return heard;
 }
 
 void told_exchange(const struct admission_gate *gate, const struct config_tpsp *tpsp)

@@ -6,8 +6,8 @@
  * the delivery asks again: nobody is let through who has not heard.
  *
  * What changes here is told in a call of its own, after the delivery in which it did; that is rare. A host
- * that could not tell, or that meets another server, has something that may not be known there: then both are
- * merged, and the stricter counts until the other side is quiet.
+ * that could not tell, or that meets another server or one with an older text, has something that may not be
+ * known there: then both are merged, and the stricter counts until the other side is quiet.
  *
  * In the table, "told" of the TPSP: the version, and the mark of what was told or heard last. A kill between
  * the two makes a host tell once more what is known.
@@ -21,9 +21,10 @@
 int64_t told_version(const struct admission_gate *gate, const struct config_tpsp *tpsp)
     __attribute__((nonnull));
 
-/* CLUSTER_NEWS came: into the table with it. */
-void told_hear(const struct admission_gate *gate, const struct config_tpsp *tpsp,
-               const struct cluster_reply *reply) __attribute__((nonnull));
+/* CLUSTER_NEWS came: into the table with it. Where the server has lost what is known here, both are merged.
+ * False with *error_r set when it cannot be. */
+bool told_hear(const struct admission_gate *gate, const struct config_tpsp *tpsp,
+               const struct cluster_reply *reply, struct outcome *error_r) __attribute__((nonnull));
 
 /* Tell the others what has changed here, if anything has. Without a cluster nothing happens. */
 void told_tell(const struct admission_gate *gate, const struct config_tpsp *tpsp) __attribute__((nonnull));

@@ -118,6 +118,7 @@ static void write_all(int host, struct cluster_reply *reply_r)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct cluster_reply reply, first, second;
+    struct outcome error;
 
     if (gates[0].table == NULL)
         begin();
@@ -128,13 +129,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply.version++;
     if ((data[0] & 1) != 0)
         told_doubt(&gates[0]);
-    told_hear(&gates[0], &tpsp, &reply);
+    reply.asked = told_version(&gates[0], &tpsp);
+    must(told_hear(&gates[0], &tpsp, &reply, &error));
     must(told_version(&gates[0], &tpsp) == reply.version);
     check(0);
 
     write_all(0, &first);
     first.version = reply.version;
-    told_hear(&gates[1], &tpsp, &first);
+    must(told_hear(&gates[1], &tpsp, &first, &error));
     check(1);
     write_all(1, &second);
     must(strcmp(first.text, second.text) == 0);

@@ -98,6 +98,20 @@ def test_an_empty_server_is_told_again(make_host, tpsp, valkey):
     assert first.slowed()[None]["limit"] == second.slowed()[None]["limit"] == limit
 
 
+def test_an_empty_server_does_not_end_what_a_host_knows_that_asks_only_whether_there_is_news(make_host, tpsp, valkey):
+    """A delivery to a TPSP that is left alone takes no slot."""
+    first, second = [make_host(rate=1000000) for _ in range(2)]
+    refuse(first, tpsp)
+    tpsp.script["mail"] = ACCOUNT
+    wait_for(lambda: first.send() and first.breaker()["of_all_hosts"], "a slot, and the refusal")
+    wait_for(lambda: is_left_alone(second), "what one host has told")
+    limit = second.slowed()[None]["limit"]
+    valkey.restart_empty()
+    for host in (second, first):
+        host.send()
+        assert host.slowed()[None]["limit"] == limit and host.breaker()["failures"] >= 5
+
+
 def test_what_a_promoted_replica_has_missed_is_told_again(make_host, tpsp, valkey):
     """The slow-down it knows, the breaker it does not: another host is held back by both, though it has heard of neither before."""
     with ValkeyServer() as replica:

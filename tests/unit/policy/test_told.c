@@ -1,10 +1,14 @@
 #include "policy/told.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
+#include "policy/admission_private.h"
 #include "policy/breaker_share.h"
 #include "policy/slow_down_share.h"
 #include "simulation.h"
@@ -56,12 +60,14 @@ static void teardown(void)
 static void hear(const char *text)
 {
     static struct cluster_reply reply;
+    struct outcome error;
 
+    reply.asked = version;
     reply.version = ++version;
     memset(reply.text, 0, sizeof reply.text);
     ck_assert_uint_lt(strlen(text), sizeof reply.text);
     memcpy(reply.text, text, strlen(text));
-    told_hear(&gate, &simulation->tpsp, &reply);
+    ck_assert_msg(told_hear(&gate, &simulation->tpsp, &reply, &error), "%s", error.text);
     ck_assert_int_eq(told_version(&gate, &simulation->tpsp), version);
 }
 
@@ -247,13 +253,125 @@ START_TEST(a_version_is_heard_once)
     static struct cluster_reply reply = {.version = 7,
                                          .text = "slow-down all 0 0 0 0 0 0 0 0 " IN_A_MINUTE " 0 0 x\n"};
 
-    told_hear(&gate, &simulation->tpsp, &reply);
+    struct outcome error;
+
+    ck_assert(told_hear(&gate, &simulation->tpsp, &reply, &error));
     slow_down_reset(gate.table, "primary");
-    told_hear(&gate, &simulation->tpsp, &reply);
+    ck_assert(told_hear(&gate, &simulation->tpsp, &reply, &error));
     ck_assert_int_eq(effects(), 0);
-    reply.version = 6; /* of another server: lower is not older */
-    told_hear(&gate, &simulation->tpsp, &reply);
+    reply.version = 6; /* it was asked before another process of this host heard the seventh */
+    ck_assert(told_hear(&gate, &simulation->tpsp, &reply, &error));
+    ck_assert_int_eq(effects(), 0);
+    ck_assert_int_eq(told_version(&gate, &simulation->tpsp), 7);
+    reply.asked = 7; /* of another server */
+    ck_assert(told_hear(&gate, &simulation->tpsp, &reply, &error));
     ck_assert_int_eq(effects(), PAUSED);
+    ck_assert_int_eq(told_version(&gate, &simulation->tpsp), 6);
+}
+END_TEST
+
+/* It was emptied, or is a replica that has missed the last ones. */
+START_TEST(a_server_that_knows_less_makes_nothing_faster)
+{
+    static struct cluster_reply reply;
+    struct outcome error;
+
+    hear("");
+    hear("");
+    hear("breaker " A_MINUTE_AGO " " IN_A_MINUTE " 5 a1 0 0\n"
+         "slow-down all " RATE " " RATE " " A_MINUTE_AGO " 0 0 0 " RATE " 0 " IN_A_MINUTE " 2 " IN_A_MINUTE
+         " rate: ours\n");
+    reply.asked = version;
+    reply.version = _i;
+    snprintf(reply.text, sizeof reply.text, "%s",
+             _i == 0 ? "" : "slow-down all 0 0 0 0 0 0 0 0 0 1 " IN_A_MINUTE " rate: theirs\n");
+    ck_assert(told_hear(&gate, &simulation->tpsp, &reply, &error));
+    ck_assert_int_eq(effects(), SLOWED | PAUSED | CONNECTIONS | OPEN);
+    ck_assert_uint_eq(look(ALL).connections, _i == 0 ? 2 : 1);
+    /* what was merged is news there until it is told */
+    version = _i;
+    hear("slow-down all 0 0 0 0 0 0 0 0 0 7 " IN_A_MINUTE " rate: theirs\n");
+    ck_assert_int_eq(effects(), SLOWED | PAUSED | CONNECTIONS | OPEN);
+}
+END_TEST
+
+START_TEST(who_holds_the_lock_of_hearing_is_named_and_holds_up_no_mail)
+{
+    static struct cluster_reply reply = {.version = 7,
+                                         .text = "breaker " A_MINUTE_AGO " " IN_A_MINUTE " 5 a1 0 0\n"};
+    struct outcome error;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/told", simulation->dir);
+    int holder = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(flock(holder, LOCK_EX), 0);
+    ck_assert(!told_hear(&gate, &simulation->tpsp, &reply, &error));
+    ck_assert_int_eq(error.cause, CAUSE_OURS);
+    ck_assert_ptr_nonnull(strstr(error.text, path));
+    ck_assert_ptr_nonnull(strstr(error.text, "fuser -v"));
+    ck_assert_int_eq(told_version(&gate, &simulation->tpsp), 0);
+    close(holder);
+    ck_assert(told_hear(&gate, &simulation->tpsp, &reply, &error));
+    ck_assert_int_eq(effects(), OPEN);
+}
+END_TEST
+
+/* A clock that at one of the questions has somebody remove the file. */
+static int remove_at_question;
+
+static int64_t meddling_now(void *context)
+{
+    char path[128];
+
+    if (remove_at_question > 0 && --remove_at_question == 0) {
+        simulation_path(simulation, path);
+        unlink(path);
+    }
+    return atomic_fetch_add(&((struct simulation *)context)->now, SECOND); /* it is looked for each time */
+}
+
+static struct cluster *open_cluster_of(struct config_server *nobody, struct dns_resolver *resolver,
+                                       struct tls_contexts *tls)
+{
+    struct outcome error;
+
+    *nobody = (struct config_server){.host = (char *)"127.0.0.1", .port = 1};
+    config.cluster.servers = nobody;
+    config.cluster.server_count = 1;
+    struct cluster *cluster = cluster_open(&config.cluster, resolver, tls, &error);
+    ck_assert_ptr_nonnull(cluster);
+    return cluster;
+}
+
+/* Whatever is asked of a server that is away, and whenever the file goes: no word of the old one is used for
+ * the new one, nor after it is gone. */
+START_TEST(the_file_may_be_removed_at_any_moment)
+{
+    struct dns_resolver *resolver = dns_open(NULL, 0, 1000);
+    struct tls_contexts *tls = tls_contexts_new(NULL);
+    struct rate_clock clock = simulation->clock;
+    struct config_server nobody;
+    struct outcome error;
+    int64_t wait_us;
+
+    rate_table_close(gate.table);
+    clock.now_ns = meddling_now;
+    ck_assert(rate_table_open(&gate.table, simulation->dir, &clock, &error));
+    gate.cluster = open_cluster_of(&nobody, resolver, tls);
+    for (int question = 1, asked = true; asked; question++) {
+        hear("breaker " A_MINUTE_AGO " " IN_A_MINUTE " 5 a1 0 0\n");
+        told_doubt(&gate);
+        remove_at_question = question;
+        told_exchange(&gate, &simulation->tpsp);
+        admission_tend(&gate);
+        admission_bring_all(&gate, 7, clock_monotonic_ms() + CLUSTER_PATIENCE_MS, &wait_us);
+        asked = remove_at_question == 0;
+        remove_at_question = 0;
+        ck_assert_ptr_nonnull(admission_shared(&gate, &error));
+    }
+    cluster_close(gate.cluster);
+    tls_contexts_free(tls);
+    dns_close(resolver);
 }
 END_TEST
 
@@ -262,14 +380,10 @@ START_TEST(a_claim_that_was_overtaken_is_none)
 {
     struct dns_resolver *resolver = dns_open(NULL, 0, 1000);
     struct tls_contexts *tls = tls_contexts_new(NULL);
-    struct config_server nobody = {.host = (char *)"127.0.0.1", .port = 1};
+    struct config_server nobody;
     struct breaker_words claim;
-    struct outcome error;
 
-    config.cluster.servers = &nobody;
-    config.cluster.server_count = 1;
-    gate.cluster = cluster_open(&config.cluster, resolver, tls, &error);
-    ck_assert_ptr_nonnull(gate.cluster);
+    gate.cluster = open_cluster_of(&nobody, resolver, tls);
     hear("breaker " A_MINUTE_AGO " " IN_A_MINUTE " 5 a1 0 0\n");
     breaker_words(gate.table, "primary", &claim);
     ck_assert(told_claim(&gate, &simulation->tpsp, &claim));
@@ -296,6 +410,9 @@ UNIT_SUITE(told_suite)
     tcase_add_test(tcase, as_much_as_fits_into_a_text_is_read);
     tcase_add_test(tcase, in_doubt_the_stricter_counts);
     tcase_add_test(tcase, a_version_is_heard_once);
+    tcase_add_loop_test(tcase, a_server_that_knows_less_makes_nothing_faster, 0, 3);
+    tcase_add_test(tcase, who_holds_the_lock_of_hearing_is_named_and_holds_up_no_mail);
+    tcase_add_test(tcase, the_file_may_be_removed_at_any_moment);
     tcase_add_test(tcase, a_claim_that_was_overtaken_is_none);
     suite_add_tcase(suite, tcase);
     return suite;
