@@ -1,11 +1,13 @@
 """What DNS says decides about return paths and mailbox providers: against real servers, and one that is wrong in every way."""
 import json
 import subprocess
+from itertools import count
 
 import pytest
 
 from dns_servers import Dnsmasq, Scripted, Unbound, reply
 from sendpost import Sendpost, build_directory
+from support import wait_for
 
 TARGET = "sp.sendpost.info"
 RECORDS = [
@@ -26,7 +28,8 @@ class Explain:
     def __init__(self, sendpost):
         self.sendpost = sendpost
 
-    def configure(self, *servers, timeout="3s", **settings):
+    def configure(self, *servers, timeout="240s", **settings):
+        """A query is sent again after a 14th of the time: with this one not even where a busy machine is late with the answer."""
         self.sendpost.configure(
             [{"name": "primary", "id": 1, "host": "localhost", "port": 2525, "security": "none"}],
             dns={"servers": [server.address for server in servers], "timeout": timeout},
@@ -37,7 +40,7 @@ class Explain:
         command = [str(build_directory() / "sendpostctl"), "-c", str(self.sendpost.config), "explain", "--json", recipient]
         if sender is not None:
             command += ["--sender", sender]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode in (0, 1) and done.stdout, done.stderr
         return {stage["stage"]: (stage["decision"], stage["text"]) for stage in json.loads(done.stdout)["stages"]}
 
@@ -83,7 +86,7 @@ def test_an_answer_that_only_fits_tcp_is_read_to_its_end(explain, server):
 
 def test_a_server_that_cannot_reach_the_zone_defers(explain):
     with Unbound(RECORDS) as server:
-        explain.configure(server)
+        explain.configure(server, timeout="3s")
         assert explain.return_path("sender@broken")[0] == "defer"  # SERVFAIL
 
 
@@ -141,17 +144,17 @@ WRONG = {
 def test_only_a_real_no_drops_and_only_a_real_yes_passes(explain, name):
     script, decision = WRONG[name]
     with Scripted(script) as server:
-        explain.configure(server, timeout="1s")
+        explain.configure(server, timeout="1s" if decision == "defer" else "240s")
         assert explain.return_path("sender@x.example")[0] == decision
-        assert server.queries
+        wait_for(lambda: server.queries, "the query")
 
 
 def test_the_next_server_is_asked_when_one_fails(explain):
     with Scripted(WRONG["servfail"][0]) as broken, Scripted(lambda query, tcp: None) as silent, \
             Scripted(lambda query, tcp: reply(query, GOOD)) as good:
-        explain.configure(broken, silent, good)
+        explain.configure(broken, silent, good, timeout="28s")
         assert explain.return_path("sender@x.example")[0] == "pass"
-        assert broken.queries and silent.queries
+        wait_for(lambda: broken.queries and silent.queries, "the queries that did not help")
 
 
 def test_a_chain_of_aliases_without_end_is_not_followed_for_ever(explain):
@@ -200,14 +203,21 @@ def test_mx_hosts_are_remembered_also_when_there_are_none_or_dns_is_silent(expla
         return reply(query, f"{name} 300 MX 10 a.mimecast.com.")
 
     with Scripted(script) as server:
-        explain.configure(server, timeout="1s")
+        def asked(domain):
+            """Also what a busy machine has not yet taken up: the server answers one query behind the other."""
+            explain.configure(server)
+            assert explain.provider(f"user@mx{next(numbers)}.example").startswith("mimecast")
+            return server.asked(domain, "MX")
+
+        numbers = count()
         for domain, words in (("mx.example", "mimecast, by the MX rule *.mimecast.com for a.mimecast.com"),
                               ("none.example", "default: no MX host"), ("silent.example", "default: no answer")):
-            first = explain.provider(f"user@{domain}")
-            asked = server.asked(domain, "MX")
-            assert first.startswith(words) and asked
+            explain.configure(server, timeout="1s" if domain == "silent.example" else "240s")
             assert explain.provider(f"user@{domain}").startswith(words)
-            assert server.asked(domain, "MX") == asked, domain
+            before = asked(domain)
+            assert before
+            assert explain.provider(f"user@{domain}").startswith(words)
+            assert asked(domain) == before, domain
 
 
 # --- mailbox providers -----------------------------------------------------------------------------------------------------
