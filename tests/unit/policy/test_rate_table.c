@@ -241,6 +241,28 @@ START_TEST(names_and_kinds_are_told_apart)
 }
 END_TEST
 
+/* Whoever holds one may call others who find that the file was replaced. */
+START_TEST(an_entry_of_a_file_that_was_replaced_points_to_nothing_of_the_new_one)
+{
+    struct rate_table *table = simulation_table(simulation);
+    struct outcome error;
+    struct rate_key key;
+    char path[128];
+
+    rate_key_set(&key, "primary", "told", 0);
+    struct rate_entry *held = rate_table_obtain(table, &key, &error);
+    simulation_path(simulation, path);
+    ck_assert_int_eq(unlink(path), 0);
+    atomic_fetch_add(&simulation->now, SECOND);
+    ck_assert(rate_table_ready(table, rate_table_now(table), &error));
+    const struct rate_entry *anew = rate_table_obtain(table, &key, &error);
+    atomic_store(&held->words[0], 7);
+    ck_assert_int_eq(atomic_load(&anew->words[0]), 0);
+    ck_assert_int_eq(atomic_load(&held->words[0]), 7);
+    rate_table_close(table);
+}
+END_TEST
+
 UNIT_SUITE(rate_table_suite)
 {
     Suite *suite = suite_create("rate_table");
@@ -253,6 +275,7 @@ UNIT_SUITE(rate_table_suite)
     tcase_add_test(tcase, who_loses_a_race_for_one_limit_puts_back_the_other);
     tcase_add_loop_test(tcase, processes_killed_at_any_instant_leave_it_whole, 0, 2);
     tcase_add_test(tcase, entries_that_hold_nothing_give_way_and_those_in_use_do_not);
+    tcase_add_test(tcase, an_entry_of_a_file_that_was_replaced_points_to_nothing_of_the_new_one);
     tcase_add_test(tcase, names_and_kinds_are_told_apart);
     suite_add_tcase(suite, tcase);
     return suite;
