@@ -1,8 +1,9 @@
 /*
  * cluster_probe: slots of one TPSP, asked for as deliveries ask for them, by several processes at once, for a
- * while. The integration tests and tests/bench/cluster drive it.
+ * while, or with --while for as long as a file is there. The integration tests and tests/bench/cluster drive
+ * it.
  *
- *     cluster_probe [--processes N] [--seconds S] [--pause-us N] [--give-back] CONFIG TPSP
+ *     cluster_probe [--processes N] [--seconds S | --while FILE] [--pause-us N] [--give-back] CONFIG TPSP
  *
  * Prints a line for each admission, "granted BEFORE AFTER": when the call began and ended (microseconds of
  * CLOCK_MONOTONIC, the same for all hosts that are simulated on one machine), and at its end one JSON line:
@@ -35,6 +36,7 @@ struct probe {
     const struct config *config;
     const struct config_tpsp *tpsp;
     int processes, seconds, pause_us;
+    const char *while_file;
     bool give_back, quiet;
 };
 
@@ -80,6 +82,11 @@ static void ask(const struct probe *probe, const struct admission_gate *gate, st
     }
 }
 
+static bool goes_on(const struct probe *probe, int64_t end_ms)
+{
+    return probe->while_file != NULL ? access(probe->while_file, F_OK) == 0 : clock_monotonic_ms() < end_ms;
+}
+
 static void run(const struct probe *probe, struct tally *tally, uint32_t *times)
 {
     struct admission_gate gate = {.config = probe->config};
@@ -95,7 +102,7 @@ static void run(const struct probe *probe, struct tally *tally, uint32_t *times)
             errx(75, "%s", error.text);
     }
     int64_t end_ms = clock_monotonic_ms() + (int64_t)probe->seconds * 1000;
-    while (clock_monotonic_ms() < end_ms) {
+    while (goes_on(probe, end_ms)) {
         ask(probe, &gate, tally, times);
         if (probe->pause_us > 0)
             usleep((useconds_t)probe->pause_us);
@@ -146,9 +153,13 @@ static void *share(size_t size)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"processes", required_argument, NULL, 'p'}, {"seconds", required_argument, NULL, 's'},
-        {"pause-us", required_argument, NULL, 'w'},  {"give-back", no_argument, NULL, 'g'},
-        {"quiet", no_argument, NULL, 'q'},           {NULL, 0, NULL, 0},
+        {"processes", required_argument, NULL, 'p'},
+        {"seconds", required_argument, NULL, 's'},
+        {"pause-us", required_argument, NULL, 'w'},
+        {"give-back", no_argument, NULL, 'g'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"while", required_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
     struct probe probe = {.processes = 1, .seconds = 1};
     struct outcome error;
@@ -165,6 +176,9 @@ int main(int argc, char **argv)
         case 'w':
             probe.pause_us = atoi(optarg);
             break;
+        case 'f':
+            probe.while_file = optarg;
+            break;
         case 'g':
             probe.give_back = true;
             break;
@@ -175,7 +189,7 @@ int main(int argc, char **argv)
             return 64;
         }
     if (argc - optind != 2 || probe.processes < 1)
-        errx(64, "usage: cluster_probe [--processes N] [--seconds S] CONFIG TPSP");
+        errx(64, "usage: cluster_probe [--processes N] [--seconds S | --while FILE] CONFIG TPSP");
     log_open("cluster_probe", true);
     probe.config = config_load(argv[optind], &error);
     if (probe.config == NULL)
