@@ -7,6 +7,12 @@ from sendpost import build_directory
 
 MESSAGE = (b"From: a@example.com\r\nTo: b@example.net\r\nDate: Mon, 23 Nov 2026 05:00:00 +0000\r\n"
            b"Message-Id: <1@example.com>\r\nSubject: probe\r\n\r\nhello\r\n")
+PATIENT = {"connect_timeout": 20000, "command_timeout": 20000, "deadline": 120000}  # with who answers, however late
+SILENT_SECONDS = (1, 2, 4, 8, 16)  # with who will say nothing: longer where a busy machine was late before that
+
+
+def patience(seconds):
+    return {**PATIENT, "connect_timeout": 1000 * seconds, "command_timeout": 1000 * seconds}
 
 
 class Relay:
@@ -38,7 +44,7 @@ class Relay:
                 words += ["--" + name.replace("_", "-"), str(value)]
         return [*words, sender, recipient, str(path)]
 
-    def __call__(self, server, wrapper=(), timeout=120, **options):
+    def __call__(self, server, wrapper=(), timeout=240, **options):
         done = subprocess.run([*wrapper, *self.command(server, **options)], capture_output=True, timeout=timeout, check=False)
         lines = done.stdout.decode().splitlines()
         assert lines and done.returncode in (0, 1), (done.returncode, done.stderr.decode(errors="replace"))
@@ -48,3 +54,11 @@ class Relay:
             # whatever happened: success is never claimed without the record, and the record never without success
             assert (result["class"] == "delivered") == result["accepted_called"], result
         return results[0] if len(results) == 1 else results
+
+    def in_vain(self, server, stage, cause, **options):
+        """To a server that falls silent at this stage, of which this is the cause of a failure, and at no earlier one."""
+        for seconds in SILENT_SECONDS:
+            result = self(server, **{**patience(seconds), **options})
+            if (result["stage"], result["cause"]) == (stage, cause) or "Timeout" not in result["text"]:
+                break
+        return result

@@ -1,7 +1,7 @@
 """sendpostctl test: the same words for the same trouble, each step shown; real servers where there are some."""
 import pytest
 
-from desk import IMPATIENT, expect, stages
+from desk import expect, impatient, stages
 from scripted_tpsp import ScriptedTpsp, reset, stall
 from support import free_port, remove, scratch
 from tls_ca import CertificateAuthority
@@ -68,7 +68,7 @@ def test_no_such_host(desk):
 
 def test_a_server_that_says_nothing(desk):
     with ScriptedTpsp(connect=stall) as server:
-        expect(desk.test(host="127.0.0.1", port=server.port, **IMPATIENT), "Timeout", "greeting", "wants TLS first")
+        expect(desk.test(host="127.0.0.1", port=server.port, **impatient()), "Timeout", "greeting", "wants TLS first")
 
 
 @pytest.mark.parametrize("script, error, stage, code, advice", [
@@ -86,9 +86,9 @@ def test_a_server_that_says_nothing(desk):
     ({"mail": reset}, "MAIL FROM failure", "mail", None, ""),
 ])
 def test_a_refusal_is_named_after_its_stage(desk, script, error, stage, code, advice):
-    patience = IMPATIENT if error == "Timeout" else {}
     with ScriptedTpsp(**script) as server:
-        result = desk.test(host="127.0.0.1", port=server.port, security="none", auth="none", **patience)
+        where = {"host": "127.0.0.1", "port": server.port, "security": "none", "auth": "none"}
+        result = desk.test_in_vain(stage, **where) if error == "Timeout" else desk.test(**where)
         expect(result, error, stage, advice, code)
 
 

@@ -1,11 +1,10 @@
 """relay_send() against a TPSP that misbehaves as scripted: never a hang, never a false success, never a leak."""
 import pytest
 
-from relay_client import MESSAGE, Relay
+from relay_client import MESSAGE, PATIENT, Relay, patience
 from scripted_tpsp import ScriptedTpsp, drip, flood, forge, forge_within, hang_up, reset, stall, stop_reading
 
 ENGINES = ["libesmtp", "libcurl"]
-PATIENCE = {"connect_timeout": 1000, "command_timeout": 1000, "deadline": 30000}
 
 
 @pytest.fixture
@@ -205,7 +204,7 @@ def test_a_refusal_is_judged_by_its_stage(relay, stage, code, engine):
         assert server.messages == []
         if stage in ("mail", "rcpt", "data", "dot"):
             assert server.wait_connection().commands[-1] == "QUIT"
-        assert result["ms"] < 5000  # nobody waited for the engine to take its leave
+        assert result["ms"] < 30000  # nobody waited for the engine to take its leave
 
 
 @pytest.mark.parametrize("stage", EARLY + TRANSACTION)
@@ -255,13 +254,16 @@ def test_silence_and_loss_end_in_time(relay, stage, action, engine):
     if stage == "data" and action not in (stall, reset, hang_up):
         pytest.skip("said with the other stages")
     with ScriptedTpsp(**{stage: action}) as server:
-        result = relay(server, engine=engine, **PATIENCE)
+        expected, cause = STAGE.get(stage, stage), "in-doubt" if stage == "dot" else "unreachable"
+        if action in (reset, hang_up):
+            result = relay(server, engine=engine, **PATIENT)
+        else:
+            result = relay.in_vain(server, expected, cause, engine=engine)
         # the reset may be there before we have looked whether the connection stands
-        stages = ("connect", "greeting") if (stage, action) == ("connect", reset) else (STAGE.get(stage, stage),)
-        assert result["class"] == "deferred" and result["stage"] in stages
-        assert result["cause"] == ("in-doubt" if stage == "dot" else "unreachable")
+        stages = ("connect", "greeting") if (stage, action) == ("connect", reset) else (expected,)
+        assert result["class"] == "deferred" and result["stage"] in stages and result["cause"] == cause
         assert ("may have been accepted" in result["text"]) == (stage == "dot")
-        assert result["ms"] < 20000
+        assert result["ms"] < 60000  # the deadline is later, the timeouts are earlier
         if action is stall:
             assert result["text"].startswith("Timeout ")
         if action in (reset, hang_up):
@@ -316,7 +318,7 @@ def test_a_refusal_and_an_acceptance_in_one_breath_are_doubtful(relay, first):
                          ids=["flood of lines", "flood without line", "no reply", "empty", "999", "changing code", "short"])
 def test_nonsense_ends_the_session(relay, stage, action):
     with ScriptedTpsp(**{stage: action}) as server:
-        result = relay(server, **PATIENCE)
+        result = relay(server, **PATIENT)
         assert result["class"] == "deferred" and result["stage"] == STAGE.get(stage, stage)
         assert result["cause"] == ("in-doubt" if stage == "dot" else "host")
         assert server.messages == []
@@ -344,7 +346,7 @@ def test_no_lie_is_taken_for_success(relay, stage, action, size, engine):
     if stage == "content" and (size == "2 kB" or (action is LIE and size != "12 MB")):
         pytest.skip("when the server has read some, it has the whole message")
     with ScriptedTpsp(small_window=action in (forge, forge_within), **{stage: action}) as server:
-        result = relay(server, engine=engine, message=message_of(SIZES[size]), **PATIENCE)
+        result = relay(server, engine=engine, message=message_of(SIZES[size]), **patience(1))
         assert result["class"] == "deferred" and not result["accepted_called"]
 
 
@@ -352,7 +354,7 @@ def test_no_lie_is_taken_for_success(relay, stage, action, size, engine):
 @pytest.mark.parametrize("size", SIZES)
 def test_no_lie_under_tls_is_taken_for_success(relay, certificate, security, size):
     with ScriptedTpsp(security=security, small_window=True, data=forge, **certificate) as server:
-        result = relay(server, no_verify=True, message=message_of(SIZES[size]), **PATIENCE)
+        result = relay(server, no_verify=True, message=message_of(SIZES[size]), **patience(1))
         assert result["class"] == "deferred" and not result["accepted_called"]
 
 
@@ -371,7 +373,7 @@ def test_an_early_refusal_of_the_content_is_heard(relay):
         stop_reading(connection)
 
     with ScriptedTpsp(content=too_big) as server:
-        result = relay(server, message=HEADER + b"some text\r\n" * 2000000, **PATIENCE)
+        result = relay(server, message=HEADER + b"some text\r\n" * 2000000, **PATIENT)
         assert (result["class"], result["cause"], result["smtp_code"]) == ("dropped", "message", 552)
         assert not server.connections[0].dot_seen
 
@@ -379,9 +381,13 @@ def test_an_early_refusal_of_the_content_is_heard(relay):
 @pytest.mark.parametrize("action", [reset, hang_up, stop_reading], ids=["reset", "hang up", "stop reading"])
 def test_a_connection_lost_within_the_content_is_not_in_doubt(relay, action):
     with ScriptedTpsp(content=action) as server:
-        result = relay(server, message=HEADER + b"some text\r\n" * 2000000, **PATIENCE)
+        message = HEADER + b"some text\r\n" * 2000000
+        if action is stop_reading:
+            result = relay.in_vain(server, "data", "unreachable", message=message)
+        else:
+            result = relay(server, message=message, **PATIENT)
         assert (result["class"], result["cause"], result["stage"]) == ("deferred", "unreachable", "data")
-        assert "may have been accepted" not in result["text"] and not server.connections[0].dot_seen
+        assert "may have been accepted" not in result["text"] and not any(one.dot_seen for one in server.connections)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

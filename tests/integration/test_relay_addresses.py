@@ -4,12 +4,11 @@ import subprocess
 
 import pytest
 
-from relay_client import Relay
+from relay_client import PATIENT, SILENT_SECONDS, Relay, patience
 from scripted_tpsp import ScriptedTpsp, drip, hang_up, reset, stall
 from support import free_port, listens, wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed")
-PATIENCE = {"connect_timeout": 1000, "command_timeout": 1000, "deadline": 30000}
 FIRST, SECOND = "::1", "127.0.0.1"  # the order of RFC 6724
 
 
@@ -64,16 +63,21 @@ def busy(connection):
                          ids=["554", "450", "421", "hang up", "reset", "stall", "drip", "nonsense", "999"])
 @pytest.mark.parametrize("stage", ["connect", "ehlo"])
 def test_a_server_that_lets_no_session_begin_is_passed_over(relay, host, stage, action):
-    first, second = two_servers({stage: action})
-    with first, second:
-        result = relay(second, observe=True, **host, **PATIENCE)
-        assert result["class"] == "delivered" and result["peer"] == f"two.test[{SECOND}]:{second.port}"
-        assert len(first.connections) == len(second.connections) == len(second.messages) == 1 and first.messages == []
-        assert stages(result) == ["resolve", "connect", *(["greeting"] if stage == "ehlo" else []),
-                                  "connect", "greeting", "ehlo", "mail", "rcpt", "data", "quit"] or action is reset
-        assert len(stages(result, ok=False)) == 1
-        if isinstance(action, str) and stage == "ehlo":
-            assert first.wait_connection().commands[-1] == "QUIT"
+    silent = callable(action) and action not in (busy, hang_up, reset)
+    passed = ["resolve", "connect", *(["greeting"] if stage == "ehlo" else []), "connect", "greeting", "ehlo", "mail", "rcpt", "data", "quit"]
+    for patient in map(patience, SILENT_SECONDS) if silent else [PATIENT]:
+        first, second = two_servers({stage: action})
+        with first, second:
+            result = relay(second, observe=True, **host, **patient)
+            commands = first.wait_connection().commands
+        if stages(result) == passed:
+            break  # a busy machine may have been silent elsewhere
+    assert result["class"] == "delivered" and result["peer"] == f"two.test[{SECOND}]:{second.port}"
+    assert len(first.connections) == len(second.connections) == len(second.messages) == 1 and first.messages == []
+    assert stages(result) == passed or action is reset
+    assert len(stages(result, ok=False)) == 1
+    if isinstance(action, str) and stage == "ehlo":
+        assert commands[-1] == "QUIT"
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
@@ -134,6 +138,9 @@ def test_from_the_login_on_the_first_server_answers_for_all(relay, host, stage, 
 def test_the_deadline_holds_for_all_addresses_together(relay, host):
     first, second = two_servers({"connect": stall})
     with first, second:
-        result = relay(first, **host, **{**PATIENCE, "deadline": 700})
+        for seconds in SILENT_SECONDS:
+            result = relay(first, **host, **{**PATIENT, "deadline": 700 * seconds})
+            if result["stage"] == "greeting":
+                break
         assert (result["class"], result["stage"]) == ("deferred", "greeting") and result["text"].startswith("Timeout")
         assert second.connections == []
