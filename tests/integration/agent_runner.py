@@ -62,7 +62,7 @@ class Agent:
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=240)
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
@@ -84,7 +84,7 @@ class Agent:
     def get(self, path):
         """(status, body)"""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=240) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -108,19 +108,19 @@ class Agent:
         if not (self.state / "state.db").exists():
             return []
         words = {59: "sent", 60: "delivered", 61: "deferred", 62: "dropped", 63: "bounced", 64: "soft_bounced"}
-        with sqlite3.connect(self.state / "state.db", timeout=60) as store:
+        with sqlite3.connect(self.state / "state.db", timeout=240) as store:
             return [(words[row[0]], *row[1:]) for row in store.execute(
                 "SELECT cs, message_id, recipient, queue_id, smtp_code, event_id FROM events ORDER BY id")]
 
     def query(self, sql):
-        with sqlite3.connect(self.state / "state.db", timeout=60) as store:
+        with sqlite3.connect(self.state / "state.db", timeout=240) as store:
             return store.execute(sql).fetchall()
 
     def fates(self):
         """{(recipient, type)} of all events."""
         return {(event[2], event[0]) for event in self.events()}
 
-    def wait_fates(self, expected, timeout=90):
+    def wait_fates(self, expected, timeout=240):
         wait_for(lambda: self.fates() >= set(expected),
                  lambda: f"{sorted(expected)}; there are {sorted(self.fates())}\n{self.log()[-2000:]}", timeout)
         return self.events()

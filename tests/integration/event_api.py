@@ -194,7 +194,7 @@ class EventApi:
             self.headers = {}
             self.default = Answer()
 
-    def wait_events(self, count, timeout=30):
+    def wait_events(self, count, timeout=240):
         wait_for(lambda: len(self.events) >= count, lambda: f"{count} events, there are {len(self.events)}", timeout)
         return list(self.events)
 

@@ -38,7 +38,7 @@ class Server:
 
     def wait_listening(self):
         wait_for(lambda: self.process.poll() is not None or listens(self.starttls_port) and listens(self.tls_port),
-                 lambda: f"{self.name} to listen\n{self.log()}", timeout=30)
+                 lambda: f"{self.name} to listen\n{self.log()}", timeout=240)
         if self.process.poll() is not None:
             self.stop()
             raise RuntimeError(f"{self.name} does not start:\n{self.log()}")

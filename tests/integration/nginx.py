@@ -39,7 +39,7 @@ class Nginx:
         self.process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-p", self.top, "-c",
                                          self.top / "nginx.conf"], stderr=subprocess.PIPE)
         try:
-            wait_for(lambda: self.process.poll() is not None or listens(self.port), "nginx", timeout=15)
+            wait_for(lambda: self.process.poll() is not None or listens(self.port), "nginx", timeout=240)
             if self.process.poll() is not None:
                 raise RuntimeError(self.process.stderr.read().decode())
         except BaseException:

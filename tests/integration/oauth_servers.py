@@ -75,7 +75,7 @@ class OidcProvider:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=240)
         self.process.stdout.close()
         remove(self.top)
 

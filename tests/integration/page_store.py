@@ -15,7 +15,7 @@ def add_event(agent, what, recipient, provider="", text="250 2.0.0 Ok", code=0, 
     number = next(numbers)
     now_ms = int(time.time() * 1000)
     identity = ((int(message[:8], 16) + int(message[-8:], 16)) & 0x7fffffff) << 32 | number  # event/event_row.h
-    with sqlite3.connect(agent.state / "state.db", timeout=60) as store:
+    with sqlite3.connect(agent.state / "state.db", timeout=240) as store:
         store.execute(
             "INSERT INTO events (identity, state, event_id, message_id, cs, source, timestamp_ms, recipient, sender, queue_id,"
             " smtp_code, smtp_description, tpsp, tpsp_id, provider, attempt) VALUES (?, 3, ?, ?, ?, ?, ?, ?, 'from@example.org', ?,"

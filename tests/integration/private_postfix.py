@@ -5,6 +5,7 @@ The system's Postfix, running or not, is neither read nor touched. Needs root, a
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -42,6 +43,8 @@ smtputf8_enable = yes
 message_size_limit = 104857600
 mailbox_size_limit = 0
 """
+
+READERS = ("qmgr", "pipe", "smtpd", "trivial-rewrite")  # of the settings that tests change
 
 MASTER = """\
 127.0.0.1:{port} inet n  -  n  -  {smtpd}  smtpd{smtpd_options}
@@ -109,8 +112,13 @@ class PrivatePostfix:
             MASTER.format(port=self.port, smtpd_options=self.smtpd_options, smtpd=self.smtpd) + self.master)
 
     def reload(self):
+        """As "postfix reload", which takes two seconds for its own checks, and until nobody goes by the settings of before."""
         self.write_configuration()
-        run("postfix", "-c", self.etc, "reload")
+        for name in ("main.cf", "master.cf"):  # whoever reads one waits until it has been at rest for two seconds
+            os.utime(self.etc / name, (1, 1))
+        old = [pid for pid in group_members(self.pid()) if name_of(pid) in READERS]
+        os.kill(self.pid(), signal.SIGHUP)
+        wait_for(lambda: not any(alive(pid) for pid in old), "the end of those who have read the settings of before")
 
     def pid(self):
         try:
@@ -169,7 +177,7 @@ class PrivatePostfix:
     def lines(self, queue_id="", pattern=""):
         return [line for line in self.log().splitlines() if f" {queue_id}" in line and re.search(pattern, line)]
 
-    def wait_log(self, pattern, queue_id="", count=1, timeout=180):
+    def wait_log(self, pattern, queue_id="", count=1, timeout=240):
         """The lines of queue_id that match pattern, as soon as there are count of them."""
 
         def enough():
@@ -179,7 +187,7 @@ class PrivatePostfix:
         return wait_for(enough, lambda: f"{count} x /{pattern}/ for {queue_id or 'any message'} in\n{self.log()[-6000:]}",
                         timeout=timeout)
 
-    def wait_status(self, queue_id, status, timeout=180):
+    def wait_status(self, queue_id, status, timeout=240):
         """The delivery line "status=STATUS (…)" of a message."""
         return self.wait_log(rf"to=<.*status={status} ", queue_id, timeout=timeout)[-1]
 
@@ -191,7 +199,7 @@ class PrivatePostfix:
     def in_queue(self, queue_id):
         """Whether it is there; a file that the queue manager just moves may be missed once, so look more than once."""
         try:
-            return wait_for(lambda: any(entry["queue_id"] == queue_id for entry in self.queue()), "", timeout=3)
+            return wait_for(lambda: any(entry["queue_id"] == queue_id for entry in self.queue()), "", timeout=60)
         except TimeoutError:
             return False
 
@@ -201,13 +209,20 @@ class PrivatePostfix:
     def flush(self):
         run("postqueue", "-c", self.etc, "-f")
 
-    def wait_empty(self, timeout=120):
+    def wait_empty(self, timeout=240):
         """Twice: what goes from one queue to the other while postqueue looks may be missed once."""
         wait_for(lambda: not self.queue() and not self.queue(), lambda: f"an empty queue; in it: {self.queue()[:3]}\n{self.log()[-4000:]}",
                  timeout=timeout, interval=0.1)
 
-    def wait_gone(self, queue_id, timeout=180):
+    def wait_gone(self, queue_id, timeout=240):
         wait_for(lambda: self.lines(queue_id, ": removed$"), f"the removal of {queue_id}", timeout=timeout)
+
+
+def name_of(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None  # it has ended
 
 
 def group_members(group):

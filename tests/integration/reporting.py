@@ -24,7 +24,7 @@ class Reporting:
         self.settings.update(settings)
         top = {name.replace("_", "-"): value for name, value in self.settings.items()
                if name in ("batch_size", "events_retention", "dns", "listen", "log_path", "flush_interval")}
-        report = {"timeout": "2s", **({"tls-ca-path": str(self.ca.hashed)} if self.ca else {})}
+        report = {"timeout": "60s", **({"tls-ca-path": str(self.ca.hashed)} if self.ca else {})}
         report.update({name.replace("_", "-"): value for name, value in self.settings.items()
                        if name in ("timeout", "patience", "dropped_as", "accepted_as", "deferred", "tls_ca_path")})
         tpsps = []
@@ -50,7 +50,7 @@ class Reporting:
 
     def run(self, *arguments, **options):
         process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=240)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def start_one(self, first=1, count=1, kind=DELIVERED, tpsp="primary", **options):
@@ -82,7 +82,7 @@ class Reporting:
     # --- what is on record --------------------------------------------------------------------------------------------
 
     def query(self, sql, *values):
-        database = sqlite3.connect(self.state / "state.db", timeout=30)
+        database = sqlite3.connect(self.state / "state.db", timeout=240)
         try:
             rows = database.execute(sql, values).fetchall()
             database.commit()

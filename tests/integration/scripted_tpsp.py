@@ -359,7 +359,7 @@ class ScriptedTpsp:
             self.threads.append(thread)
             thread.start()
 
-    def wait_connection(self, number=0, timeout=30):
+    def wait_connection(self, number=0, timeout=240):
         """The connection of that number, after its end."""
         end = time.monotonic() + timeout
         while len(self.connections) <= number and time.monotonic() < end:

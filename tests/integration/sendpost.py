@@ -27,7 +27,7 @@ def build_directory():
 def ctl(site, *words, **environment):
     """The built sendpostctl on the configuration of an installation, or of whatever else has one."""
     return subprocess.run([build_directory() / "sendpostctl", "-c", site.config, *words], capture_output=True, text=True, check=False,
-                          stdin=subprocess.DEVNULL, timeout=60, env={**os.environ, **environment})
+                          stdin=subprocess.DEVNULL, timeout=240, env={**os.environ, **environment})
 
 
 def replace_once(text, old, new):
@@ -111,8 +111,8 @@ class Sendpost:
     def configure(self, tpsps, endpoint="none", ca=None, **settings):
         """Write the configuration; JSON is YAML. Settings are keys with '_' for '-'."""
         tree = {"account-id": 117, "subaccount-id": 4321, "state-dir": str(self.state), "endpoint": endpoint,
-                "delivery-timeout": "60s", "rate-limit-wait": "0s", "retry": {"schedule": ["1s"] * 100},
-                "report": {"timeout": "5s"},
+                "delivery-timeout": "120s", "rate-limit-wait": "0s", "retry": {"schedule": ["1s"] * 100},
+                "report": {},
                 "tpsps": [{key.replace("_", "-"): value for key, value in tpsp.items()} for tpsp in tpsps]}
         if endpoint != "none":
             tree["api-key-file"] = self.secret_file("event-api-key", SECRET_KEY)
@@ -121,6 +121,8 @@ class Sendpost:
         for key, value in settings.items():
             name = key.replace("_", "-")
             tree[name] = {**tree[name], **value} if isinstance(value, dict) and name in tree else value
+        # its half: a busy machine is no API that hangs
+        tree["report"].setdefault("timeout", f"{int(tree['delivery-timeout'].removesuffix('s')) // 2}s")
         self.config.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
         self.give(self.config, 0o600)
 
@@ -129,7 +131,7 @@ class Sendpost:
         from tpsp import PASSWORD, USERNAME
         entry = {"name": name, "id": 12, "host": "localhost", "port": server.port, "security": "starttls",
                  "username": USERNAME, "password-file": self.secret_file(f"{name}.password", password or PASSWORD),
-                 "tls-ca-path": str(ca.hashed), "connect-timeout": "10s", "command-timeout": "20s", "max-rate-per-hour": 0}
+                 "tls-ca-path": str(ca.hashed), "connect-timeout": "60s", "command-timeout": "60s", "max-rate-per-hour": 0}
         entry.update({key.replace("_", "-"): value for key, value in settings.items()})
         return entry
 
@@ -158,7 +160,7 @@ class Sendpost:
         """The environment in which run() starts a program."""
         return {"PATH": "/usr/bin:/bin", "SENDPOST_LOG_FILE": str(self.log_path), **self.sanitizers, **self.environment, **(more or {})}
 
-    def run(self, *arguments, message=b"", program=None, timeout=120, environment=None, **options):
+    def run(self, *arguments, message=b"", program=None, timeout=240, environment=None, **options):
         """Run sendpost-pipe as pipe(8) would: as the user of the transport, with hardly any environment."""
         return subprocess.run([str(program or self.program), "-c", str(self.config), *map(str, arguments)], input=message,
                               capture_output=True, timeout=timeout, check=False, env=self.env(environment), cwd="/", user=self.uid,
@@ -174,7 +176,7 @@ class Sendpost:
         path = self.state / "state.db"
         if not path.exists():
             return []
-        with sqlite3.connect(path, timeout=30) as database:
+        with sqlite3.connect(path, timeout=240) as database:
             database.row_factory = sqlite3.Row
             rows = [dict(row) for row in database.execute("SELECT * FROM events")]
         for leftover in self.state.glob("state.db*"):  # root opened them; they stay the user's
@@ -198,7 +200,7 @@ class Sendpost:
 
     def wait_settled(self):
         """Nothing is under way any more; what is idle may stay."""
-        wait_for(lambda: {pid for pid, _ in self.idle()} >= set(self.leftovers()), lambda: f"the end of {self.leftovers()}", timeout=90)
+        wait_for(lambda: {pid for pid, _ in self.idle()} >= set(self.leftovers()), lambda: f"the end of {self.leftovers()}", timeout=240)
 
     def close(self):
         for pid in self.leftovers():

@@ -13,7 +13,7 @@ TOP = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("SENDPOST_TEST_CACHE", "/var/cache/postfix-sendpost-test"))  # see tools/deps
 
 
-def wait_for(condition, what, timeout=60.0, interval=0.02):
+def wait_for(condition, what, timeout=240.0, interval=0.02):
     """The first true value of condition(); what says what was waited for when it never came."""
     end = time.monotonic() + timeout
     while True:

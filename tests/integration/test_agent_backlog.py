@@ -128,7 +128,7 @@ def write_days(path, count):
 
 
 def stored(agent):
-    with sqlite3.connect(agent.state / "state.db", timeout=60) as store:
+    with sqlite3.connect(agent.state / "state.db", timeout=240) as store:
         return store.execute("SELECT max(id) FROM events").fetchone()[0] or 0
 
 

@@ -84,7 +84,7 @@ def test_killed_at_any_instant_each_event_is_reported_exactly_once(seed):
             process.wait()
         log.end.set()
         log.join()
-        wait_for(lambda: agent.once() == 0, "a complete flush", timeout=120)
+        wait_for(lambda: agent.once() == 0, "a complete flush", timeout=240)
         stored = agent.events()
         happened = {(event[1], event[2], event[0]) for event in stored}
         assert happened - writer.expected == set()

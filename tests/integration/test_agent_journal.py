@@ -84,7 +84,7 @@ def test_each_entry_of_the_journal_counts_once():
         done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c",
                                'mount -t tmpfs none /run && mount -t tmpfs none /var/log && exec "$@"', "sh", sys.executable,
                                script, PROGRAM, Path(__file__).parent, agent.config], env=agent.environment(),
-                              capture_output=True, check=False, timeout=120)
+                              capture_output=True, check=False, timeout=240)
         if b"mount" in done.stderr and b"denied" in done.stderr:
             pytest.skip("needs to mount")
         if done.returncode == 77:

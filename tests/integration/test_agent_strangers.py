@@ -133,7 +133,7 @@ def test_trusted_senders_are_believed_instead_of_mynetworks(gateway, agent):
 def check(agent, etc):
     import subprocess
     done = subprocess.run([build_directory() / "sendpostctl", "-c", agent.config, "check", "--json", "--offline", "--postfix-config", etc],
-                          capture_output=True, text=True, check=False, timeout=60)
+                          capture_output=True, text=True, check=False, timeout=240)
     return done.returncode, {(finding["check"], finding["status"]): finding["text"] + " / " + finding.get("remedy", "")
                              for finding in json.loads(done.stdout)["checks"]}
 

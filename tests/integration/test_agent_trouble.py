@@ -34,7 +34,7 @@ def agent(api):
 
 def flush(agent):
     return subprocess.run([build_directory() / "sendpostctl", "-c", agent.config, "events", "flush"], capture_output=True,
-                          text=True, check=False, timeout=60)
+                          text=True, check=False, timeout=240)
 
 
 # --- disk -------------------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def test_a_disk_that_runs_full_while_events_are_stored_loses_none(agent, api, di
     assert "free some space on its file system" in agent.health()["last_error"]
     subprocess.run(["mount", "-o", "remount,size=50M", disk], check=True)
     wait_for(lambda: set(api.ids()) == {event[5] for event in agent.events()} and len(agent.events()) == len(writer.expected),
-             lambda: f"{len(writer.expected)} events; stored are {len(agent.events())}", timeout=120)
+             lambda: f"{len(writer.expected)} events; stored are {len(agent.events())}", timeout=240)
     wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
     assert {(event[1], event[2], event[0]) for event in agent.events()} == writer.expected
     with sqlite3.connect(disk / "state.db") as store:
@@ -155,7 +155,7 @@ def test_a_stopped_reporter_does_not_stop_the_others_for_good(agent, api):
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=1)
         agent.kill()
-        assert other.wait(timeout=60) == 0
+        assert other.wait(timeout=240) == 0
     finally:
         end_process(other.pid)
     assert set(api.ids()) == {event[5] for event in agent.events()}

@@ -30,7 +30,7 @@ def test_a_log_becomes_its_events(row):
 def test_a_bounce_becomes_its_event(row):
     with (DATA / "bounces" / row["file"]).open("rb") as message:
         done = subprocess.run([build_directory() / "sendpost-bounce", "-n", "--", "x@example.com"], stdin=message,
-                              capture_output=True, check=True, timeout=60)
+                              capture_output=True, check=True, timeout=240)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     expected = [] if row["event_type"] is None else [(row["event_type"], row["recipient"])]
     assert [(event["event_type"], event["recipient"]) for event in found] == expected

@@ -39,7 +39,7 @@ class Member(Agent):
 
     def health(self):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=240) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             return json.load(error)
@@ -210,5 +210,5 @@ def test_a_host_with_another_uuid_key_is_loud(valkey, members):
     with Member(valkey.address, uuid_key=OTHER_KEY) as stranger:
         stranger.start()
         wait_for(lambda: "UUID key" in (members[0].health()["last_error"] or ""), "the difference in /health")
-        metrics = urllib.request.urlopen(f"http://127.0.0.1:{members[0].port}/metrics", timeout=10).read().decode()
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{members[0].port}/metrics", timeout=240).read().decode()
         assert "sendpost_agent_cluster_hosts_with_other_uuid_key 1" in metrics

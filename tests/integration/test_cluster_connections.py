@@ -102,7 +102,7 @@ def test_what_is_killed_or_cut_off_leaves_none_behind_and_opens_none_beyond(make
         wait_for(lambda: tpsp.messages > 5 or over.is_set(), "messages")
         hosts[0].way.set_cut(True)
         # not until others got on: the host may hold all connections, and nobody may take them from it for minutes
-        wait_for(lambda: "is away" in hosts[0].site.log() or over.is_set(), "the host to notice", timeout=120)
+        wait_for(lambda: "is away" in hosts[0].site.log() or over.is_set(), "the host to notice", timeout=240)
         hosts[0].way.set_cut(False)
         wait_for(lambda: tpsp.messages > 16 or over.is_set(), "messages")
         valkey.restart_empty()

@@ -104,7 +104,7 @@ class Fleet:
         self.wait_for_more(f"after {name}", 2, host)
 
     def finish(self):
-        wait_for(lambda: self.arrivals.count() >= 3 * MESSAGES, lambda: f"all messages: {self.arrivals.count()} have arrived", timeout=120)
+        wait_for(lambda: self.arrivals.count() >= 3 * MESSAGES, lambda: f"all messages: {self.arrivals.count()} have arrived", timeout=240)
         for host in self.hosts:
             host.postfix.wait_empty()
             times = host.begun()

@@ -55,7 +55,7 @@ class Host(Sendpost):
     def page(self):
         """The words of the row of the TPSP, and those of the whole page."""
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-        with opener.open(self.told("ui")["url"], timeout=20) as answer:
+        with opener.open(self.told("ui")["url"], timeout=240) as answer:
             html = answer.read().decode()
         row = re.search(r'<th scope="row">primary</th>.*?</tr>', html, re.DOTALL).group(0)
         return [re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", part))) for part in (row, html)]

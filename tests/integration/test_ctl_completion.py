@@ -17,7 +17,7 @@ _sendpostctl; printf '%s\n' "${COMPREPLY[@]}"
 def complete(*words):
     program = str(build_directory() / "sendpostctl")
     done = subprocess.run(["bash", "-c", BASH, "bash", str(TOP / "data/completion/sendpostctl"), program, *words],
-                          capture_output=True, text=True, check=True, timeout=30, cwd="/")
+                          capture_output=True, text=True, check=True, timeout=240, cwd="/")
     assert done.stderr == ""
     return set(done.stdout.split())
 
@@ -83,7 +83,7 @@ def test_zsh_is_offered_the_same(words, expected):
     if shutil.which("zsh") is None:
         pytest.skip("zsh is not installed; run tools/deps test")
     done = subprocess.run(["zsh", "-f", "-c", ZSH, "zsh", str(TOP / "data/completion/_sendpostctl"),
-                           str(build_directory() / "sendpostctl"), *words], capture_output=True, text=True, check=True, timeout=30)
+                           str(build_directory() / "sendpostctl"), *words], capture_output=True, text=True, check=True, timeout=240)
     assert done.stderr == ""
     found = done.stdout.split("\n")
     for choice in expected:

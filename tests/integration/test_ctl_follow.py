@@ -56,7 +56,7 @@ class Followed:
 
     def end(self, number=signal.SIGINT):
         self.process.send_signal(number)
-        assert self.process.wait(timeout=30) == 0
+        assert self.process.wait(timeout=240) == 0
         return self.errors.read_text()
 
 
@@ -130,7 +130,7 @@ def test_it_waits_until_a_busy_store_can_be_read(installation):
     deliver(installation, 1)
     with following(installation) as followed:
         followed.wait(1)
-        with sqlite3.connect(installation.state / "state.db", timeout=30, isolation_level=None) as database:
+        with sqlite3.connect(installation.state / "state.db", timeout=240, isolation_level=None) as database:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")  # readers, too, are kept out
             database.execute("BEGIN IMMEDIATE")
             database.execute("INSERT INTO events SELECT NULL, 7, 3, 0, 0, 0, '6f1c2d3e-4b5a-4c7d-8e9f-0a1b2c3d4e5f', message_id, cs, 0, source, "
@@ -138,7 +138,7 @@ def test_it_waits_until_a_busy_store_can_be_read(installation):
             database.execute("COMMIT")
             with pytest.raises(sqlite3.OperationalError):
                 sqlite3.connect(installation.state / "state.db", timeout=0).execute("SELECT count(*) FROM events")
-            wait_for(lambda: "it is tried on" in followed.errors.read_text(), "it to be told", timeout=60)
+            wait_for(lambda: "it is tried on" in followed.errors.read_text(), "it to be told", timeout=240)
             followed.wait(1)
         database.close()
         followed.wait(1, 2)
@@ -150,7 +150,7 @@ def test_it_ends_when_nobody_reads_any_more_even_if_nothing_comes(installation):
     with subprocess.Popen([CTL, "-c", str(installation.config), "events", "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline().startswith(b"TIME")
         process.stdout.close()
-        assert process.wait(timeout=30) == 0 and process.stderr.read() == b""
+        assert process.wait(timeout=240) == 0 and process.stderr.read() == b""
 
 
 def test_a_person_sees_short_lines_that_fit_and_ends_it_with_control_c(installation):

@@ -84,7 +84,7 @@ class Site:
 
     def run(self, *arguments):
         done = subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(self.installation.config), *map(str, arguments), "--json"],
-                              capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **self.environment})
+                              capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **self.environment})
         assert done.returncode in (0, 1) and done.stdout, (arguments, done)
         value = json.loads(done.stdout, parse_float=Number, parse_int=Number)
         self.outputs.append((arguments, value))

@@ -33,7 +33,7 @@ class Etc:
 
     def run(self, *arguments, config=None):
         done = subprocess.run([str(CTL), *(["-c", str(config)] if config else []), "postfix", *arguments, "--postfix-config",
-                               str(self.path)], capture_output=True, text=True, check=False, timeout=60)
+                               str(self.path)], capture_output=True, text=True, check=False, timeout=240)
         self.rest()
         return done
 

@@ -38,7 +38,7 @@ class Machine:
 
     def run(self, *arguments, config=None, stdin=None):
         done = subprocess.run([str(CTL), "-c", str(config or self.config), "setup", *arguments], capture_output=True, text=True,
-                              check=False, timeout=60, input=stdin, cwd=self.top)
+                              check=False, timeout=240, input=stdin, cwd=self.top)
         for secret in (PASSWORD, KEY):
             assert secret not in done.stdout + done.stderr
         return done
@@ -49,7 +49,7 @@ class Machine:
     def check(self):
         """What it says, but for the mail log, which this machine need not have; status 0 without another failure."""
         done = subprocess.run([str(CTL), "-c", str(self.config), "check", "--no-postfix", "--offline"], capture_output=True, text=True,
-                              check=False, timeout=60)
+                              check=False, timeout=240)
         others = [line for line in done.stdout.splitlines() if line.startswith("failure") and "mail log:" not in line]
         return subprocess.CompletedProcess(done.args, 1 if others else 0, done.stdout, done.stderr)
 
@@ -464,7 +464,7 @@ def test_only_who_may_write_is_asked(machine):
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     machine.etc.mkdir()
-    done = subprocess.run([str(CTL), "-c", str(machine.config), "setup"], capture_output=True, text=True, check=False, timeout=30,
+    done = subprocess.run([str(CTL), "-c", str(machine.config), "setup"], capture_output=True, text=True, check=False, timeout=240,
                           user=USER, input="117\n")
     assert done.returncode == 1 and "only root may write to" in done.stderr and done.stdout == ""
 

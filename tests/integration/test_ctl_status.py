@@ -20,7 +20,7 @@ MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nhello\r\n"
 
 def status(sendpost, *arguments, **environment):
     return subprocess.run([str(CTL), "-c", str(sendpost.config), "status", *arguments], capture_output=True, text=True, check=False,
-                          timeout=60, env={**os.environ, **environment})
+                          timeout=240, env={**os.environ, **environment})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ PLAIN = {"name": "primary", "id": 12, "host": "127.0.0.1", "security": "none", "
 
 def trace(installation, *arguments, **environment):
     return subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(installation.config), "trace", *arguments],
-                          capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environment})
+                          capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **environment})
 
 
 def told(installation, what, **environment):

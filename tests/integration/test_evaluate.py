@@ -16,7 +16,7 @@ def classify(*arguments):
 
 def evaluate(folder):
     done = subprocess.run([sys.executable, TOP / "tools/evaluate", "--build", build_directory(), "--json", folder],
-                          capture_output=True, text=True, check=False, timeout=120)
+                          capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     return {line["samples"]: (line["right"], line["n"]) for line in found["samples"]}, found["wrong"]

@@ -3,6 +3,7 @@ kills at any instant. No event is lost, and none is asked about for ever."""
 import json
 import random
 import re
+import threading
 import time
 
 import pytest
@@ -267,6 +268,7 @@ def test_whatever_else_is_answered_the_event_is_kept_and_reported_later(api, acc
 
 @pytest.mark.parametrize("act", ["hang", "drip", "continue-flood"])
 def test_an_api_that_does_not_come_to_an_end_costs_one_timeout_for_all(api, account, act):
+    account.write(timeout="2s")
     api.default = Answer(503, act=act)
     results = account.one(1, count=20)
     assert {result["result"] for result in results} == {"kept"}
@@ -285,6 +287,7 @@ def test_an_answer_that_ends_within_its_head_is_said_to_be_cut_short(api, accoun
 
 @pytest.mark.parametrize("act", ["hang-body", "drip-body", "truncate", "huge"])
 def test_a_success_stands_whatever_happens_to_its_body(api, account, act):
+    account.write(timeout="2s")
     api.script(Answer(202, act=act))
     assert account.one()["result"] == "done"
     assert account.states() == {"reported": 1}
@@ -336,9 +339,17 @@ def test_when_a_pause_ends_one_process_asks_for_all(api, account):
     account.one(1)
     api.forget()
     account.end_pauses()
-    api.default = Answer(act="hang")
+    answered = threading.Event()
+
+    def answer(_):
+        answered.wait(240)
+        return Answer(503)
+
+    api.default = answer
     probes = [account.start_one(first=number) for number in range(2, 12)]
-    results = [json.loads(probe.communicate(timeout=60)[0]) for probe in probes]
+    wait_for(lambda: sum(probe.poll() is not None for probe in probes) == 9, "nine who do not ask")
+    answered.set()
+    results = [json.loads(probe.communicate(timeout=240)[0]) for probe in probes]
     assert {result["result"] for result in results} == {"kept"}
     assert len(api.requests) == 1
     assert account.states() == {"pending": 11}
@@ -348,7 +359,7 @@ def test_while_the_api_is_slow_events_are_left_to_an_agent_that_runs(api, accoun
     account.write(patience="1s", timeout="20s", listen="none", log_path=str(account.top / "mail.log"), flush_interval="1s")
     api.default = Answer(delay=2.0)
     slow = [account.start_one(first=number) for number in range(1, 5)]
-    assert [json.loads(process.communicate(timeout=60)[0])["result"] for process in slow] == ["done"] * 4
+    assert [json.loads(process.communicate(timeout=240)[0])["result"] for process in slow] == ["done"] * 4
     assert account.one(5)["result"] == "done"  # there is no agent: nobody else would report it
     agent = account.start("sendpost-agent", "-c", account.config)
     number = iter(range(6, 1000))
@@ -430,7 +441,8 @@ def test_a_server_that_cannot_prove_itself_gets_nothing(ca, other_ca, what):
                    "name-in-subject-alone": lambda: other_ca.issue("localhost", only_cn=True),
                    "wrong-ca": lambda: ca.issue("localhost")}.get(what, lambda: None)()
     with EventApi(key=KEY, certificate=certificate, tls=what != "plain") as api:
-        with Reporting(api.url.replace("http:", "https:"), other_ca if what in ("wrong-ca", "name-in-subject-alone") else ca) as account:
+        with Reporting(api.url.replace("http:", "https:"), other_ca if what in ("wrong-ca", "name-in-subject-alone") else ca,
+                       timeout="2s" if what == "plain" else "60s") as account:
             result = account.one()
             assert result["result"] == "kept"
             assert account.states() == {"pending": 1}
@@ -578,7 +590,7 @@ def test_processes_that_report_at_the_same_time_report_nothing_twice(api, accoun
     flushes = [account.start("sendpostctl", "-c", account.config, "events", "flush") for _ in range(8)]
     probes = [account.start_one(first=1000 * i, count=20) for i in range(1, 5)]
     for process in flushes + probes:
-        process.communicate(timeout=120)
+        process.communicate(timeout=240)
     assert account.flush().returncode == 0
     assert len(api.ids()) == len(set(api.ids())) == 380
 

@@ -82,7 +82,7 @@ def test_an_option_that_cannot_be_used_is_named(option, words):
     agent = Agent()
     try:
         done = subprocess.run([build_directory() / "sendpost-agent", "-c", agent.config, "--once", option], env=agent.environment(),
-                              capture_output=True, text=True, check=False, timeout=60)
+                              capture_output=True, text=True, check=False, timeout=240)
         assert done.returncode == 75 and words in done.stderr
     finally:
         agent.stop()

@@ -182,5 +182,5 @@ def test_what_is_no_more_in_the_queue_is_forgotten(installation, instances, left
         (tools / name).write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
         (tools / name).chmod(0o755)
     done = subprocess.run([str(build_directory() / "sendpostctl"), "-c", str(installation.config), "deliveries", "--json"],
-                          capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+                          capture_output=True, text=True, check=True, timeout=240, env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
     assert sorted(entry["queue_id"] for entry in json.loads(done.stdout)) == left

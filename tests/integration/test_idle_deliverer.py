@@ -86,7 +86,7 @@ def test_it_leaves_when_nobody_comes_and_says_goodbye(site):
         del site.environment["SENDPOST_IDLE_SECONDS"]
         send_well(site)
         pid = int(deliverers(site)[0])
-        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=30)
+        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=240)
         wait_for(lambda: server.connections[0].commands[-1] == "QUIT", "QUIT")
 
 
@@ -371,7 +371,7 @@ def test_ended_while_idle_it_goes_at_once(site):
         send_well(site)
         ((pid, _),) = site.wait_idle()
         os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=20)
+        wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=240)
 
 
 def test_stopped_while_idle_it_is_passed_over(site):
@@ -450,11 +450,11 @@ def test_a_writer_that_dies_with_the_supervisor_sends_no_half_message(site):
                                       env=site.env())
         supervisor.stdin.write(MESSAGE[:30])
         supervisor.stdin.flush()
-        wait_for(lambda: not site.idle(), "the deliverer's turn", timeout=30)  # it would stay for longer
+        wait_for(lambda: not site.idle(), "the deliverer's turn", timeout=240)  # it would stay for longer
         supervisor.kill()
         supervisor.wait()
         supervisor.stdin.close()
-        wait_for(lambda: not alive(pid), "the end of the deliverer", timeout=30)
+        wait_for(lambda: not alive(pid), "the end of the deliverer", timeout=240)
         assert len(server.messages) == 1 and len(site.events()) == 1
 
 

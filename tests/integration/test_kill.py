@@ -71,8 +71,8 @@ def test_killed_at_any_instant_nothing_is_lost_and_nothing_on_record_is_sent_aga
             killer.kill_one()
         return killer.count >= KILLS and killer.killed["sendpost-pipe"] and killer.killed["sendpost-delive"] and sent >= MESSAGES
 
-    wait_for(keep_killing, lambda: f"{KILLS} kills; {dict(killer.killed)}", timeout=180, interval=0)
-    front.wait_empty(timeout=120)
+    wait_for(keep_killing, lambda: f"{KILLS} kills; {dict(killer.killed)}", timeout=240, interval=0)
+    front.wait_empty(timeout=240)
     sendpost.wait_settled()
 
     assert front.lines("", "status=bounced") == bounced_before

@@ -37,7 +37,7 @@ def expect(sayer, say, patterns):
     def said():
         text = say()
         return all(re.search(pattern, text, re.S) for pattern in patterns)
-    wait_for(said, lambda: f"{sayer} to say {patterns}; it says\n{say()}", timeout=30, interval=0.1)
+    wait_for(said, lambda: f"{sayer} to say {patterns}; it says\n{say()}", timeout=240, interval=0.1)
 
 
 def test_without_a_mistake_nobody_complains(site):

@@ -414,7 +414,7 @@ class RunningAgent:
 
     def __exit__(self, *_):
         self.process.terminate()
-        assert self.process.wait(timeout=60) == 0
+        assert self.process.wait(timeout=240) == 0
 
 
 def test_the_agent_renews_before_a_delivery_has_to(account, provider, server):
@@ -456,7 +456,7 @@ def test_a_first_login_needs_no_browser_on_this_machine(account, provider, serve
     line = setup.stdout.readline()
     assert f"{provider.issuer}/device" in line, (line, setup.communicate())
     provider.order("approve", code=line.split()[-1])
-    out, err = setup.communicate(timeout=60)
+    out, err = setup.communicate(timeout=240)
     assert setup.returncode == 0, err
     assert str(token_path) in out and oct(token_path.stat().st_mode)[-3:] in ("600", "640")
     assert delivered(account.send(1)) and server.arrived(1)

@@ -72,7 +72,7 @@ class ByAgent(Renewal):
         wait_for(lambda: agent.poll() is not None or self.site.token_file()["received"] != before, "the end of agent or token")
         if agent.poll() is None:
             agent.terminate()
-        agent.wait(timeout=60)
+        agent.wait(timeout=240)
 
 
 class ByCheck(Renewal):

@@ -52,7 +52,7 @@ def ask(agent, method, path, body=None, key=None):
                                      data=None if body is None else json.dumps(body).encode(),
                                      headers={"X-SP-Event-ApiKey": key} if key else {})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             return answer.status, answer.headers.get_content_type(), answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

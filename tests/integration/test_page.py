@@ -32,7 +32,7 @@ def agent():
 
 class Unix(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=240)
         self.path = path
 
     def connect(self):
@@ -43,7 +43,7 @@ class Unix(http.client.HTTPConnection):
 
 def ask(agent, path, method="GET", connection=None, **headers):
     """(status, header fields, body)"""
-    connection = connection or http.client.HTTPConnection("127.0.0.1", agent.port, timeout=20)
+    connection = connection or http.client.HTTPConnection("127.0.0.1", agent.port, timeout=240)
     try:
         connection.request(method, path, headers={key.replace("_", "-"): value for key, value in headers.items()})
         answer = connection.getresponse()
@@ -98,7 +98,7 @@ def test_on_loopback_a_foreign_host_gets_nothing(agent):
             assert ask(agent, path, Host=host)[0] == 403, (path, host)
     for host in ("127.0.0.1", f"127.0.0.1:{agent.port}", "localhost", "LOCALHOST:8080", "[::1]:9113", "127.1.2.3"):
         assert ask(agent, "/health", Host=host)[0] == 200, host
-    with socket.create_connection(("127.0.0.1", agent.port), timeout=20) as stream:  # no Host comes from no browser
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=240) as stream:  # no Host comes from no browser
         stream.sendall(b"GET /health HTTP/1.0\r\n\r\n")
         assert stream.recv(100).startswith(b"HTTP/1.0 200") or stream.recv(100)
 
@@ -285,7 +285,7 @@ def test_a_search_tells_the_story_of_a_message(agent):
 # --- the live feed -----------------------------------------------------------------------------------------------------------
 
 def follow(agent, cookie):
-    stream = socket.create_connection(("127.0.0.1", agent.port), timeout=30)
+    stream = socket.create_connection(("127.0.0.1", agent.port), timeout=240)
     stream.sendall(f"GET /live HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n".encode())
     return stream
 

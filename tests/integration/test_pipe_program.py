@@ -253,7 +253,7 @@ def test_memory_does_not_grow_with_the_message(pipe, engine):
     with ScriptedTpsp(dot=look_at_memory) as server:
         pipe.configure([scripted(server, engine=engine)], validation={"max-message-size": "60M"})
         for size in (1 << 10, 50 << 20):
-            done = pipe.run(*ENVELOPE, message=MESSAGE + body * (size // len(body)), timeout=120)
+            done = pipe.run(*ENVELOPE, message=MESSAGE + body * (size // len(body)), timeout=240)
             assert done.returncode == 0, done
             assert len(server.connections[-1].content) >= size - len(body)
             assert server.connections[-1].content.endswith(body)
@@ -276,7 +276,7 @@ def test_a_hundred_at_once(pipe, api, ca):
     def one(number):
         gate.wait()
         return pipe.run("-q", f"4b{number}", "-f", "sender@example.org", "--", f"user{number}@example.com",
-                        message=MESSAGE, timeout=120)
+                        message=MESSAGE, timeout=240)
 
     with ScriptedTpsp() as server:
         pipe.configure([scripted(server)], endpoint=api.url, ca=ca)

@@ -34,7 +34,7 @@ class Prometheus:
 
     def is_ready(self):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=240) as answer:
                 return answer.status == 200
         except OSError:
             return False
@@ -42,7 +42,7 @@ class Prometheus:
     def ask(self, expression):
         """The series; an expression that it does not understand is an error."""
         url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=240) as answer:
             result = json.loads(answer.read())
         assert result["status"] == "success", result
         return result["data"]["result"]

@@ -210,7 +210,7 @@ def test_another_client_says_the_same_on_the_wire(relay, tmp_path, client, mecha
         assert result["class"] == "delivered", result
         path = tmp_path / "wire"
         path.write_bytes(WIRE if client is swaks else WIRE.replace(b"\r\n", b"\n"))
-        done = subprocess.run(client(server, path, mechanism), input=path.read_bytes(), capture_output=True, check=False, timeout=60)
+        done = subprocess.run(client(server, path, mechanism), input=path.read_bytes(), capture_output=True, check=False, timeout=240)
         assert done.returncode == 0, done
         ours, theirs = server.wait_connection(0), server.wait_connection(1)
         assert ours.login == theirs.login == (mechanism.upper(), "me", "secret")

@@ -22,7 +22,7 @@ def come_back_until(front, queue_id, condition, what):
         front.flush()
         return condition()
 
-    return wait_for(turn, lambda: f"{what}\n{chr(10).join(front.lines(queue_id))}", timeout=90, interval=0.3)
+    return wait_for(turn, lambda: f"{what}\n{chr(10).join(front.lines(queue_id))}", timeout=240, interval=0.3)
 
 
 def test_each_step_is_waited_for_and_the_last_one_bounces_with_our_words(front, sendpost):

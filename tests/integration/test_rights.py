@@ -29,7 +29,7 @@ def as_root(site, program, *arguments, message=b""):
     path = site.libexec / program
     if not path.exists():
         path = build_directory() / program
-    return subprocess.run([str(path), "-c", str(site.config), *arguments], input=message, capture_output=True, timeout=120,
+    return subprocess.run([str(path), "-c", str(site.config), *arguments], input=message, capture_output=True, timeout=240,
                           check=False, env=site.env(), cwd="/")
 
 

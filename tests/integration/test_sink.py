@@ -24,7 +24,7 @@ class Clock:
 def submit(server, recipient="user@example.com"):
     """The code that decided."""
     try:
-        with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", server.port, timeout=240) as client:
             client.sendmail("sender@example.com", [recipient], "Subject: x\r\n\r\nbody\r\n")
             return 250
     except smtplib.SMTPRecipientsRefused as refused:
@@ -50,13 +50,13 @@ def test_gmail_counts_by_recipient_too():
 
 
 def test_sessions_and_connections_have_their_end():
-    with Sink(PROVIDERS["yahoo"].with_limits(session=2)) as server, smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+    with Sink(PROVIDERS["yahoo"].with_limits(session=2)) as server, smtplib.SMTP("127.0.0.1", server.port, timeout=240) as client:
         for _ in range(2):
             client.sendmail("sender@example.com", ["user@example.com"], "Subject: x\r\n\r\nbody\r\n")
         with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
             client.sendmail("sender@example.com", ["user@example.com"], "Subject: x\r\n\r\nbody\r\n")
     with Sink(PROVIDERS["office365"]) as server:
-        clients = [smtplib.SMTP("127.0.0.1", server.port, timeout=10) for _ in range(4)]
+        clients = [smtplib.SMTP("127.0.0.1", server.port, timeout=240) for _ in range(4)]
         assert clients[3].mail("sender@example.com")[0] == 432
         for client in clients:
             client.close()
@@ -71,5 +71,5 @@ def test_what_it_refuses_is_put_off_and_no_attempt(name):
 
 
 def test_by_hand_it_names_its_rules_and_sources():
-    done = subprocess.run([str(TOP / "tests/rehearsal/sink.py"), "--list"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([str(TOP / "tests/rehearsal/sink.py"), "--list"], capture_output=True, text=True, check=True, timeout=240)
     assert all(name in done.stdout and all(source in done.stdout for source in provider.sources) for name, provider in PROVIDERS.items())

@@ -172,7 +172,7 @@ def read_log(site, text):
     log.write_text(text)
     site.give(log, 0o644)
     done = subprocess.run([build_directory() / "sendpost-agent", "-c", site.config, "--once", "--from-start"], capture_output=True,
-                          text=True, timeout=60, check=False)
+                          text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
 
 

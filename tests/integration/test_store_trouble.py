@@ -28,7 +28,7 @@ def on_a_small_disk(account, size, script):
         {script}
         cp -a {account.state} {account.top}/after"""
     process = account.start("/usr/bin/unshare", "-m", "--propagation", "private", "sh", "-c", commands)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     account.state = account.top / "after"
     return process.returncode, out, err
 
@@ -42,7 +42,7 @@ def stored(account):
 
 
 def test_a_disk_that_runs_full_loses_no_event(small_disk, ca):
-    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca) as account:
+    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca, timeout="2s") as account:
         status, out, err = on_a_small_disk(account, "400k", f"""
             probe one 60 primary 1 100000 >/dev/null && exit 9
             mount -o remount,size=20M {account.state}
@@ -57,7 +57,7 @@ def test_a_disk_that_runs_full_loses_no_event(small_disk, ca):
 
 
 def test_nothing_is_called_kept_that_is_not_on_disk(small_disk, ca):
-    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca) as account:
+    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca, timeout="2s") as account:
         api.default = Answer(503)
         status, out, err = on_a_small_disk(account, "400k", f"""
             probe one 60 primary 1 100000 >{account.top}/results && exit 9
@@ -71,7 +71,7 @@ def test_nothing_is_called_kept_that_is_not_on_disk(small_disk, ca):
 
 
 def test_a_disk_that_is_full_from_the_start_is_explained(small_disk, ca):
-    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca) as account:
+    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca, timeout="2s") as account:
         status, out, err = on_a_small_disk(account, "100k", """
             fill; probe one 60 primary 1 1 && exit 9
             true""")
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_from_the_start_is_explained(small_disk, ca):
 
 
 def test_a_state_directory_mounted_read_only_is_explained(small_disk, ca):
-    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca) as account:
+    with EventApi(ca, key=KEY) as api, Reporting(api.url, ca, timeout="2s") as account:
         status, out, err = on_a_small_disk(account, "1M", f"""
             probe one 60 primary 1 1; mount -o remount,ro {account.state}
             probe one 60 primary 2 1 && exit 9

@@ -49,7 +49,7 @@ def pipe_with(tmp_path):
 
 def run(program, *options, message=b"Subject: x\n\nbody\n", **extra):
     environment = dict(os.environ, SENDPOST_LOG_FILE=str(program.parent / "log"))
-    return subprocess.run([program, "-f", "a@example.com", *options, "b@example.com"], input=message, timeout=60,
+    return subprocess.run([program, "-f", "a@example.com", *options, "b@example.com"], input=message, timeout=240,
                           capture_output=True, env=environment, **extra)
 
 
@@ -74,7 +74,7 @@ def test_the_request_arrives_whole(pipe_with):
 @pytest.mark.parametrize("given, sent", [("", b""), ("<>", b""), ("MAILER-DAEMON", b""), ("<x@y.z>", b"x@y.z")])
 def test_every_form_of_the_null_sender_is_understood(pipe_with, given, sent):
     program = pipe_with("answer(status='0', text='2.0.0 ' + repr(request()[b'sender']))")
-    done = subprocess.run([program, "-f", given, "b@example.com"], input=b"", capture_output=True, timeout=60)
+    done = subprocess.run([program, "-f", given, "b@example.com"], input=b"", capture_output=True, timeout=240)
     assert done.stdout.decode() == f"2.0.0 {sent!r}\n"
 
 
@@ -125,7 +125,7 @@ def test_nothing_comes_before_the_status_line_and_output_goes_to_the_log(pipe_wi
 def test_under_postfix_verbose_output_goes_to_the_log_too(pipe_with, tmp_path):
     program = pipe_with("request(); print('chatter', flush=True); answer(status='75', text='4.0.0 later')")
     environment = dict(os.environ, SENDPOST_LOG_FILE=str(tmp_path / "log"))
-    done = subprocess.run([program, "-v", "-f", "", "b@example.com"], input=b"", env=environment, timeout=60,
+    done = subprocess.run([program, "-v", "-f", "", "b@example.com"], input=b"", env=environment, timeout=240,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.stdout == b"4.0.0 later\n"
     assert "chatter" in log_of(program)
@@ -196,14 +196,14 @@ def test_after_the_whole_message_a_sigterm_waits_for_the_result(pipe_with, tmp_p
                                        ["-f", "a@b"], ["-f", "a" * 70000 + "@b", "b@c"]],
                          ids=lambda arguments: " ".join(arguments)[:20])
 def test_wrong_usage_is_a_local_misconfiguration(pipe_with, arguments):
-    done = subprocess.run([pipe_with(None), *arguments], input=b"", capture_output=True, timeout=60)
+    done = subprocess.run([pipe_with(None), *arguments], input=b"", capture_output=True, timeout=240)
     assert done.returncode == 75
     assert done.stdout.startswith(b"4.3.5 ") and done.stdout.count(b"\n") == 1 and done.stderr == b""
 
 
 def test_closed_standard_descriptors_do_no_harm(pipe_with):
     program = pipe_with("request(); answer(status='0', text='2.0.0 fine')")
-    done = subprocess.run(["/bin/sh", "-c", f"exec {program} -f '' b@example.com <&- 2>&-"], capture_output=True, timeout=60)
+    done = subprocess.run(["/bin/sh", "-c", f"exec {program} -f '' b@example.com <&- 2>&-"], capture_output=True, timeout=240)
     assert (done.returncode, done.stdout) == (0, b"2.0.0 fine\n")
 
 

@@ -57,7 +57,7 @@ class Host:
         return json.loads(done.stdout)
 
     def query(self, sql, *values):
-        with sqlite3.connect(self.state / "state.db", timeout=30) as database:
+        with sqlite3.connect(self.state / "state.db", timeout=240) as database:
             return database.execute(sql, values).fetchall()
 
     def emails(self):
@@ -281,7 +281,7 @@ def test_the_agent_does_it_by_itself(host, api):
         assert "sendpost_agent_sync_unconfirmed 0" in page
     finally:
         agent.terminate()
-        agent.communicate(timeout=60)
+        agent.communicate(timeout=240)
 
 
 def test_the_stand_in_lists_by_type_as_the_description_says(api, ca):

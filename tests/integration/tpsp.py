@@ -70,7 +70,7 @@ class Tpsp(PrivatePostfix):
     def messages(self):
         return [Received(path.read_bytes(), path.name) for path in self.files()]
 
-    def wait_messages(self, count=1, timeout=60):
+    def wait_messages(self, count=1, timeout=240):
         wait_for(lambda: len(self.files()) >= count,
                  lambda: f"{count} messages at the TPSP ({len(self.files())} there)\n{self.log()[-3000:]}", timeout=timeout)
         return self.messages()

@@ -65,7 +65,7 @@ class Container:
     def stop(self):
         """As an engine does; the status."""
         self.kill("TERM", *self.pids("entrypoint"))
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_it_ends_in_order_and_keeps_its_key(container):
 def test_it_ends_when_one_of_its_two_programs_does(container):
     (agent,) = container.pids("sendpost-agent")
     container.kill("KILL", agent)
-    assert container.process.wait(timeout=60) == 1
+    assert container.process.wait(timeout=240) == 1
     assert "sendpost-agent has ended" in container.said()
     assert not container.is_healthy("live")
 
@@ -137,5 +137,5 @@ def test_it_ends_when_one_of_its_two_programs_does(container):
 def test_without_a_configuration_it_says_so(container):
     container.tree.path("/etc/postfix-sendpost/config.yaml").unlink()
     container.start()
-    assert container.process.wait(timeout=60) == 78
+    assert container.process.wait(timeout=240) == 78
     assert "mount one" in container.said()

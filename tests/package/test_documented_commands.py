@@ -372,7 +372,7 @@ def test_does_what_it_says(site, command):
 
 @pytest.mark.parametrize("group", ["build", "package"])
 def test_the_dependencies_are_there(builds, group):
-    done = subprocess.run([TOP / "tools/deps", group], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([TOP / "tools/deps", group], capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0 and done.stdout == f'tools/deps: everything for "{group}" is installed\n', done.stdout + done.stderr
 
 

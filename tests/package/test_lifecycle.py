@@ -146,7 +146,7 @@ def test_removal_leaves_mail_in_the_queue(package, tree):
 
 def test_installed_again_it_delivers_what_waited(package, tree, tpsp):
     package.install()
-    wait_for(lambda: not tree.queue(), lambda: f"an empty queue\n{tree.queue()}\n{tree.log()[-8000:]}", timeout=120)
+    wait_for(lambda: not tree.queue(), lambda: f"an empty queue\n{tree.queue()}\n{tree.log()[-8000:]}", timeout=240)
     sent = {f"remove{number}@example.com" for number in range(3)}
     assert sent <= {message.recipient for message in tpsp.messages()}
     copies = [message.recipient for message in tpsp.messages()]

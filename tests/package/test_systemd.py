@@ -51,7 +51,7 @@ class Site:
 
     def health(self):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=240) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
