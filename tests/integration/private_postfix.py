@@ -203,6 +203,11 @@ class PrivatePostfix:
         except TimeoutError:
             return False
 
+    def wait_deferred(self, *queue_ids):
+        """Until they are where a flush finds them: behind the line that says "deferred" they are active for a moment."""
+        wait_for(lambda: {entry["queue_id"] for entry in self.queue() if entry["queue_name"] == "deferred"} >= set(queue_ids),
+                 lambda: f"{queue_ids} in the queue of deferred mail: {self.queue()}")
+
     def delete_queue(self):
         subprocess.run(["postsuper", "-c", str(self.etc), "-d", "ALL"], capture_output=True, check=False)
 

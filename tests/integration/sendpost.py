@@ -122,7 +122,8 @@ class Sendpost:
             name = key.replace("_", "-")
             tree[name] = {**tree[name], **value} if isinstance(value, dict) and name in tree else value
         # its half: a busy machine is no API that hangs
-        tree["report"].setdefault("timeout", f"{int(tree['delivery-timeout'].removesuffix('s')) // 2}s")
+        number, unit = int(tree["delivery-timeout"][:-1]), {"s": 1, "m": 60}[tree["delivery-timeout"][-1]]
+        tree["report"].setdefault("timeout", f"{number * unit // 2}s")
         self.config.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
         self.give(self.config, 0o600)
 

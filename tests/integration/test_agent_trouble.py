@@ -224,7 +224,7 @@ def test_a_port_that_is_taken_is_waited_for_and_all_else_goes_on(agent, api):
         writer.write(3)
         agent.process = subprocess.Popen([PROGRAM, "-c", agent.config, "--from-start"], env=agent.environment(), stderr=subprocess.PIPE)
         wait_for(lambda: len(set(api.ids())) == len(writer.expected), "the events")
-        assert f"cannot listen on 127.0.0.1:{agent.port}: Address already in use" in agent.log()
+        wait_for(lambda: f"cannot listen on 127.0.0.1:{agent.port}: Address already in use" in agent.log(), "the word of who would listen")
     wait_for(lambda: listens(agent.port), "the agent to listen")
     wait_for(lambda: agent.get("/health")[0] == 200, agent.health)
     assert agent.log().count("cannot listen") == 1 and f"listening on 127.0.0.1:{agent.port} now" in agent.log()

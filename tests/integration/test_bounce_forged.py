@@ -1,5 +1,6 @@
 """Reports that somebody invented: whatever they claim, they make no event, and a flood of them costs little."""
 import sqlite3
+import time
 import uuid
 
 import pytest
@@ -230,6 +231,7 @@ def test_of_what_comes_through_postfix_only_what_is_proven_counts(installation):
 
 
 def test_a_flood_costs_bounded_disk_and_a_few_lines(installation, bounce):
+    begun = time.monotonic()
     bounce(report(uuid="none"), address(uuid.uuid4()))
 
     def size():
@@ -240,10 +242,10 @@ def test_a_flood_costs_bounded_disk_and_a_few_lines(installation, bounce):
             bounce(report(recipient=f"{uuid.uuid4()}@example.org", uuid="none"), address(uuid.uuid4()))
 
     flood(60)
-    before, lines = size(), installation.log().count("status=ignored")
+    before = size()
     flood(60)
     assert counted(installation, "unbelieved") == 121 and installation.events() == []
-    assert installation.log().count("status=ignored") - lines <= 1 and lines <= 2
+    assert installation.log().count("status=ignored") <= 2 + (time.monotonic() - begun) // 60  # one a minute
     # each is one small transaction: the write-ahead log turns around at its bound
     assert size() - before < 60 * 16384
     with sqlite3.connect(installation.state / "state.db") as database:

@@ -27,7 +27,7 @@ class Host(Sendpost):
         self.environment = {"SENDPOST_IDLE_SECONDS": "0"}
         self.log_path = self.top / "mail.log"
         self.log_path.touch()
-        self.configure([entry(tpsp, max_connections=3)], rate_limit_wait="0s", listen=f"127.0.0.1:{self.port}", log_path=str(self.log_path),
+        self.configure([entry(tpsp, max_connections=3)], rate_limit_wait="0s", delivery_timeout="900s", listen=f"127.0.0.1:{self.port}", log_path=str(self.log_path),
                        cluster={"servers": [f"127.0.0.1:{server.port}"], "tls": False})
         self.agent = subprocess.Popen([build_directory() / "sendpost-agent", "-c", self.config], env=self.env(), cwd="/", user=self.uid,
                                       group=self.gid, extra_groups=[], stderr=subprocess.DEVNULL)
@@ -76,14 +76,15 @@ def test_connections_of_all_hosts_are_shown_by_each(hosts):
 
     def wait(connection):
         reached.set()
-        go_on.wait(120)
+        go_on.wait(600)
         connection.reply("250 2.1.0 Ok")
     wait_for(lambda: send(busy, "user@example.com")[0] == 0, "the beginning of the epoch")
     tpsp.script["mail"] = wait
-    sending = threading.Thread(target=send, args=(busy, "user@example.com"))
+    # a server of the cluster that is late once is away for a moment
+    sending = threading.Thread(target=lambda: wait_for(lambda: "is away" not in send(busy, "user@example.com")[1], "the TPSP"))
     sending.start()
     try:
-        assert reached.wait(60)
+        assert reached.wait(240)
         for host, here in ((busy, 1), (quiet, 0)):
             words = f"in use, 1 of 3 connections ({here} here)"
             wait_for(lambda: words in host.words("rates") and words in host.words("status"), words)

@@ -76,8 +76,8 @@ def test_retry_makes_due_what_waits_and_tells_postfix(installation):
         with PrivatePostfix(main=installation.main_cf(), master=installation.master_cf(), backoff="") as postfix:
             environment = {"MAIL_CONFIG": str(postfix.etc)}
             one = postfix.sendmail(MESSAGE, "one@example.com")
-            postfix.sendmail(MESSAGE, "two@example.net")
-            wait_for(lambda: postfix.log().count("status=deferred") == 2, "both to be deferred")
+            two = postfix.sendmail(MESSAGE, "two@example.net")
+            postfix.wait_deferred(one, two)
             server.script["rcpt"] = "250 2.1.5 Ok"
             done = ctl(installation, "retry", "--recipient", "example.com", "--json", **environment)
             assert done.returncode == 0, done.stderr
@@ -88,7 +88,7 @@ def test_retry_makes_due_what_waits_and_tells_postfix(installation):
             wait_for(lambda: len(server.messages) == 2, "the other one")
             server.script["rcpt"] = "451 4.3.0 later"
             third = postfix.sendmail(MESSAGE, "three@example.com")
-            wait_for(lambda: f"{third}: to=<three@example.com>" in postfix.log(), "the third to be deferred")
+            postfix.wait_deferred(third)
             server.script["rcpt"] = "250 2.1.5 Ok"
             done = ctl(installation, "deliveries", "retry", third, **environment)
             assert (done.returncode, done.stdout) == (0, "1 due now, and Postfix is told\n"), done.stderr

@@ -92,7 +92,7 @@ def test_a_suppressed_recipient_is_told(installation):
 def test_with_postfix_the_story_begins_where_the_message_came_in(installation):
     with ScriptedTpsp(rcpt=answers) as server:
         installation.configure([{**PLAIN, "port": server.port}], listen="none", retry={"schedule": ["1h"]})
-        with PrivatePostfix(main=installation.main_cf(), master=installation.master_cf()) as postfix:
+        with PrivatePostfix(main=installation.main_cf(), master=installation.master_cf(), backoff="") as postfix:
             installation.configure([{**PLAIN, "port": server.port}], listen="none", log_path=str(postfix.log_path), retry={"schedule": ["1h"]})
             through = postfix.sendmail(MESSAGE % (7, 7), "one@example.com")
             waiting = postfix.sendmail(MESSAGE % (8, 8), "slow@example.com")

@@ -28,7 +28,10 @@ def start_browser(**preferences):
         options.add_argument(argument)
     options.add_experimental_option("prefs", preferences)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+    driver.set_script_timeout(240)
+    driver.set_page_load_timeout(240)
+    return driver
 
 
 @pytest.fixture(scope="module")

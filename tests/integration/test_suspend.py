@@ -47,7 +47,7 @@ def test_mail_waits_uncounted_until_it_is_resumed_and_postfix_is_told(installati
             assert done.stdout.startswith("TPSP primary is suspended until it is resumed (they move house).\n")
             assert "resume primary" in done.stdout and "maximal_queue_lifetime" in done.stdout
             ids = [postfix.sendmail(MESSAGE, f"user{number}@example.com") for number in range(3)]
-            wait_for(lambda: postfix.log().count("status=deferred") == 3, "all to be deferred")
+            postfix.wait_deferred(*ids)
             said = re.findall(r"dsn=4.7.1, status=deferred \((.*)\)", postfix.log())
             assert len(said) == 3 and all("TPSP primary is suspended until it is resumed (they move house)" in text for text in said)
             # neither an attempt, nor an event, nor a step of the ladder
@@ -65,7 +65,7 @@ def test_it_ends_by_itself(installation):
     with ScriptedTpsp() as server:
         installation.configure([tpsp(server)], listen="none")
         with PrivatePostfix(main=installation.main_cf(), master=installation.master_cf()) as postfix:
-            assert ctl(installation, "suspend", "primary", "--for", "4s").returncode == 0
+            assert ctl(installation, "suspend", "primary", "--for", "20s").returncode == 0
             queue_id = postfix.sendmail(MESSAGE, "user@example.com")
             wait_for(lambda: f"{queue_id}: removed" in postfix.log(), "the message to leave the queue")
             assert "TPSP primary is suspended until" in postfix.log()

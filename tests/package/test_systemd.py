@@ -139,7 +139,7 @@ def test_a_reload_reads_the_configuration_again_in_the_same_process(tree, site):
 
 
 def test_the_watchdog_is_fed(tree, site):
-    tree.drop_in(UNIT, "watchdog", "[Service]\nWatchdogSec=4s\nRestartSec=0\n")
+    tree.drop_in(UNIT, "watchdog", "[Service]\nWatchdogSec=20s\nRestartSec=0\n")
     tree.run("systemctl", "restart", UNIT)
     seen = set()
     wait_for(lambda: seen.add(site.agent()["WatchdogTimestampMonotonic"]) or len(seen) >= 4, "signs of life", interval=0.2)
