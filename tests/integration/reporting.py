@@ -24,7 +24,7 @@ class Reporting:
         self.settings.update(settings)
         top = {name.replace("_", "-"): value for name, value in self.settings.items()
                if name in ("batch_size", "events_retention", "dns", "listen", "log_path", "flush_interval")}
-        report = {"timeout": "60s", **({"tls-ca-path": str(self.ca.hashed)} if self.ca else {})}
+        report = {"timeout": "20s", **({"tls-ca-path": str(self.ca.hashed)} if self.ca else {})}
         report.update({name.replace("_", "-"): value for name, value in self.settings.items()
                        if name in ("timeout", "patience", "dropped_as", "accepted_as", "deferred", "tls_ca_path")})
         tpsps = []

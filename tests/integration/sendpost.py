@@ -1,6 +1,8 @@
 """An installation of postfix-sendpost for one test: a copy of the programs, a configuration, a state directory, a log,
 and the transport exactly as postfix-conf/ describes it, with only user and paths exchanged.
 """
+import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -45,6 +47,19 @@ def make_variable(name):
 def meeting_place(uid):
     """Where the idle deliverers of a user wait."""
     return Path(make_variable("runstatedir")) / "postfix-sendpost" / str(uid)
+
+
+@contextlib.contextmanager
+def turn_at_meeting_places():
+    """Tests that make and remove one of a user who has none come one after the other."""
+    places = meeting_place(0).parent
+    places.mkdir(parents=True, exist_ok=True)
+    turn = os.open(places, os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(turn)
 
 
 def make_meeting_place(account):

@@ -91,7 +91,7 @@ def test_a_site_that_is_well_has_no_failure(site):
     assert not site.server.transactions  # no mail
     assert "transport sendpost: runs sendpost-pipe, at most 7 deliveries at once" in texts
     assert "sendpost_destination_recipient_limit = 1" in texts
-    assert "sendpost_time_limit is 1000s, above delivery-timeout (60s)" in texts
+    assert "sendpost_time_limit is 1000s, above delivery-timeout (120s)" in texts
     assert "default_transport = sendpost:default" in texts
     assert not (site.sendpost.state / "state.db").exists()  # nothing was changed
 
@@ -306,8 +306,8 @@ FAILURES = {
                      "sendpostctl postfix install"),
     "no recipient limit": (drop_recipient_limit, "postfix", "sendpost_destination_recipient_limit is ",
                            "postconf -e 'sendpost_destination_recipient_limit = 1'"),
-    "time limit below ours": (add_main("sendpost_time_limit = 80s"), "postfix",
-                              "sendpost_time_limit is 80s, delivery-timeout 60s: Postfix bounces", "postconf -e 'sendpost_time_limit = 1000s'"),
+    "time limit below ours": (add_main("sendpost_time_limit = 140s"), "postfix",
+                              "sendpost_time_limit is 140s, delivery-timeout 120s: Postfix bounces", "postconf -e 'sendpost_time_limit = 1000s'"),
     "flags that alter mail": (replace_master("flags=q", "flags=qDRhu"), "postfix", "flags=qDRhu changes mail or addresses (DRhu)",
                               "flags=q, and no other"),
     "null sender": (replace_master("null_sender=", "null_sender=postmaster"), "postfix",

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from private_postfix import MAIN, MASTER, PrivatePostfix
-from sendpost import USER, Sendpost, build_directory, make_meeting_place, meeting_place
+from sendpost import USER, Sendpost, build_directory, make_meeting_place, meeting_place, turn_at_meeting_places
 from support import TOP, remove, scratch
 
 CTL = build_directory() / "sendpostctl"
@@ -161,13 +161,14 @@ def test_a_transport_that_still_gets_mail_is_not_removed(etc):
 
 @pytest.fixture
 def stranger():
-    """A user whose meeting place no other test has."""
+    """A user whose meeting place no other test has meanwhile."""
     account = pwd.getpwnam("daemon")
     place = meeting_place(account.pw_uid)
-    yield account
-    if place.is_symlink():
-        place.unlink()
-    remove(place)
+    with turn_at_meeting_places():
+        yield account
+        if place.is_symlink():
+            place.unlink()
+        remove(place)
 
 
 def test_the_meeting_place_of_idle_deliverers_is_made_where_it_is_missing(etc, stranger):

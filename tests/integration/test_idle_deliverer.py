@@ -14,7 +14,7 @@ import pytest
 
 from plain_relay import MESSAGE, entry, send
 from scripted_tpsp import ScriptedTpsp, hang_up, reset, stall
-from sendpost import SECRET_KEY, Sendpost, build_directory, meeting_place
+from sendpost import SECRET_KEY, Sendpost, build_directory, meeting_place, turn_at_meeting_places
 from support import alive, open_files, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming the user of the transport needs root")
@@ -489,7 +489,7 @@ for attempt in (lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]), lamb
 
 def other_user(site):
     """The same installation for a user who has no meeting place, and may not make one."""
-    account = pwd.getpwnam("bin")  # no other test has it
+    account = pwd.getpwnam("bin")
     site.uid, site.gid = account.pw_uid, account.pw_gid
     for path in (site.top, *site.top.rglob("*")):
         os.chown(path, site.uid, site.gid)
@@ -503,7 +503,7 @@ def check(site):
 
 @pytest.mark.parametrize("place", ["missing", "somebody else's", "open to others", "a link"])
 def test_without_a_meeting_place_of_ours_each_delivery_starts_a_process(site, place):
-    with ScriptedTpsp() as server:
+    with ScriptedTpsp() as server, turn_at_meeting_places():
         path = other_user(site)
         site.configure([entry(server)])
         try:
