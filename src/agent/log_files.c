@@ -10,16 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/xalloc.h"
 
 #define LOOKS 40
 #define LOOK_PAUSE_NS 5000000
 #define COUNTER_DIGITS 5 /* of mail.log.N at most: a date has more */
-
-static int64_t modified_ms(const struct stat *status)
-{
-    return (int64_t)status->st_mtim.tv_sec * 1000 + status->st_mtim.tv_nsec / 1000000;
-}
 
 static bool is_compressed(const char *path)
 {
@@ -51,7 +47,7 @@ static void add_name(struct log_names *names, const char *path, const char *suff
     names->items[names->count++] = (struct log_name){.path = xstrdup(path),
                                                      .device = status.st_dev,
                                                      .inode = status.st_ino,
-                                                     .modified_ms = modified_ms(&status),
+                                                     .modified_ms = clock_ms(status.st_mtim),
                                                      .number = counter_of(suffix),
                                                      .live = *suffix == '\0'};
 }

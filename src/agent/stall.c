@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 
@@ -46,7 +47,7 @@ static int64_t last_work_ms(const struct stall *stall)
         struct stat status;
         if (stat(path, &status) != 0)
             continue;
-        int64_t changed_ms = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+        int64_t changed_ms = clock_ms(status.st_mtim);
         last_ms = changed_ms > last_ms ? changed_ms : last_ms;
     }
     return last_ms;

@@ -30,11 +30,6 @@ struct tail {
     int inotify;
 };
 
-static int64_t modified_ms(const struct stat *status)
-{
-    return (int64_t)status->st_mtim.tv_sec * 1000 + status->st_mtim.tv_nsec / 1000000;
-}
-
 /* --- watching ----------------------------------------------------------------------------------- */
 
 static void watch(struct tail *tail)
@@ -246,7 +241,7 @@ static bool still_ours(struct tail *tail)
         return false;
     if (!log_file_still(&tail->file, &tail->position.head_length, &tail->position.head_hash))
         return false;
-    tail->position.modified_ms = modified_ms(&status);
+    tail->position.modified_ms = clock_ms(status.st_mtim);
     return true;
 }
 

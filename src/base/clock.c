@@ -26,6 +26,11 @@ int64_t clock_monotonic_ms(void)
     return clock_monotonic_us() / 1000;
 }
 
+int64_t clock_ms(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 char *clock_rfc3339(int64_t realtime_ms, char buffer[CLOCK_RFC3339_SIZE])
 {
     int64_t milliseconds = realtime_ms % 1000;

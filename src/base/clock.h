@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Milliseconds since 1970-01-01 UTC. Can step; for timestamps only. */
 int64_t clock_realtime_ms(void);
@@ -16,6 +17,9 @@ int64_t clock_realtime_ms(void);
 /* Milliseconds since boot, suspend included (CLOCK_BOOTTIME). Never steps; for deadlines and durations. */
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void); /* the same clock in microseconds */
+
+/* A time of any clock, of a file say, in milliseconds. */
+int64_t clock_ms(struct timespec time);
 
 /* Clocks of two hosts that differ by more are told of. */
 #define CLOCK_APART_S 60

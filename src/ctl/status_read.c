@@ -230,7 +230,7 @@ static void read_surroundings(struct status *status)
         status->disk_size = (int64_t)disk.f_blocks * (int64_t)disk.f_frsize;
     }
     if (strcmp(status->config->log_path, "journal") != 0 && stat(status->config->log_path, &log) == 0)
-        status->log_written_ms = (int64_t)log.st_mtim.tv_sec * 1000 + log.st_mtim.tv_nsec / 1000000;
+        status->log_written_ms = clock_ms(log.st_mtim);
     if (status->config->listen != NULL)
         status->agent = agent_health(status->config, &status->agent_error);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/state_dir.h"
 #include "base/xalloc.h"
 
@@ -47,6 +48,6 @@ bool event_watch_is_kept(const char *state_dir, int64_t now_ms)
     if (file < 0 || fcntl(file, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK ||
         fstat(file, &status) != 0)
         return false;
-    int64_t age_ms = now_ms - (int64_t)status.st_mtim.tv_sec * 1000 - status.st_mtim.tv_nsec / 1000000;
+    int64_t age_ms = now_ms - clock_ms(status.st_mtim);
     return age_ms > -LATELY_MS && age_ms < LATELY_MS; /* the clock may have been put back */
 }

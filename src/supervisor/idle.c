@@ -246,7 +246,7 @@ static bool has_changed_lately(int place)
 
     if (fstat(place, &status) != 0)
         return false;
-    int64_t changed_ms = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+    int64_t changed_ms = clock_ms(status.st_mtim);
     int64_t passed_ms = clock_realtime_ms() - changed_ms;
     return passed_ms > -LATELY_MS && passed_ms < LATELY_MS; /* the clock may have been set */
 }

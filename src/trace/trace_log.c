@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/map_guard.h"
 #include "base/run.h"
 #include "base/xalloc.h"
@@ -28,7 +29,7 @@ static bool map_file(struct trace_log_piece *piece, const char *path)
         errno = EINVAL;
         return false;
     }
-    piece->modified_ms = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+    piece->modified_ms = clock_ms(status.st_mtim);
     if (status.st_size == 0)
         return true;
     off_t from = status.st_size > TRACE_LOG_BYTES ? (status.st_size - TRACE_LOG_BYTES) & ~(off_t)65535 : 0;
