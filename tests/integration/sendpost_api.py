@@ -7,7 +7,7 @@ regard to case, reasons as numbers, times in nanoseconds. Told to, it misbehaves
         api.cap = 7                      # entries in a page at most, whatever is asked for
         api.overlap = 2                  # each page repeats so many of the one before
         api.script.append((429, {"Retry-After": "1"}, b"slow down"))   # the next answers
-        api.half = True                  # lists hold every second entry
+        api.half = True                  # lists hold the entries of even numbers alone, in whatever windows they are asked for
         api.clock = -3600                # its clock, in seconds from ours
 """
 import json
@@ -112,7 +112,7 @@ class SendPostApi:
             raise ValueError(f"type is none of {', '.join(sorted(REASONS))}")
         found = [entry for entry in sorted(self.entries.values(), key=lambda entry: entry["id"]) if "type" not in query or entry["reason"] == REASONS[query["type"]]]
         found = [entry for entry in found if first <= entry["created"] / 1e9 < last + 86400 and query.get("search", "").lower() in entry["email"].lower()]
-        return self.page(found[::2] if self.half and "search" not in query else found, query)
+        return self.page([entry for entry in found if entry["id"] % 2 == 0] if self.half and "search" not in query else found, query)
 
     def post_suppression(self, _, body):
         tree = json.loads(body)
