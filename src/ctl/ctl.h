@@ -117,6 +117,20 @@ void ctl_print_json(struct json_object *value);
  * false, "error": …} is printed with what ctl_fail() said last. */
 void ctl_json_begins(void);
 bool ctl_json_has_begun(void);
+void ctl_json_complaint(const char *text) __attribute__((nonnull));
+struct json_object *ctl_json_trouble(void) __attribute__((returns_nonnull));
+
+/*
+ * An array that is printed a row at a time, for there may be millions; a row is given up. Where reading them
+ * fails, which ctl_fail() has said, the array is no answer: that object stands in its place, or is its last
+ * row when others were printed before. Elsewhere than on standard output it is the last row in any case.
+ */
+struct ctl_json_rows {
+    FILE *stream;
+    size_t count;
+};
+void ctl_json_row(struct ctl_json_rows *rows, struct json_object *row) __attribute__((nonnull));
+void ctl_json_rows_end(struct ctl_json_rows *rows, bool whole) __attribute__((nonnull));
 
 /* --- what one subcommand does for another ---------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
@@ -195,6 +196,45 @@ void ctl_json_begins(void)
 bool ctl_json_has_begun(void)
 {
     return json_has_begun;
+}
+
+static char complaint[2048];
+
+void ctl_json_complaint(const char *text)
+{
+    snprintf(complaint, sizeof complaint, "%s", text);
+}
+
+/* A program that reads our JSON finds the reason where it looks. */
+struct json_object *ctl_json_trouble(void)
+{
+    struct json_object *object = json_object_new_object();
+    AUTO_FREE char *error = ctl_text(complaint);
+
+    json_add_flag(object, "ok", false);
+    json_add_text(object, "error", error);
+    return object;
+}
+
+void ctl_json_row(struct ctl_json_rows *rows, struct json_object *row)
+{
+    if (rows->stream == stdout)
+        ctl_json_begins();
+    fputs(rows->count++ == 0 ? "[" : ",\n", rows->stream);
+    fputs(json_object_to_json_string_ext(row, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+          rows->stream);
+    json_object_put(row);
+}
+
+void ctl_json_rows_end(struct ctl_json_rows *rows, bool whole)
+{
+    if (!whole && rows->count == 0 && rows->stream == stdout)
+        return; /* main() prints it */
+    if (!whole)
+        ctl_json_row(rows, ctl_json_trouble());
+    fputs(rows->count == 0 ? "[]\n" : "]\n", rows->stream);
+    if (rows->stream == stdout)
+        ctl_json_begins();
 }
 
 void ctl_print_json(struct json_object *value)

@@ -44,14 +44,12 @@ static void read_event(sqlite3_stmt *row, struct event *event_r)
     event_identify(event_r, occurrence);
 }
 
-static void print_as_json(const struct event *event, const char *state, int64_t due_ms, bool first)
+static struct json_object *as_json(const struct event *event, const char *state, int64_t due_ms)
 {
     struct json_object *object = event_to_json(event, state);
 
     json_add_time(object, "next_attempt", due_ms); /* null of one that is held: nobody knows */
-    printf("%s%s", first ? "" : ",\n",
-           json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(object);
+    return object;
 }
 
 static enum ctl_status list(struct ctl *ctl)
@@ -61,6 +59,7 @@ static enum ctl_status list(struct ctl *ctl)
     struct store *store = ctl_store(ctl);
     struct ctl_table *table =
         ctl->json || store == NULL ? NULL : ctl_table_new(sizeof headers / sizeof *headers, headers);
+    struct ctl_json_rows rows = {.stream = stdout};
     int64_t now_ms = clock_realtime_ms();
     struct outcome error;
 
@@ -78,18 +77,18 @@ static enum ctl_status list(struct ctl *ctl)
 
     if (store == NULL)
         return CTL_TROUBLE;
-    if (ctl->json) {
-        ctl_json_begins();
-        printf("[");
-    }
-    for (bool first = true; row != NULL && (step = store_step(store, row, &error)) > 0; first = false) {
+    while (row != NULL && (step = store_step(store, row, &error)) > 0) {
         struct event event;
         int64_t due_ms = sqlite3_column_int64(row, 6);
         bool held = sqlite3_column_int(row, 12) != 0;
         char next[CLOCK_RFC3339_SIZE];
         read_event(row, &event);
         if (ctl->json) {
-            print_as_json(&event, held ? "held" : due_ms <= now_ms ? "due" : "waiting", due_ms, first);
+            ctl_json_row(&rows, as_json(&event,
+                                        held               ? "held"
+                                        : due_ms <= now_ms ? "due"
+                                                           : "waiting",
+                                        due_ms));
             continue;
         }
         AUTO_FREE char *reply = event.smtp_code > 0
@@ -102,11 +101,13 @@ static enum ctl_status list(struct ctl *ctl)
                                                                  : clock_rfc3339(due_ms, next),
                                               event.tpsp, reply});
     }
-    if (ctl->json)
-        printf("]\n");
-    else
+    if (!ctl->json)
         ctl_table_print(table);
-    return step == 0 ? CTL_OK : ctl_fail(ctl, "%s", error.text);
+    if (step < 0)
+        ctl_fail(ctl, "%s", error.text);
+    if (ctl->json)
+        ctl_json_rows_end(&rows, step == 0);
+    return step == 0 ? CTL_OK : CTL_TROUBLE;
 }
 
 /* How many of the message's recipients became due. */

@@ -57,18 +57,17 @@ struct listing {
     struct ctl_table *table; /* NULL: JSON, printed as it comes */
     bool for_people;
     size_t count;
+    struct ctl_json_rows rows;
 };
 
 static bool list_one(void *context, const struct event *event, enum event_state state)
 {
     struct listing *listing = context;
 
-    if (listing->table != NULL) {
+    if (listing->table != NULL)
         events_table_row(listing->table, event, state, listing->for_people);
-    } else {
-        fputs(listing->count > 0 ? ",\n" : "", stdout);
-        events_print_json(event, state);
-    }
+    else
+        ctl_json_row(&listing->rows, event_to_json(event, event_state_name(state)));
     listing->count++;
     return ferror(stdout) == 0;
 }
@@ -84,26 +83,25 @@ bool events_each_last(struct store *store, const struct event_filter *filter, si
 static enum ctl_status list(struct ctl *ctl, const struct event_filter *filter, size_t limit)
 {
     struct store *store = ctl_store(ctl);
-    struct listing listing = {.for_people = people_look() && !ctl->verbose};
+    struct listing listing = {.for_people = people_look() && !ctl->verbose, .rows.stream = stdout};
     struct outcome error;
 
     if (store == NULL)
         return CTL_TROUBLE;
-    if (ctl->json) {
-        ctl_json_begins();
-        printf("[");
-    } else
+    if (!ctl->json)
         listing.table = events_table();
     bool ok = events_each_last(store, filter, limit, list_one, &listing, &error);
     if (ok && limit > 0 && listing.count == limit)
         fprintf(stderr, "the last %zu; --limit says how many, 0 for all\n", limit);
     if (!ctl->json && ctl->verbose)
         ctl_table_whole(listing.table);
-    if (ctl->json)
-        printf("]\n");
-    else
+    if (!ctl->json)
         ctl_table_print(listing.table);
-    return ok ? CTL_OK : ctl_fail(ctl, "%s", error.text);
+    if (!ok)
+        ctl_fail(ctl, "%s", error.text);
+    if (ctl->json)
+        ctl_json_rows_end(&listing.rows, ok);
+    return ok ? CTL_OK : CTL_TROUBLE;
 }
 
 /* --- flush ------------------------------------------------------------------------------------------ */

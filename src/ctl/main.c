@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "base/state_dir.h"
@@ -90,16 +89,17 @@ static void print_help(const struct ctl_command *command)
     printf("\nExamples:\n%s", command->examples);
 }
 
-static char last_complaint[2048];
-
 __attribute__((format(printf, 2, 0))) static void complain(const struct ctl *ctl, const char *format,
                                                            va_list arguments)
 {
+    char text[2048];
+
     fflush(stdout);
     fprintf(stderr, "sendpostctl%s%s: ", ctl->command != NULL ? " " : "",
             ctl->command != NULL ? ctl->command->name : "");
-    vsnprintf(last_complaint, sizeof last_complaint, format, arguments);
-    fprintf(stderr, "%s\n", last_complaint);
+    vsnprintf(text, sizeof text, format, arguments);
+    fprintf(stderr, "%s\n", text);
+    ctl_json_complaint(text);
 }
 
 enum ctl_status ctl_usage(const struct ctl *ctl, const char *format, ...)
@@ -363,24 +363,13 @@ static enum ctl_status dispatch(struct ctl *ctl, int argc, char **argv)
     return ctl->command->run(ctl);
 }
 
-/* A program that reads our JSON finds the reason where it looks. */
-static void print_trouble(void)
-{
-    struct json_object *object = json_object_new_object();
-    AUTO_FREE char *error = ctl_text(last_complaint);
-
-    json_add_flag(object, "ok", false);
-    json_add_text(object, "error", error);
-    ctl_print_json(object);
-}
-
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.config_path = SYSCONFDIR "/config.yaml"};
 
     enum ctl_status status = dispatch(&ctl, argc, argv);
     if (ctl.json && status == CTL_TROUBLE && !ctl_json_has_begun())
-        print_trouble();
+        ctl_print_json(ctl_json_trouble());
     store_close(ctl.store);
     config_free(ctl.config);
     free(ctl.values);

@@ -243,6 +243,7 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         .gate = gate, .store = ctl_store(ctl), .table = gate->table, .all = ctl->verbose};
     enum ctl_status status = CTL_OK;
     struct outcome error;
+    bool known = true;
 
     if (listing.store == NULL)
         return CTL_TROUBLE;
@@ -253,14 +254,16 @@ static enum ctl_status list(struct ctl *ctl, const struct admission_gate *gate)
         listing.rows = ctl_table_new(COLUMNS, headers);
     for (size_t i = 0; i < config->tpsp_count; i++) {
         listing.tpsp = &config->tpsps[i];
-        if (!list_tpsp(&listing, config, all, &error))
+        if (!list_tpsp(&listing, config, all, &error)) {
             status = ctl_fail(ctl, "%s", error.text);
+            known = false;
+        }
         if (listing.breaker.state != BREAKER_CLOSED)
             status = CTL_TROUBLE;
     }
     connections_close(listing.leases);
     if (ctl->json) {
-        ctl_print_json(all);
+        known ? ctl_print_json(all) : (void)json_object_put(all);
         return status;
     }
     ctl_table_print(listing.rows);

@@ -58,19 +58,26 @@ static enum ctl_status end(struct ctl *ctl, struct json_object *answers, enum ct
     return status;
 }
 
+/* What was gathered is no answer. */
+static enum ctl_status fail(struct ctl *ctl, struct json_object *answers, const struct outcome *error)
+{
+    json_object_put(answers);
+    return ctl_fail(ctl, "%s", error->text);
+}
+
 static enum ctl_status add(struct ctl *ctl, struct store *store, struct suppression *entries, size_t count)
 {
-    struct json_object *added = json_object_new_array();
     enum suppression_reason reason = SUPPRESSION_MANUAL;
     struct outcome error;
 
     if (!suppress_reason(ctl, &reason))
-        return end(ctl, added, CTL_USAGE);
+        return CTL_USAGE;
+    struct json_object *added = json_object_new_array();
     for (size_t i = 0; i < count; i++) {
         entries[i].reason = reason;
         entries[i].since_ms = clock_realtime_ms();
         if (!suppression_add(store, &entries[i], &error))
-            return end(ctl, added, ctl_fail(ctl, "%s", error.text));
+            return fail(ctl, added, &error);
         json_object_array_add(added, entry_to_json(&entries[i]));
         if (!ctl->json)
             printf("%s suppressed (%s)\n", entries[i].address, suppression_reason_name(reason));
@@ -110,7 +117,7 @@ static enum ctl_status del(struct ctl *ctl, struct store *store, struct suppress
     for (size_t i = 0; i < count; i++) {
         int result = remove_entry(ctl, store, entries[i].address, &error);
         if (result < 0)
-            return end(ctl, removed, ctl_fail(ctl, "%s", error.text));
+            return fail(ctl, removed, &error);
         if (result == 0) {
             status = ctl_fail(ctl, "%s is not on the list", entries[i].address);
             continue;
@@ -135,7 +142,7 @@ static enum ctl_status check(struct ctl *ctl, struct store *store, struct suppre
         struct suppression found;
         int result = suppression_find(store, entries[i].address, match, &found, &error);
         if (result < 0)
-            return end(ctl, answers, ctl_fail(ctl, "%s", error.text));
+            return fail(ctl, answers, &error);
         json_object_array_add(answers, answer_to_json(&entries[i], result > 0 ? &found : NULL));
         status = result > 0 ? CTL_TROUBLE : status;
         if (ctl->json)
@@ -175,13 +182,13 @@ static enum ctl_status list(struct ctl *ctl)
     AUTO_FREE char *pattern = make_pattern(ctl->operand_count > 1 ? ctl->operands[1] : "");
     struct store *store = ctl_store(ctl);
     bool for_people = people_look() && !ctl->verbose;
-    struct json_object *found = json_object_new_array();
     struct outcome error;
     int step = -1;
     size_t count = 0;
 
     if (store == NULL)
-        return end(ctl, found, CTL_TROUBLE);
+        return CTL_TROUBLE;
+    struct json_object *found = json_object_new_array();
     struct ctl_table *table = ctl->json ? NULL : ctl_table_new(3, headers);
     sqlite3_stmt *rows = matching(ctl, store, &error);
     if (rows != NULL)
@@ -205,38 +212,36 @@ static enum ctl_status list(struct ctl *ctl)
         ctl_table_print(table);
     if (step > 0)
         fprintf(stderr, "the first %d; a pattern shows fewer, and export has all\n", LISTED);
-    return end(ctl, found, step >= 0 ? CTL_OK : ctl_fail(ctl, "%s", error.text));
+    return step >= 0 ? end(ctl, found, CTL_OK) : fail(ctl, found, &error);
 }
 
 /* --- export ----------------------------------------------------------------------------------------- */
 
-static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream, struct outcome *error_r)
+static bool export_rows(struct ctl *ctl, struct store *store, FILE *stream)
 {
+    struct ctl_json_rows array = {.stream = stream};
+    struct outcome error;
     sqlite3_stmt *rows =
-        store_statement(store, "SELECT address, reason, since_ms FROM suppression ORDER BY address", error_r);
-    const char *separator = "[";
+        store_statement(store, "SELECT address, reason, since_ms FROM suppression ORDER BY address", &error);
     int step = -1;
 
-    if (ctl->json && stream == stdout)
-        ctl_json_begins();
     if (rows != NULL && !ctl->json)
         fputs(SUPPRESSION_FILE_HEADER "\n", stream);
-    while (rows != NULL && (step = store_step(store, rows, error_r)) > 0) {
+    while (rows != NULL && (step = store_step(store, rows, &error)) > 0) {
         struct suppression entry = {.reason = (enum suppression_reason)sqlite3_column_int(rows, 1),
                                     .since_ms = sqlite3_column_int64(rows, 2)};
         snprintf(entry.address, sizeof entry.address, "%s", (const char *)sqlite3_column_text(rows, 0));
-        if (ctl->json) { /* a row at a time: there may be millions */
-            struct json_object *object = entry_to_json(&entry);
-            fprintf(stream, "%s\n %s", separator, json_object_to_json_string(object));
-            json_object_put(object);
-            separator = ",";
+        if (ctl->json) {
+            ctl_json_row(&array, entry_to_json(&entry));
         } else {
             AUTO_FREE char *line = suppression_file_line(&entry);
             fprintf(stream, "%s\n", line);
         }
     }
+    if (step < 0)
+        ctl_fail(ctl, "%s", error.text);
     if (ctl->json)
-        fprintf(stream, "%s\n]\n", *separator == '[' ? "[" : "");
+        ctl_json_rows_end(&array, step == 0);
     return step == 0;
 }
 
@@ -245,7 +250,6 @@ static enum ctl_status export_file(struct ctl *ctl, const char *name)
     bool to_stdout = strcmp(name, "-") == 0;
     int descriptor = to_stdout ? -1 : open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     FILE *stream = to_stdout ? stdout : descriptor < 0 ? NULL : fdopen(descriptor, "w");
-    struct outcome error;
 
     if (stream == NULL)
         return ctl_fail(ctl, "%s: %s", name, strerror(errno));
@@ -257,7 +261,7 @@ static enum ctl_status export_file(struct ctl *ctl, const char *name)
             fclose(stream);
         return CTL_TROUBLE;
     }
-    bool read = export_rows(ctl, store, stream, &error);
+    bool read = export_rows(ctl, store, stream);
     bool written = fflush(stream) == 0 && !ferror(stream);
     int reason = errno;
     if (!to_stdout && fclose(stream) != 0 && written) {
@@ -265,7 +269,7 @@ static enum ctl_status export_file(struct ctl *ctl, const char *name)
         written = false;
     }
     if (!read)
-        return ctl_fail(ctl, "%s", error.text);
+        return CTL_TROUBLE;
     return written ? CTL_OK : ctl_fail(ctl, "%s: %s; the list is not complete", name, strerror(reason));
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/xalloc.h"
 #include "ctl/ctl.h"
 #include "sendpost/sync.h"
@@ -39,32 +40,30 @@ static bool wait_for_api(int64_t wait_ms)
     return true;
 }
 
-static bool work(struct ctl *ctl, struct sync *sync)
+static bool work(struct sync *sync, struct outcome *error_r)
 {
     struct sync_counts before = *sync_counts(sync);
-    struct outcome error;
     int failures = 0;
 
     for (;;) {
         if (memcmp(&before, sync_counts(sync), sizeof before) != 0)
             failures = 0; /* it gets on */
         before = *sync_counts(sync);
-        switch (sync_step(sync, &error)) {
+        switch (sync_step(sync, error_r)) {
         case SYNC_DONE:
             return true;
         case SYNC_MORE:
             break;
         case SYNC_TROUBLE:
-            if (++failures == TRIES || !wait_for_api(sync_wait_ms(sync) > 0 ? sync_wait_ms(sync) : 500)) {
-                ctl_fail(ctl, "%s; what was done stays done, run this again later", error.text);
+            if (++failures == TRIES || !wait_for_api(sync_wait_ms(sync) > 0 ? sync_wait_ms(sync) : 500))
                 return false;
-            }
         }
         draw(sync_counts(sync));
     }
 }
 
-static void print(struct ctl *ctl, const struct sync_counts *counts)
+/* error: what kept it from its end; "": nothing. */
+static void print(struct ctl *ctl, const struct sync_counts *counts, const char *error)
 {
     if (!ctl->json) {
         printf("%" PRIu64 " read there, %" PRIu64 " taken, %" PRIu64 " removed here, %" PRIu64 " sent\n",
@@ -78,6 +77,7 @@ static void print(struct ctl *ctl, const struct sync_counts *counts)
     json_object_object_add(object, "sent", json_object_new_int64((int64_t)counts->sent));
     json_object_object_add(object, "refused", json_object_new_int64((int64_t)counts->refused));
     json_object_object_add(object, "waiting_for_confirmation", json_object_new_int64((int64_t)counts->gone));
+    json_add_text(object, "error", error);
     ctl_print_json(object);
 }
 
@@ -97,15 +97,15 @@ static enum ctl_status run(struct ctl *ctl)
     if (turn < 0)
         return ctl_fail(ctl, "%s", error.text);
     struct sync *sync = sync_open(config, store, ctl->verbose ? stderr : NULL);
-    bool ok = sync_begin(sync, ctl_option(ctl, "confirm") != NULL, &error);
-    if (!ok)
-        ctl_fail(ctl, "%s", error.text);
-    ok = ok && work(ctl, sync);
+    bool began = sync_begin(sync, ctl_option(ctl, "confirm") != NULL, &error);
+    bool ok = began && work(sync, &error);
     struct sync_counts counts = *sync_counts(sync);
     sync_close(sync);
     if (isatty(STDERR_FILENO))
         fputc('\n', stderr);
-    print(ctl, &counts);
+    if (!ok)
+        ctl_fail(ctl, "%s%s", error.text, began ? "; what was done stays done, run this again later" : "");
+    print(ctl, &counts, ok ? "" : error.text);
     if (ok && counts.gone > 0)
         return ctl_fail(
             ctl,

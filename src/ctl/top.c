@@ -334,7 +334,10 @@ static enum ctl_status run(struct ctl *ctl)
         look(&top);
         if (isatty(STDOUT_FILENO))
             measure(&frame.width, &(size_t){0});
-        if (ctl->json)
+        if (ctl->json && !top.facts->store_known)
+            status = ctl_fail(ctl, "the store in %s cannot be read now: sendpostctl status says why",
+                              ctl->config->state_dir);
+        else if (ctl->json)
             print_json(top.facts);
         else
             top_frame_draw(&frame, top.facts);

@@ -168,7 +168,7 @@ def test_without_a_configuration_each_command_names_the_file(words, tmp_path):
     assert done.returncode == 1 and f"{missing}: the configuration file does not exist" in done.stdout + done.stderr, done
     done = subprocess.run([str(CTL), "-c", str(missing), *words, "--json"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     value = json.loads(done.stdout)
-    assert done.returncode == 1 and (str(missing) in done.stdout and value["ok"] is False or words[0] == "suppress" and value == []), done
+    assert done.returncode == 1 and str(missing) in done.stdout and value["ok"] is False, done
 
 
 def trouble(installation, *words):
@@ -192,14 +192,48 @@ def test_what_fails_tells_programs_why(installation):
         assert "state.db" in trouble(installation, *words), words
 
 
-def test_a_list_that_has_begun_is_ended_and_nothing_comes_behind_it(installation):
-    """What is printed is one JSON value, whatever happens in it."""
-    installation.configure([{**PLAIN, "port": 1}], listen="none")
+def test_a_list_that_cannot_be_read_is_no_empty_one(installation, tmp_path):
+    """Neither is what was read before: a program that takes it for an answer would send to whom the list has."""
+    installation.configure([{**PLAIN, "port": 1, "max-rate-per-hour": 5}], listen="none")
     assert ctl(installation, "events").returncode == 0
     with sqlite3.connect(installation.state / "state.db") as database:
-        database.execute("DROP TABLE deliveries")
-    done = ctl(installation, "deliveries", "--json")
-    assert done.returncode == 1 and json.loads(done.stdout) == [], done
+        for table in ("deliveries", "suppression", "events", "event_block", "tally"):
+            database.execute(f"DROP TABLE {table}")
+    for words in (["deliveries"], ["events"], ["suppress", "list"], ["suppress", "check", "a@example.com"], ["suppress", "add", "a@example.com"],
+                  ["suppress", "rm", "a@example.com"], ["suppress", "export"], ["suppress", "export", tmp_path / "list"], ["status"],
+                  ["top", "--once"]):
+        assert trouble(installation, *words), words
+    assert json.loads((tmp_path / "list").read_text())[-1]["ok"] is False
+
+
+def pages_of(database, table):
+    return [number for (number,) in database.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY pageno", (table,))]
+
+
+@pytest.mark.parametrize("words", [["list"], ["export"]])
+def test_a_list_whose_reading_fails_half_way_says_so_in_its_place_or_at_its_end(installation, words):
+    installation.configure([{**PLAIN, "port": 1}], listen="none")
+    assert ctl(installation, "events").returncode == 0
+    path = installation.state / "state.db"
+    with sqlite3.connect(path) as database:
+        database.executemany("INSERT INTO suppression (address, reason, since_ms) VALUES (?, 0, 1)", [(f"user{number:03}@example.com",) for number in range(900)])
+    (size,), pages = database.execute("PRAGMA page_size").fetchone(), pages_of(database, "suppression")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    database.close()
+    assert len(pages) > 3
+    with path.open("r+b") as file:  # the last page of those in the order of addresses
+        for page in pages:
+            file.seek((page - 1) * size)
+            if b"user899@" in file.read(size):
+                file.seek((page - 1) * size)
+                file.write(b"\xff" * 64)
+    done = ctl(installation, "suppress", *words, "--json")
+    value = json.loads(done.stdout)
+    assert done.returncode == 1, done
+    if words == ["export"]:  # some were printed by then
+        assert value[0]["address"] == "user000@example.com"
+        value = value[-1]
+    assert value["ok"] is False and value["error"] in done.stderr, done
 
 
 def gone_from_the_queue(installation, postfix):
