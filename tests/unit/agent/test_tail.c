@@ -122,6 +122,21 @@ static struct tail *open_at_top(void)
     return tail_open(log_path, NULL, true);
 }
 
+/* The log begins with these lines, and they were read. */
+static struct tail *begin_with(const char *lines)
+{
+    append("", lines);
+    struct tail *tail = open_at_top();
+    ck_assert_str_eq(read_all(tail), lines);
+    return tail;
+}
+
+/* The same by a process that has ended since. */
+static void begin_and_end_with(const char *lines)
+{
+    tail_close(begin_with(lines));
+}
+
 START_TEST(whole_lines_are_read_once)
 {
     struct tail *tail;
@@ -177,9 +192,7 @@ END_TEST
 
 START_TEST(rotation_by_rename_loses_nothing_written_late)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     rename(log_path, path_of(".1"));
     append(".1", "two\n"); /* syslogd still holds the old file */
     append("", "");
@@ -205,9 +218,7 @@ END_TEST
 
 START_TEST(several_rotations_at_once_are_read_in_order)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     append("", "two\n");
     rename(log_path, path_of(".2"));
     append(".1", "three\n");
@@ -219,10 +230,7 @@ END_TEST
 
 START_TEST(predecessors_of_a_downtime_are_caught_up_also_compressed)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
-    tail_close(tail);
+    begin_and_end_with("one\n");
     unlink(log_path);
     compress_to(".3.gz", "one\ntwo\n");
     compress_to(".2.gz", "three\n");
@@ -237,10 +245,7 @@ END_TEST
 
 START_TEST(predecessors_named_by_date_are_in_order)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
-    tail_close(tail);
+    begin_and_end_with("one\n");
     unlink(log_path);
     compress_to("-20261121.gz", "one\ntwo\n");
     append("-20261122", "three\n");
@@ -256,10 +261,7 @@ START_TEST(predecessors_named_by_date_behind_a_dot_are_in_order)
                                               {".20261121-000000.gz", ".20261122-000000"}};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        append("", "one\n");
-        struct tail *tail = open_at_top();
-        ck_assert_str_eq(read_all(tail), "one\n");
-        tail_close(tail);
+        begin_and_end_with("one\n");
         unlink(log_path);
         compress_to(suffixes[i][0], "one\ntwo\n");
         append(suffixes[i][1], "three\n");
@@ -275,9 +277,7 @@ START_TEST(what_was_rotated_long_ago_is_not_read_again)
 {
     compress_to(".20261121-000000.gz", "history\n");
     append(".20261122-000000", "more history\n");
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     rename(log_path, path_of(".20261123-000000"));
     append("", "two\n");
     ck_assert_str_eq(read_all(tail), "two\n");
@@ -287,9 +287,7 @@ END_TEST
 
 START_TEST(copytruncate_is_noticed_also_when_the_log_has_grown_past_the_position)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     append("", "two\n");
     copy_and_truncate(".1");
     ck_assert_str_eq(read_all(tail), "two\n");
@@ -306,9 +304,7 @@ END_TEST
 
 START_TEST(copytruncate_twice_around_an_empty_log_loses_nothing)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     copy_and_truncate(".1");
     ck_assert_str_eq(read_all(tail), "");
     tail_close(tail);
@@ -324,10 +320,7 @@ END_TEST
 START_TEST(a_position_whose_file_is_gone_goes_on_with_what_is_younger)
 {
     append(".2", "history\n");
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
-    tail_close(tail);
+    begin_and_end_with("one\n");
     unlink(log_path);
     stored.modified_ms -= 10;
     append(".1", "two\n");
@@ -368,9 +361,7 @@ static void check_closed(struct tail *tail, const char *suffix)
 
 START_TEST(a_new_log_that_is_closed_to_us_is_trouble)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     rename(log_path, path_of(".1"));
     append("", "two\n");
     close_to_us("");
@@ -383,9 +374,7 @@ END_TEST
 
 START_TEST(a_predecessor_that_is_closed_to_us_is_trouble_and_not_passed_over)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
+    struct tail *tail = begin_with("one\n");
     rename(log_path, path_of(".2"));
     append(".1", "two\n");
     append("", "three\n");
@@ -399,14 +388,11 @@ END_TEST
 
 START_TEST(the_file_that_was_being_read_is_trouble_when_it_is_closed_to_the_next_process)
 {
-    append("", "one\n");
-    struct tail *tail = open_at_top();
-    ck_assert_str_eq(read_all(tail), "one\n");
-    tail_close(tail);
+    begin_and_end_with("one\n");
     append("", "two\n");
     rename(log_path, path_of(".1"));
     append("", "three\n");
-    tail = tail_open(log_path, &stored, false);
+    struct tail *tail = tail_open(log_path, &stored, false);
     close_to_us(".1");
     check_closed(tail, ".1");
     open_to_us(".1");
