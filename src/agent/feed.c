@@ -1,5 +1,6 @@
 #include "agent/feed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,11 +9,21 @@
 #include "event/event_store.h"
 #include "policy/slow_down_behind.h"
 
+/* What was said, and what of the message's own event tells of whom. */
+struct kept {
+    char *tpsp, *provider, *sender, *recipient, *status, *text;
+    int code;
+    int64_t time_ms;
+    bool bounced;
+};
+
 struct feed {
     const struct config *config;
     struct store *store;
     struct rate_table *table; /* NULL: not opened yet */
     struct replies *replies;
+    struct kept *kept; /* in the order of the log */
+    size_t kept_count;
 };
 
 struct feed *feed_open(const struct config *config, struct store *store)
@@ -28,6 +39,8 @@ void feed_close(struct feed *feed)
 {
     if (feed == NULL)
         return;
+    feed_forget(feed);
+    free(feed->kept);
     rate_table_close(feed->table);
     replies_close(feed->replies);
     free(feed);
@@ -71,16 +84,56 @@ void feed_event(struct feed *feed, const struct event *event, int64_t now_ms)
         return;
     looking.recipient = event->recipient;
     looking.found = false;
-    if (!event_store_sent(feed->store, event->message_id, see, &looking, &error) || !looking.found ||
-        !open_all(feed))
+    if (!event_store_sent(feed->store, event->message_id, see, &looking, &error) || !looking.found)
         return;
-    const struct slow_down_said said = {.sent = &looking.sent,
-                                        .recipient = event->recipient,
-                                        .code = event->smtp_code,
-                                        .status = event->smtp_enhanced_code,
-                                        .text = event->smtp_description,
-                                        .length = strlen(event->smtp_description),
-                                        .time_ms = event->timestamp_ms,
-                                        .bounced = bounced};
+    feed->kept = xrealloc(feed->kept, (feed->kept_count + 1) * sizeof *feed->kept);
+    feed->kept[feed->kept_count++] = (struct kept){.tpsp = xstrdup(looking.sent.tpsp),
+                                                   .provider = xstrdup(looking.sent.provider),
+                                                   .sender = xstrdup(looking.sent.sender),
+                                                   .recipient = xstrdup(event->recipient),
+                                                   .status = xstrdup(event->smtp_enhanced_code),
+                                                   .text = xstrdup(event->smtp_description),
+                                                   .code = event->smtp_code,
+                                                   .time_ms = event->timestamp_ms,
+                                                   .bounced = bounced};
+}
+
+static void tell(const struct feed *feed, const struct kept *kept, int64_t now_ms)
+{
+    static _Thread_local struct event sent;
+
+    snprintf(sent.tpsp, sizeof sent.tpsp, "%s", kept->tpsp);
+    snprintf(sent.provider, sizeof sent.provider, "%s", kept->provider);
+    snprintf(sent.sender, sizeof sent.sender, "%s", kept->sender);
+    const struct slow_down_said said = {.sent = &sent,
+                                        .recipient = kept->recipient,
+                                        .code = kept->code,
+                                        .status = kept->status,
+                                        .text = kept->text,
+                                        .length = strlen(kept->text),
+                                        .time_ms = kept->time_ms,
+                                        .bounced = kept->bounced};
     slow_down_hear_behind(feed->config, feed->table, feed->replies, &said, now_ms);
+}
+
+void feed_tell(struct feed *feed, int64_t now_ms)
+{
+    if (feed->kept_count == 0)
+        return;
+    if (open_all(feed))
+        for (size_t i = 0; i < feed->kept_count; i++)
+            tell(feed, &feed->kept[i], now_ms);
+    feed_forget(feed);
+}
+
+void feed_forget(struct feed *feed)
+{
+    for (size_t i = 0; i < feed->kept_count; i++) {
+        struct kept *kept = &feed->kept[i];
+        char *const texts[] = {kept->tpsp,      kept->provider, kept->sender,
+                               kept->recipient, kept->status,   kept->text};
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+            free(texts[k]);
+    }
+    feed->kept_count = 0;
 }

@@ -17,7 +17,14 @@ struct feed *feed_open(const struct config *config, struct store *store)
     __attribute__((nonnull, returns_nonnull));
 void feed_close(struct feed *feed); /* NULL is fine */
 
-/* A deferral or bounce as an event of the log; now_ms: clock_realtime_ms(). Failing, it says nothing. */
+/* A deferral or bounce as an event of the log, kept until it is known whether its line counts; now_ms:
+ * clock_realtime_ms(). Failing, it says nothing. */
 void feed_event(struct feed *feed, const struct event *event, int64_t now_ms) __attribute__((nonnull));
+
+/* The lines are committed: slow_down hears what was kept. */
+void feed_tell(struct feed *feed, int64_t now_ms) __attribute__((nonnull));
+
+/* They are taken back, and will be read again. */
+void feed_forget(struct feed *feed) __attribute__((nonnull));
 
 #endif

@@ -1,4 +1,4 @@
-#include "agent/ingest.h"
+#include "agent/ingest_private.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -6,16 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/journal.h"
-#include "agent/log_doubt.h"
-#include "agent/position.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "classify/classify_rules.h"
-#include "postlog/log_pieces.h"
-#include "postlog/log_shipper.h"
-#include "postlog/log_time.h"
 
 #define JOURNAL_PIECE 4096 /* entries in one transaction */
 #define BULK_MS 150        /* others wait for the store meanwhile */
@@ -25,36 +19,14 @@
 #define STRING_OF(text) #text
 #define STRING(macro) STRING_OF(macro)
 
-struct ingest {
-    const struct config *config;
-    struct store *store;
-    bool from_start;
-    struct tail *tail;       /* of a file, or else */
-    struct journal *journal; /* of the journal; neither: load() comes first */
-    uint64_t suppressed;
-    struct log_time time;
-    struct log_shipper shipper;
-    struct log_pieces pieces;
-    struct classify_rules *filters;
-    struct log_doubt doubt;
-    struct transport_watch transports;
-    struct mta mta;
-    int64_t now_ms; /* clock_monotonic_ms(), at the begin of this step */
-    struct trust trust;
-    int64_t own_uid;    /* as which sendpost-pipe logs */
-    uint64_t strangers; /* entries of the journal that say they are Postfix's and are not */
-    struct track track;
-    struct ledger ledger;
-    sqlite3 *file;        /* of the store, where all of the table is but what is touched */
-    struct position kept; /* of the last commit, for a file without one; path NULL: none yet */
-};
-
 static void forget_all(struct ingest *ingest)
 {
     tail_close(ingest->tail);
     journal_close(ingest->journal);
     ingest->tail = NULL;
     ingest->journal = NULL;
+    if (ingest->track.table != NULL)
+        ingest->counts.evicted += correlation_evicted(ingest->track.table);
     correlation_close(ingest->track.table);
     ingest->track.table = NULL;
 }
@@ -208,7 +180,7 @@ static bool one_line(struct ingest *ingest, const char *text, size_t length)
     if (line.kind == POSTFIX_LOG_FOREIGN && memchr(whole.at, '{', whole.length) != NULL &&
         !log_shipper_parse(&ingest->shipper, &ingest->pieces, whole.at, whole.length, &line))
         return true;
-    log_doubt_look(&ingest->doubt, &line, whole.at, whole.length);
+    log_doubt_look(&ingest->counts.doubt, &line, whole.at, whole.length);
     transport_watch_look(&ingest->transports, &line, whole.at, whole.length, ingest->now_ms);
     int64_t time_ms =
         line.kind > POSTFIX_LOG_OTHER ? log_time_parse(&ingest->time, line.stamp) : ingest->time.last_ms;
@@ -237,15 +209,28 @@ static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
     return bury(ingest);
 }
 
+static void warn_of_suppressed(uint64_t suppressed)
+{
+    if (suppressed > 0)
+        log_line(LOG_WARNING,
+                 "journald has thrown away %llu messages: if they were Postfix's, events are missing; set "
+                 "RateLimitIntervalSec=0 in journald.conf, or log to a file",
+                 (unsigned long long)suppressed);
+}
+
 /* The transaction has begun: commit it, or go back to where it began. */
-static enum ingest_result finish(struct ingest *ingest, bool ok, const struct track_counts *before,
+static enum ingest_result finish(struct ingest *ingest, bool ok, const struct ingest_mark *before,
                                  struct outcome *error_r)
 {
-    if (ok && commit(ingest, error_r))
+    if (ok && commit(ingest, error_r)) {
+        feed_tell(ingest->ledger.feed, ingest->ledger.now_ms);
+        warn_of_suppressed(ingest->counts.suppressed - before->counts.suppressed);
         return INGEST_WORKED;
+    }
     store_rollback(ingest->store);
-    ingest->track.counts = *before;
+    feed_forget(ingest->ledger.feed);
     forget_all(ingest);
+    ingest_take_back(ingest, before);
     return INGEST_TROUBLE;
 }
 
@@ -253,7 +238,7 @@ static enum ingest_result finish(struct ingest *ingest, bool ok, const struct tr
  * change. */
 static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *error_r)
 {
-    const struct track_counts before = ingest->track.counts;
+    const struct ingest_mark before = ingest_mark(ingest);
     int64_t now_ms = ingest->ledger.now_ms = clock_realtime_ms(), begun_ms = clock_monotonic_ms();
     const char *piece;
     size_t length;
@@ -282,21 +267,14 @@ static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
 {
     struct postfix_log_line line;
     bool theirs = journal_is_theirs(entry, ingest->mta.owner, ingest->own_uid);
-    uint64_t suppressed = theirs ? journal_suppressed(entry) : 0;
 
-    if (suppressed > 0) {
-        ingest->suppressed += suppressed;
-        log_line(LOG_WARNING,
-                 "journald has thrown away %llu messages: if they were Postfix's, events are missing; set "
-                 "RateLimitIntervalSec=0 in journald.conf, or log to a file",
-                 (unsigned long long)suppressed);
-    }
+    ingest->counts.suppressed += theirs ? journal_suppressed(entry) : 0;
     postfix_log_parse_message(entry->tag.at, entry->tag.length, entry->message.at, entry->message.length,
                               &line);
     line.host = entry->host;
-    log_doubt_look(&ingest->doubt, &line, entry->message.at, entry->message.length);
+    log_doubt_look(&ingest->counts.doubt, &line, entry->message.at, entry->message.length);
     if (!theirs) {
-        ingest->strangers += line.kind != POSTFIX_LOG_FOREIGN;
+        ingest->counts.strangers += line.kind != POSTFIX_LOG_FOREIGN;
         line.kind = POSTFIX_LOG_FOREIGN;
     }
     transport_watch_look(&ingest->transports, &line, entry->message.at, entry->message.length,
@@ -307,7 +285,7 @@ static bool one_entry(struct ingest *ingest, const struct journal_entry *entry)
 
 static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome *error_r)
 {
-    const struct track_counts before = ingest->track.counts;
+    const struct ingest_mark before = ingest_mark(ingest);
     struct journal_entry entry;
     bool ok = true;
     int result = journal_next(ingest->journal, &entry, error_r);
@@ -361,40 +339,4 @@ void ingest_wait(struct ingest *ingest, int wake, int timeout_ms)
         journal_drain(ingest->journal);
     else
         tail_drain(ingest->tail);
-}
-
-void ingest_status(const struct ingest *ingest, struct ingest_status *status_r)
-{
-    *status_r = (struct ingest_status){.counts = ingest->track.counts,
-                                       .coalesced = ingest->ledger.coalesced,
-                                       .last_line_ms = ingest->time.last_ms};
-    uint64_t *uncorrelated = &status_r->counts.uncorrelated;
-    *uncorrelated -= ingest->ledger.released < *uncorrelated ? ingest->ledger.released : *uncorrelated;
-    memcpy(status_r->events, ingest->ledger.events, sizeof status_r->events);
-    status_r->suppressed = ingest->suppressed;
-    status_r->strangers = ingest->strangers;
-    if (log_doubt_is_trouble(&ingest->doubt)) {
-        status_r->unread = ingest->doubt.unread;
-        memcpy(status_r->unread_line, ingest->doubt.line, sizeof status_r->unread_line);
-    }
-    snprintf(status_r->transport, sizeof status_r->transport, "%s",
-             transport_watch_trouble(&ingest->transports, clock_monotonic_ms()));
-    if (status_r->transport[0] == '\0' && ingest->mta.wrong != NULL)
-        snprintf(status_r->transport, sizeof status_r->transport, "%s", ingest->mta.wrong);
-    snprintf(status_r->elsewhere, sizeof status_r->elsewhere, "%s",
-             ingest->mta.elsewhere != NULL ? ingest->mta.elsewhere : "");
-    if (ingest->track.table == NULL)
-        return;
-    status_r->correlations = correlation_count(ingest->track.table);
-    status_r->evicted = correlation_evicted(ingest->track.table);
-    if (ingest->journal != NULL) {
-        status_r->path = ingest->config->log_path;
-        status_r->log_written_ms = ingest->time.last_ms;
-        return;
-    }
-    struct tail_lag lag = tail_lag(ingest->tail);
-    status_r->offset = lag.offset;
-    status_r->size = lag.size;
-    status_r->log_written_ms = lag.modified_ms;
-    status_r->path = lag.path;
 }

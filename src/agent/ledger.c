@@ -25,7 +25,7 @@ struct row {
 static bool report(struct ledger *ledger, struct event *event, const unsigned char uuid[16])
 {
     ledger_event_identify(event, uuid);
-    ledger->events[event->cs]++;
+    ledger->counts.events[event->cs]++;
     if (ledger->feed != NULL)
         feed_event(ledger->feed, event, ledger->now_ms);
     /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead
@@ -142,7 +142,7 @@ static bool on_deferred(struct ledger *ledger, const struct track_note *note, st
     row->uuid = note->uuid;
     row->reported_ms = before;
     if (before > 0 && note->time_ms < before + interval)
-        ledger->coalesced++;
+        ledger->counts.coalesced++;
     else if (!report(ledger, &row->event, note->uuid))
         return false;
     else
@@ -252,7 +252,7 @@ static bool release(struct ledger *ledger, const struct track_note *note, bool w
         read_text(event.smtp_description, sizeof event.smtp_description, statement, 7);
         snprintf(event.sender, sizeof event.sender, "%.*s", (int)note->sender.length,
                  note->sender.length > 0 ? note->sender.at : "");
-        ledger->released += waiting;
+        ledger->counts.released += waiting;
         ok = report(ledger, &event, uuid);
     }
     if (statement != NULL)

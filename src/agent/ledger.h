@@ -15,16 +15,20 @@
 #include "event/event.h"
 #include "store/store.h"
 
+struct ledger_counts {                    /* since the start */
+    uint64_t events[CS_SOFT_BOUNCED + 1]; /* by enum event_cs */
+    uint64_t released;                    /* fates that got their UUID late */
+    uint64_t coalesced;                   /* deferrals that were not reported, report.deferred-interval */
+};
+
 struct ledger {
     struct store *store;
     const struct config *config;
     const struct classify_rules *rules;
-    struct feed *feed;                    /* NULL: nobody hears what was said */
-    int64_t now_ms;                       /* clock_realtime_ms(), of late */
-    struct outcome error;                 /* why ledger_note() returned false */
-    uint64_t events[CS_SOFT_BOUNCED + 1]; /* by enum event_cs, since the start */
-    uint64_t released;                    /* fates that got their UUID late */
-    uint64_t coalesced;                   /* deferrals that were not reported, report.deferred-interval */
+    struct feed *feed;           /* NULL: nobody hears what was said */
+    int64_t now_ms;              /* clock_realtime_ms(), of late */
+    struct outcome error;        /* why ledger_note() returned false */
+    struct ledger_counts counts; /* as what they count: the caller takes them back with his transaction */
 };
 
 /* track's note function; context is the ledger. */

@@ -173,21 +173,6 @@ START_TEST(discarded_mail_is_dropped_mail)
 }
 END_TEST
 
-START_TEST(a_failure_of_the_store_takes_back_all_of_a_piece)
-{
-    reads(BEGIN);
-    sqlite3_exec(store_handle(store),
-                 "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(FAIL, 'no'); END", NULL, NULL,
-                 NULL);
-    reads(
-        DELIVERY("05:30:00", "a@b", "sent (250 ok)") "Nov 23 05:30:00 mx postfix/qmgr[1]: 4AAAAA: removed\n");
-    ck_assert_str_eq(events(), "");
-    sqlite3_exec(store_handle(store), "DROP TRIGGER no", NULL, NULL, NULL);
-    reads("");
-    ck_assert_str_eq(events(), "delivered a@b");
-}
-END_TEST
-
 START_TEST(correlations_survive_a_restart)
 {
     FILE *file = fopen(log_path, "a");
@@ -376,7 +361,6 @@ UNIT_SUITE(ingest_suite)
     tcase_add_test(tcase, a_fate_that_came_before_its_uuid_is_reported_with_it);
     tcase_add_test(tcase, an_event_names_the_sender_that_the_queue_manager_named);
     tcase_add_test(tcase, discarded_mail_is_dropped_mail);
-    tcase_add_test(tcase, a_failure_of_the_store_takes_back_all_of_a_piece);
     tcase_add_test(tcase, correlations_survive_a_restart);
     tcase_add_test(tcase, parts_of_a_line_wait_for_each_other_also_over_a_restart);
     tcase_add_test(tcase, lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written);

@@ -122,7 +122,7 @@ START_TEST(a_fate_with_a_uuid_is_an_event_at_once)
         events(),
         "delivered a@b.example, bounced c@d.example, soft_bounced e@f.example, dropped g@h.example");
     ck_assert_int_eq(remembered(), 0);
-    ck_assert_uint_eq(ledger.events[CS_DELIVERED], 1);
+    ck_assert_uint_eq(ledger.counts.events[CS_DELIVERED], 1);
 }
 END_TEST
 
@@ -136,7 +136,7 @@ START_TEST(a_fate_without_a_uuid_waits_until_it_turns_up)
     ck_assert(note(TRACK_ADOPTED, KEY, uuid, 2000, "", ""));
     ck_assert_str_eq(events(), "delivered a@b.example, bounced c@d.example");
     ck_assert_int_eq(remembered(), 0);
-    ck_assert_uint_eq(ledger.released, 2);
+    ck_assert_uint_eq(ledger.counts.released, 2);
 }
 END_TEST
 
@@ -193,7 +193,7 @@ START_TEST(repeated_deferrals_are_reported_once_in_the_interval)
         ck_assert(
             note(TRACK_DEFERRED, KEY, uuid, 1000 + minute * 60000, "a@b.example", "connection refused"));
     ck_assert_str_eq(events(), "deferred a@b.example, deferred a@b.example");
-    ck_assert_uint_eq(ledger.coalesced, 12);
+    ck_assert_uint_eq(ledger.counts.coalesced, 12);
     ck_assert_int_eq(remembered(), 1);
 }
 END_TEST
