@@ -102,7 +102,9 @@ class SendPostApi:
 
     def page(self, found, query):
         offset, limit = int(query.get("offset", 0)), min(int(query.get("limit", 20)), self.cap)
-        return found[max(0, offset - self.overlap if offset < len(found) else offset):offset + limit]
+        if self.overlap:  # as if so many had been put before these from page to page
+            found = [entry for first in range(0, len(found), limit - self.overlap) for entry in found[first:first + limit]]
+        return found[offset:offset + limit]
 
     def get_suppression(self, query, _):
         first, last = (time.mktime(time.strptime(query[name] + " UTC", "%Y-%m-%d %Z")) - time.timezone for name in ("from", "to"))
