@@ -17,6 +17,7 @@ from support import TOP, end_process, open_files, processes, remove, scratch, wa
 USER = "nobody"  # exists everywhere; an installation has "sendpost"
 PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge", "sendpost-record", "sendpostctl")
 SECRET_KEY = "event-key-that-stays-secret-8c1f"
+PEOPLES_TIME = r"(\w{3} [ \d]\d \d\d:\d\d:\d\d|\d\d:\d\d:\d\d|20\d\d-\d\d-\d\d \d\d:\d\d)"  # a moment ago may be yesterday, or last year
 
 
 def build_directory():

@@ -163,7 +163,7 @@ DAY_S = 86400
 
 
 def test_a_day_of_a_warm_up_is_not_sent_twice_where_the_server_comes_back_empty(make_host):
-    warm_up = "{start: 2020-01-01, plan: [3], providers: {default: [4]}}"
+    warm_up = "{start: 2020-01-01, plan: [3, 3], providers: {default: [4, 4]}}"  # midnight may pass meanwhile
     with ValkeyServer() as server:
         hosts = [make_host([server.address], tpsps=("primary", "old"), warm_up=warm_up) for _ in range(2)]
         ask_until(hosts[0], 3)
@@ -180,7 +180,7 @@ def test_with_share_a_host_that_is_cut_off_has_its_share_of_a_warm_up_too(make_h
         proxy = CuttableProxy(server.port)
         proxy.set_cut(True)
         alone = make_host([proxy.address], extra=", when-away: share, share: 50%",
-                          warm_up="{start: 2020-01-01, plan: [4], providers: {default: [4]}}")
+                          warm_up="{start: 2020-01-01, plan: [4, 4], providers: {default: [4, 4]}}")  # midnight may pass meanwhile
         ask_until(alone, 2)
         alone.asked(2, "--pause-us", "10000")
         assert most_in_a_window([alone], DAY_S) == 2

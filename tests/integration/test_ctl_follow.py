@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory
+from sendpost import PEOPLES_TIME, Sendpost, build_directory
 from support import wait_for
 
 CTL = str(build_directory() / "sendpostctl")
@@ -184,5 +184,5 @@ def test_a_person_sees_short_lines_that_fit_and_ends_it_with_control_c(installat
     lines = [re.sub(r"\x1b\[\d+m", "", line) for line in seen.decode().replace("\r", "").splitlines()]
     assert all(len(line) <= 80 for line in lines), lines
     uuid = installation.events()[-1]["message_id"]
-    assert any(re.match(rf"\d\d:\d\d:\d\d +local +delivered +{uuid[:8]} +4bXyz2 ", line) for line in lines), lines
+    assert any(re.match(rf"{PEOPLES_TIME} +local +delivered +{uuid[:8]} +4bXyz2 ", line) for line in lines), lines
     assert b"\x1b[32mdelivered\x1b[0m" in seen

@@ -12,7 +12,7 @@ import pytest
 
 from private_postfix import PrivatePostfix
 from scripted_tpsp import ScriptedTpsp
-from sendpost import Sendpost, build_directory, ctl
+from sendpost import PEOPLES_TIME, Sendpost, build_directory, ctl
 from support import wait_for
 
 CTL = str(build_directory() / "sendpostctl")
@@ -65,7 +65,7 @@ def test_events_shows_the_last_fifty_and_more_when_asked(installation):
     seen = on_a_terminal(installation, "events", "-n", "3")
     lines = [re.sub(r"\x1b\[\d+m", "", line) for line in seen.splitlines() if "@example.com" in line]
     assert len(lines) == 3 and all(len(line) <= 80 for line in lines), seen
-    assert re.match(r"(\w{3} [ \d]\d )?\d\d:\d\d:\d\d ", lines[0]) and "\x1b[32mdelivered\x1b[0m" in seen
+    assert re.match(PEOPLES_TIME + " ", lines[0]) and "\x1b[32mdelivered\x1b[0m" in seen
     uuid = installation.events()[-1]["message_id"]
     assert f" {uuid[:8]} " in lines[-1] and uuid not in seen
 
