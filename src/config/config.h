@@ -79,6 +79,7 @@ struct config_oauth {
     char *device_endpoint; /* NULL: none, no first login by setup */
     char *scope;           /* NULL: what the provider thinks fit */
     struct config_tls tls;
+    bool tried; /* by setup, which has not written it: it takes no place of what is written */
 };
 
 struct config_tpsp {

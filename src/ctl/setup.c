@@ -177,9 +177,10 @@ static enum ctl_status carry_out(struct setup *setup)
 
     if (status != CTL_OK)
         return status;
-    if (!setup_try(setup))
-        return CTL_TROUBLE;
-    if (!setup_commit(setup))
+    setup_settle_login(setup);
+    bool written = setup_try(setup) && setup_commit(setup);
+    setup_settle_login(setup);
+    if (!written)
         return CTL_TROUBLE;
     printf("\n%s is written.\n", setup->ctl->config_path);
     if (setup->log_path != NULL && setup->old == NULL)

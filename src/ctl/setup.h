@@ -148,6 +148,9 @@ char *setup_path(const struct setup *setup, const char *name) __attribute__((non
 /* The login at the provider of a configuration that is staged: the answer for SETUP_REFRESH_TOKEN. False: it
  * was said why not. */
 bool setup_log_in(struct setup *setup, const struct config *config) __attribute__((nonnull));
+/* What a trial has left of tokens, now or an earlier one that was killed: it is of the configuration that is
+ * written, or it goes. */
+void setup_settle_login(const struct setup *setup) __attribute__((nonnull));
 /* --oauth NAME */
 enum ctl_status setup_oauth(const struct setup *setup, const char *name) __attribute__((nonnull));
 

@@ -278,6 +278,8 @@ struct config *setup_stage(struct setup *setup)
     }
     if (config == NULL)
         setup_discard(setup);
+    for (size_t i = 0; config != NULL && i < config->tpsp_count; i++)
+        config->tpsps[i].oauth.tried = true;
     return config;
 }
 

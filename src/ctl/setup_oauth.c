@@ -8,6 +8,7 @@
 #include "base/xalloc.h"
 #include "ctl/setup.h"
 #include "oauth/oauth.h"
+#include "oauth/token_file.h"
 
 static const struct config_tpsp *find(struct ctl *ctl, const struct config *config, const char *name)
 {
@@ -82,6 +83,19 @@ bool setup_log_in(struct setup *setup, const struct config *config)
     secret_free(&setup->answers[SETUP_REFRESH_TOKEN]);
     setup->answers[SETUP_REFRESH_TOKEN] = token;
     return true;
+}
+
+void setup_settle_login(const struct setup *setup)
+{
+    const char *name = setup->answers[SETUP_NAME];
+    struct outcome ignored;
+    struct config *config = config_load(setup->ctl->config_path, &ignored);
+
+    setup_become_user(setup); /* nothing in the state directory may be root's */
+    token_file_settle(setup->answers[SETUP_STATE_DIR], name,
+                      config != NULL ? config_tpsp_by_name(config, name) : NULL);
+    setup_become_root();
+    config_free(config);
 }
 
 enum ctl_status setup_oauth(const struct setup *setup, const char *name)

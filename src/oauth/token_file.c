@@ -4,17 +4,20 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/xalloc.h"
+#include "oauth/token_owner.h"
+#include "store/store.h"
 
 #define MAGIC "sendpost-oauth 1\n"
 #define FILE_SIZE (2 * 16384 + 4096) /* two tokens of the longest kind, and the rest */
+#define SETTLE_MS 30000              /* who asks a provider has the lock for 20 s at most */
 
 /* What the file says, and for which configuration. */
 struct content {
@@ -22,80 +25,13 @@ struct content {
     struct token_state state;
 };
 
-struct fingerprints {
-    char *access, *refresh;
-};
-
 struct token_place {
     int directory, file;
     char *name;
     bool by_login;
-    struct fingerprints ours;
+    struct token_owner ours;
     struct content before;
 };
-
-/* --- whose it is ------------------------------------------------------------------------------------------
- */
-
-/* Hexadecimal SHA-256; "" when there is no memory for it, which is nobody's. */
-static char *hash_of(const char *const parts[], size_t count)
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    char *text = xcalloc(2 * sizeof digest + 1, 1);
-    bool ok = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
-
-    for (size_t i = 0; ok && i < count; i++)
-        ok = parts[i] == NULL ? EVP_DigestUpdate(context, "", 1) == 1
-                              : EVP_DigestUpdate(context, parts[i], strlen(parts[i]) + 1) == 1;
-    if (!ok || EVP_DigestFinal_ex(context, digest, &length) != 1)
-        length = 0;
-    EVP_MD_CTX_free(context);
-    for (unsigned i = 0; i < length; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    return text;
-}
-
-static struct fingerprints fingerprints_of(const struct config_oauth *oauth)
-{
-    const char *access[] = {oauth->token_endpoint, oauth->client_id, oauth->scope, oauth->client_secret,
-                            oauth->refresh_token};
-    const char *refresh[] = {oauth->token_endpoint, oauth->client_id, oauth->refresh_token};
-
-    return (struct fingerprints){.access = hash_of(access, sizeof access / sizeof access[0]),
-                                 .refresh = hash_of(refresh, sizeof refresh / sizeof refresh[0])};
-}
-
-static void free_fingerprints(struct fingerprints *fingerprints)
-{
-    free(fingerprints->access);
-    free(fingerprints->refresh);
-}
-
-static bool is_for(const char *whose, const char *fingerprint)
-{
-    return whose != NULL && *fingerprint != '\0' && strcmp(whose, fingerprint) == 0;
-}
-
-/* By an older version, too, which wrote the same hash for all. */
-static bool is_refresh_for(const char *whose, const struct fingerprints *fingerprints)
-{
-    return is_for(whose, fingerprints->refresh) || is_for(whose, fingerprints->access);
-}
-
-void token_seed_fingerprint(const struct config_oauth *oauth, char fingerprint_r[TOKEN_SEED_SIZE])
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-
-    *fingerprint_r = '\0';
-    if (oauth->refresh_token == NULL || EVP_Digest(oauth->refresh_token, strlen(oauth->refresh_token), digest,
-                                                   &length, EVP_sha256(), NULL) != 1)
-        return;
-    for (unsigned i = 0; i < length && i < (TOKEN_SEED_SIZE - 1) / 2; i++)
-        snprintf(fingerprint_r + 2 * i, 3, "%02x", digest[i]);
-}
 
 static int open_directory(const char *state_dir, bool make)
 {
@@ -193,42 +129,93 @@ static int read_content(int directory, const char *name, struct content *content
     return error;
 }
 
-/* Leaves what is another's. */
-static void take_ours(struct content *content, const struct config_oauth *oauth, struct token_state *state_r)
+/* Whether there is a token in it for us to go on with. */
+static bool holds(const struct content *content, const struct token_owner *ours, bool by_login)
 {
-    struct fingerprints ours = fingerprints_of(oauth);
+    const struct token_state *state = &content->state;
+
+    return (state->access_token != NULL && token_owner_is(content->access_for, ours->access)) ||
+           (by_login && state->refresh_token != NULL && token_owner_has_refresh(content->refresh_for, ours));
+}
+
+/* Leaves what is another's, and what is there already. */
+static void take_ours(struct content *content, const struct token_owner *ours, bool by_login,
+                      struct token_state *state_r)
+{
     struct token_state *state = &content->state;
 
-    if (is_for(content->access_for, ours.access)) {
+    if (state_r->access_token == NULL && token_owner_is(content->access_for, ours->access)) {
         state_r->access_token = state->access_token;
         state->access_token = NULL;
         state_r->received_ms = state->received_ms;
         state_r->expires_ms = state->expires_ms;
     }
-    if (token_by_login(oauth) && is_refresh_for(content->refresh_for, &ours)) {
+    if (state_r->refresh_token == NULL && by_login && token_owner_has_refresh(content->refresh_for, ours)) {
         state_r->refresh_token = state->refresh_token;
         state->refresh_token = NULL;
         state_r->refresh_expires_ms = state->refresh_expires_ms;
     }
-    if (is_for(content->failure_for, ours.access)) {
+    if (state_r->failures == 0 && token_owner_is(content->failure_for, ours->access)) {
         state_r->failures = state->failures;
         state_r->next_try_ms = state->next_try_ms;
         snprintf(state_r->error, sizeof state_r->error, "%s", state->error);
     }
-    free_fingerprints(&ours);
+}
+
+/* No TPSP can be named so. */
+static char *tried_name(const char *name)
+{
+    return xasprintf("%s+tried", name);
 }
 
 void token_file_read(const char *state_dir, const struct config_tpsp *tpsp, struct token_state *state_r)
 {
     AUTO_CLOSE int directory = open_directory(state_dir, false);
-    struct content content;
+    AUTO_FREE char *tried = tried_name(tpsp->name);
+    const char *const names[] = {tpsp->name, tried};
+    bool by_login = token_by_login(&tpsp->oauth);
 
     *state_r = (struct token_state){.failures = 0};
     if (directory < 0)
         return;
-    read_content(directory, tpsp->name, &content);
-    take_ours(&content, &tpsp->oauth, state_r);
+    struct token_owner ours = token_owner_of(&tpsp->oauth);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct content content;
+        read_content(directory, names[i], &content);
+        bool enough = holds(&content, &ours, by_login);
+        take_ours(&content, &ours, by_login, state_r);
+        content_clear(&content);
+        if (enough)
+            break;
+    }
+    token_owner_clear(&ours);
+}
+
+void token_file_settle(const char *state_dir, const char *name, const struct config_tpsp *tpsp)
+{
+    AUTO_CLOSE int directory = open_directory(state_dir, false);
+    AUTO_FREE char *tried = tried_name(name), *lock = xasprintf("oauth-%s", name);
+    struct content content, other;
+    struct outcome ignored;
+
+    if (directory < 0 || faccessat(directory, tried, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    AUTO_CLOSE int turn = store_lock(state_dir, lock, clock_monotonic_ms() + SETTLE_MS, &ignored);
+    if (turn < 0)
+        return; /* both are looked into, and the next trial settles it */
+    read_content(directory, tried, &content);
+    read_content(directory, name, &other);
+    if (tpsp != NULL) {
+        struct token_owner ours = token_owner_of(&tpsp->oauth);
+        bool by_login = token_by_login(&tpsp->oauth);
+        if (holds(&content, &ours, by_login) && !holds(&other, &ours, by_login) &&
+            renameat(directory, tried, directory, name) == 0)
+            fsync(directory);
+        token_owner_clear(&ours);
+    }
+    unlinkat(directory, tried, 0);
     content_clear(&content);
+    content_clear(&other);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------- */
@@ -244,24 +231,38 @@ static struct token_place *cannot(struct token_place *place, const char *doing, 
     return NULL;
 }
 
+/* What is tried and is not what the file has goes beside it. */
+static int read_before(struct token_place *place, bool tried)
+{
+    int error = read_content(place->directory, place->name, &place->before);
+
+    if (error != 0 || !tried || holds(&place->before, &place->ours, place->by_login))
+        return error;
+    char *beside = tried_name(place->name);
+    free(place->name);
+    place->name = beside;
+    content_clear(&place->before);
+    return read_content(place->directory, beside, &place->before);
+}
+
 struct token_place *token_place_take(const char *state_dir, const struct config_tpsp *tpsp,
                                      struct outcome *error_r)
 {
     struct token_place *place = xcalloc(1, sizeof *place);
-    AUTO_FREE char *temporary = xasprintf(".%s.new", tpsp->name);
 
     place->file = -1;
     place->name = xstrdup(tpsp->name);
     place->by_login = token_by_login(&tpsp->oauth);
-    place->ours = fingerprints_of(&tpsp->oauth);
+    place->ours = token_owner_of(&tpsp->oauth);
     place->directory = open_directory(state_dir, true);
     if (place->directory < 0)
         return cannot(place, "directory oauth in state-dir", errno, error_r);
-    int error = read_content(place->directory, place->name, &place->before);
+    int error = read_before(place, tpsp->oauth.tried);
     AUTO_FREE char *reading =
-        xasprintf("reading oauth/%s in state-dir (chown it to the owner of state-dir)", tpsp->name);
+        xasprintf("reading oauth/%s in state-dir (chown it to the owner of state-dir)", place->name);
     if (error != 0) /* who knows which refresh token is in it */
         return cannot(place, reading, error, error_r);
+    AUTO_FREE char *temporary = xasprintf(".%s.new", place->name);
     unlinkat(place->directory, temporary, 0); /* of one who was killed: the lock is ours */
     place->file =
         openat(place->directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -319,7 +320,7 @@ bool token_place_commit(struct token_place *place, const struct token_state *sta
 
     /* client credentials may be there for a while only */
     if (!place->by_login && before->state.refresh_token != NULL &&
-        !is_refresh_for(before->refresh_for, &place->ours)) {
+        !token_owner_has_refresh(before->refresh_for, &place->ours)) {
         content.refresh_for = before->refresh_for;
         content.state.refresh_token = before->state.refresh_token;
         content.state.refresh_expires_ms = before->state.refresh_expires_ms;
@@ -335,7 +336,8 @@ bool token_place_note_failure(struct token_place *place, const struct token_stat
     if (content.access_for == NULL)
         content.access_for = place->ours.access;
     /* an older version's is known by our hash from now on */
-    if (content.refresh_for == NULL || (place->by_login && is_refresh_for(content.refresh_for, &place->ours)))
+    if (content.refresh_for == NULL ||
+        (place->by_login && token_owner_has_refresh(content.refresh_for, &place->ours)))
         content.refresh_for = place->ours.refresh;
     content.failure_for = place->ours.access;
     content.state.failures = state->failures;
@@ -356,7 +358,7 @@ void token_place_give_up(struct token_place *place)
     if (place->directory >= 0)
         close(place->directory);
     free(place->name);
-    free_fingerprints(&place->ours);
+    token_owner_clear(&place->ours);
     content_clear(&place->before);
     free(place);
 }

@@ -8,6 +8,11 @@
  *   - the refresh token that the seed was exchanged for, for provider, client and seed. Another secret or
  * scope goes on with it. It is never sent to another provider, nor by another client;
  *   - the last failure, for all of them.
+ * What a configuration comes to that is only tried (config_oauth.tried) goes beside it, to NAME+tried, unless
+ * the file holds a token for it already: the login of the configuration that is written may be in use, and
+ * must outlive a trial that comes to nothing. Whoever finds no token of his in the one looks into the other,
+ * so that it does not matter when the new configuration takes the place of the old one.
+ *
  * A part that is of another configuration counts for nothing, and stays until one of ours takes its place: a
  * failure takes that of a failure, so that a setting that was wrong for a while, or a process that has read
  * an older configuration, costs no login. Versions before this knew one hash for all, the one of the access
@@ -43,6 +48,11 @@ static inline bool token_by_login(const struct config_oauth *oauth)
 /* Empty, when there is none for this configuration, or it is damaged. */
 void token_file_read(const char *state_dir, const struct config_tpsp *tpsp, struct token_state *state_r)
     __attribute__((nonnull));
+
+/* The trial is over: what it came to is the TPSP's from now on where its configuration, which is written, is
+ * the one that was tried; else it goes. tpsp NULL: there is none of that name. */
+void token_file_settle(const char *state_dir, const char *name, const struct config_tpsp *tpsp)
+    __attribute__((nonnull(1, 2)));
 
 /*
  * A place for what is to come is taken before the provider is asked, with the lock that keeps others from it:

@@ -85,6 +85,24 @@ def test_the_first_login_is_a_part_of_the_dialogue_and_a_mistake_costs_no_answer
     assert (machine.config.read_text(), (machine.etc / "primary.refresh-token").read_text()) == kept and provider.granted() == granted
 
 
+def test_a_new_login_that_is_not_written_leaves_the_one_that_there_is(machine, provider, server, ca):  # noqa: F811
+    tokens = {"Password (empty: OAuth)": [""], "Who gives": ["other"], "Token endpoint": [f"{provider.issuer}/token"],
+              "Device authorization": [f"{provider.issuer}/device/auth"], "Scope": ["openid offline_access"], "Client id": ["relay"],
+              "Client secret": [SECRET]}
+    hand, status = typed(machine, provider, ca, {**first_answers(server.port), **tokens}, f"--state-dir={machine.state}", "--endpoint=none")
+    assert status == 0 and len(hand.codes) == 1 and server.arrived(1), hand.seen
+    kept = [path.read_bytes() for path in (machine.config, machine.etc / "primary.refresh-token", machine.state / "oauth/primary")]
+    chain, key = ca.issue("tpsp.test")
+    with ScriptedTpsp(security="starttls", chain=chain, key=key, tls_ehlo=["250-scripted", "250 AUTH XOAUTH2 OAUTHBEARER"], auth="235 2.7.0 Welcome",
+                      rcpt="550 5.7.1 not from you") as tpsp:
+        again, status = typed(machine, provider, ca, {
+            **{prompt: [""] for prompt in [*first_answers(1), *tokens] if prompt != "Name for"}, "Port": [str(tpsp.port)],
+            "Send a test message to": ["me@example.com"], "What now?": ["l", "q"]})
+    assert status == 1 and len(again.codes) == 1 and "Logged in." in again.seen and len(tpsp.connections) == 2, again.seen
+    assert kept == [path.read_bytes() for path in (machine.config, machine.etc / "primary.refresh-token", machine.state / "oauth/primary")]
+    assert os.listdir(machine.state / "oauth") == ["primary"] and owners(machine) == {USER}
+
+
 def test_a_server_that_takes_no_password_leads_to_the_tokens(machine, provider, ca):  # noqa: F811
     chain, key = ca.issue("tpsp.test")
     with ScriptedTpsp(security="starttls", chain=chain, key=key, tls_ehlo=["250-scripted", "250 AUTH XOAUTH2 OAUTHBEARER"], auth="235 2.7.0 Welcome") as tpsp:

@@ -219,6 +219,76 @@ START_TEST(what_a_version_before_has_kept_is_good_for_another_scope_once_it_was_
 }
 END_TEST
 
+/* --- what is tried -------------------------------------------------------------------------------------- */
+
+static void keep_tried(const char *access)
+{
+    struct token_state gained = {.access_token = (char *)access,
+                                 .refresh_token = (char *)"of-trial",
+                                 .received_ms = 7,
+                                 .expires_ms = 8};
+
+    tpsp.oauth.tried = true;
+    ck_assert(token_place_commit(token_place_take(temporary_directory, &tpsp, &error), &gained, &error));
+    tpsp.oauth.tried = false;
+}
+
+static void expect_tokens(const char *access, const char *refresh)
+{
+    read_it();
+    ck_assert_pstr_eq(state.access_token, access);
+    ck_assert_pstr_eq(state.refresh_token, refresh);
+}
+
+START_TEST(a_trial_that_comes_to_nothing_leaves_the_login_that_there_is)
+{
+    const struct config_oauth before = tpsp.oauth;
+
+    keep();
+    become(OTHER_SEED);
+    keep_tried("tried");
+    keep_tried("tried again");
+    expect_tokens("tried again", "of-trial"); /* the trial goes on with what it came to */
+    tpsp.oauth = before;
+    expect_tokens("access", "rotated");
+    token_file_settle(temporary_directory, tpsp.name, &tpsp);
+    expect_tokens("access", "rotated");
+    become(OTHER_SEED);
+    expect_tokens(NULL, NULL); /* and nothing is left of it */
+}
+END_TEST
+
+/* _i: whether a delivery comes with the new configuration before setup has settled it. */
+START_TEST(a_trial_whose_configuration_is_written_is_the_login_from_then_on)
+{
+    struct token_state newer = {.access_token = (char *)"newer",
+                                .refresh_token = (char *)"newer-login",
+                                .received_ms = 9,
+                                .expires_ms = 10};
+
+    keep();
+    become(OTHER_SEED);
+    keep_tried("tried");
+    expect_tokens("tried", "of-trial");
+    if (_i)
+        ck_assert(token_place_commit(token_place_take(temporary_directory, &tpsp, &error), &newer, &error));
+    token_file_settle(temporary_directory, tpsp.name, &tpsp);
+    expect_tokens(_i ? "newer" : "tried", _i ? "newer-login" : "of-trial");
+}
+END_TEST
+
+START_TEST(a_trial_with_another_secret_goes_on_with_the_login_that_there_is)
+{
+    const struct config_oauth before = tpsp.oauth;
+
+    keep();
+    become(OTHER_SECRET);
+    keep_tried("tried");
+    tpsp.oauth = before; /* the provider has exchanged its refresh token meanwhile */
+    expect_tokens(NULL, "of-trial");
+}
+END_TEST
+
 START_TEST(one_that_others_could_read_or_that_is_cut_counts_for_nothing)
 {
     char path[128];
@@ -270,6 +340,9 @@ UNIT_SUITE(token_file_suite)
         tcase, what_a_version_before_has_kept_is_good_for_another_scope_once_it_was_written_again, 0, 2);
     tcase_add_test(tcase, one_that_others_could_read_or_that_is_cut_counts_for_nothing);
     tcase_add_test(tcase, a_place_that_is_given_up_leaves_what_there_was);
+    tcase_add_test(tcase, a_trial_that_comes_to_nothing_leaves_the_login_that_there_is);
+    tcase_add_loop_test(tcase, a_trial_whose_configuration_is_written_is_the_login_from_then_on, 0, 2);
+    tcase_add_test(tcase, a_trial_with_another_secret_goes_on_with_the_login_that_there_is);
     suite_add_tcase(suite, tcase);
     return suite;
 }
