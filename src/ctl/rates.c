@@ -292,6 +292,31 @@ static bool reset_all(const struct admission_gate *gate, const struct config_tps
     return true;
 }
 
+/* A warm-up goes on where it is: who could start it anew would send a day's number twice on one day, which is
+ * what it is there to keep from. */
+static void say_reset(const struct ctl *ctl, const struct admission_gate *gate,
+                      const struct config_tpsp *tpsp)
+{
+    const struct listing listing = {.table = gate->table, .tpsp = tpsp};
+    struct json_object *plans = warm_up_json(&listing);
+    bool warms_up = json_object_array_length(plans) > 0;
+
+    if (ctl->json) {
+        struct json_object *object = json_object_new_object();
+        json_add_text(object, "tpsp", tpsp->name);
+        json_add_flag(object, "reset", true);
+        json_object_object_add(object, "warm_up", plans);
+        ctl_print_json(object);
+        return;
+    }
+    json_object_put(plans);
+    printf("%s starts anew: its %slimits are unused and whole, and it is not left alone.\n", tpsp->name,
+           warms_up ? "other " : "");
+    if (warms_up)
+        printf("Its warm-up goes on, and what was sent counts there:\n");
+    print_warm_up(&listing);
+}
+
 static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
 {
     const char *name = ctl->operands[1];
@@ -308,14 +333,7 @@ static enum ctl_status reset(struct ctl *ctl, const struct admission_gate *gate)
     if (!told_overrule(gate, tpsp))
         return ctl_fail(ctl, "cluster %s is away: the other hosts go on as they are, and this one with them",
                         gate->config->cluster.name);
-    if (ctl->json) {
-        struct json_object *object = json_object_new_object();
-        json_add_text(object, "tpsp", tpsp->name);
-        json_add_flag(object, "reset", true);
-        ctl_print_json(object);
-    } else {
-        printf("%s starts anew: its limits are unused and whole, and it is not left alone.\n", tpsp->name);
-    }
+    say_reset(ctl, gate, tpsp);
     return CTL_OK;
 }
 

@@ -187,6 +187,19 @@ def test_a_warm_up_lets_through_what_its_day_has(site, server):
     assert "warm-up" in ctl(site, "explain", "user@example.com").stdout
 
 
+def test_a_reset_lets_a_warm_up_have_no_more_than_its_day_and_says_so(site, server):
+    site.configure([entry(server, max_rate_per_hour=2, warm_up={"start": "2026-01-01", "plan": [3, 100]})], slow_down={"enabled": False})
+    assert [send(site)[0] for _ in range(3)] == [0, 0, 75]
+    done = ctl(site, "rates", "reset", "primary")
+    assert done.returncode == 0 and "primary starts anew: its other limits are unused and whole" in done.stdout, done
+    assert "Its warm-up goes on" in done.stdout and "primary: warm-up, day 1 of 2: 3 a day\n" in done.stdout, done
+    assert send(site)[0] == 0
+    status, text = send(site)
+    assert status == 75 and "3/d, warm-up, reached" in text, text
+    value = json.loads(ctl(site, "rates", "reset", "primary", "--json").stdout)
+    assert value["reset"] is True and [(row["day"], row["limit"]) for row in value["warm_up"]] == [(1, 3)]
+
+
 def test_a_warm_up_in_shadow_defers_nothing(site, server):
     site.configure([entry(server, warm_up={"start": "2026-01-01", "plan": [1, 1]}, shadow=["warm-up"])])
     assert [send(site)[0] for _ in range(3)] == [0, 0, 0]
