@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "delivery/claim.h"
-#include "delivery/intent.h"
 #include "stored_events.h"
 #include "suites.h"
 
@@ -229,6 +228,73 @@ START_TEST(what_is_over_gives_its_place_to_others_and_what_was_accepted_does_not
 }
 END_TEST
 
+/* What another process does after somebody has read that a place is void, and before he has its claim. */
+static void (*meanwhile)(void);
+
+int __real_claim_try(const char *state_dir, int64_t offset);
+int __wrap_claim_try(const char *state_dir, int64_t offset);
+
+int __wrap_claim_try(const char *state_dir, int64_t offset)
+{
+    void (*action)(void) = meanwhile;
+
+    meanwhile = NULL;
+    if (action != NULL)
+        action();
+    return __real_claim_try(state_dir, offset);
+}
+
+static struct {
+    struct mark_table *table;
+    int place, claim;
+    enum mark_state state; /* that the next delivery comes to */
+} other;
+
+static void give_the_place_to_the_next(void)
+{
+    mark_end(other.table, other.place);
+    other.claim = claim_take(temporary_directory, 8, &error);
+    ck_assert_int_eq(mark_begin(other.table, 8, 8, &error), other.place);
+    mark_set(other.table, other.place, other.state);
+}
+
+/* The race of reclaim(): the claim that it gets is of a delivery that has the place no more. */
+START_TEST(a_place_that_changes_hands_while_it_is_reclaimed_is_left_to_its_new_owner)
+{
+    static const enum mark_state states[] = {MARK_NONE, MARK_BEGUN, MARK_DOT};
+
+    other.table = mark_table_open(temporary_directory, &error);
+    other.place = mark_begin(table, 7, 7, &error);
+    other.state = states[_i];
+    fill(1000);
+    meanwhile = give_the_place_to_the_next;
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), -1);
+    ck_assert_ptr_null(meanwhile);
+    ck_assert_int_eq(mark_find(table, 8, &(enum mark_state){0}), other.place);
+    ck_assert_int_eq(state_of(8), states[_i]);
+    close(other.claim);
+    mark_table_close(other.table);
+}
+END_TEST
+
+static void free_the_place(void)
+{
+    mark_end(other.table, other.place);
+}
+
+START_TEST(a_place_that_is_freed_while_it_is_reclaimed_is_free)
+{
+    other.table = mark_table_open(temporary_directory, &error);
+    other.place = mark_begin(table, 7, 7, &error);
+    fill(1000);
+    meanwhile = free_the_place;
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), other.place);
+    ck_assert_ptr_null(meanwhile);
+    ck_assert_int_eq(state_of(2000000), MARK_BEGUN);
+    mark_table_close(other.table);
+}
+END_TEST
+
 START_TEST(a_full_file_keeps_the_message_in_the_queue)
 {
     struct event event = make(1, CS_DELIVERED, "primary");
@@ -292,24 +358,6 @@ START_TEST(every_block_of_the_file_is_there_before_it_is_needed)
 }
 END_TEST
 
-START_TEST(an_intent_is_found_until_it_is_removed)
-{
-    struct intent intent = {7, "4bX", "user@example.com", "uuid", "17-ab"};
-    int64_t boot = 0;
-
-    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 0);
-    ck_assert(intent_write(store, &intent, mark_boot(table), 1000, &error));
-    ck_assert(intent_write(store, &intent, mark_boot(table), 1000, &error));
-    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 1);
-    ck_assert_int_eq(boot, mark_boot(table));
-    ck_assert(intent_remove(store, 7, &error));
-    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 0);
-    ck_assert(intent_write(store, &intent, boot, 1000, &error));
-    ck_assert(intent_sweep(store, 41ll * 24 * 3600 * 1000, &error));
-    ck_assert_int_eq(intent_find(store, 7, &boot, &error), 0);
-}
-END_TEST
-
 UNIT_SUITE(mark_suite)
 {
     Suite *suite = suite_create("mark");
@@ -324,11 +372,13 @@ UNIT_SUITE(mark_suite)
     tcase_add_test(tcase, a_file_full_of_what_is_under_way_says_so);
     tcase_add_test(tcase, one_key_has_one_place);
     tcase_add_test(tcase, what_is_over_gives_its_place_to_others_and_what_was_accepted_does_not);
+    tcase_add_loop_test(tcase, a_place_that_changes_hands_while_it_is_reclaimed_is_left_to_its_new_owner, 0,
+                        3);
+    tcase_add_test(tcase, a_place_that_is_freed_while_it_is_reclaimed_is_free);
     tcase_add_test(tcase, a_full_file_keeps_the_message_in_the_queue);
     tcase_add_test(tcase, what_nobody_came_back_for_is_found);
     tcase_add_test(tcase, a_file_that_is_cut_short_is_noticed_and_made_anew);
     tcase_add_test(tcase, every_block_of_the_file_is_there_before_it_is_needed);
-    tcase_add_test(tcase, an_intent_is_found_until_it_is_removed);
     suite_add_tcase(suite, tcase);
     return suite;
 }
