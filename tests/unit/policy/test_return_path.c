@@ -142,6 +142,7 @@ END_TEST
 
 START_TEST(the_cache_forgets_what_has_expired_and_what_is_displaced)
 {
+    const int names = unit_tests_under_valgrind() ? 3000 : 100000; /* of a few some are displaced, too */
     char name[32], *value;
     int kept = 0;
 
@@ -152,20 +153,22 @@ START_TEST(the_cache_forgets_what_has_expired_and_what_is_displaced)
     free(value);
     ck_assert_ptr_null(dns_cache_get(store, "cname", "a.example", 999));
     ck_assert(store_begin(store, STORE_NORMAL, &error));
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < names; i++) {
         snprintf(name, sizeof name, "n%d.example", i);
         dns_cache_put(store, "mx", name, name, 1000);
     }
     ck_assert(store_commit(store, &error));
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < names; i++) {
         snprintf(name, sizeof name, "n%d.example", i);
         value = dns_cache_get(store, "mx", name, 0);
         ck_assert(value == NULL || strcmp(value, name) == 0);
         kept += value != NULL;
         free(value);
     }
-    ck_assert_int_le(kept, DNS_CACHE_SLOTS);
-    ck_assert_int_gt(kept, DNS_CACHE_SLOTS / 2); /* the names spread over the slots */
+    const int most = names < DNS_CACHE_SLOTS ? names : DNS_CACHE_SLOTS;
+    ck_assert_int_lt(kept, names);
+    ck_assert_int_le(kept, most);
+    ck_assert_int_gt(kept, most / 2); /* the names spread over the slots */
 }
 END_TEST
 
