@@ -69,7 +69,8 @@ def test_one_host_synchronises_and_all_have_the_list(hosts, api):
     same_everywhere(hosts, api)
     for host in hosts:
         wait_for(lambda host=host: host.health()["cluster"]["suppression_complete_at"], "an exchange")
-    assert sync(leader) | {"seen": 0} == {"seen": 0, "taken": 0, "removed": 0, "sent": 0, "refused": 0, "waiting_for_confirmation": 0}
+    assert sync(leader) | {"seen": 0} == {"seen": 0, "taken": 0, "removed": 0, "sent": 0, "refused": 0, "waiting_for_confirmation": 0,
+                                           "error": None}
     assert posts_of(api, "mine@example.com") == 1 and not any(posts_of(api, f"there{number}@example.com") for number in range(20))
 
     other.ctl("suppress", "del", "mine@example.com")
