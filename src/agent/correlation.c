@@ -282,6 +282,16 @@ uint32_t correlation_next_dead(struct correlation *table, uint32_t now_s)
     return slot != CORRELATION_NONE ? slot : next_silent(table, now_s);
 }
 
+uint32_t correlation_latest(const struct correlation *table)
+{
+    uint32_t latest = 0;
+
+    for (uint32_t slot = 0; slot < table->used; slot++)
+        if (table->entries[slot].queue != 0 && table->entries[slot].seen_s > latest)
+            latest = table->entries[slot].seen_s;
+    return latest;
+}
+
 uint32_t correlation_count(const struct correlation *table)
 {
     return table->count;

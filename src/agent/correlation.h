@@ -5,7 +5,8 @@
  * A queue id is unique in one Postfix instance on one machine and only while the message lives. So an entry
  * also knows its instance, and remains findable for a minute after the message was removed (lines of a
  * content filter arrive in any order), after which it is dead, as is one of which nothing was heard for ten
- * days, twice Postfix's default maximal_queue_lifetime. When the table is full the entry longest silent dies.
+ * days, twice Postfix's default maximal_queue_lifetime: of time that was heard to pass (track.h). When the
+ * table is full the entry longest silent dies.
  *
  * The table lives in memory and is saved with the position in the log: correlation_save() writes the blocks
  * of entries that were touched since the last time, inside the caller's transaction. If that transaction
@@ -40,7 +41,7 @@ enum correlation_flag {
 struct correlation_entry {
     uint64_t queue; /* hash of the queue id; 0: the slot is free */
     unsigned char uuid[16];
-    uint32_t seen_s;   /* when it was last heard of, by the log's time; of a free slot: the next free one */
+    uint32_t seen_s; /* when it was last heard of, by the caller's clock; of a free slot: the next free one */
     uint16_t instance; /* high byte: the machine; low byte: the instance */
     uint8_t flags;
     /* enum correlation_source; SOURCE_NONE: uuid holds a hash of the client's address, or nothing */
@@ -83,6 +84,9 @@ void correlation_remove(struct correlation *table, uint32_t slot, uint32_t now_s
 /* A dead slot, to be freed by the caller, or CORRELATION_NONE. Looks at a few entries only: call it often. */
 uint32_t correlation_next_dead(struct correlation *table, uint32_t now_s) __attribute__((nonnull));
 void correlation_free(struct correlation *table, uint32_t slot) __attribute__((nonnull));
+
+/* The latest time at which one was heard of; 0: there is none. */
+uint32_t correlation_latest(const struct correlation *table) __attribute__((nonnull));
 
 uint32_t correlation_count(const struct correlation *table) __attribute__((nonnull));
 uint64_t correlation_evicted(const struct correlation *table) __attribute__((nonnull));

@@ -77,6 +77,7 @@ static bool load(struct ingest *ingest, struct outcome *error_r)
               (found == 0 || log_pieces_load(&ingest->pieces, ingest->store, error_r)) &&
               open_log(ingest, found > 0 ? &position : NULL, error_r);
     ingest->time = (struct log_time){.last_ms = found > 0 ? position.last_ms : 0};
+    track_begin(&ingest->track, ingest->time.last_ms);
     position_clear(&position);
     if (!ok)
         forget_all(ingest);
@@ -187,14 +188,6 @@ static bool one_line(struct ingest *ingest, const char *text, size_t length)
     return track_line(&ingest->track, &line, time_ms);
 }
 
-/* By the log's time, but no line with a clock that is ahead makes the living silent. */
-static bool bury(struct ingest *ingest)
-{
-    int64_t log_ms = ingest->time.last_ms, now_ms = ingest->ledger.now_ms;
-
-    return track_bury(&ingest->track, log_ms < now_ms ? log_ms : now_ms);
-}
-
 static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
 {
     const char *end = piece + length;
@@ -206,7 +199,7 @@ static bool all_lines(struct ingest *ingest, const char *piece, size_t length)
             return false;
         piece += line_length + 1;
     }
-    return bury(ingest);
+    return track_bury(&ingest->track, ingest->time.last_ms);
 }
 
 static void warn_of_suppressed(uint64_t suppressed)
@@ -239,7 +232,8 @@ static enum ingest_result finish(struct ingest *ingest, bool ok, const struct in
 static enum ingest_result step_in_file(struct ingest *ingest, struct outcome *error_r)
 {
     const struct ingest_mark before = ingest_mark(ingest);
-    int64_t now_ms = ingest->ledger.now_ms = clock_realtime_ms(), begun_ms = clock_monotonic_ms();
+    int64_t now_ms = ingest->track.now_ms = ingest->ledger.now_ms = clock_realtime_ms(),
+            begun_ms = clock_monotonic_ms();
     const char *piece;
     size_t length;
     bool ok = true;
@@ -290,7 +284,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
     bool ok = true;
     int result = journal_next(ingest->journal, &entry, error_r);
 
-    ingest->ledger.now_ms = clock_realtime_ms();
+    ingest->track.now_ms = ingest->ledger.now_ms = clock_realtime_ms();
     if (result == 0)
         return INGEST_IDLE;
     if (result < 0 || !begin(ingest, error_r)) {
@@ -305,7 +299,7 @@ static enum ingest_result step_in_journal(struct ingest *ingest, struct outcome 
             result = journal_next(ingest->journal, &entry, error_r);
     }
     ok = ok && result >= 0;
-    if (ok && !(ok = bury(ingest)))
+    if (ok && !(ok = track_bury(&ingest->track, ingest->time.last_ms)))
         *error_r = ingest->ledger.error;
     return finish(ingest, ok, &before, error_r);
 }

@@ -5,11 +5,35 @@
 #include "base/bounce_address.h"
 #include "postlog/log_cursor.h"
 
-#define OVERTAKING_S 2 /* by so much lines of two processes may change places on their way into the log */
+#define STEP_MAX_S 3600 /* between two lines: what is beyond is a clock that was set, or silence */
+#define OVERTAKING_S 2  /* by so much lines of two processes may change places on their way into the log */
 
-static uint32_t seconds(int64_t time_ms)
+void track_begin(struct track *track, int64_t last_ms)
 {
-    return (uint32_t)(time_ms / 1000);
+    int64_t heard_ms;
+
+    track->heard_s = correlation_latest(track->table);
+    heard_ms = track->heard_s * INT64_C(1000);
+    track->latest_ms = last_ms > heard_ms ? last_ms : heard_ms;
+    if (track->heard_s == 0)
+        track->heard_s = (uint32_t)(track->latest_ms / 1000);
+}
+
+/* By the log's time, but a line of a clock that is ahead lets no time pass. */
+static void tick(struct track *track, int64_t time_ms)
+{
+    if (track->now_ms > 0 && time_ms > track->now_ms)
+        time_ms = track->now_ms;
+    if (track->heard_s == 0 || (track->now_ms > 0 && track->latest_ms > track->now_ms)) {
+        track->latest_ms = time_ms; /* this machine's clock was set back */
+        if (track->heard_s == 0)
+            track->heard_s = (uint32_t)(time_ms / 1000);
+    }
+    if (time_ms <= track->latest_ms)
+        return;
+    int64_t step_s = time_ms / 1000 - track->latest_ms / 1000;
+    track->heard_s += (uint32_t)(step_s < STEP_MAX_S ? step_s : STEP_MAX_S);
+    track->latest_ms = time_ms;
 }
 
 static uint64_t key_of(const struct correlation_entry *entry)
@@ -56,11 +80,12 @@ static bool forget(struct track *track, uint32_t slot)
     return decide(track, slot) && track->note(track->context, &note);
 }
 
-bool track_bury(struct track *track, int64_t now_ms)
+bool track_bury(struct track *track, int64_t time_ms)
 {
     uint32_t slot;
 
-    while ((slot = correlation_next_dead(track->table, seconds(now_ms))) != CORRELATION_NONE) {
+    tick(track, time_ms);
+    while ((slot = correlation_next_dead(track->table, track->heard_s)) != CORRELATION_NONE) {
         if (!forget(track, slot))
             return false;
         correlation_free(track->table, slot);
@@ -75,10 +100,10 @@ bool track_add(const struct track_step *step, uint32_t *slot_r)
     struct track *track = step->track;
 
     for (;;) {
-        *slot_r = correlation_add(track->table, step->line->queue_id, step->instance, seconds(step->time_ms));
+        *slot_r = correlation_add(track->table, step->line->queue_id, step->instance, step->track->heard_s);
         if (*slot_r != CORRELATION_NONE)
             return true;
-        uint32_t dead = correlation_next_dead(track->table, seconds(step->time_ms));
+        uint32_t dead = correlation_next_dead(track->table, step->track->heard_s);
         if (dead == CORRELATION_NONE)
             continue; /* the hand passed free slots only */
         if (!forget(track, dead))
@@ -94,7 +119,7 @@ static bool begin_anew(const struct track_step *step, uint32_t slot)
         return false;
     struct correlation_entry *entry = correlation_entry(step->track->table, slot);
     *entry = (struct correlation_entry){
-        .queue = entry->queue, .instance = entry->instance, .seen_s = seconds(step->time_ms)};
+        .queue = entry->queue, .instance = entry->instance, .seen_s = step->track->heard_s};
     return true;
 }
 
@@ -106,8 +131,7 @@ bool track_living(const struct track_step *step, uint32_t *slot_r)
     if (correlation_peek(step->track->table, *slot_r)->flags & CORRELATION_REMOVED)
         return begin_anew(step, *slot_r);
     struct correlation_entry *entry = correlation_entry(step->track->table, *slot_r);
-    if (seconds(step->time_ms) > entry->seen_s) /* a machine may boot with its clock years back */
-        entry->seen_s = seconds(step->time_ms);
+    entry->seen_s = step->track->heard_s;
     return true;
 }
 
@@ -214,7 +238,7 @@ static bool is_used_again(const struct track_step *step, uint32_t slot)
     if (step->line->program.length > 0 && !slice_is(step->line->program, "cleanup"))
         return false; /* smtp_header_checks */
     return (entry->flags & CORRELATION_TRIED) ||
-           ((entry->flags & CORRELATION_ACTIVE) && seconds(step->time_ms) > entry->seen_s + OVERTAKING_S);
+           ((entry->flags & CORRELATION_ACTIVE) && step->track->heard_s > entry->seen_s + OVERTAKING_S);
 }
 
 /* The message of a line of cleanup(8). */
@@ -320,7 +344,7 @@ static bool on_removed(const struct track_step *step)
     uint32_t slot = correlation_find(step->track->table, step->line->queue_id, step->instance, false);
 
     if (slot != CORRELATION_NONE)
-        correlation_remove(step->track->table, slot, seconds(step->time_ms));
+        correlation_remove(step->track->table, slot, step->track->heard_s);
     return true;
 }
 
@@ -336,6 +360,7 @@ bool track_line(struct track *track, const struct postfix_log_line *line, int64_
     track->counts.postfix++;
     if (line->kind == POSTFIX_LOG_OTHER)
         return true;
+    tick(track, time_ms);
     step.instance = correlation_instance(line->host, line->name);
     switch (line->kind) {
     case POSTFIX_LOG_BROKEN:

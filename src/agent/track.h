@@ -68,16 +68,26 @@ struct track {
     const struct trust *trust;
     bool filtered; /* a message was handed over to a filter since the start */
     struct track_counts counts;
+    int64_t now_ms;    /* clock_realtime_ms(), of late; 0: not known, the log's time is */
+    int64_t latest_ms; /* the log's time, as far as it has come */
+    uint32_t heard_s;  /* by which the table reckons: see track_begin() */
     /* false: stop, the chunk will be read again */
     bool (*note)(void *context, const struct track_note *note);
     void *context;
 };
 
+/*
+ * After the table was loaded; last_ms: the log's time where it goes on, 0: not known. The age of what is in
+ * the table is counted in time that was heard to pass: a machine may boot with its clock years back, and when
+ * it is set right no message has been silent for years.
+ */
+void track_begin(struct track *track, int64_t last_ms) __attribute__((nonnull));
+
 /* One line at a time, in the log's order. False when a note was not taken. */
 bool track_line(struct track *track, const struct postfix_log_line *line, int64_t time_ms)
     __attribute__((nonnull));
 
-/* Forget the dead; call it now and then. now_ms: the log's time, but no later than it is. */
-bool track_bury(struct track *track, int64_t now_ms) __attribute__((nonnull));
+/* Forget the dead; call it now and then, with the log's time. */
+bool track_bury(struct track *track, int64_t time_ms) __attribute__((nonnull));
 
 #endif

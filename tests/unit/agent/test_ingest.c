@@ -317,6 +317,31 @@ START_TEST(a_line_of_a_clock_that_is_ahead_forgets_nobody)
 }
 END_TEST
 
+static const char *born_years_ago(const char *queue_id)
+{
+    static char line[256];
+
+    snprintf(
+        line, sizeof line,
+        "1970-01-01T00:05:00+00:00 mx postfix/cleanup[1]: %s: info: header X-Sendpost-Message-UUID: " UUID
+        " from local; from=<a@b> to=<c@d>\n",
+        queue_id);
+    return line;
+}
+
+/* It boots with its clock years back, which is then set; also while the agent is restarted. */
+START_TEST(a_clock_that_is_set_right_forgets_nobody)
+{
+    reads(born_years_ago("4AAAAA"));
+    reads("Nov 23 05:30:00 mx postfix/smtpd[1]: 4BBBBB: client=x[10.0.0.1]\n");
+    ingest_close(ingest);
+    open_ingest();
+    reads("Nov 23 05:30:01 mx postfix/smtpd[1]: 4CCCCC: client=x[10.0.0.1]\n");
+    reads(DELIVERY("05:31:00", "a@b", "sent (250 ok)"));
+    ck_assert_str_eq(events(), "delivered a@b");
+}
+END_TEST
+
 /* As a person moves it away, or a program that finds it corrupt. */
 static void move_store_away(void)
 {
@@ -380,6 +405,7 @@ UNIT_SUITE(ingest_suite)
     tcase_add_test(tcase, parts_of_a_line_wait_for_each_other_also_over_a_restart);
     tcase_add_test(tcase, lines_of_a_compressed_log_are_of_the_year_in_which_they_were_written);
     tcase_add_test(tcase, a_line_of_a_clock_that_is_ahead_forgets_nobody);
+    tcase_add_test(tcase, a_clock_that_is_set_right_forgets_nobody);
     tcase_add_test(tcase, all_correlations_and_parts_go_into_a_new_store);
     tcase_add_test(tcase, lines_whose_events_met_a_broken_store_are_read_again_for_a_new_one);
     suite_add_tcase(suite, tcase);

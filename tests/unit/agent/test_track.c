@@ -422,9 +422,11 @@ START_TEST(what_was_removed_is_free_after_a_minute_and_what_is_silent_after_days
     ck_assert_uint_eq(correlation_count(track.table), 2);
     read_at(1700000061, "postfix/qmgr", "4CCCCC: removed");
     ck_assert_uint_eq(correlation_count(track.table), 1);
-    read_at(1700000000 + 9 * 86400, "postfix/qmgr", "4CCCCC: removed");
+    for (int hour = 1; hour <= 9 * 24; hour++)
+        read_at(1700000000 + hour * 3600, "postfix/qmgr", "4CCCCC: removed");
     ck_assert_uint_eq(correlation_count(track.table), 1);
-    read_at(1700000000 + 11 * 86400, "postfix/qmgr", "4CCCCC: removed");
+    for (int hour = 9 * 24; hour <= 11 * 24; hour++)
+        read_at(1700000000 + hour * 3600, "postfix/qmgr", "4CCCCC: removed");
     ck_assert_uint_eq(correlation_count(track.table), 0);
 }
 END_TEST
