@@ -265,6 +265,8 @@ static enum ctl_status run(struct ctl *ctl)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
     if (!may_write(&setup))
         return CTL_TROUBLE;
+    setup_interrupt_begin();
+    setup_interrupt_sweep(&setup);
     if (!setup_find_user(&setup) || !read_import(&setup, ctl_option(ctl, "import"))) {
         give_up(&setup);
         return CTL_TROUBLE;

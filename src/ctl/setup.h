@@ -3,15 +3,18 @@
  * overwritten when it is given up; nothing secret is printed. setup.c leads from question to question,
  * setup_answers.c asks and validates, setup_provider.c knows who gives OAuth tokens, setup_oauth.c logs in
  * there, setup_user.c finds who delivers, setup_try.c tries what was answered, setup_files.c writes,
- * setup_finish.c does what follows.
+ * setup_interrupt.c cleans up where a signal ends it, setup_finish.c does what follows.
  */
 #ifndef SENDPOST_CTL_SETUP_H
 #define SENDPOST_CTL_SETUP_H
+
+#include <signal.h>
 
 #include "config/config_import.h"
 #include "ctl/ctl.h"
 
 #define SETUP_UUID_KEY_FILE "uuid-key" /* beside the configuration */
+#define SETUP_API_KEY_FILE "event-api-key"
 
 enum setup_question {
     SETUP_ACCOUNT_ID,
@@ -142,6 +145,21 @@ bool setup_replace(const struct setup *setup, const char *from, const char *to) 
 
 /* "DIRECTORY/NAME" beside the configuration; the caller frees. */
 char *setup_path(const struct setup *setup, const char *name) __attribute__((nonnull, returns_nonnull));
+
+/* --- setup_interrupt.c --- */
+
+/* From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT remove what is staged and let the terminal echo again. */
+void setup_interrupt_begin(void);
+/* Files that they remove: paths stay where they are, and may be NULL; count 0: none. */
+void setup_interrupt_removes(char *const paths[], size_t count);
+/* They wait, for a change that must not stop half way. */
+void setup_interrupt_wait(sigset_t *before_r) __attribute__((nonnull));
+void setup_interrupt_go_on(const sigset_t *before) __attribute__((nonnull));
+/* The terminal does not echo, if there is one; then it does again. */
+bool setup_interrupt_quiet(void);
+void setup_interrupt_echo(void);
+/* What an earlier run has left that was killed. */
+void setup_interrupt_sweep(const struct setup *setup) __attribute__((nonnull));
 
 /* --- setup_oauth.c --- */
 

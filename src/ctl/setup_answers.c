@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -193,28 +192,23 @@ static void prompt(const struct question *question, const char *fallback)
     fflush(stdout);
 }
 
-/* Signals wait until the terminal echoes again. The prompt comes when it does not: a quick hand may follow at
- * once. */
+/* Signals that stop us wait until the terminal echoes again. The prompt comes when it does not: a quick hand
+ * may follow at once. */
 static char *read_secret(const struct question *question, const char *fallback)
 {
-    struct termios before, quiet;
-    sigset_t all, old;
-    bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+    sigset_t stop, before;
 
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &old);
-    if (terminal) {
-        quiet = before;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    sigprocmask(SIG_BLOCK, &stop, &before);
+    bool terminal = setup_interrupt_quiet();
     prompt(question, fallback);
     char *line = read_line();
     if (terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        setup_interrupt_echo();
         printf("\n");
     }
-    sigprocmask(SIG_SETMASK, &old, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return line;
 }
 

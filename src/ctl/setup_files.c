@@ -14,8 +14,6 @@
 #include "base/xalloc.h"
 #include "ctl/setup_text.h"
 
-#define API_KEY_FILE "event-api-key"
-
 char *setup_path(const struct setup *setup, const char *name)
 {
     AUTO_FREE char *copy = xstrdup(setup->ctl->config_path);
@@ -96,7 +94,7 @@ static struct setup_files *list_files(const struct setup *setup)
         files->paths[PASSWORD] = path_of_secret(setup, "password");
     list_oauth(setup, files);
     if (is_given(setup, SETUP_API_KEY))
-        files->paths[API_KEY] = setup_path(setup, API_KEY_FILE);
+        files->paths[API_KEY] = setup_path(setup, SETUP_API_KEY_FILE);
     files->paths[UUID_KEY] = setup_path(setup, SETUP_UUID_KEY_FILE);
     files->paths[CONFIGURATION] = setup_path(setup, basename(copy));
     for (size_t i = 0; i < FILES; i++)
@@ -107,6 +105,7 @@ static struct setup_files *list_files(const struct setup *setup)
 
 static void forget_files(struct setup *setup)
 {
+    setup_interrupt_removes(NULL, 0);
     for (size_t i = 0; i < FILES; i++) {
         free(setup->files->paths[i]);
         free(setup->files->staged[i]);
@@ -269,6 +268,7 @@ struct config *setup_stage(struct setup *setup)
     if (!make_directories(setup))
         return NULL;
     setup->files = list_files(setup);
+    setup_interrupt_removes(setup->files->staged, FILES);
     if (write_staged(setup, setup->files) &&
         (config = config_load(setup->files->staged[CONFIGURATION], &error)) == NULL)
         ctl_fail(setup->ctl, "%s", error.text);
@@ -287,6 +287,9 @@ bool setup_commit(struct setup *setup)
 {
     const struct setup_files *files = setup->files;
     AUTO_FREE char *backup = xasprintf("%s.old", files->paths[CONFIGURATION]);
+    sigset_t signals;
+
+    setup_interrupt_wait(&signals); /* the old secrets with the new configuration would be neither */
     /* now with the secrets' final names; the old configuration stays beside the new one */
     bool ok = write_configuration(setup, files->staged[CONFIGURATION], files->paths) &&
               (unlink(backup) == 0 || errno == ENOENT) &&
@@ -297,10 +300,11 @@ bool setup_commit(struct setup *setup)
     if (!ok) {
         ctl_fail(setup->ctl, "cannot put %s in place: %s", files->paths[CONFIGURATION], strerror(errno));
         setup_discard(setup);
-        return false;
+    } else {
+        forget_files(setup);
     }
-    forget_files(setup);
-    return true;
+    setup_interrupt_go_on(&signals);
+    return ok;
 }
 
 /* What was staged, whatever has been answered since, or has not: the input may have ended. */

@@ -114,9 +114,11 @@ enum ctl_status setup_oauth(const struct setup *setup, const char *name)
     }
     char *token = log_in(setup, config, tpsp);
     AUTO_FREE char *staged = xasprintf("%s.new", tpsp->oauth.refresh_token_path);
+    setup_interrupt_removes(&staged, 1);
     bool ok = token != NULL && setup_write_secret(setup, staged, token) &&
               setup_replace(setup, staged, tpsp->oauth.refresh_token_path);
     secret_free(&token);
+    setup_interrupt_removes(NULL, 0);
     if (ok)
         printf("Logged in: %s is written. sendpostctl check fetches the first token.\n",
                tpsp->oauth.refresh_token_path);

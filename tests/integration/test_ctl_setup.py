@@ -6,7 +6,9 @@ import re
 import pty
 import select
 import shutil
+import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -16,6 +18,7 @@ from scripted_tpsp import ScriptedTpsp
 from sendpost import USER, build_directory
 from support import free_port, remove, scratch
 from tpsp import PASSWORD, USERNAME
+from typist import Typist
 
 CTL = build_directory() / "sendpostctl"
 KEY = "event-key-that-nobody-sees"
@@ -526,3 +529,69 @@ def test_a_secret_is_not_echoed_on_a_terminal(machine, server):
     assert status == 0
     assert (machine.etc / "primary.password").read_text() == PASSWORD + "\n"
     assert (machine.etc / "event-api-key").read_text() == KEY + "\n"
+
+
+class Ended(Exception):
+    pass
+
+
+class Leaver(Typist):
+    """Who ends it with a signal at one prompt; None: with control-C."""
+
+    def __init__(self, *command, at, signal_number, **more):
+        self.at_prompt, self.number = at, signal_number
+        super().__init__(*command, **more)
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.terminal)[3] & termios.ECHO)
+
+    def type(self, prompt):
+        if prompt != self.at_prompt:
+            super().type(prompt)
+            return
+        self.echoed_at_prompt = self.echoes()
+        if self.number is None:
+            os.write(self.terminal, b"\x03")
+        else:
+            os.kill(self.pid, self.number)
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        raise Ended
+
+    def leave(self):
+        with pytest.raises(Ended):
+            self.work()
+        echoes = self.echoes()
+        os.close(self.terminal)
+        return echoes
+
+
+def leave(machine, server, at, number, username=""):
+    answers = {"SendPost account id": ["117"], "SendPost sub-account id": ["4321"], "Name for": [""], "Its id": ["12"], "SMTP server": ["localhost"],
+               "Port": [str(server.port)], "Security": ["none"], "Username": [username], "Password (empty": [PASSWORD], "Messages an hour": [""],
+               "Event API key": [KEY], "Send a test message to": [""]}
+    return Leaver(CTL, "-c", machine.config, "setup", f"--user={USER}", f"--state-dir={machine.state}", "--endpoint=none", env=dict(os.environ),
+                  answers=answers, at=at, signal_number=number)
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_ends_it_and_leaves_nothing(machine, server, number):
+    person = leave(machine, server, "Send a test message to", number)
+    assert person.leave()
+    assert person.status == -(number or signal.SIGINT) and machine.files() == [], person.seen
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_a_secret_ends_it_at_once_and_the_terminal_echoes_again(machine, server, number):
+    person = leave(machine, server, "Password (empty", number, USERNAME)
+    assert person.leave() and not person.echoed_at_prompt
+    assert person.status == -(number or signal.SIGINT), person.seen
+
+
+def test_what_a_run_has_left_that_was_killed_is_removed_by_the_next(machine, server):
+    leave(machine, server, "Send a test message to", signal.SIGKILL).leave()
+    assert machine.files() == ["config.yaml.new", "event-api-key.new", "uuid-key.new"]
+    (machine.etc / "old.password.new").write_text("of a TPSP of another name\n")
+    (machine.etc / "config.yaml.dpkg-new").write_text("a package's own\n")
+    done = machine.run("--batch", "--name=backup", *machine.options(server))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine.files() == ["config.yaml", "config.yaml.dpkg-new", "uuid-key"]
