@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "supervisor/idle.h"
+#include "supervisor/patience.h"
 #include "supervisor/request.h"
 #include "supervisor/supervise.h"
 
@@ -77,8 +78,14 @@ static bool adopt(struct child_process *process, const struct supervision *wish,
     int place = idle_place_open(IDLE_PLACES, false);
     if (place < 0)
         return false;
+    struct patience patience;
+    const int gifts[IDLE_GIFTS] = {STDIN_FILENO, output, STDOUT_FILENO};
+    const struct idle_caller caller = {place, key, gifts, patience_is_over, &patience};
     struct idle_deliverer deliverer;
-    process->adopted = idle_call(place, key, (const int[]){STDIN_FILENO, output, STDOUT_FILENO}, &deliverer);
+    patience_begin(&patience, place);
+    process->adopted = idle_call(&caller, &deliverer);
+    if (!process->adopted)
+        patience_tell_start(place);
     close(place);
     process->channel = deliverer.channel;
     process->process = deliverer.process;

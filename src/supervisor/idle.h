@@ -13,17 +13,18 @@
  * One that has what few may have (a connection to a server that allows us only so many) says so in its name,
  * and is called first.
  *
- * Who finds nobody looks again a moment later, and, while all processors are taken, for a while: then a
- * process more would make nothing faster, and those that are at work are idle soon. That there are such, the
- * time of the place's last change says: of a name that came or went, or of a start.
+ * Who finds nobody idle, or others who wait, gets in line: it listens there itself, under a name with the
+ * time at which it came. A deliverer that has finished calls the one that came first, and lies down only when
+ * there is none. So nobody looks again and again, nobody overtakes, and of many who wait one is woken. How
+ * long it is better to wait than to start one, the caller says (supervisor/patience.h).
  *
  * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
  * caller was left by a process that died, and the caller removes it.
  *
- * The deliverer speaks first: READY, when it has taken the connection, stopped listening, and found itself
- * fit. Only then does the supervisor send the descriptors and the request. Before that nothing has begun and
- * the supervisor may turn to another; after it, what happens to the deliverer is what happens to a child: no
- * answer means "try again later", never a second deliverer for the same message.
+ * Whoever called, the deliverer speaks first: READY, when there is a connection, it has stopped listening,
+ * and found itself fit. Only then does the supervisor send the descriptors and the request. Before that
+ * nothing has begun and the supervisor may turn to another; after it, what happens to the deliverer is what
+ * happens to a child: no answer means "try again later", never a second deliverer for the same message.
  */
 #ifndef SENDPOST_SUPERVISOR_IDLE_H
 #define SENDPOST_SUPERVISOR_IDLE_H
@@ -77,12 +78,25 @@ struct idle_deliverer {
     int process; /* pidfd_open(2): to end it, and never another of the same number */
 };
 
+struct idle_wait {
+    int64_t ms;         /* so far */
+    bool behind_others; /* who were in line before */
+};
+
+struct idle_caller {
+    int place;
+    uint64_t key;
+    const int *gifts; /* IDLE_GIFTS; they stay the caller's */
+    /* asked now and then while it waits; true: it has waited long enough */
+    bool (*enough)(void *context, const struct idle_wait *wait);
+    void *context;
+};
+
 /*
  * The supervisor's side: an idle deliverer, which has been given these descriptors. The request frame is to
  * be sent next. False when there is none.
  */
-bool idle_call(int place, uint64_t key, const int gifts[IDLE_GIFTS], struct idle_deliverer *deliverer_r)
-    __attribute__((nonnull));
+bool idle_call(const struct idle_caller *caller, struct idle_deliverer *deliverer_r) __attribute__((nonnull));
 
 struct idle_visit {
     int channel;

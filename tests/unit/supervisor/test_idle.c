@@ -119,12 +119,17 @@ static pid_t pid_of(int process)
     return (pid_t)pid;
 }
 
+static bool at_once(void *context, const struct idle_wait *wait)
+{
+    return context == NULL && wait->ms >= 0;
+}
+
 static bool nobody_answers(void)
 {
+    const struct idle_caller caller = {place, key, (const int[]){0, 1, 1}, at_once, NULL};
     struct idle_deliverer found;
 
-    return !idle_call(place, key, (const int[]){0, 1, 1}, &found) && found.channel == -1 &&
-           found.process == -1;
+    return !idle_call(&caller, &found) && found.channel == -1 && found.process == -1;
 }
 
 /* Calls until somebody is there: the child needs a moment to listen. */
@@ -132,9 +137,10 @@ static int call(int input, int output, pid_t *pid_r)
 {
     int64_t until_ms = clock_monotonic_ms() + 20000;
     struct idle_deliverer found = {-1, -1};
+    const int gifts[IDLE_GIFTS] = {input, output, STDOUT_FILENO};
+    const struct idle_caller caller = {place, key, gifts, at_once, NULL};
 
-    while (!idle_call(place, key, (const int[]){input, output, STDOUT_FILENO}, &found) &&
-           clock_monotonic_ms() < until_ms)
+    while (!idle_call(&caller, &found) && clock_monotonic_ms() < until_ms)
         ck_assert_int_eq(found.channel, -1);
     *pid_r = pid_of(found.process);
     close(found.process);

@@ -1,0 +1,48 @@
+/*
+ * patience: when a supervisor that waits for a deliverer (supervisor/idle.h) had better start one. Needs the
+ * C library alone.
+ *
+ * A start takes some milliseconds of a processor, and what it starts is worth them only where processors have
+ * room: where all are taken it takes from those who will be idle soon. So:
+ *
+ *  - Nobody was idle or in line for a while: there is nobody to wait for.
+ *  - Who is first in line starts one as soon as no more processes want to run than there are processors. That
+ * is true for a moment now and then on a machine that has no room at all; so those behind it go by what was
+ * idle while they waited, and by turns, so that all starts together take no more than the processors.
+ *  - Nobody waits for more than PATIENCE_MOST_MS, whatever else the machine does.
+ */
+#ifndef SENDPOST_SUPERVISOR_PATIENCE_H
+#define SENDPOST_SUPERVISOR_PATIENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervisor/idle.h"
+
+#define PATIENCE_MOST_MS 2000
+#define PATIENCE_START_MS 20 /* of a processor, for a start, about */
+
+struct patience {
+    int place;
+    bool in_vain;     /* there is nobody to wait for */
+    int64_t idle_ms;  /* processors_idle_ms() when it was asked first; -1 before */
+    int64_t since_ms; /* of the wait: when that was */
+};
+
+/* Before anything else is done at this meeting place. */
+void patience_begin(struct patience *patience_r, int place) __attribute__((nonnull));
+
+/* For struct idle_caller: the context is the patience. */
+bool patience_is_over(void *context, const struct idle_wait *wait) __attribute__((nonnull));
+
+/* One is started now: who comes next may wait for it, and has to wait for its own turn. */
+void patience_tell_start(int place);
+
+/* Whether processors had room: of so many an eighth was idle during this time, and what the clock of
+ * processors_idle_ms() does not tell, besides. */
+bool patience_room(int64_t idle_ms, int64_t passed_ms, long processors);
+
+/* Whether the next start may be so long after the last one: all together take no more than the processors. */
+bool patience_turn(int64_t passed_ms, long processors);
+
+#endif

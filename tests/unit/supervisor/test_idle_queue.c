@@ -1,0 +1,222 @@
+/* Those who wait at the meeting place: each is served, in the order in which they came. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "suites.h"
+#include "supervisor/idle.h"
+
+#define KEY 0x1234
+#define LONG_MS 240000 /* for what comes at once, on a machine that does much else */
+
+static char directory[] = "/tmp/sendpost-test-XXXXXX";
+static int place;
+static int served[2]; /* the numbers of those who were, as their deliverers read them */
+
+static void set_up(void)
+{
+    memcpy(directory + sizeof directory - 7, "XXXXXX", 6);
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    place = idle_place_open(directory, true);
+    ck_assert_int_ge(place, 0);
+    ck_assert_int_eq(pipe2(served, O_CLOEXEC), 0);
+}
+
+static void tear_down(void)
+{
+    char path[96];
+
+    close(place);
+    close(served[0]);
+    close(served[1]);
+    idle_place_path(directory, geteuid(), path, sizeof path);
+    ck_assert_msg(rmdir(path) == 0, "something was left in %s", path);
+    rmdir(directory);
+}
+
+static bool fit(void *context)
+{
+    return context == NULL;
+}
+
+static pid_t start_deliverer(int visits, int idle_ms)
+{
+    pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    const struct idle_stay stay = {place, KEY, clock_monotonic_ms() + idle_ms, false, fit, NULL, NULL};
+    for (struct idle_visit visit; visits > 0 && idle_await(&stay, &visit); visits--) {
+        char number;
+        if (read(visit.gifts[IDLE_INPUT], &number, 1) != 1 || write(served[1], &number, 1) != 1)
+            _exit(1);
+        for (int i = 0; i < IDLE_GIFTS; i++)
+            close(visit.gifts[i]);
+        close(visit.channel);
+    }
+    _exit(visits == 0 ? 0 : 2);
+}
+
+static bool enough(void *context, const struct idle_wait *wait)
+{
+    return wait->ms >= *(const int64_t *)context;
+}
+
+/* Ends with 0 when it was served. */
+static pid_t start_waiting(char number, int64_t patience_ms)
+{
+    pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    int input[2];
+    if (pipe(input) != 0 || write(input[1], &number, 1) != 1)
+        _exit(1);
+    const int gifts[IDLE_GIFTS] = {input[0], input[1], input[1]};
+    const struct idle_caller caller = {place, KEY, gifts, enough, &patience_ms};
+    struct idle_deliverer found;
+    _exit(idle_call(&caller, &found) ? 0 : 3);
+}
+
+static unsigned in_line(void)
+{
+    char path[96];
+    unsigned count = 0;
+
+    idle_place_path(directory, geteuid(), path, sizeof path);
+    DIR *stream = opendir(path);
+    ck_assert_ptr_nonnull(stream);
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        count += strchr(entry->d_name, '?') != NULL;
+    closedir(stream);
+    return count;
+}
+
+static void wait_for_line(unsigned length)
+{
+    while (in_line() != length)
+        usleep(1000);
+    usleep(2000); /* the time in the next name is another */
+}
+
+static int status_of(pid_t child)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static char next_served(void)
+{
+    char number = 0;
+
+    ck_assert_int_eq(read(served[0], &number, 1), 1);
+    return number;
+}
+
+START_TEST(they_are_served_in_the_order_in_which_they_came)
+{
+    enum { COUNT = 12 };
+    pid_t waiting[COUNT];
+
+    for (int i = 0; i < COUNT; i++) {
+        waiting[i] = start_waiting((char)('a' + i), LONG_MS);
+        wait_for_line((unsigned)i + 1);
+    }
+    pid_t deliverer = start_deliverer(COUNT, LONG_MS);
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_eq(next_served(), 'a' + i);
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_eq(status_of(waiting[i]), 0);
+    ck_assert_int_eq(status_of(deliverer), 0);
+}
+END_TEST
+
+/* Whatever comes first to the place, the two find each other. */
+START_TEST(nobody_lies_there_while_another_waits)
+{
+    enum { ROUNDS = 20, COUNT = 8 };
+    pid_t waiting[COUNT], deliverers[COUNT];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            waiting[i] = start_waiting('x', LONG_MS);
+            deliverers[i] = start_deliverer(1, LONG_MS);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            ck_assert_int_eq(status_of(waiting[i]), 0);
+            ck_assert_int_eq(status_of(deliverers[i]), 0);
+            ck_assert_int_eq(next_served(), 'x');
+        }
+    }
+}
+END_TEST
+
+START_TEST(one_that_died_in_line_holds_nobody_up)
+{
+    pid_t dead = start_waiting('d', LONG_MS);
+
+    wait_for_line(1);
+    pid_t waiting = start_waiting('w', LONG_MS);
+    wait_for_line(2);
+    kill(dead, SIGKILL);
+    waitpid(dead, NULL, 0);
+    pid_t deliverer = start_deliverer(1, LONG_MS);
+    ck_assert_int_eq(next_served(), 'w');
+    ck_assert_int_eq(status_of(waiting), 0);
+    ck_assert_int_eq(status_of(deliverer), 0);
+    ck_assert_uint_eq(in_line(), 0);
+}
+END_TEST
+
+START_TEST(one_that_was_stopped_in_line_is_passed_over)
+{
+    pid_t stopped = start_waiting('s', LONG_MS);
+
+    wait_for_line(1);
+    kill(stopped, SIGSTOP);
+    pid_t waiting = start_waiting('w', LONG_MS);
+    wait_for_line(2);
+    pid_t deliverer = start_deliverer(2, LONG_MS);
+    ck_assert_int_eq(next_served(), 'w');
+    ck_assert_int_eq(status_of(waiting), 0);
+    kill(stopped, SIGCONT); /* it finds that who called it has gone, and is still in line */
+    ck_assert_int_eq(next_served(), 's');
+    ck_assert_int_eq(status_of(stopped), 0);
+    ck_assert_int_eq(status_of(deliverer), 0);
+}
+END_TEST
+
+START_TEST(one_that_has_waited_enough_leaves_nothing)
+{
+    ck_assert_int_eq(status_of(start_waiting('x', 0)), 3);
+    ck_assert_int_eq(status_of(start_waiting('x', 50)), 3);
+    ck_assert_uint_eq(in_line(), 0);
+}
+END_TEST
+
+UNIT_SUITE(idle_queue_suite)
+{
+    Suite *suite = suite_create("idle queue");
+    TCase *cases = tcase_create("queue");
+
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    suite_add_tcase(suite, cases);
+    tcase_add_test(cases, one_that_has_waited_enough_leaves_nothing);
+    if (unit_tests_under_valgrind()) /* pidfd_open(2) */
+        return suite;
+    tcase_add_test(cases, they_are_served_in_the_order_in_which_they_came);
+    tcase_add_test(cases, nobody_lies_there_while_another_waits);
+    tcase_add_test(cases, one_that_died_in_line_holds_nobody_up);
+    tcase_add_test(cases, one_that_was_stopped_in_line_is_passed_over);
+    return suite;
+}
