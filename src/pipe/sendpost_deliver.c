@@ -215,6 +215,15 @@ static bool wait_for_next(struct deliverer *deliverer)
     return found;
 }
 
+/* Whoever waits in line for one like this may start one. */
+static void leave(const struct deliverer *deliverer)
+{
+    AUTO_CLOSE int place = deliverer->key != 0 ? idle_place_open(IDLE_PLACES, false) : -1;
+
+    if (place >= 0)
+        idle_leave(place, deliverer->key);
+}
+
 /*
  * A process that ends does not tidy up: giving back memory, closing the store in order and taking OpenSSL's
  * tables apart costs a millisecond for each message, and buys nothing. Under a sanitizer it is done, so that
@@ -258,6 +267,7 @@ int main(void)
         payload = NULL;
     } while (deliverer.may_stay && wait_for_next(&deliverer) && channel_receive(&request, &payload));
     free(payload);
+    leave(&deliverer);
     end(&deliverer.context);
     return EX_OK;
 }

@@ -55,12 +55,12 @@ bool idle_place_make(const char *places, uid_t user, gid_t group) __attribute__(
 
 /*
  * The names in a meeting place, read at once: a supervisor lives for one call, so that what readdir(3) needs
- * of memory and system calls would be a good part of it. Far more than IDLE_MOST have room; what has none is
- * not seen.
+ * of memory and system calls would be a good part of it. IDLE_MOST and as many who wait have room; what has
+ * none is not seen.
  */
 struct idle_names {
     size_t length;
-    _Alignas(8) char bytes[65536];
+    _Alignas(8) char bytes[131072];
 };
 void idle_names_read(int place, struct idle_names *names_r) __attribute__((nonnull));
 /* From *at on, 0 for the first; NULL when there is none any more. */
@@ -122,5 +122,9 @@ struct idle_stay {
  * is not fit any more.
  */
 bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r) __attribute__((nonnull));
+
+/* A deliverer of this key ends: the supervisor that has waited longest, if there is one, looks around once
+ * more and is told that there is no deliverer for it. */
+void idle_leave(int place, uint64_t key);
 
 #endif

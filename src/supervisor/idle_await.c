@@ -15,6 +15,8 @@
 
 #define LOOKED_AT 16 /* of each of so many, and of every so many, it is seen whether it lives */
 
+static struct idle_names names; /* as of the last look: too large for a stack */
+
 unsigned idle_most(uint64_t memory)
 {
     uint64_t number = memory / 8 / IDLE_MEMORY;
@@ -36,12 +38,12 @@ static bool of_one_who_waits(const char *name)
 
 /* How many others are idle. What one that died left behind is removed: of each of a few, of every so many of
  * many. */
-static unsigned count_others(int place, const struct idle_names *names, const char *ours, unsigned most)
+static unsigned count_others(int place, const char *ours, unsigned most)
 {
     const char *name;
     unsigned count = 0, seen = 0, chance = (unsigned)getpid();
 
-    for (size_t at = 0; (name = idle_names_next(names, &at)) != NULL;) {
+    for (size_t at = 0; (name = idle_names_next(&names, &at)) != NULL;) {
         long process = idle_name_process(name);
         if (process <= 0 || strcmp(name, ours) == 0)
             continue;
@@ -56,25 +58,25 @@ static unsigned count_others(int place, const struct idle_names *names, const ch
 }
 
 /* The one behind this one in the line of those who wait; NULL for the last. */
-static const char *next_in_line(const struct idle_names *names, const char *prefix, const char *behind)
+static const char *next_in_line(const char *prefix, const char *behind)
 {
     const char *name, *next = NULL;
 
-    for (size_t at = 0; (name = idle_names_next_of(names, prefix, &at)) != NULL;)
+    for (size_t at = 0; (name = idle_names_next_of(&names, prefix, &at)) != NULL;)
         if (strcmp(name, behind) > 0 && (next == NULL || strcmp(name, next) < 0))
             next = name;
     return next;
 }
 
 /* A channel to the one that has waited longest and whom no other calls; -1: nobody waits. */
-static int call_who_waits(const struct idle_stay *stay, const struct idle_names *names)
+static int call_who_waits(int place, uint64_t key)
 {
     char prefix[IDLE_NAME_SIZE];
     int channel = -1;
 
-    idle_prefix(stay->key, IDLE_WAITS, prefix);
-    for (const char *name = prefix; (name = next_in_line(names, prefix, name)) != NULL;)
-        if (idle_connect(stay->place, name, &channel)) {
+    idle_prefix(key, IDLE_WAITS, prefix);
+    for (const char *name = prefix; (name = next_in_line(prefix, name)) != NULL;)
+        if (idle_connect(place, name, &channel)) {
             fcntl(channel, F_SETFL, 0); /* only to connect it must not wait */
             return channel;
         }
@@ -106,15 +108,14 @@ static int accept_until(int listener, const struct idle_stay *stay)
 /* A channel to somebody who has a message; -1: there is nobody, or no room to wait for one. */
 static int meet(const struct idle_stay *stay, const char *name)
 {
-    static struct idle_names names;
     int listener = idle_listen(stay->place, name);
 
     if (listener < 0)
         return -1;
     idle_names_read(stay->place, &names);
     unsigned most = most_here();
-    int channel = call_who_waits(stay, &names);
-    if (channel < 0 && count_others(stay->place, &names, name, most) < most)
+    int channel = call_who_waits(stay->place, stay->key);
+    if (channel < 0 && count_others(stay->place, name, most) < most)
         channel = accept_until(listener, stay);
     unlinkat(stay->place, name, 0);
     close(listener); /* others who are calling hear of it at once, and look elsewhere */
@@ -147,4 +148,12 @@ bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r)
         close(channel);
     }
     return false;
+}
+
+void idle_leave(int place, uint64_t key)
+{
+    idle_names_read(place, &names);
+    int channel = call_who_waits(place, key);
+    if (channel >= 0)
+        close(channel);
 }

@@ -113,17 +113,18 @@ static bool somebody_waits(const struct search *search)
     return idle_names_next_of(search->names, prefix, &at) != NULL;
 }
 
-/* A deliverer that came to us within this time. Whoever came and is of no use kept others from coming, who
- * may lie there now. */
-static bool one_came(struct search *search, int listener, int pause_ms)
+enum visit { VISIT_NONE, VISIT_READY, VISIT_IN_VAIN };
+
+/* Of a deliverer, within this time. */
+static enum visit await_visit(struct search *search, int listener, int pause_ms)
 {
     struct pollfd ready = {.fd = listener, .events = POLLIN};
 
     if (poll(&ready, 1, pause_ms) <= 0)
-        return false;
+        return VISIT_NONE;
     close_both(search->deliverer); /* what the last try left for the next */
     search->deliverer->channel = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    return (search->deliverer->channel >= 0 && is_ready(search)) || look(search);
+    return search->deliverer->channel >= 0 && is_ready(search) ? VISIT_READY : VISIT_IN_VAIN;
 }
 
 static bool wait_at(struct search *search, int listener, bool behind_others)
@@ -131,16 +132,17 @@ static bool wait_at(struct search *search, int listener, bool behind_others)
     const struct idle_caller *caller = search->caller;
     int64_t start_ms = clock_monotonic_ms();
     int pause_ms = ASK_FIRST_MS;
+    enum visit visit;
 
-    while (search->silent < SILENT_MAX) {
-        if (one_came(search, listener, pause_ms))
-            return true;
+    while ((visit = await_visit(search, listener, pause_ms)) == VISIT_NONE) {
         struct idle_wait wait = {clock_monotonic_ms() - start_ms, behind_others};
         if (caller->enough(caller->context, &wait))
             return false;
         pause_ms = pause_ms < ASK_NEXT_MS ? ASK_NEXT_MS : pause_ms < ASK_MOST_MS ? pause_ms * 2 : ASK_MOST_MS;
     }
-    return false;
+    /* who came in vain leaves, and one may be started instead of it; but it kept others from coming, who may
+     * lie there now */
+    return visit == VISIT_READY || look(search);
 }
 
 /* Those who lie down look for those who wait, and behind that nobody looks again: so who has got in line
@@ -159,7 +161,7 @@ static bool queue_up(struct search *search, bool behind_others)
     bool found = look(search) || wait_at(search, listener, behind_others);
     unlinkat(place, name, 0);
     if (!found) /* in the last moment */
-        found = one_came(search, listener, 0);
+        found = await_visit(search, listener, 0) == VISIT_READY;
     close(listener); /* who is calling hears of it at once, and looks elsewhere */
     return found;
 }

@@ -196,6 +196,26 @@ START_TEST(one_that_was_stopped_in_line_is_passed_over)
 }
 END_TEST
 
+/* One is to be started in its stead. */
+START_TEST(who_has_waited_longest_hears_that_a_deliverer_ends)
+{
+    pid_t first = start_waiting('f', LONG_MS);
+
+    wait_for_line(1);
+    pid_t second = start_waiting('s', LONG_MS);
+    wait_for_line(2);
+    idle_leave(place, KEY + 1); /* of another kind */
+    idle_leave(place, KEY);
+    ck_assert_int_eq(status_of(first), 3);
+    wait_for_line(1);
+    pid_t deliverer = start_deliverer(1, LONG_MS);
+    ck_assert_int_eq(next_served(), 's');
+    ck_assert_int_eq(status_of(second), 0);
+    ck_assert_int_eq(status_of(deliverer), 0);
+    idle_leave(place, KEY); /* nobody is there */
+}
+END_TEST
+
 START_TEST(one_that_has_waited_enough_leaves_nothing)
 {
     ck_assert_int_eq(status_of(start_waiting('x', 0)), 3);
@@ -214,6 +234,7 @@ UNIT_SUITE(idle_queue_suite)
     tcase_add_test(cases, one_that_has_waited_enough_leaves_nothing);
     if (unit_tests_under_valgrind()) /* pidfd_open(2) */
         return suite;
+    tcase_add_test(cases, who_has_waited_longest_hears_that_a_deliverer_ends);
     tcase_add_test(cases, they_are_served_in_the_order_in_which_they_came);
     tcase_add_test(cases, nobody_lies_there_while_another_waits);
     tcase_add_test(cases, one_that_died_in_line_holds_nobody_up);
