@@ -19,6 +19,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the sample that also runs on a sanitizer build")
     if not (build_directory() / "sendpost-pipe").exists():
         raise pytest.UsageError(f"no programs in {build_directory()}: build first, or set SENDPOST_BUILD")
+    os.umask(0o022)  # other users read what tests make for them
     # started by nohup(1) or in the background, we ignore what our programs would then ignore, too, and rightly
     for number, action in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
