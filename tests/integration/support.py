@@ -43,6 +43,16 @@ def free_port(family=socket.AF_INET):
                 claim.close()
 
 
+def has_ipv6():
+    """Containers often have none, not even on loopback."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def listens(port, host="127.0.0.1"):
     try:
         socket.create_connection((host, port), timeout=1).close()

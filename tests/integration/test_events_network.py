@@ -7,7 +7,7 @@ from dns_servers import Unbound
 from event_api import EventApi
 from reporting import KEY, Reporting
 from scripted_tpsp import ScriptedTpsp, hang_up, stall
-from support import free_port, remove, scratch
+from support import free_port, has_ipv6, remove, scratch
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def test_names_are_asked_of_the_configured_resolver_alone(ca, certificate, resol
         assert result["result"] == "kept" and "cannot resolve three.example: " in result["last_error"]
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here, and so no host of two addresses")
 @pytest.mark.parametrize("action", [hang_up, stall], ids=["hang up", "stall"])
 def test_an_address_that_does_not_do_leaves_time_for_the_next(ca, certificate, resolver, action):
     port = free_port()

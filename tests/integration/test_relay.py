@@ -3,6 +3,7 @@ import pytest
 
 from relay_client import MESSAGE, PATIENT, Relay, patience
 from scripted_tpsp import ScriptedTpsp, drip, flood, forge, forge_within, hang_up, reset, stall, stop_reading
+from support import has_ipv6
 
 ENGINES = ["libesmtp", "libcurl"]
 
@@ -174,6 +175,7 @@ def test_continuation_lines_with_changing_enhanced_codes_are_understood(relay, e
         assert relay(server, engine=engine)["class"] == "delivered"
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_an_ipv6_literal_is_reached(relay):
     with ScriptedTpsp(host="::1") as server:
         result = relay(server)

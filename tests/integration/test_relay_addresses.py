@@ -6,9 +6,11 @@ import pytest
 
 from relay_client import PATIENT, SILENT_SECONDS, Relay, patience
 from scripted_tpsp import ScriptedTpsp, drip, hang_up, reset, stall
-from support import free_port, listens, wait_for
+from support import free_port, has_ipv6, listens, wait_for
 
-pytestmark = pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed")
+pytestmark = [pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed"),
+              pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here, and so no host of two addresses")]
+
 FIRST, SECOND = "::1", "127.0.0.1"  # the order of RFC 6724
 
 
