@@ -78,15 +78,15 @@ static bool adopt(struct child_process *process, const struct supervision *wish,
     int place = idle_place_open(IDLE_PLACES, false);
     if (place < 0)
         return false;
-    struct patience patience;
+    struct patience patience = PATIENCE_BEGIN(place);
     const int gifts[IDLE_GIFTS] = {STDIN_FILENO, output, STDOUT_FILENO};
     const struct idle_caller caller = {place, key, gifts, patience_is_over, &patience};
     struct idle_deliverer deliverer;
-    patience_begin(&patience, place);
     process->adopted = idle_call(&caller, &deliverer);
     if (!process->adopted)
         patience_tell_start(place);
-    close(place);
+    process->place = place;
+    process->key = key;
     process->channel = deliverer.channel;
     process->process = deliverer.process;
     return process->adopted;
@@ -119,11 +119,21 @@ int child_start(struct child_process *process_r, const struct supervision *wish,
     path_of(wish->program, path_r, path_size);
     if (pipe2(output, O_CLOEXEC) < 0)
         return errno;
-    *process_r = (struct child_process){.channel = -1, .output = output[0]};
+    *process_r = (struct child_process){.channel = -1, .output = output[0], .place = -1};
     if (!adopt(process_r, wish, path_r, output[1]))
         error = spawn(process_r, wish, path_r, output);
     close(output[1]);
     if (error == 0)
         send_request(process_r, wish);
     return error;
+}
+
+void child_end(struct child_process *process)
+{
+    if (process->place < 0)
+        return;
+    if (!process->adopted)
+        idle_end_work(process->place, process->key);
+    close(process->place);
+    process->place = -1;
 }

@@ -9,6 +9,7 @@
 #define SENDPOST_SUPERVISOR_CHILD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct child_process {
@@ -18,6 +19,8 @@ struct child_process {
     int process; /* of an adopted one: pidfd_open(2) */
     int channel;
     int output;
+    int place; /* where it will be idle, under this key; -1: nowhere */
+    uint64_t key;
 };
 
 struct supervision;
@@ -25,5 +28,8 @@ struct supervision;
 /* Start it and send it the request. 0, or errno, with path_r telling of what. */
 int child_start(struct child_process *process_r, const struct supervision *wish, char *path_r,
                 size_t path_size) __attribute__((nonnull));
+
+/* It has done its work, or will do none: nobody is to wait for it on our word. */
+void child_end(struct child_process *process) __attribute__((nonnull));
 
 #endif

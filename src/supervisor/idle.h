@@ -16,7 +16,8 @@
  * Who finds nobody idle, or others who wait, gets in line: it listens there itself, under a name with the
  * time at which it came. A deliverer that has finished calls the one that came first, and lies down only when
  * there is none. So nobody looks again and again, nobody overtakes, and of many who wait one is woken. How
- * long it is better to wait than to start one, the caller says (supervisor/patience.h).
+ * long it is better to wait than to start one, the caller says (supervisor/patience.h). Names of a
+ * third kind tell who is at work and will be idle later; without one there is nobody to wait for.
  *
  * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
  * caller was left by a process that died, and the caller removes it.
@@ -81,6 +82,7 @@ struct idle_deliverer {
 struct idle_wait {
     int64_t ms;         /* so far */
     bool behind_others; /* who were in line before */
+    bool in_vain;       /* there was no deliverer that will be idle some time, and none was started */
 };
 
 struct idle_caller {
@@ -94,7 +96,8 @@ struct idle_caller {
 
 /*
  * The supervisor's side: an idle deliverer, which has been given these descriptors. The request frame is to
- * be sent next. False when there is none.
+ * be sent next. False when there is none; this process may start one then, and others count on that until
+ * idle_end_work().
  */
 bool idle_call(const struct idle_caller *caller, struct idle_deliverer *deliverer_r) __attribute__((nonnull));
 
@@ -122,6 +125,9 @@ struct idle_stay {
  * is not fit any more.
  */
 bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r) __attribute__((nonnull));
+
+/* What this process started, or it itself, will be idle no more. */
+void idle_end_work(int place, uint64_t key);
 
 /* A deliverer of this key ends: the supervisor that has waited longest, if there is one, looks around once
  * more and is told that there is no deliverer for it. */

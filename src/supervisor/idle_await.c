@@ -31,9 +31,9 @@ static unsigned most_here(void)
     return sysinfo(&machine) == 0 ? idle_most((uint64_t)machine.totalram * machine.mem_unit) : IDLE_FEWEST;
 }
 
-static bool of_one_who_waits(const char *name)
+static bool is_of_an_idle_one(const char *name)
 {
-    return strchr(name, '?') != NULL;
+    return strpbrk(name, "?!") == NULL;
 }
 
 /* How many others are idle. What one that died left behind is removed: of each of a few, of every so many of
@@ -52,7 +52,7 @@ static unsigned count_others(int place, const char *ours, unsigned most)
         if (look && kill((pid_t)process, 0) != 0 && errno == ESRCH)
             unlinkat(place, name, 0);
         else
-            count += !of_one_who_waits(name);
+            count += is_of_an_idle_one(name);
     }
     return count;
 }
@@ -108,6 +108,7 @@ static int accept_until(int listener, const struct idle_stay *stay)
 /* A channel to somebody who has a message; -1: there is nobody, or no room to wait for one. */
 static int meet(const struct idle_stay *stay, const char *name)
 {
+    char at_work[IDLE_NAME_SIZE];
     int listener = idle_listen(stay->place, name);
 
     if (listener < 0)
@@ -117,7 +118,9 @@ static int meet(const struct idle_stay *stay, const char *name)
     int channel = call_who_waits(stay->place, stay->key);
     if (channel < 0 && count_others(stay->place, name, most) < most)
         channel = accept_until(listener, stay);
-    unlinkat(stay->place, name, 0);
+    idle_name_at_work(stay->key, at_work);
+    if (channel < 0 || renameat(stay->place, name, stay->place, at_work) != 0)
+        unlinkat(stay->place, name, 0);
     close(listener); /* others who are calling hear of it at once, and look elsewhere */
     return channel;
 }
@@ -152,6 +155,7 @@ bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r)
 
 void idle_leave(int place, uint64_t key)
 {
+    idle_end_work(place, key);
     idle_names_read(place, &names);
     int channel = call_who_waits(place, key);
     if (channel >= 0)

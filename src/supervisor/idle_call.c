@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -113,6 +114,21 @@ static bool somebody_waits(const struct search *search)
     return idle_names_next_of(search->names, prefix, &at) != NULL;
 }
 
+/* A deliverer that will be idle some time. What one that died left behind is removed. */
+static bool somebody_works(const struct search *search)
+{
+    char prefix[IDLE_NAME_SIZE];
+    const char *name;
+
+    idle_prefix(search->caller->key, IDLE_WORKS, prefix);
+    for (size_t at = 0; (name = idle_names_next_of(search->names, prefix, &at)) != NULL;) {
+        if (kill((pid_t)idle_name_process(name), 0) == 0)
+            return true;
+        unlinkat(search->caller->place, name, 0);
+    }
+    return false;
+}
+
 enum visit { VISIT_NONE, VISIT_READY, VISIT_IN_VAIN };
 
 /* Of a deliverer, within this time. */
@@ -132,10 +148,11 @@ static bool wait_at(struct search *search, int listener, bool behind_others)
     const struct idle_caller *caller = search->caller;
     int64_t start_ms = clock_monotonic_ms();
     int pause_ms = ASK_FIRST_MS;
+    bool in_vain = !somebody_works(search);
     enum visit visit;
 
     while ((visit = await_visit(search, listener, pause_ms)) == VISIT_NONE) {
-        struct idle_wait wait = {clock_monotonic_ms() - start_ms, behind_others};
+        struct idle_wait wait = {clock_monotonic_ms() - start_ms, behind_others, in_vain};
         if (caller->enough(caller->context, &wait))
             return false;
         pause_ms = pause_ms < ASK_NEXT_MS ? ASK_NEXT_MS : pause_ms < ASK_MOST_MS ? pause_ms * 2 : ASK_MOST_MS;
@@ -159,7 +176,10 @@ static bool queue_up(struct search *search, bool behind_others)
     if (listener < 0)
         return false;
     bool found = look(search) || wait_at(search, listener, behind_others);
-    unlinkat(place, name, 0);
+    char at_work[IDLE_NAME_SIZE];
+    idle_name_at_work(search->caller->key, at_work);
+    if (found || renameat(place, name, place, at_work) != 0)
+        unlinkat(place, name, 0);
     if (!found) /* in the last moment */
         found = await_visit(search, listener, 0) == VISIT_READY;
     close(listener); /* who is calling hears of it at once, and looks elsewhere */

@@ -12,7 +12,8 @@
 enum idle_kind {
     IDLE_RESTS,  /* KEY-PID: a deliverer */
     IDLE_SOUGHT, /* KEY+-PID: one that is to be called first */
-    IDLE_WAITS   /* KEY?SINCE-PID: a supervisor; the names of those who wait for one key sort by their age */
+    IDLE_WAITS,  /* KEY?SINCE-PID: a supervisor; the names of those who wait for one key sort by their age */
+    IDLE_WORKS   /* KEY!-PID: a deliverer that will be idle some time, or a supervisor that has started one */
 };
 
 #define IDLE_NAME_SIZE 64
@@ -23,6 +24,9 @@ size_t idle_prefix(uint64_t key, enum idle_kind kind, char name_r[IDLE_NAME_SIZE
 /* The next name that begins so, which *at is behind then; NULL when there is none any more. */
 const char *idle_names_next_of(const struct idle_names *names, const char *prefix, size_t *at)
     __attribute__((nonnull));
+
+/* KEY!-PID of this process. */
+void idle_name_at_work(uint64_t key, char name_r[IDLE_NAME_SIZE]);
 
 /* Whose name it is; 0 when it is nobody's. */
 long idle_name_process(const char *name) __attribute__((nonnull));

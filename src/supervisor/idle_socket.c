@@ -19,9 +19,25 @@
 
 size_t idle_prefix(uint64_t key, enum idle_kind kind, char name_r[IDLE_NAME_SIZE])
 {
-    static const char *const signs[] = {[IDLE_RESTS] = "-", [IDLE_SOUGHT] = "+-", [IDLE_WAITS] = "?"};
+    static const char *const signs[] = {
+        [IDLE_RESTS] = "-", [IDLE_SOUGHT] = "+-", [IDLE_WAITS] = "?", [IDLE_WORKS] = "!-"};
 
     return (size_t)snprintf(name_r, IDLE_NAME_SIZE, "%016llx%s", (unsigned long long)key, signs[kind]);
+}
+
+void idle_name_at_work(uint64_t key, char name_r[IDLE_NAME_SIZE])
+{
+    size_t length = idle_prefix(key, IDLE_WORKS, name_r);
+
+    snprintf(name_r + length, IDLE_NAME_SIZE - length, "%ld", (long)getpid());
+}
+
+void idle_end_work(int place, uint64_t key)
+{
+    char name[IDLE_NAME_SIZE];
+
+    idle_name_at_work(key, name);
+    unlinkat(place, name, 0);
 }
 
 const char *idle_names_next_of(const struct idle_names *names, const char *prefix, size_t *at)

@@ -7,24 +7,14 @@
 #include "base/clock.h"
 #include "supervisor/processors.h"
 
-#define ROOM 8     /* one of so many parts */
-#define TICK_MS 10 /* of /proc/uptime */
-#define LATELY_MS 2000
+#define ROOM 8            /* one of so many parts */
+#define TICK_MS 10        /* of /proc/uptime */
 #define STARTED "started" /* its time is that of the last start; no name of a process: it has no dash */
 
 /* The clock may have been set meanwhile. */
 static bool is_within(int64_t passed_ms, int64_t limit_ms)
 {
     return passed_ms > -limit_ms && passed_ms < limit_ms;
-}
-
-void patience_begin(struct patience *patience_r, int place)
-{
-    struct stat status;
-
-    *patience_r = (struct patience){.place = place, .idle_ms = -1};
-    patience_r->in_vain =
-        fstat(place, &status) != 0 || !is_within(clock_realtime_ms() - clock_ms(status.st_mtim), LATELY_MS);
 }
 
 bool patience_turn(int64_t passed_ms, long processors)
@@ -62,7 +52,7 @@ bool patience_is_over(void *context, const struct idle_wait *wait)
     struct patience *patience = context;
     long processors = processors_number();
 
-    if (patience->in_vain || wait->ms >= PATIENCE_MOST_MS)
+    if (wait->in_vain || wait->ms >= PATIENCE_MOST_MS)
         return true;
     if (patience->idle_ms < 0 && !wait->behind_others && !processors_are_taken())
         return true;

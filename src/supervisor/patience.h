@@ -5,7 +5,7 @@
  * A start takes some milliseconds of a processor, and what it starts is worth them only where processors have
  * room: where all are taken it takes from those who will be idle soon. So:
  *
- *  - Nobody was idle or in line for a while: there is nobody to wait for.
+ *  - Nobody is at work who will be idle later: there is nobody to wait for.
  *  - Who is first in line starts one as soon as no more processes want to run than there are processors. That
  * is true for a moment now and then on a machine that has no room at all; so those behind it go by what was
  * idle while they waited, and by turns, so that all starts together take no more than the processors.
@@ -24,13 +24,15 @@
 
 struct patience {
     int place;
-    bool in_vain;     /* there is nobody to wait for */
     int64_t idle_ms;  /* processors_idle_ms() when it was asked first; -1 before */
     int64_t since_ms; /* of the wait: when that was */
 };
 
-/* Before anything else is done at this meeting place. */
-void patience_begin(struct patience *patience_r, int place) __attribute__((nonnull));
+/* Before it is asked first. */
+#define PATIENCE_BEGIN(meeting_place)           \
+    {                                           \
+        .place = (meeting_place), .idle_ms = -1 \
+    }
 
 /* For struct idle_caller: the context is the patience. */
 bool patience_is_over(void *context, const struct idle_wait *wait) __attribute__((nonnull));

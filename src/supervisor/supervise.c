@@ -243,10 +243,12 @@ void supervise(const struct supervision *supervision, struct delivery_result *re
     prepare_process();
     int error = child_start(&child.process, supervision, path, sizeof path);
     if (error != 0) {
+        child_end(&child.process);
         result_defer(result_r, "cannot start %s: %s; install the package anew", path, strerror(error));
         return;
     }
     child.start_ms = clock_monotonic_ms(); /* as for the child: it may have been waited for */
     child.deadline_ms = child.start_ms + (int64_t)supervision->deadline_s * 1000 + GRACE_MS;
     watch_child(&child, result_r);
+    child_end(&child.process);
 }

@@ -171,8 +171,7 @@ class Delivery(WithSite):
         problems = look_at_status(done, (0, 69, 75), not self.traced and fault.kind == "write")
         problems += self.look(done.returncode, "")
         self.site.wait_settled()
-        self.query("UPDATE deliveries SET due_ms = 0")  # the ladder's time has passed
-        again = self.visit(None)
+        again = self.next_run()
         if again.returncode != 0:
             problems.append(f"the next run ends with {again.returncode}, {again.stdout!r}")
         problems += self.look(again.returncode, "after the next run, ")
@@ -183,6 +182,15 @@ class Delivery(WithSite):
         if not self.dots[name]:
             problems.append("the message is lost")
         return problems
+
+    def next_run(self):
+        """Once more where a busy machine let it run out of time."""
+        for _ in range(20):
+            self.query("UPDATE deliveries SET due_ms = 0")  # the ladder's time has passed
+            done = self.visit(None)
+            if done.returncode != 75 or b"4.4.2 Timeout at" not in done.stdout:
+                break
+        return done
 
     def look(self, status, when):
         name, problems = self.current, []

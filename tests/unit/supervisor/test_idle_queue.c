@@ -61,7 +61,25 @@ static pid_t start_deliverer(int visits, int idle_ms)
             close(visit.gifts[i]);
         close(visit.channel);
     }
+    idle_end_work(place, KEY);
     _exit(visits == 0 ? 0 : 2);
+}
+
+/* Takes a visit, says so, and is at work until it is killed. */
+static pid_t start_working(void)
+{
+    pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    const struct idle_stay stay = {place, KEY, clock_monotonic_ms() + LONG_MS, false, fit, NULL, NULL};
+    struct idle_visit visit;
+    char number;
+    if (idle_await(&stay, &visit) && read(visit.gifts[IDLE_INPUT], &number, 1) == 1 &&
+        write(served[1], &number, 1) == 1)
+        for (;;)
+            pause();
+    _exit(1);
 }
 
 static bool enough(void *context, const struct idle_wait *wait)
@@ -82,7 +100,25 @@ static pid_t start_waiting(char number, int64_t patience_ms)
     const int gifts[IDLE_GIFTS] = {input[0], input[1], input[1]};
     const struct idle_caller caller = {place, KEY, gifts, enough, &patience_ms};
     struct idle_deliverer found;
-    _exit(idle_call(&caller, &found) ? 0 : 3);
+    bool called = idle_call(&caller, &found);
+    idle_end_work(place, KEY);
+    _exit(called ? 0 : 3);
+}
+
+static bool note_whether_in_vain(void *context, const struct idle_wait *wait)
+{
+    *(bool *)context = wait->in_vain;
+    return true;
+}
+
+static bool waits_in_vain(void)
+{
+    bool in_vain = false;
+    const struct idle_caller caller = {place, KEY, (const int[]){0, 0, 0}, note_whether_in_vain, &in_vain};
+    struct idle_deliverer found;
+
+    ck_assert(!idle_call(&caller, &found));
+    return in_vain;
 }
 
 static unsigned in_line(void)
@@ -196,6 +232,29 @@ START_TEST(one_that_was_stopped_in_line_is_passed_over)
 }
 END_TEST
 
+START_TEST(who_waits_for_nobody_is_told_so)
+{
+    ck_assert(waits_in_vain());
+    ck_assert(!waits_in_vain()); /* this process may have started one */
+    idle_end_work(place, KEY);
+    ck_assert(waits_in_vain());
+    idle_end_work(place, KEY);
+    if (unit_tests_under_valgrind()) /* pidfd_open(2) */
+        return;
+    pid_t waiting = start_waiting('w', LONG_MS);
+    wait_for_line(1);
+    pid_t working = start_working();
+    ck_assert_int_eq(next_served(), 'w');
+    ck_assert_int_eq(status_of(waiting), 0);
+    ck_assert(!waits_in_vain());
+    idle_end_work(place, KEY);
+    kill(working, SIGKILL);
+    waitpid(working, NULL, 0);
+    ck_assert(waits_in_vain());
+    idle_end_work(place, KEY);
+}
+END_TEST
+
 /* One is to be started in its stead. */
 START_TEST(who_has_waited_longest_hears_that_a_deliverer_ends)
 {
@@ -232,6 +291,7 @@ UNIT_SUITE(idle_queue_suite)
     tcase_add_checked_fixture(cases, set_up, tear_down);
     suite_add_tcase(suite, cases);
     tcase_add_test(cases, one_that_has_waited_enough_leaves_nothing);
+    tcase_add_test(cases, who_waits_for_nobody_is_told_so);
     if (unit_tests_under_valgrind()) /* pidfd_open(2) */
         return suite;
     tcase_add_test(cases, who_has_waited_longest_hears_that_a_deliverer_ends);
