@@ -180,8 +180,10 @@ static bool queue_up(struct search *search, bool behind_others)
     idle_name_at_work(search->caller->key, at_work);
     if (found || renameat(place, name, place, at_work) != 0)
         unlinkat(place, name, 0);
-    if (!found) /* in the last moment */
-        found = await_visit(search, listener, 0) == VISIT_READY;
+    if (!found && await_visit(search, listener, 0) == VISIT_READY) { /* in the last moment */
+        idle_end_work(place, search->caller->key);
+        found = true;
+    }
     close(listener); /* who is calling hears of it at once, and looks elsewhere */
     return found;
 }

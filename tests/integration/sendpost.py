@@ -209,7 +209,7 @@ class Sendpost:
     def idle(self):
         """Deliverers that wait for a next delivery: process id and the path of the socket they listen on."""
         named = {int(path.name.rsplit("-", 1)[1]): path for path in meeting_place(self.uid).glob("*-*")
-                 if not path.name.startswith("new-")}
+                 if not path.name.startswith("new-") and not set("?!") & set(path.name)}  # who waits in line, and who works
         return [(pid, named[pid]) for pid in self.leftovers() if pid in named]
 
     def wait_idle(self, count=1):

@@ -165,6 +165,7 @@ def stranger():
     account = pwd.getpwnam("daemon")
     place = meeting_place(account.pw_uid)
     with turn_at_meeting_places():
+        remove(place)  # what a run that was killed left
         yield account
         if place.is_symlink():
             place.unlink()
