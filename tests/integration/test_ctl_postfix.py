@@ -162,7 +162,7 @@ def test_a_transport_that_still_gets_mail_is_not_removed(etc):
 @pytest.fixture
 def stranger():
     """A user whose meeting place no other test has meanwhile."""
-    account = pwd.getpwnam("daemon")
+    account = pwd.getpwnam("games")  # daemon is whom setup is told in other tests
     place = meeting_place(account.pw_uid)
     with turn_at_meeting_places():
         remove(place)  # what a run that was killed left
@@ -177,7 +177,7 @@ def test_the_meeting_place_of_idle_deliverers_is_made_where_it_is_missing(etc, s
     etc.run("show", "--user", stranger.pw_name)
     assert not place.exists()
     done = etc.run("install", "--user", stranger.pw_name)
-    assert done.returncode == 0 and f"directory made: {place}, mode 0700, of daemon\n" in done.stdout
+    assert done.returncode == 0 and f"directory made: {place}, mode 0700, of {stranger.pw_name}\n" in done.stdout
     status = place.stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (stranger.pw_uid, stranger.pw_gid, 0o700)
     assert etc.run("install", "--user", stranger.pw_name).stdout == "Everything is there already.\n"
