@@ -1,4 +1,4 @@
-#include "agent/ingest.h"
+#include "agent/small_log.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -8,49 +8,15 @@
 
 #include "base/clock.h"
 #include "suites.h"
-#include "temporary_store.h"
 
 #define UUID "31bdc664-f741-5a76-b8dc-9a801744f747"
 #define BEGIN                                                                                    \
     "Nov 23 05:29:37 mx postfix/cleanup[1]: 4AAAAA: info: header X-Sendpost-Message-UUID: " UUID \
     " from local; from=<a@b> to=<c@d>\n"
 
-static char log_path[128];
-static struct config config;
-static struct classify_rules *rules;
-static struct ingest *ingest;
-
-static void open_ingest(void)
-{
-    ingest = ingest_open(&config, store, rules, true, &error);
-    ck_assert_msg(ingest != NULL, "%s", error.text);
-}
-
 static void begin(void)
 {
-    temporary_store_open();
-    snprintf(log_path, sizeof log_path, "%s/mail.log", temporary_directory);
-    config =
-        (struct config){.log_path = log_path, .state_dir = temporary_directory, .report = {.deferred = true}};
-    rules = classify_open(NULL, &error);
-    open_ingest();
-}
-
-static void end(void)
-{
-    ingest_close(ingest);
-    classify_close(rules);
-    temporary_store_close();
-}
-
-static void reads(const char *text)
-{
-    FILE *file = fopen(log_path, "a");
-
-    fputs(text, file);
-    fclose(file);
-    while (ingest_step(ingest, &error) == INGEST_WORKED)
-        ;
+    small_log_begin((struct config){.report = {.deferred = true}});
 }
 
 /* "deferred a@b, delivered a@b" */
@@ -393,7 +359,7 @@ UNIT_SUITE(ingest_suite)
     Suite *suite = suite_create("ingest");
     TCase *tcase = tcase_create("ingest");
 
-    tcase_add_checked_fixture(tcase, begin, end);
+    tcase_add_checked_fixture(tcase, begin, small_log_end);
     tcase_add_test(tcase, each_attempt_that_is_deferred_is_an_event);
     tcase_add_test(tcase, repeated_deferrals_are_coalesced_when_so_configured);
     tcase_add_test(tcase, expiry_bounces_those_that_were_deferred_and_only_those);

@@ -1,7 +1,7 @@
 /* A piece of the log that the store does not take is read again, and counts once. */
 #include <string.h>
 
-#include "agent/ingest.h"
+#include "agent/small_log.h"
 #include "base/clock.h"
 #include "policy/slow_down_answers.h"
 #include "policy/slow_down_private.h"
@@ -22,44 +22,21 @@
 /* One is passed over, three in a row are trouble. */
 #define UNREAD "Nov 23 05:31:02 mx postfix/smtp[1]: 4CCCCC: to=<a@b>, relay=x\n"
 
-static char log_path[128];
-static struct config config;
 static struct config_tpsp tpsp = {.name = (char *)"primary"};
-static struct classify_rules *rules;
-static struct ingest *ingest;
 static struct ingest_status status;
 
 static void begin(void)
 {
-    temporary_store_open();
-    snprintf(log_path, sizeof log_path, "%s/mail.log", temporary_directory);
-    config = (struct config){.log_path = log_path,
-                             .state_dir = temporary_directory,
-                             .path = temporary_directory,
-                             .tpsps = &tpsp,
-                             .tpsp_count = 1,
-                             .report = {.deferred = true},
-                             .slow_down = {.statistics = {.window_ms = 600000}}};
-    rules = classify_open(NULL, &error);
-    ingest = ingest_open(&config, store, rules, true, &error);
-    ck_assert_msg(ingest != NULL, "%s", error.text);
+    small_log_begin((struct config){.path = temporary_directory,
+                                    .tpsps = &tpsp,
+                                    .tpsp_count = 1,
+                                    .report = {.deferred = true},
+                                    .slow_down = {.statistics = {.window_ms = 600000}}});
 }
 
-static void end(void)
+static void reads_and_looks(const char *text)
 {
-    ingest_close(ingest);
-    classify_close(rules);
-    temporary_store_close();
-}
-
-static void reads(const char *text)
-{
-    FILE *file = fopen(log_path, "a");
-
-    fputs(text, file);
-    fclose(file);
-    while (ingest_step(ingest, &error) == INGEST_WORKED)
-        ;
+    reads(text);
     ingest_status(ingest, &status);
 }
 
@@ -76,9 +53,9 @@ static void refuse_positions(bool refuse)
 static void reads_in_vain(const char *text)
 {
     refuse_positions(true);
-    reads(text);
-    reads("");
-    reads("");
+    reads_and_looks(text);
+    reads_and_looks("");
+    reads_and_looks("");
     refuse_positions(false);
 }
 
@@ -97,11 +74,11 @@ static int events_of(const char *recipient)
 
 START_TEST(its_events_are_taken_back)
 {
-    reads(UUID_LINE("4AAAAA", "a@b"));
+    reads_and_looks(UUID_LINE("4AAAAA", "a@b"));
     reads_in_vain(
         DEFERRED("05:30:03", "4AAAAA", "a@b") "Nov 23 05:30:04 mx postfix/qmgr[1]: 4AAAAA: removed\n");
     ck_assert_int_eq(events_of("a@b"), 0);
-    reads("");
+    reads_and_looks("");
     ck_assert_int_eq(events_of("a@b"), 1);
 }
 END_TEST
@@ -109,7 +86,7 @@ END_TEST
 START_TEST(its_counts_are_taken_back)
 {
     config.report.deferred_interval_ms = 900 * 1000;
-    reads("Nov 23 05:29:00 mx postfix/smtpd[1]: 4AAAAA: client=localhost[127.0.0.1]\n" DEFERRED(
+    reads_and_looks("Nov 23 05:29:00 mx postfix/smtpd[1]: 4AAAAA: client=localhost[127.0.0.1]\n" DEFERRED(
         "05:30:00", "4AAAAA", "a@b"));
     reads_in_vain(UUID_LINE(
         "4BBBBB",
@@ -120,7 +97,7 @@ START_TEST(its_counts_are_taken_back)
     ck_assert_uint_eq(status.events[CS_DEFERRED], 0);
     ck_assert_uint_eq(status.coalesced, 0);
     ck_assert_uint_eq(status.counts.uncorrelated, 1); /* it has not got its UUID yet */
-    reads("");
+    reads_and_looks("");
     ck_assert_uint_eq(status.counts.lines, 7);
     ck_assert_uint_eq(status.events[CS_DEFERRED], 1);
     ck_assert_uint_eq(status.coalesced, 1);
@@ -132,7 +109,7 @@ END_TEST
 START_TEST(what_was_said_once_is_not_said_twice)
 {
     reads_in_vain(OURS_IN_TROUBLE UNREAD);
-    reads("");
+    reads_and_looks("");
     ck_assert_str_eq(status.transport, "");
     ck_assert_uint_eq(status.unread, 0);
 }
@@ -165,10 +142,10 @@ START_TEST(slow_down_hears_it_once_and_no_sooner_than_it_is_kept)
         "%s mx postfix/smtp[1]: 4AAAAA: to=<user1@example.com>, relay=mx[10.0.0.2]:25, delay=1, dsn=4.0.0, "
         "status=deferred (host mx[10.0.0.2] said: 450 4.7.1 too many messages)\n",
         stamp);
-    reads(UUID_LINE("4AAAAA", "user1@example.com"));
+    reads_and_looks(UUID_LINE("4AAAAA", "user1@example.com"));
     reads_in_vain(line);
     ck_assert_uint_eq(deferrals_heard_of(), 0);
-    reads("");
+    reads_and_looks("");
     ck_assert_uint_eq(deferrals_heard_of(), 1);
 }
 END_TEST
@@ -178,7 +155,7 @@ UNIT_SUITE(ingest_rollback_suite)
     Suite *suite = suite_create("ingest_rollback");
     TCase *tcase = tcase_create("ingest_rollback");
 
-    tcase_add_checked_fixture(tcase, begin, end);
+    tcase_add_checked_fixture(tcase, begin, small_log_end);
     tcase_add_test(tcase, its_events_are_taken_back);
     tcase_add_test(tcase, its_counts_are_taken_back);
     tcase_add_test(tcase, what_was_said_once_is_not_said_twice);

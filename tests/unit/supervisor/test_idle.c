@@ -1,6 +1,5 @@
 #include "supervisor/idle.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,11 +13,10 @@
 
 #include "base/clock.h"
 #include "suites.h"
+#include "supervisor/meeting_place.h"
 
-static char directory[] = "/tmp/sendpost-test-XXXXXX";
-static char config[sizeof directory + 16];
+static char config[48];
 static uint64_t key;
-static int place;
 
 static void write_config(const char *text)
 {
@@ -34,24 +32,16 @@ static bool sought; /* the next one that starts */
 static void set_up(void)
 {
     sought = false;
-    memcpy(directory + sizeof directory - 7, "XXXXXX", 6);
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    snprintf(config, sizeof config, "%s/config.yaml", directory);
+    meeting_place_make();
+    snprintf(config, sizeof config, "%s/config.yaml", meeting_places);
     write_config("one");
     ck_assert(idle_key("/proc/self/exe", config, &key));
-    place = idle_place_open(directory, true);
-    ck_assert_int_ge(place, 0);
 }
 
 static void tear_down(void)
 {
-    char path[96];
-
-    close(place);
     unlink(config);
-    idle_place_path(directory, geteuid(), path, sizeof path);
-    ck_assert_msg(rmdir(path) == 0, "something was left in %s", path);
-    rmdir(directory);
+    meeting_place_remove();
 }
 
 static bool always(void *context)
@@ -75,7 +65,7 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
     pid_t child = fork();
 
     if (child == 0) {
-        struct idle_stay stay = {.place = place,
+        struct idle_stay stay = {.place = meeting_place,
                                  .key = key,
                                  .deadline_ms = clock_monotonic_ms() + idle_ms,
                                  .sought = sought,
@@ -85,7 +75,7 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
         char byte = '\0';
 
         bool visited = idle_await(&stay, &visit);
-        idle_end_work(place, key); /* one visit is all */
+        idle_end_work(meeting_place, key); /* one visit is all */
         if (!visited)
             _exit(1);
         bool ok = read(visit.gifts[IDLE_INPUT], &byte, 1) == 1 &&
@@ -95,15 +85,6 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
     }
     ck_assert_int_gt(child, 0);
     return child;
-}
-
-static int status_of(pid_t child)
-{
-    int status;
-
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 /* What the kernel says of a pidfd. */
@@ -128,11 +109,11 @@ static bool at_once(void *context, const struct idle_wait *wait)
 
 static bool nobody_answers(void)
 {
-    const struct idle_caller caller = {place, key, (const int[]){0, 1, 1}, at_once, NULL};
+    const struct idle_caller caller = {meeting_place, key, (const int[]){0, 1, 1}, at_once, NULL};
     struct idle_deliverer found;
 
     bool nobody = !idle_call(&caller, &found) && found.channel == -1 && found.process == -1;
-    idle_end_work(place, key);
+    idle_end_work(meeting_place, key);
     return nobody;
 }
 
@@ -142,11 +123,11 @@ static int call(int input, int output, pid_t *pid_r)
     int64_t until_ms = clock_monotonic_ms() + 20000;
     struct idle_deliverer found = {-1, -1};
     const int gifts[IDLE_GIFTS] = {input, output, STDOUT_FILENO};
-    const struct idle_caller caller = {place, key, gifts, at_once, NULL};
+    const struct idle_caller caller = {meeting_place, key, gifts, at_once, NULL};
 
     while (!idle_call(&caller, &found) && clock_monotonic_ms() < until_ms)
         ck_assert_int_eq(found.channel, -1);
-    idle_end_work(place, key);
+    idle_end_work(meeting_place, key);
     *pid_r = pid_of(found.process);
     close(found.process);
     return found.channel;
@@ -168,7 +149,7 @@ START_TEST(a_visitor_hands_over_input_and_output)
     ck_assert_int_eq(byte, 'm');
     ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
     ck_assert_int_eq(byte, 'w');
-    ck_assert_int_eq(status_of(child), 0);
+    ck_assert_int_eq(exit_status(child), 0);
     for (int i = 0; i < 2; i++) {
         close(input[i]);
         close(output[i]);
@@ -185,7 +166,7 @@ END_TEST
 
 START_TEST(nobody_comes_is_said_in_time)
 {
-    ck_assert_int_eq(status_of(start_deliverer(always, 50, 'w')), 1);
+    ck_assert_int_eq(exit_status(start_deliverer(always, 50, 'w')), 1);
 }
 END_TEST
 
@@ -221,13 +202,16 @@ START_TEST(each_visitor_has_a_deliverer_of_its_own)
         close(channels[i]);
     }
     for (int i = 0; i < COUNT; i++)
-        ck_assert_int_eq(status_of(children[i]), 0);
+        ck_assert_int_eq(exit_status(children[i]), 0);
     close(nothing);
     close(zero);
 }
 END_TEST
 
-static unsigned sockets_there(void);
+static bool is_a_socket(const char *name)
+{
+    return name[0] != '.' && strncmp(name, "new-", 4) != 0; /* not called yet */
+}
 
 START_TEST(one_that_is_sought_is_called_first)
 {
@@ -240,12 +224,12 @@ START_TEST(one_that_is_sought_is_called_first)
         others[i] = start_deliverer(always, 20000, 'o');
     sought = true;
     pid_t first = start_deliverer(always, 20000, 's');
-    while (sockets_there() != OTHERS + 1)
+    while (meeting_place_count(is_a_socket) != OTHERS + 1)
         usleep(1000);
     int channel = call(zero, nothing, &pid);
     ck_assert_int_eq(pid, first);
     ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
-    ck_assert_int_eq(status_of(first), 0);
+    ck_assert_int_eq(exit_status(first), 0);
     close(channel);
     channel = call(zero, nothing, &pid);
     ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
@@ -263,38 +247,24 @@ END_TEST
 
 START_TEST(one_that_is_sought_looks_up_now_and_then)
 {
-    ck_assert_int_eq(status_of(start_deliverer(always, 200, 'g')), 1); /* nobody seeks it */
+    ck_assert_int_eq(exit_status(start_deliverer(always, 200, 'g')), 1); /* nobody seeks it */
     sought = true;
-    ck_assert_int_eq(status_of(start_deliverer(always, 20000, 'g')), 3);
+    ck_assert_int_eq(exit_status(start_deliverer(always, 20000, 'g')), 3);
     nobody_answers();
 }
 END_TEST
-
-static unsigned sockets_there(void)
-{
-    char path[96];
-    unsigned count = 0;
-
-    idle_place_path(directory, geteuid(), path, sizeof path);
-    DIR *stream = opendir(path);
-    ck_assert_ptr_nonnull(stream);
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
-        count += entry->d_name[0] != '.' && strncmp(entry->d_name, "new-", 4) != 0; /* not called yet */
-    closedir(stream);
-    return count;
-}
 
 START_TEST(what_a_dead_deliverer_left_is_removed)
 {
     pid_t child = start_deliverer(always, 20000, 'w');
 
-    while (sockets_there() != 1)
+    while (meeting_place_count(is_a_socket) != 1)
         usleep(1000);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     ck_assert(nobody_answers());
-    while (sockets_there() != 0) /* killed before it had its name */
-        ck_assert_int_eq(status_of(start_deliverer(always, 20, 'w')), 1);
+    while (meeting_place_count(is_a_socket) != 0) /* killed before it had its name */
+        ck_assert_int_eq(exit_status(start_deliverer(always, 20, 'w')), 1);
 }
 END_TEST
 
@@ -304,12 +274,12 @@ START_TEST(no_more_stay_than_there_is_room_for)
 
     for (int i = 0; i < IDLE_MOST; i++) {
         snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
-        close(openat(place, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        close(openat(meeting_place, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     }
-    ck_assert_int_eq(status_of(start_deliverer(always, 20000, 'w')), 1);
+    ck_assert_int_eq(exit_status(start_deliverer(always, 20000, 'w')), 1);
     for (int i = 0; i < IDLE_MOST; i++) {
         snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
-        unlinkat(place, name, 0);
+        unlinkat(meeting_place, name, 0);
     }
 }
 END_TEST
@@ -327,22 +297,22 @@ START_TEST(a_place_that_is_not_this_users_alone_is_none)
 {
     char path[96];
 
-    idle_place_path(directory, geteuid(), path, sizeof path);
+    idle_place_path(meeting_places, geteuid(), path, sizeof path);
     ck_assert_int_eq(chmod(path, 0710), 0);
-    ck_assert_int_eq(idle_place_open(directory, true), -1);
+    ck_assert_int_eq(idle_place_open(meeting_places, true), -1);
     ck_assert_int_eq(errno, EPERM);
     ck_assert_int_eq(chmod(path, 0700), 0);
     if (geteuid() == 0) {
         ck_assert_int_eq(chown(path, 65534, 65534), 0);
-        ck_assert_int_eq(idle_place_open(directory, true), -1);
+        ck_assert_int_eq(idle_place_open(meeting_places, true), -1);
         ck_assert_int_eq(errno, EPERM);
         ck_assert_int_eq(chown(path, 0, 0), 0);
     }
     ck_assert_int_eq(rmdir(path), 0);
-    ck_assert_int_eq(idle_place_open(directory, false), -1);
+    ck_assert_int_eq(idle_place_open(meeting_places, false), -1);
     ck_assert_int_eq(errno, ENOENT);
     ck_assert_int_eq(symlink("/tmp", path), 0);
-    ck_assert_int_eq(idle_place_open(directory, true), -1);
+    ck_assert_int_eq(idle_place_open(meeting_places, true), -1);
     ck_assert_int_eq(unlink(path), 0);
     ck_assert_int_eq(mkdir(path, 0700), 0);
 }

@@ -1,5 +1,4 @@
 /* Those who wait at the meeting place: each is served, in the order in which they came. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,12 +11,11 @@
 #include "base/clock.h"
 #include "suites.h"
 #include "supervisor/idle.h"
+#include "supervisor/meeting_place.h"
 
 #define KEY 0x1234
 #define LONG_MS 240000 /* for what comes at once, on a machine that does much else */
 
-static char directory[] = "/tmp/sendpost-test-XXXXXX";
-static int place;
 static int served[2]; /* the numbers of those who were, as their deliverers read them */
 
 static bool stubborn; /* those who wait come again */
@@ -25,23 +23,15 @@ static bool stubborn; /* those who wait come again */
 static void set_up(void)
 {
     stubborn = false;
-    memcpy(directory + sizeof directory - 7, "XXXXXX", 6);
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    place = idle_place_open(directory, true);
-    ck_assert_int_ge(place, 0);
+    meeting_place_make();
     ck_assert_int_eq(pipe2(served, O_CLOEXEC), 0);
 }
 
 static void tear_down(void)
 {
-    char path[96];
-
-    close(place);
     close(served[0]);
     close(served[1]);
-    idle_place_path(directory, geteuid(), path, sizeof path);
-    ck_assert_msg(rmdir(path) == 0, "something was left in %s", path);
-    rmdir(directory);
+    meeting_place_remove();
 }
 
 static bool fit(void *context)
@@ -55,7 +45,8 @@ static pid_t start_deliverer(int visits, int idle_ms)
 
     if (child != 0)
         return child;
-    const struct idle_stay stay = {place, KEY, clock_monotonic_ms() + idle_ms, false, fit, NULL, NULL};
+    const struct idle_stay stay = {meeting_place, KEY, clock_monotonic_ms() + idle_ms, false, fit,
+                                   NULL,          NULL};
     for (struct idle_visit visit; visits > 0 && idle_await(&stay, &visit); visits--) {
         char number;
         if (read(visit.gifts[IDLE_INPUT], &number, 1) != 1 || write(served[1], &number, 1) != 1)
@@ -64,7 +55,7 @@ static pid_t start_deliverer(int visits, int idle_ms)
             close(visit.gifts[i]);
         close(visit.channel);
     }
-    idle_end_work(place, KEY);
+    idle_end_work(meeting_place, KEY);
     _exit(visits == 0 ? 0 : 2);
 }
 
@@ -75,7 +66,8 @@ static pid_t start_working(void)
 
     if (child != 0)
         return child;
-    const struct idle_stay stay = {place, KEY, clock_monotonic_ms() + LONG_MS, false, fit, NULL, NULL};
+    const struct idle_stay stay = {meeting_place, KEY, clock_monotonic_ms() + LONG_MS, false, fit,
+                                   NULL,          NULL};
     struct idle_visit visit;
     char number;
     if (idle_await(&stay, &visit) && read(visit.gifts[IDLE_INPUT], &number, 1) == 1 &&
@@ -101,12 +93,12 @@ static pid_t start_waiting(char number, int64_t patience_ms)
     if (pipe(input) != 0 || write(input[1], &number, 1) != 1)
         _exit(1);
     const int gifts[IDLE_GIFTS] = {input[0], input[1], input[1]};
-    const struct idle_caller caller = {place, KEY, gifts, enough, &patience_ms};
+    const struct idle_caller caller = {meeting_place, KEY, gifts, enough, &patience_ms};
     struct idle_deliverer found;
     bool called = idle_call(&caller, &found);
     while (!called && stubborn) /* a deliverer waits a second for who is not scheduled */
         called = idle_call(&caller, &found);
-    idle_end_work(place, KEY);
+    idle_end_work(meeting_place, KEY);
     _exit(called ? 0 : 3);
 }
 
@@ -119,41 +111,24 @@ static bool note_whether_in_vain(void *context, const struct idle_wait *wait)
 static bool waits_in_vain(void)
 {
     bool in_vain = false;
-    const struct idle_caller caller = {place, KEY, (const int[]){0, 0, 0}, note_whether_in_vain, &in_vain};
+    const struct idle_caller caller = {meeting_place, KEY, (const int[]){0, 0, 0}, note_whether_in_vain,
+                                       &in_vain};
     struct idle_deliverer found;
 
     ck_assert(!idle_call(&caller, &found));
     return in_vain;
 }
 
-static unsigned in_line(void)
+static bool is_in_line(const char *name)
 {
-    char path[96];
-    unsigned count = 0;
-
-    idle_place_path(directory, geteuid(), path, sizeof path);
-    DIR *stream = opendir(path);
-    ck_assert_ptr_nonnull(stream);
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
-        count += strchr(entry->d_name, '?') != NULL;
-    closedir(stream);
-    return count;
+    return strchr(name, '?') != NULL;
 }
 
 static void wait_for_line(unsigned length)
 {
-    while (in_line() != length)
+    while (meeting_place_count(is_in_line) != length)
         usleep(1000);
     usleep(2000); /* the time in the next name is another */
-}
-
-static int status_of(pid_t child)
-{
-    int status;
-
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 static char next_served(void)
@@ -177,12 +152,12 @@ START_TEST(they_are_served_in_the_order_in_which_they_came)
     for (int i = 0; i < COUNT; i++)
         ck_assert_int_eq(next_served(), 'a' + i);
     for (int i = 0; i < COUNT; i++)
-        ck_assert_int_eq(status_of(waiting[i]), 0);
-    ck_assert_int_eq(status_of(deliverer), 0);
+        ck_assert_int_eq(exit_status(waiting[i]), 0);
+    ck_assert_int_eq(exit_status(deliverer), 0);
 }
 END_TEST
 
-/* Whatever comes first to the place, the two find each other. */
+/* Whatever comes first to the meeting_place, the two find each other. */
 START_TEST(nobody_lies_there_while_another_waits)
 {
     enum { ROUNDS = 20, COUNT = 8 };
@@ -195,8 +170,8 @@ START_TEST(nobody_lies_there_while_another_waits)
             deliverers[i] = start_deliverer(1, LONG_MS);
         }
         for (int i = 0; i < COUNT; i++) {
-            ck_assert_int_eq(status_of(waiting[i]), 0);
-            ck_assert_int_eq(status_of(deliverers[i]), 0);
+            ck_assert_int_eq(exit_status(waiting[i]), 0);
+            ck_assert_int_eq(exit_status(deliverers[i]), 0);
             ck_assert_int_eq(next_served(), 'x');
         }
     }
@@ -214,9 +189,9 @@ START_TEST(one_that_died_in_line_holds_nobody_up)
     waitpid(dead, NULL, 0);
     pid_t deliverer = start_deliverer(1, LONG_MS);
     ck_assert_int_eq(next_served(), 'w');
-    ck_assert_int_eq(status_of(waiting), 0);
-    ck_assert_int_eq(status_of(deliverer), 0);
-    ck_assert_uint_eq(in_line(), 0);
+    ck_assert_int_eq(exit_status(waiting), 0);
+    ck_assert_int_eq(exit_status(deliverer), 0);
+    ck_assert_uint_eq(meeting_place_count(is_in_line), 0);
 }
 END_TEST
 
@@ -231,14 +206,15 @@ START_TEST(one_that_was_stopped_in_line_is_passed_over)
     wait_for_line(2);
     pid_t deliverer = start_deliverer(2, LONG_MS);
     ck_assert_int_eq(next_served(), 'w');
-    ck_assert_int_eq(status_of(waiting), 0);
+    ck_assert_int_eq(exit_status(waiting), 0);
     snprintf(name, sizeof name, "%016x-%ld", KEY, (long)deliverer);
-    while (faccessat(place, name, F_OK, 0) != 0) /* else it would leave the line, and one be started */
+    while (faccessat(meeting_place, name, F_OK, 0) !=
+           0) /* else it would leave the line, and one be started */
         usleep(1000);
     kill(stopped, SIGCONT); /* it finds that who called it has gone, and is still in line */
     ck_assert_int_eq(next_served(), 's');
-    ck_assert_int_eq(status_of(stopped), 0);
-    ck_assert_int_eq(status_of(deliverer), 0);
+    ck_assert_int_eq(exit_status(stopped), 0);
+    ck_assert_int_eq(exit_status(deliverer), 0);
 }
 END_TEST
 
@@ -246,22 +222,22 @@ START_TEST(who_waits_for_nobody_is_told_so)
 {
     ck_assert(waits_in_vain());
     ck_assert(!waits_in_vain()); /* this process may have started one */
-    idle_end_work(place, KEY);
+    idle_end_work(meeting_place, KEY);
     ck_assert(waits_in_vain());
-    idle_end_work(place, KEY);
+    idle_end_work(meeting_place, KEY);
     if (unit_tests_under_valgrind()) /* pidfd_open(2) */
         return;
     pid_t waiting = start_waiting('w', LONG_MS);
     wait_for_line(1);
     pid_t working = start_working();
     ck_assert_int_eq(next_served(), 'w');
-    ck_assert_int_eq(status_of(waiting), 0);
+    ck_assert_int_eq(exit_status(waiting), 0);
     ck_assert(!waits_in_vain());
-    idle_end_work(place, KEY);
+    idle_end_work(meeting_place, KEY);
     kill(working, SIGKILL);
     waitpid(working, NULL, 0);
     ck_assert(waits_in_vain());
-    idle_end_work(place, KEY);
+    idle_end_work(meeting_place, KEY);
 }
 END_TEST
 
@@ -273,23 +249,23 @@ START_TEST(who_has_waited_longest_hears_that_a_deliverer_ends)
     wait_for_line(1);
     pid_t second = start_waiting('s', LONG_MS);
     wait_for_line(2);
-    idle_leave(place, KEY + 1); /* of another kind */
-    idle_leave(place, KEY);
-    ck_assert_int_eq(status_of(first), 3);
+    idle_leave(meeting_place, KEY + 1); /* of another kind */
+    idle_leave(meeting_place, KEY);
+    ck_assert_int_eq(exit_status(first), 3);
     wait_for_line(1);
     pid_t deliverer = start_deliverer(1, LONG_MS);
     ck_assert_int_eq(next_served(), 's');
-    ck_assert_int_eq(status_of(second), 0);
-    ck_assert_int_eq(status_of(deliverer), 0);
-    idle_leave(place, KEY); /* nobody is there */
+    ck_assert_int_eq(exit_status(second), 0);
+    ck_assert_int_eq(exit_status(deliverer), 0);
+    idle_leave(meeting_place, KEY); /* nobody is there */
 }
 END_TEST
 
 START_TEST(one_that_has_waited_enough_leaves_nothing)
 {
-    ck_assert_int_eq(status_of(start_waiting('x', 0)), 3);
-    ck_assert_int_eq(status_of(start_waiting('x', 50)), 3);
-    ck_assert_uint_eq(in_line(), 0);
+    ck_assert_int_eq(exit_status(start_waiting('x', 0)), 3);
+    ck_assert_int_eq(exit_status(start_waiting('x', 50)), 3);
+    ck_assert_uint_eq(meeting_place_count(is_in_line), 0);
 }
 END_TEST
 
