@@ -148,7 +148,10 @@ bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r)
         }
         if (receive_visit(channel, visit_r))
             return true;
+        bool ends = idle_descriptors_came_late(channel);
         close(channel);
+        if (ends)
+            return false;
     }
     return false;
 }

@@ -52,4 +52,8 @@ bool idle_send_descriptors(int channel, const int gifts[IDLE_GIFTS]);
 
 bool idle_receive_descriptors(int channel, struct idle_visit *visit_r) __attribute__((nonnull));
 
+/* They had not come in time. What is sent from here on does not arrive, and the supervisor hears of that;
+ * true: they came before, and it counts on this process, which it may end. */
+bool idle_descriptors_came_late(int channel);
+
 #endif

@@ -172,3 +172,11 @@ bool idle_receive_descriptors(int channel, struct idle_visit *visit_r)
     memcpy(visit_r->gifts, CMSG_DATA(header), sizeof visit_r->gifts);
     return true;
 }
+
+bool idle_descriptors_came_late(int channel)
+{
+    char word;
+
+    shutdown(channel, SHUT_RD);
+    return recv(channel, &word, 1, MSG_DONTWAIT | MSG_PEEK) == 1 && word == HERE;
+}

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "suites.h"
-#include "supervisor/idle.h"
+#include "supervisor/idle_private.h"
 #include "supervisor/meeting_place.h"
 
 #define KEY 0x1234
@@ -261,6 +261,24 @@ START_TEST(who_has_waited_longest_hears_that_a_deliverer_ends)
 }
 END_TEST
 
+/* It is told so, or the deliverer that is counted on is nobody else's. */
+START_TEST(descriptors_that_come_late_are_not_sent_or_seen)
+{
+    const int gifts[IDLE_GIFTS] = {0, 0, 0};
+    int ends[2];
+
+    for (int sent = 0; sent < 2; sent++) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        if (sent)
+            ck_assert(idle_send_descriptors(ends[0], gifts));
+        ck_assert(idle_descriptors_came_late(ends[1]) == sent);
+        ck_assert(!idle_send_descriptors(ends[0], gifts));
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+END_TEST
+
 START_TEST(one_that_has_waited_enough_leaves_nothing)
 {
     ck_assert_int_eq(exit_status(start_waiting('x', 0)), 3);
@@ -276,6 +294,7 @@ UNIT_SUITE(idle_queue_suite)
 
     tcase_add_checked_fixture(cases, set_up, tear_down);
     suite_add_tcase(suite, cases);
+    tcase_add_test(cases, descriptors_that_come_late_are_not_sent_or_seen);
     tcase_add_test(cases, one_that_has_waited_enough_leaves_nothing);
     tcase_add_test(cases, who_waits_for_nobody_is_told_so);
     if (unit_tests_under_valgrind()) /* pidfd_open(2) */
