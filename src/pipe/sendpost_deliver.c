@@ -36,7 +36,7 @@
 
 struct deliverer {
     struct deliver_context context;
-    uint64_t key; /* of those who may find this process */
+    struct idle_member member;
     bool may_stay;
     int64_t idle_ms;
     int64_t end_of_life_ms;
@@ -92,10 +92,11 @@ static int64_t idle_time_ms(void)
 static bool begin(struct deliverer *deliverer, const struct delivery_request *request,
                   struct outcome *error_r)
 {
+    uint64_t key;
+
     deliverer->idle_ms = idle_time_ms();
-    deliverer->may_stay = deliverer->idle_ms > 0 && !request->verbose && !request->dry_run &&
-                          *request->config_path == '/' &&
-                          idle_key("/proc/self/exe", request->config_path, &deliverer->key);
+    bool may_stay = deliverer->idle_ms > 0 && !request->verbose && !request->dry_run &&
+                    *request->config_path == '/' && idle_key("/proc/self/exe", request->config_path, &key);
     deliverer->end_of_life_ms = clock_monotonic_ms() + LIFE_MS;
     struct config *config = config_load(request->config_path, error_r);
     uid_t started_as = geteuid();
@@ -104,7 +105,8 @@ static bool begin(struct deliverer *deliverer, const struct delivery_request *re
     deliverer->context.config = config;
     /* as another user it is not for those who started it */
     bool owner = request->dry_run || state_dir_become_owner(config->state_dir, NULL, error_r);
-    deliverer->may_stay = deliverer->may_stay && owner && geteuid() == started_as;
+    deliverer->may_stay =
+        may_stay && owner && geteuid() == started_as && idle_join(IDLE_PLACES, key, &deliverer->member);
     return owner;
 }
 
@@ -201,27 +203,11 @@ static bool wait_for_next(struct deliverer *deliverer)
     event_reporter_rest(deliverer->context.reporter);
     store_rest(deliverer->context.store);
     signal(SIGTERM, SIG_DFL); /* nothing is under way */
-    AUTO_CLOSE int place = idle_place_open(IDLE_PLACES, true);
-    const struct idle_stay stay = {.place = place,
-                                   .key = deliverer->key,
-                                   .deadline_ms = until_ms,
-                                   .sought = deliverer->context.leases != NULL &&
-                                             connections_any_held(deliverer->context.leases),
-                                   .fit = fit,
-                                   .glance = glance,
-                                   .context = deliverer};
-    bool found = place >= 0 && idle_await(&stay, &visit) && take(&visit);
+    bool holds = deliverer->context.leases != NULL && connections_any_held(deliverer->context.leases);
+    const struct idle_stay stay = {until_ms, fit, holds ? glance : NULL, deliverer};
+    bool found = idle_await(&deliverer->member, &stay, &visit) && take(&visit);
     signal(SIGTERM, SIG_IGN);
     return found;
-}
-
-/* Whoever waits in line for one like this may start one. */
-static void leave(const struct deliverer *deliverer)
-{
-    AUTO_CLOSE int place = deliverer->key != 0 ? idle_place_open(IDLE_PLACES, false) : -1;
-
-    if (place >= 0)
-        idle_leave(place, deliverer->key);
 }
 
 /*
@@ -247,7 +233,7 @@ static void end(struct deliver_context *context)
 
 int main(void)
 {
-    static struct deliverer deliverer;
+    static struct deliverer deliverer = {.member = IDLE_NO_MEMBER};
     struct delivery_request request;
     char *payload = NULL;
 
@@ -267,7 +253,7 @@ int main(void)
         payload = NULL;
     } while (deliverer.may_stay && wait_for_next(&deliverer) && channel_receive(&request, &payload));
     free(payload);
-    leave(&deliverer);
+    idle_part(&deliverer.member);
     end(&deliverer.context);
     return EX_OK;
 }

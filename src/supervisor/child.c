@@ -82,11 +82,10 @@ static bool adopt(struct child_process *process, const struct supervision *wish,
     const int gifts[IDLE_GIFTS] = {STDIN_FILENO, output, STDOUT_FILENO};
     const struct idle_caller caller = {place, key, gifts, patience_is_over, &patience};
     struct idle_deliverer deliverer;
-    process->adopted = idle_call(&caller, &deliverer);
+    process->adopted = idle_call(&caller, &deliverer, &process->line);
     if (!process->adopted)
         patience_tell_start(place);
-    process->place = place;
-    process->key = key;
+    close(place);
     process->channel = deliverer.channel;
     process->process = deliverer.process;
     return process->adopted;
@@ -119,7 +118,7 @@ int child_start(struct child_process *process_r, const struct supervision *wish,
     path_of(wish->program, path_r, path_size);
     if (pipe2(output, O_CLOEXEC) < 0)
         return errno;
-    *process_r = (struct child_process){.channel = -1, .output = output[0], .place = -1};
+    *process_r = (struct child_process){.channel = -1, .output = output[0], .line = -1};
     if (!adopt(process_r, wish, path_r, output[1]))
         error = spawn(process_r, wish, path_r, output);
     close(output[1]);
@@ -130,10 +129,7 @@ int child_start(struct child_process *process_r, const struct supervision *wish,
 
 void child_end(struct child_process *process)
 {
-    if (process->place < 0)
-        return;
-    if (!process->adopted)
-        idle_end_work(process->place, process->key);
-    close(process->place);
-    process->place = -1;
+    if (process->line >= 0)
+        close(process->line);
+    process->line = -1;
 }

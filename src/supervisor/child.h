@@ -9,7 +9,6 @@
 #define SENDPOST_SUPERVISOR_CHILD_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 struct child_process {
@@ -19,8 +18,7 @@ struct child_process {
     int process; /* of an adopted one: pidfd_open(2) */
     int channel;
     int output;
-    int place; /* where it will be idle, under this key; -1: nowhere */
-    uint64_t key;
+    int line; /* open while it is at work, so that others wait for it (supervisor/idle.h); -1: they do not */
 };
 
 struct supervision;

@@ -4,28 +4,26 @@
  *
  * The meeting place is a directory of the user, IDLE_PLACES/UID, mode 0700: whoever may make it does, and
  * where it is not, or is not this user's alone, every delivery starts a process. It is not named in the
- * configuration, which a supervisor cannot read. An idle deliverer listens there on a local socket (unix(7))
- * named after a key and its process id. The key is made of everything that two deliveries must have in common
- * to be served by one process: user, mount namespace, environment, program file and configuration file, each
- * as it is now. So a changed configuration, or an upgraded package, finds nobody, and the deliverers of
- * before end by themselves. Besides, both sides ask the kernel for the user at the other end.
+ * configuration, which a supervisor cannot read. In it lies a FIFO (fifo(7)), the line of those who wait,
+ * named after a key. The key is made of everything that two deliveries must have in common to be served by
+ * one process: user, mount namespace, environment, program file and configuration file, each as it is now. So
+ * after a change of the configuration, or an upgrade of the package, nobody is found, and the deliverers of
+ * before end by themselves.
  *
- * One that has what few may have (a connection to a server that allows us only so many) says so in its name,
- * and is called first.
+ * A supervisor listens on a local socket (unix(7)) in the meeting place and writes the socket's name into the
+ * line. Deliverers that are idle read from it, and the one that gets the name calls. So who came first is
+ * served first, one process is woken for each message, the deliverer that served last serves next, its caches
+ * still warm, and nobody looks through a directory. Both sides ask the kernel for the user at the other end.
  *
- * Who finds nobody idle, or others who wait, gets in line: it listens there itself, under a name with the
- * time at which it came. A deliverer that has finished calls the one that came first, and lies down only when
- * there is none. So nobody looks again and again, nobody overtakes, and of many who wait one is woken. How
- * long it is better to wait than to start one, the caller says (supervisor/patience.h). Names of a
- * third kind tell who is at work and will be idle later; without one there is nobody to wait for.
+ * Who will be idle some time has the line open for reading: a deliverer at work, and a supervisor that has
+ * started one. So where nobody is at work a supervisor cannot open the line, or hears at once that the last
+ * one has gone; whatever kills a process, the kernel closes what it had. How long it is better to wait for
+ * one than to start one, the caller says (supervisor/patience.h).
  *
- * A socket gets its name when somebody listens on it, and loses it before nobody does. One that refuses a
- * caller was left by a process that died, and the caller removes it.
- *
- * Whoever called, the deliverer speaks first: READY, when there is a connection, it has stopped listening,
- * and found itself fit. Only then does the supervisor send the descriptors and the request. Before that
- * nothing has begun and the supervisor may turn to another; after it, what happens to the deliverer is what
- * happens to a child: no answer means "try again later", never a second deliverer for the same message.
+ * The deliverer speaks first: READY, when it has found itself fit. Only then does the supervisor send the
+ * descriptors and the request. Before that nothing has begun and the supervisor may start one of its own;
+ * after it, what happens to the deliverer is what happens to a child: no answer means "try again later",
+ * never a second deliverer for the same message.
  */
 #ifndef SENDPOST_SUPERVISOR_IDLE_H
 #define SENDPOST_SUPERVISOR_IDLE_H
@@ -54,19 +52,6 @@ int idle_place_open(const char *places, bool make) __attribute__((nonnull));
  * there already is changed. False with errno, EPERM where what is there is not this user's alone. */
 bool idle_place_make(const char *places, uid_t user, gid_t group) __attribute__((nonnull));
 
-/*
- * The names in a meeting place, read at once: a supervisor lives for one call, so that what readdir(3) needs
- * of memory and system calls would be a good part of it. IDLE_MOST and as many who wait have room; what has
- * none is not seen.
- */
-struct idle_names {
-    size_t length;
-    _Alignas(8) char bytes[131072];
-};
-void idle_names_read(int place, struct idle_names *names_r) __attribute__((nonnull));
-/* From *at on, 0 for the first; NULL when there is none any more. */
-const char *idle_names_next(const struct idle_names *names, size_t *at) __attribute__((nonnull));
-
 /* False when one of the files cannot be seen. */
 bool idle_key(const char *program_path, const char *config_path, uint64_t *key_r) __attribute__((nonnull));
 
@@ -80,9 +65,8 @@ struct idle_deliverer {
 };
 
 struct idle_wait {
-    int64_t ms;         /* so far */
-    bool behind_others; /* who were in line before */
-    bool in_vain;       /* there was no deliverer that will be idle some time, and none was started */
+    int64_t ms; /* so far */
+    bool asks;  /* for all who wait: one of them at a time does */
 };
 
 struct idle_caller {
@@ -95,11 +79,32 @@ struct idle_caller {
 };
 
 /*
- * The supervisor's side: an idle deliverer, which has been given these descriptors. The request frame is to
- * be sent next. False when there is none; this process may start one then, and others count on that until
- * idle_end_work().
+ * The supervisor's side: a deliverer, which has been given these descriptors. The request frame is to be sent
+ * next. False when there is none, and the caller is to start one. For as long as that is at work it keeps
+ * *line_r open, -1 if there is none: others count on it.
  */
-bool idle_call(const struct idle_caller *caller, struct idle_deliverer *deliverer_r) __attribute__((nonnull));
+bool idle_call(const struct idle_caller *caller, struct idle_deliverer *deliverer_r, int *line_r)
+    __attribute__((nonnull));
+
+/* What a deliverer has all its life, so that others count on it and it can be idle. */
+struct idle_member {
+    int place;
+    int line;
+    int readiness; /* epoll(7) of the line */
+    int seats;     /* who waits has a lock on one byte of it */
+    unsigned most; /* so many seats there are */
+};
+
+#define IDLE_NO_MEMBER    \
+    {                     \
+        -1, -1, -1, -1, 0 \
+    }
+
+/* Take part. False: not possible here, and all is closed. */
+bool idle_join(const char *places, uint64_t key, struct idle_member *member_r) __attribute__((nonnull));
+
+/* Nobody counts on this process any more. */
+void idle_part(struct idle_member *member) __attribute__((nonnull));
 
 struct idle_visit {
     int channel;
@@ -107,13 +112,10 @@ struct idle_visit {
 };
 
 struct idle_stay {
-    int place;
-    uint64_t key;
     int64_t deadline_ms; /* clock_monotonic_ms() */
-    bool sought;         /* has what few may have: to be called first */
     /* asked when somebody has come; false ends the stay */
     bool (*fit)(void *context);
-    /* of one that is sought, every IDLE_GLANCE_MS: whether somebody else wants it; NULL: never */
+    /* every IDLE_GLANCE_MS: whether somebody else wants what this process only keeps; NULL: never */
     void (*glance)(void *context);
     void *context;
 };
@@ -121,16 +123,10 @@ struct idle_stay {
 #define IDLE_GLANCE_MS 50
 
 /*
- * The deliverer's side: wait for a supervisor. False when nobody came in time, idle_most() are there, or it
- * is not fit any more.
+ * The deliverer's side: whoever has waited longest, or else waits for somebody. False when nobody came in
+ * time, idle_most() are there, or it is not fit any more.
  */
-bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r) __attribute__((nonnull));
-
-/* What this process started, or it itself, will be idle no more. */
-void idle_end_work(int place, uint64_t key);
-
-/* A deliverer of this key ends: the supervisor that has waited longest, if there is one, looks around once
- * more and is told that there is no deliverer for it. */
-void idle_leave(int place, uint64_t key);
+bool idle_await(const struct idle_member *member, const struct idle_stay *stay, struct idle_visit *visit_r)
+    __attribute__((nonnull));
 
 #endif

@@ -1,11 +1,8 @@
 /* The deliverer's side of the meeting place. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -13,9 +10,7 @@
 #include "base/clock.h"
 #include "supervisor/idle_private.h"
 
-#define LOOKED_AT 16 /* of each of so many, and of every so many, it is seen whether it lives */
-
-static struct idle_names names; /* as of the last look: too large for a stack */
+#define SEATS "seats"
 
 unsigned idle_most(uint64_t memory)
 {
@@ -31,97 +26,116 @@ static unsigned most_here(void)
     return sysinfo(&machine) == 0 ? idle_most((uint64_t)machine.totalram * machine.mem_unit) : IDLE_FEWEST;
 }
 
-static bool is_of_an_idle_one(const char *name)
+/* --- taking part -------------------------------------------------------------------------------- */
+
+static void close_one(int *descriptor)
 {
-    return strpbrk(name, "?!") == NULL;
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
 }
 
-/* How many others are idle. What one that died left behind is removed: of each of a few, of every so many of
- * many. */
-static unsigned count_others(int place, const char *ours, unsigned most)
+void idle_part(struct idle_member *member)
 {
-    const char *name;
-    unsigned count = 0, seen = 0, chance = (unsigned)getpid();
+    close_one(&member->readiness);
+    close_one(&member->line);
+    close_one(&member->seats);
+    close_one(&member->place);
+}
 
-    for (size_t at = 0; (name = idle_names_next(&names, &at)) != NULL;) {
-        long process = idle_name_process(name);
-        if (process <= 0 || strcmp(name, ours) == 0)
-            continue;
-        bool look = seen < LOOKED_AT || count + 1 >= most || (seen + chance) % LOOKED_AT == 0;
-        seen++;
-        if (look && kill((pid_t)process, 0) != 0 && errno == ESRCH)
-            unlinkat(place, name, 0);
-        else
-            count += is_of_an_idle_one(name);
+/* Exclusive: of all who wait, the one that waits for the longest part of its life is woken. */
+static int open_readiness(int line)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    int readiness = epoll_create1(EPOLL_CLOEXEC);
+
+    if (readiness >= 0 && epoll_ctl(readiness, EPOLL_CTL_ADD, line, &event) != 0)
+        close_one(&readiness);
+    return readiness;
+}
+
+bool idle_join(const char *places, uint64_t key, struct idle_member *member_r)
+{
+    *member_r = (struct idle_member)IDLE_NO_MEMBER;
+    member_r->most = most_here();
+    member_r->place = idle_place_open(places, true);
+    if (member_r->place < 0)
+        return false;
+    member_r->line = idle_line_open(member_r->place, key, IDLE_ANSWERS);
+    member_r->seats = openat(member_r->place, SEATS, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (member_r->line >= 0 && member_r->seats >= 0)
+        member_r->readiness = open_readiness(member_r->line);
+    if (member_r->readiness >= 0) {
+        idle_place_sweep(member_r->place);
+        return true;
     }
-    return count;
+    idle_part(member_r);
+    return false;
 }
 
-/* The one behind this one in the line of those who wait; NULL for the last. */
-static const char *next_in_line(const char *prefix, const char *behind)
-{
-    const char *name, *next = NULL;
+/* --- a seat for each who waits ------------------------------------------------------------------- */
 
-    for (size_t at = 0; (name = idle_names_next_of(&names, prefix, &at)) != NULL;)
-        if (strcmp(name, behind) > 0 && (next == NULL || strcmp(name, next) < 0))
-            next = name;
-    return next;
+static bool lock_seat(int seats, off_t seat, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = seat, .l_len = 1};
+
+    return fcntl(seats, F_OFD_SETLK, &lock) == 0;
 }
 
-/* A channel to the one that has waited longest and whom no other calls; -1: nobody waits. */
-static int call_who_waits(int place, uint64_t key)
+/* -1: all are taken. */
+static off_t take_seat(const struct idle_member *member)
 {
-    char prefix[IDLE_NAME_SIZE];
+    unsigned first = (unsigned)getpid() % member->most;
+
+    for (unsigned i = 0; i < member->most; i++) {
+        off_t seat = (first + i) % member->most;
+        if (lock_seat(member->seats, seat, F_WRLCK))
+            return seat;
+        if (errno != EAGAIN && errno != EACCES)
+            return -1;
+    }
+    return -1;
+}
+
+/* --- meeting ------------------------------------------------------------------------------------- */
+
+/* A channel to the one that has waited longest; -1: nobody waits. */
+static int call_who_waits(const struct idle_member *member)
+{
+    struct idle_token token;
     int channel = -1;
 
-    idle_prefix(key, IDLE_WAITS, prefix);
-    for (const char *name = prefix; (name = next_in_line(prefix, name)) != NULL;)
-        if (idle_connect(place, name, &channel)) {
-            fcntl(channel, F_SETFL, 0); /* only to connect it must not wait */
-            return channel;
-        }
-    if (channel >= 0)
-        close(channel);
-    return -1;
+    while (channel < 0 && idle_token_read(member->line, &token))
+        channel = idle_connect(member->place, token.name);
+    return channel;
 }
 
-static int accept_until(int listener, const struct idle_stay *stay)
+static int call_who_comes(const struct idle_member *member, const struct idle_stay *stay)
 {
-    struct pollfd ready = {.fd = listener, .events = POLLIN};
-    bool glances = stay->sought && stay->glance != NULL;
+    struct epoll_event event;
     int64_t left_ms;
+    int channel = -1;
 
-    while ((left_ms = stay->deadline_ms - clock_monotonic_ms()) > 0) {
-        int64_t most_ms = glances ? IDLE_GLANCE_MS : INT_MAX;
-        if (poll(&ready, 1, (int)(left_ms < most_ms ? left_ms : most_ms)) <= 0) {
-            if (glances)
-                stay->glance(stay->context);
-            continue;
-        }
-        int channel = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (channel >= 0)
-            return channel;
+    while (channel < 0 && (left_ms = stay->deadline_ms - clock_monotonic_ms()) > 0) {
+        bool glances = stay->glance != NULL && left_ms > IDLE_GLANCE_MS;
+        if (epoll_wait(member->readiness, &event, 1, glances ? IDLE_GLANCE_MS : (int)left_ms) > 0)
+            channel = call_who_waits(member);
+        else if (glances)
+            stay->glance(stay->context);
     }
-    return -1;
+    return channel;
 }
 
 /* A channel to somebody who has a message; -1: there is nobody, or no room to wait for one. */
-static int meet(const struct idle_stay *stay, const char *name)
+static int meet(const struct idle_member *member, const struct idle_stay *stay)
 {
-    char at_work[IDLE_NAME_SIZE];
-    int listener = idle_listen(stay->place, name);
+    int channel = call_who_waits(member);
+    off_t seat = channel < 0 ? take_seat(member) : -1;
 
-    if (listener < 0)
-        return -1;
-    idle_names_read(stay->place, &names);
-    unsigned most = most_here();
-    int channel = call_who_waits(stay->place, stay->key);
-    if (channel < 0 && count_others(stay->place, name, most) < most)
-        channel = accept_until(listener, stay);
-    idle_name_at_work(stay->key, at_work);
-    if (channel < 0 || renameat(stay->place, name, stay->place, at_work) != 0)
-        unlinkat(stay->place, name, 0);
-    close(listener); /* others who are calling hear of it at once, and look elsewhere */
+    if (seat >= 0) {
+        channel = call_who_comes(member, stay);
+        lock_seat(member->seats, seat, F_UNLCK);
+    }
     return channel;
 }
 
@@ -134,14 +148,11 @@ static bool receive_visit(int channel, struct idle_visit *visit_r)
            idle_receive_descriptors(channel, visit_r);
 }
 
-bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r)
+bool idle_await(const struct idle_member *member, const struct idle_stay *stay, struct idle_visit *visit_r)
 {
-    char name[IDLE_NAME_SIZE];
-    size_t length = idle_prefix(stay->key, stay->sought ? IDLE_SOUGHT : IDLE_RESTS, name);
     int channel;
 
-    snprintf(name + length, sizeof name - length, "%ld", (long)getpid());
-    while ((channel = meet(stay, name)) >= 0) {
+    while ((channel = meet(member, stay)) >= 0) {
         if (!stay->fit(stay->context)) {
             close(channel);
             return false;
@@ -154,13 +165,4 @@ bool idle_await(const struct idle_stay *stay, struct idle_visit *visit_r)
             return false;
     }
     return false;
-}
-
-void idle_leave(int place, uint64_t key)
-{
-    idle_end_work(place, key);
-    idle_names_read(place, &names);
-    int channel = call_who_waits(place, key);
-    if (channel >= 0)
-        close(channel);
 }

@@ -1,9 +1,6 @@
 /* The supervisor's side of the meeting place. */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,25 +8,22 @@
 #include "base/clock.h"
 #include "supervisor/idle_private.h"
 
-#define SPREAD 16    /* callers begin at so many places */
-#define SILENT_MAX 2 /* that were tried and said nothing: stopped, or this machine is that busy */
-/* While it waits, it asks whether that is still better than to start one: soon, as a rule it is not, and then
+/* One of those who wait asks for all of them whether it is better to start another deliverer: soon, and then
  * less and less often. */
 #define ASK_FIRST_MS 3
 #define ASK_NEXT_MS 16
 #define ASK_MOST_MS 128
+#define OTHERS_MS 256 /* for the others, to see whether anybody asks */
 
 struct search {
     const struct idle_caller *caller;
-    struct idle_names *names; /* as of the last look */
-    int silent;               /* deliverers that were */
+    int line, listener;
     struct idle_deliverer *deliverer;
 };
 
 static void close_both(struct idle_deliverer *deliverer)
 {
-    if (deliverer->channel >= 0)
-        close(deliverer->channel);
+    close(deliverer->channel);
     if (deliverer->process >= 0)
         close(deliverer->process);
     *deliverer = (struct idle_deliverer){-1, -1};
@@ -45,163 +39,100 @@ static bool still_there(int channel)
 }
 
 /* Whether who is at the other end is a deliverer that is ready; otherwise the channel is closed. */
-static bool is_ready(struct search *search)
+static bool is_ready(struct idle_deliverer *deliverer)
 {
-    struct idle_deliverer *deliverer = search->deliverer;
     char word = '\0';
     pid_t pid;
 
     if (idle_peer_is_ours(deliverer->channel, &pid) &&
-        (deliverer->process = (int)syscall(SYS_pidfd_open, pid, 0)) >= 0) {
-        bool spoke = idle_readable_in_time(deliverer->channel);
-        search->silent += !spoke;
-        if (spoke && recv(deliverer->channel, &word, 1, MSG_DONTWAIT) == 1 && word == IDLE_READY &&
-            still_there(deliverer->channel))
-            return true;
-    }
+        (deliverer->process = (int)syscall(SYS_pidfd_open, pid, 0)) >= 0 &&
+        idle_readable_in_time(deliverer->channel) && recv(deliverer->channel, &word, 1, MSG_DONTWAIT) == 1 &&
+        word == IDLE_READY && still_there(deliverer->channel))
+        return true;
     close_both(deliverer);
-    return false;
-}
-
-/* --- those who are idle --------------------------------------------------------------------------- */
-
-/* Ask one after the other, from a place on that is not everybody's: callers who all began with the first one
- * would crowd there. */
-static bool ask_around(struct search *search, enum idle_kind kind)
-{
-    char prefix[IDLE_NAME_SIZE];
-    size_t at = 0;
-    int count = 0;
-
-    idle_prefix(search->caller->key, kind, prefix);
-    while (idle_names_next_of(search->names, prefix, &at) != NULL)
-        count++;
-    at = 0;
-    for (int pass_by = count > 0 ? getpid() % (count < SPREAD ? count : SPREAD) : 0; pass_by > 0; pass_by--)
-        idle_names_next_of(search->names, prefix, &at);
-    for (int asked = 0; asked < count && search->silent < SILENT_MAX; asked++) {
-        const char *name = idle_names_next_of(search->names, prefix, &at);
-        if (name == NULL) { /* from the beginning */
-            at = 0;
-            name = idle_names_next_of(search->names, prefix, &at);
-        }
-        if (name != NULL && idle_connect(search->caller->place, name, &search->deliverer->channel) &&
-            is_ready(search))
-            return true;
-    }
-    return false;
-}
-
-static bool ask_all(struct search *search)
-{
-    return ask_around(search, IDLE_SOUGHT) || ask_around(search, IDLE_RESTS);
-}
-
-static bool look(struct search *search)
-{
-    idle_names_read(search->caller->place, search->names);
-    return ask_all(search);
-}
-
-/* --- the queue ------------------------------------------------------------------------------------ */
-
-static bool somebody_waits(const struct search *search)
-{
-    char prefix[IDLE_NAME_SIZE];
-    size_t at = 0;
-
-    idle_prefix(search->caller->key, IDLE_WAITS, prefix);
-    return idle_names_next_of(search->names, prefix, &at) != NULL;
-}
-
-/* A deliverer that will be idle some time. What one that died left behind is removed. */
-static bool somebody_works(const struct search *search)
-{
-    char prefix[IDLE_NAME_SIZE];
-    const char *name;
-
-    idle_prefix(search->caller->key, IDLE_WORKS, prefix);
-    for (size_t at = 0; (name = idle_names_next_of(search->names, prefix, &at)) != NULL;) {
-        if (kill((pid_t)idle_name_process(name), 0) == 0)
-            return true;
-        unlinkat(search->caller->place, name, 0);
-    }
     return false;
 }
 
 enum visit { VISIT_NONE, VISIT_READY, VISIT_IN_VAIN };
 
-/* Of a deliverer, within this time. */
-static enum visit await_visit(struct search *search, int listener, int pause_ms)
+/* Of a deliverer, within this time, or until the last one has gone. */
+static enum visit await_visit(struct search *search, int pause_ms)
 {
-    struct pollfd ready = {.fd = listener, .events = POLLIN};
+    struct pollfd watched[2] = {{.fd = search->listener, .events = POLLIN}, {.fd = search->line}};
 
-    if (poll(&ready, 1, pause_ms) <= 0)
+    if (poll(watched, 2, pause_ms) <= 0 || watched[0].revents == 0)
         return VISIT_NONE;
-    close_both(search->deliverer); /* what the last try left for the next */
-    search->deliverer->channel = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    return search->deliverer->channel >= 0 && is_ready(search) ? VISIT_READY : VISIT_IN_VAIN;
+    search->deliverer->channel = accept4(search->listener, NULL, NULL, SOCK_CLOEXEC);
+    return search->deliverer->channel >= 0 && is_ready(search->deliverer) ? VISIT_READY : VISIT_IN_VAIN;
 }
 
-static bool wait_at(struct search *search, int listener, bool behind_others)
+static int next_pause(int last_ms, bool asks)
+{
+    if (!asks)
+        return OTHERS_MS;
+    if (last_ms < ASK_NEXT_MS || last_ms > ASK_MOST_MS)
+        return ASK_NEXT_MS;
+    return last_ms < ASK_MOST_MS ? last_ms * 2 : ASK_MOST_MS;
+}
+
+/* Who came in vain leaves, and one is started instead of it. */
+static bool wait_for_visit(struct search *search)
 {
     const struct idle_caller *caller = search->caller;
+    struct idle_wait wait = {0};
     int64_t start_ms = clock_monotonic_ms();
     int pause_ms = ASK_FIRST_MS;
-    bool in_vain = !somebody_works(search);
     enum visit visit;
 
-    while ((visit = await_visit(search, listener, pause_ms)) == VISIT_NONE) {
-        struct idle_wait wait = {clock_monotonic_ms() - start_ms, behind_others, in_vain};
-        if (caller->enough(caller->context, &wait))
+    while ((visit = await_visit(search, pause_ms)) == VISIT_NONE) {
+        wait.ms = clock_monotonic_ms() - start_ms;
+        wait.asks = wait.asks || flock(search->line, LOCK_EX | LOCK_NB) == 0;
+        bool deserted = idle_line_deserted(search->line);
+        if ((deserted && wait.asks) || caller->enough(caller->context, &wait))
             return false;
-        pause_ms = pause_ms < ASK_NEXT_MS ? ASK_NEXT_MS : pause_ms < ASK_MOST_MS ? pause_ms * 2 : ASK_MOST_MS;
+        pause_ms = next_pause(pause_ms, wait.asks);
+        if (deserted) /* whoever asks starts one in this moment */
+            poll(NULL, 0, ASK_FIRST_MS);
     }
-    /* who came in vain leaves, and one may be started instead of it; but it kept others from coming, who may
-     * lie there now */
-    return visit == VISIT_READY || look(search);
+    return visit == VISIT_READY;
 }
 
-/* Those who lie down look for those who wait, and behind that nobody looks again: so who has got in line
- * looks for those who lie there once more. */
-static bool queue_up(struct search *search, bool behind_others)
+static bool wait_in_line(struct search *search)
 {
-    char name[IDLE_NAME_SIZE];
-    int place = search->caller->place;
-    size_t length = idle_prefix(search->caller->key, IDLE_WAITS, name);
+    const struct idle_token token = idle_token_make();
 
-    snprintf(name + length, sizeof name - length, "%016llx-%ld", (unsigned long long)clock_monotonic_ms(),
-             (long)getpid());
-    int listener = idle_listen(place, name);
-    if (listener < 0)
+    search->listener = idle_listen(search->caller->place, token.name);
+    if (search->listener < 0)
         return false;
-    bool found = look(search) || wait_at(search, listener, behind_others);
-    char at_work[IDLE_NAME_SIZE];
-    idle_name_at_work(search->caller->key, at_work);
-    if (found || renameat(place, name, place, at_work) != 0)
-        unlinkat(place, name, 0);
-    if (!found && await_visit(search, listener, 0) == VISIT_READY) { /* in the last moment */
-        idle_end_work(place, search->caller->key);
+    bool found = write(search->line, &token, sizeof token) == sizeof token && wait_for_visit(search);
+    unlinkat(search->caller->place, token.name, 0);
+    if (!found && await_visit(search, 0) == VISIT_READY) /* in the last moment */
         found = true;
-    }
-    close(listener); /* who is calling hears of it at once, and looks elsewhere */
+    close(search->listener); /* who is calling hears of it at once, and calls the next */
     return found;
 }
 
-bool idle_call(const struct idle_caller *caller, struct idle_deliverer *deliverer_r)
+static bool give(const struct search *search)
 {
-    static struct idle_names names;
-    struct search search = {.caller = caller, .names = &names, .deliverer = deliverer_r};
-
-    *deliverer_r = (struct idle_deliverer){-1, -1};
-    idle_names_read(caller->place, &names);
-    bool others = somebody_waits(&search);
-    bool found = (!others && ask_all(&search)) || queue_up(&search, others);
     /* one that dies in this moment may be a sign that the machine's memory is all used: no other is tried */
-    if (found && idle_send_descriptors(deliverer_r->channel, caller->gifts)) {
-        fcntl(deliverer_r->channel, F_SETFL, 0); /* only to connect it must not wait */
-        return true;
-    }
-    close_both(deliverer_r);
-    return false;
+    bool given = idle_send_descriptors(search->deliverer->channel, search->caller->gifts);
+
+    if (!given)
+        close_both(search->deliverer);
+    return given;
+}
+
+bool idle_call(const struct idle_caller *caller, struct idle_deliverer *deliverer_r, int *line_r)
+{
+    struct search search = {.caller = caller, .deliverer = deliverer_r};
+
+    *line_r = -1;
+    *deliverer_r = (struct idle_deliverer){-1, -1};
+    search.line = idle_line_open(caller->place, caller->key, IDLE_CALLS);
+    bool found = search.line >= 0 && wait_in_line(&search) && give(&search);
+    if (!found)
+        *line_r = idle_line_open(caller->place, caller->key, IDLE_ANSWERS);
+    if (search.line >= 0)
+        close(search.line); /* another asks from now on */
+    return found;
 }

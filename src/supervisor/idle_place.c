@@ -1,11 +1,9 @@
-/* The meeting place of idle deliverers and those who call them: idle.h tells of it. */
-#include <dirent.h>
+/* The directory in which idle deliverers and supervisors meet: idle.h tells of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "supervisor/idle.h"
@@ -82,30 +80,4 @@ bool idle_place_make(const char *places, uid_t user, gid_t group)
     close(directory);
     errno = error;
     return ready;
-}
-
-/* A descriptor of its own: a directory has one place in it for all who share one. */
-void idle_names_read(int place, struct idle_names *names_r)
-{
-    int again = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    long got = again >= 0 ? 1 : 0;
-
-    names_r->length = 0;
-    while (got > 0 && names_r->length < sizeof names_r->bytes) {
-        got = syscall(SYS_getdents64, again, names_r->bytes + names_r->length,
-                      sizeof names_r->bytes - names_r->length);
-        names_r->length += got > 0 ? (size_t)got : 0;
-    }
-    if (again >= 0)
-        close(again);
-}
-
-const char *idle_names_next(const struct idle_names *names, size_t *at)
-{
-    if (*at >= names->length)
-        return NULL;
-    /* as getdents64(2) writes it, and readdir(3) hands it on */
-    const struct dirent *entry = (const struct dirent *)(const void *)(names->bytes + *at);
-    *at += entry->d_reclen;
-    return entry->d_name;
 }

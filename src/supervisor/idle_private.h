@@ -7,41 +7,40 @@
 
 #define IDLE_READY 'R' /* the deliverer's first word */
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- the line --------------------------------------------------------------------------------- */
 
-enum idle_kind {
-    IDLE_RESTS,  /* KEY-PID: a deliverer */
-    IDLE_SOUGHT, /* KEY+-PID: one that is to be called first */
-    IDLE_WAITS,  /* KEY?SINCE-PID: a supervisor; the names of those who wait for one key sort by their age */
-    IDLE_WORKS   /* KEY!-PID: a deliverer that will be idle some time, or a supervisor that has started one */
+enum idle_side {
+    IDLE_CALLS,  /* who waits in it; not possible while there is nobody of the other side */
+    IDLE_ANSWERS /* who reads it, or has started somebody who will; it is made if it is not there */
 };
 
-#define IDLE_NAME_SIZE 64
+/* It never blocks. -1 with errno. */
+int idle_line_open(int place, uint64_t key, enum idle_side side);
 
-/* What all names of the key and kind begin with; its length. */
-size_t idle_prefix(uint64_t key, enum idle_kind kind, char name_r[IDLE_NAME_SIZE]);
+/* Nobody reads it any more. */
+bool idle_line_deserted(int line);
 
-/* The next name that begins so, which *at is behind then; NULL when there is none any more. */
-const char *idle_names_next_of(const struct idle_names *names, const char *prefix, size_t *at)
-    __attribute__((nonnull));
+/* What stands in the line: the name of a socket in the meeting place, "PID.SINCE", ended by zeros. */
+struct idle_token {
+    char name[32];
+};
 
-/* KEY!-PID of this process. */
-void idle_name_at_work(uint64_t key, char name_r[IDLE_NAME_SIZE]);
+/* Of this process. No name is used twice, for it has the time in it. */
+struct idle_token idle_token_make(void);
 
-/* Whose name it is; 0 when it is nobody's. */
-long idle_name_process(const char *name) __attribute__((nonnull));
+/* The one that came first; false: none is there. */
+bool idle_token_read(int line, struct idle_token *token_r) __attribute__((nonnull));
+
+/* Remove what processes left in the meeting place that were killed, and lines that nobody uses any more. */
+void idle_place_sweep(int place);
 
 /* --- sockets ---------------------------------------------------------------------------------- */
 
-/* A listening socket that has this name from when somebody listens; it takes one caller. -1: there is none.
- */
+/* A listening socket of this name. -1: there is none. */
 int idle_listen(int place, const char *name) __attribute__((nonnull));
 
-/*
- * True: *channel is connected. False: nobody is there, and the name is removed, or somebody whom another is
- * calling; *channel is -1 or a socket for the next try then. It does not block until F_SETFL says otherwise.
- */
-bool idle_connect(int place, const char *name, int *channel) __attribute__((nonnull));
+/* A channel to who listens under this name. -1: nobody does, and the name is removed. */
+int idle_connect(int place, const char *name) __attribute__((nonnull));
 
 bool idle_peer_is_ours(int channel, pid_t *pid_r) __attribute__((nonnull));
 

@@ -1,9 +1,8 @@
-/* What both sides of the meeting place do: names, sockets and the descriptors that go over them. idle.h tells
- * of it. */
+/* What both sides of the meeting place do: sockets and the descriptors that go over them. idle.h tells of it.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,48 +13,6 @@
 
 #define HERE 'H'         /* carries the descriptors */
 #define PATIENCE_MS 1000 /* for a process of ours that is only too busy to be scheduled */
-
-/* --- names ------------------------------------------------------------------------------------ */
-
-size_t idle_prefix(uint64_t key, enum idle_kind kind, char name_r[IDLE_NAME_SIZE])
-{
-    static const char *const signs[] = {
-        [IDLE_RESTS] = "-", [IDLE_SOUGHT] = "+-", [IDLE_WAITS] = "?", [IDLE_WORKS] = "!-"};
-
-    return (size_t)snprintf(name_r, IDLE_NAME_SIZE, "%016llx%s", (unsigned long long)key, signs[kind]);
-}
-
-void idle_name_at_work(uint64_t key, char name_r[IDLE_NAME_SIZE])
-{
-    size_t length = idle_prefix(key, IDLE_WORKS, name_r);
-
-    snprintf(name_r + length, IDLE_NAME_SIZE - length, "%ld", (long)getpid());
-}
-
-void idle_end_work(int place, uint64_t key)
-{
-    char name[IDLE_NAME_SIZE];
-
-    idle_name_at_work(key, name);
-    unlinkat(place, name, 0);
-}
-
-const char *idle_names_next_of(const struct idle_names *names, const char *prefix, size_t *at)
-{
-    const char *name;
-
-    do
-        name = idle_names_next(names, at);
-    while (name != NULL && strncmp(name, prefix, strlen(prefix)) != 0);
-    return name;
-}
-
-long idle_name_process(const char *name)
-{
-    const char *dash = strchr(name, '-');
-
-    return dash != NULL ? strtol(dash + 1, NULL, 10) : 0;
-}
 
 /* --- sockets ---------------------------------------------------------------------------------- */
 
@@ -73,34 +30,32 @@ static bool address_of(int place, const char *name, struct sockaddr_un *address_
 int idle_listen(int place, const char *name)
 {
     struct sockaddr_un address;
-    char before[IDLE_NAME_SIZE];
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    snprintf(before, sizeof before, "new-%ld", (long)getpid());
-    unlinkat(place, before, 0); /* of one that had our number and died */
-    if (listener >= 0 && address_of(place, before, &address) &&
-        bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 0) == 0 &&
-        renameat(place, before, place, name) == 0)
-        return listener;
-    unlinkat(place, before, 0);
+    if (listener >= 0 && address_of(place, name, &address) &&
+        bind(listener, (struct sockaddr *)&address, sizeof address) == 0) {
+        if (listen(listener, 1) == 0)
+            return listener;
+        unlinkat(place, name, 0);
+    }
     if (listener >= 0)
         close(listener);
     return -1;
 }
 
-bool idle_connect(int place, const char *name, int *channel)
+int idle_connect(int place, const char *name)
 {
     struct sockaddr_un address;
+    int channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (*channel < 0)
-        *channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*channel < 0 || !address_of(place, name, &address))
-        return false;
-    if (connect(*channel, (struct sockaddr *)&address, sizeof address) == 0)
-        return true;
-    if (errno == ECONNREFUSED)
+    if (channel >= 0 && address_of(place, name, &address) &&
+        connect(channel, (struct sockaddr *)&address, sizeof address) == 0)
+        return channel;
+    if (channel >= 0 && errno == ECONNREFUSED)
         unlinkat(place, name, 0);
-    return false;
+    if (channel >= 0)
+        close(channel);
+    return -1;
 }
 
 bool idle_peer_is_ours(int channel, pid_t *pid_r)

@@ -52,9 +52,11 @@ bool patience_is_over(void *context, const struct idle_wait *wait)
     struct patience *patience = context;
     long processors = processors_number();
 
-    if (wait->in_vain || wait->ms >= PATIENCE_MOST_MS)
+    if (wait->ms >= PATIENCE_MOST_MS)
         return true;
-    if (patience->idle_ms < 0 && !wait->behind_others && !processors_are_taken())
+    if (!wait->asks)
+        return false;
+    if (patience->idle_ms < 0 && !processors_are_taken())
         return true;
     return there_was_room(patience, wait->ms, processors) && has_its_turn(patience->place, processors);
 }

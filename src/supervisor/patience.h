@@ -5,10 +5,10 @@
  * A start takes some milliseconds of a processor, and what it starts is worth them only where processors have
  * room: where all are taken it takes from those who will be idle soon. So:
  *
- *  - Nobody is at work who will be idle later: there is nobody to wait for.
- *  - Who is first in line starts one as soon as no more processes want to run than there are processors. That
- * is true for a moment now and then on a machine that has no room at all; so those behind it go by what was
- * idle while they waited, and by turns, so that all starts together take no more than the processors.
+ *  - One of those who wait asks for all. It starts one when no more processes want to run than there are
+ * processors, as it asks first. That is true for a moment now and then on a machine that has no room at all;
+ * so after that it goes by what was idle while it asked, and by turns, so that all starts together take no
+ * more than the processors.
  *  - Nobody waits for more than PATIENCE_MOST_MS, whatever else the machine does.
  */
 #ifndef SENDPOST_SUPERVISOR_PATIENCE_H

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
-from support import TOP, end_process, open_files, processes, remove, scratch, wait_for
+from support import TOP, end_process, open_files, processes, remove, scratch, wait_for, waits_for
 
 USER = "nobody"  # exists everywhere; an installation has "sendpost"
 PROGRAMS = ("sendpost-pipe", "sendpost-deliver", "sendpost-bounce", "sendpost-judge", "sendpost-record", "sendpostctl")
@@ -207,17 +207,19 @@ class Sendpost:
                 and arguments[0] != b"pipe"]
 
     def idle(self):
-        """Deliverers that wait for a next delivery: process id and the path of the socket they listen on."""
-        named = {int(path.name.rsplit("-", 1)[1]): path for path in meeting_place(self.uid).glob("*-*")
-                 if not path.name.startswith("new-") and not set("?!") & set(path.name)}  # who waits in line, and who works
-        return [(pid, named[pid]) for pid in self.leftovers() if pid in named]
+        """Processes of deliverers that wait for a next delivery: in epoll_wait(2), which they use for nothing else."""
+        return [pid for pid in self.leftovers() if waits_for(pid) in ("ep_poll", "do_epoll_wait") and self.line(pid)]
+
+    def line(self, pid):
+        """The FIFO from which a deliverer hears of those who wait for one."""
+        return next((Path(name) for name in open_files(pid) if re.fullmatch(f"{meeting_place(self.uid)}/[0-9a-f]{{16}}", name)), None)
 
     def wait_idle(self, count=1):
         return wait_for(lambda: len(found := self.idle()) == count and found, lambda: f"{count} idle deliverers, not {self.idle()}")
 
     def wait_settled(self):
         """Nothing is under way any more; what is idle may stay."""
-        wait_for(lambda: {pid for pid, _ in self.idle()} >= set(self.leftovers()), lambda: f"the end of {self.leftovers()}", timeout=240)
+        wait_for(lambda: set(self.idle()) >= set(self.leftovers()), lambda: f"the end of {self.leftovers()}", timeout=240)
 
     def close(self):
         for pid in self.leftovers():

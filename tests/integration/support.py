@@ -92,6 +92,14 @@ def alive(pid):
         return False
 
 
+def waits_for(pid):
+    """Where in the kernel it sleeps; nothing when it runs, or has ended."""
+    try:
+        return Path(f"/proc/{pid}/wchan").read_text()
+    except OSError:
+        return ""
+
+
 def open_files(pid):
     """What the descriptors of a process name."""
     names = []

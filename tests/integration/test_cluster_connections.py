@@ -148,7 +148,7 @@ def test_a_host_that_is_cut_off_has_its_share_or_none(make_host, tpsp, away, all
     host = make_host(when_away=away, share="40%")
     host.site.environment = {"SENDPOST_IDLE_SECONDS": "60"}
     host.deliver(500)
-    ((kept, _),) = host.site.wait_idle()
+    (kept,) = host.site.wait_idle()
     host.way.set_cut(True)
     tpsp.most = 0
     status, text = send(host.site, "user@example.com", "-q", "4b501")

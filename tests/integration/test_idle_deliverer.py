@@ -1,5 +1,6 @@
 """Deliverers that stay for a moment after a delivery: what they save, when they must not be used, and that whatever happens to
 them costs no message."""
+import contextlib
 import fcntl
 import os
 import pwd
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,10 +76,10 @@ def test_a_request_larger_than_a_socket_buffer_arrives(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         status, text = send(site, "user@example.com", "-q", "q" * 60000)
         assert (status, text[:4]) == (0, "2.0.")
-        assert site.wait_idle()[0][0] == pid and len(server.messages) == 2
+        assert site.wait_idle()[0] == pid and len(server.messages) == 2
 
 
 def test_it_leaves_when_nobody_comes_and_says_goodbye(site):
@@ -116,7 +118,7 @@ def test_neither_memory_nor_descriptors_grow_from_delivery_to_delivery(site, api
         for number in range(300):
             send_well(site, f"user{number}@example.com")
             if number % 50 == 49:
-                ((pid, _),) = site.wait_idle()
+                (pid,) = site.wait_idle()
                 sizes.setdefault(pid, []).append((memory(pid), len(open_files(pid))))
         for grown in sizes.values():
             assert max(size for size, _ in grown) - grown[0][0] < 512, sizes
@@ -190,7 +192,7 @@ def test_trouble_of_our_own_ends_the_process(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         status, text = send(site, "user@example.com", "-u", "no-uuid")
         assert (status, text[:6]) == (75, "4.3.5 ")
         wait_for(lambda: not alive(pid), "the end of the deliverer")
@@ -203,13 +205,13 @@ def test_trouble_of_the_servers_store_does_not_end_our_process(site, stage, repl
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         well, server.script[stage] = server.script[stage], reply
         status, text = send(site, "other@example.net")
         assert status == 75 and reply.split()[1] in text, text
         server.script[stage] = well
         send_well(site, "third@example.org")
-        assert site.wait_idle()[0][0] == pid and len(set(deliverers(site))) == 1
+        assert site.wait_idle()[0] == pid and len(set(deliverers(site))) == 1
 
 
 # --- a connection that was kept -----------------------------------------------------------------------------------------------
@@ -359,7 +361,7 @@ def test_killed_while_idle_it_is_replaced(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         os.kill(pid, signal.SIGKILL)
         send_well(site)
         assert len(server.messages) == 2
@@ -369,7 +371,7 @@ def test_ended_while_idle_it_goes_at_once(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not alive(pid), "the end of the idle deliverer", timeout=240)
 
@@ -378,10 +380,10 @@ def test_stopped_while_idle_it_is_passed_over(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         os.kill(pid, signal.SIGSTOP)
         try:
-            send_well(site)
+            assert send(site)[0] == 0
         finally:
             os.kill(pid, signal.SIGCONT)
         assert len(set(deliverers(site))) == len(server.messages) == 2
@@ -416,7 +418,7 @@ def test_a_second_supervisor_ends_it_at_the_deadline(site):
     with ScriptedTpsp(dot=lambda connection: stall(connection) if b"second" in connection.recipient else connection.reply("250 Ok")) as server:
         site.configure([entry(server)], delivery_timeout="8s", report={"timeout": "2s"})
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         status, text = send(site, "second@example.com")
         assert status == 75 and "may have been accepted" in text
         assert deliverers(site) == [str(pid)] * 2
@@ -444,7 +446,7 @@ def test_a_writer_that_dies_with_the_supervisor_sends_no_half_message(site):
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         supervisor = subprocess.Popen([str(site.program), "-c", str(site.config), "-f", "sender@example.com", "second@example.com"],
                                       stdin=subprocess.PIPE, user=site.uid, group=site.gid, extra_groups=[], cwd="/",
                                       env=site.env())
@@ -470,7 +472,7 @@ def as_stranger(script, *arguments):
 def test_another_user_can_neither_call_nor_take_a_name(site):
     attempts = """
 import os, socket, sys
-for attempt in (lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]), lambda: socket.socket(socket.AF_UNIX).bind(sys.argv[1] + "0"),
+for attempt in (lambda: os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK), lambda: socket.socket(socket.AF_UNIX).bind(sys.argv[1] + "0"),
                 lambda: os.unlink(sys.argv[1]), lambda: os.listdir(os.path.dirname(sys.argv[1]))):
     try:
         attempt()
@@ -481,8 +483,8 @@ for attempt in (lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]), lamb
     with ScriptedTpsp() as server:
         site.configure([entry(server)])
         send_well(site)
-        ((pid, path),) = site.wait_idle()
-        assert as_stranger(attempts, path).communicate()[0].split() == ["denied"] * 4
+        (pid,) = site.wait_idle()
+        assert as_stranger(attempts, site.line(pid)).communicate()[0].split() == ["denied"] * 4
         send_well(site)
         assert deliverers(site) == [str(pid)] * 2
 
@@ -533,11 +535,28 @@ def test_an_idle_deliverer_holds_nothing_that_came_with_the_supervisor(site, tmp
         fcntl.flock(held, fcntl.LOCK_EX)
         os.set_inheritable(held.fileno(), True)
         assert send(site, pass_fds=(held.fileno(),))[0] == 0
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         assert str(lock) not in open_files(pid)
         held.close()
         with lock.open("w") as other:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def in_line(site, line):
+    """A socket in the meeting place whose name stands in the line, as that of a supervisor does."""
+    name = f"{os.getpid()}.{time.monotonic_ns():x}"
+    os.seteuid(site.uid)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(line.parent / name))
+            listener.listen()
+            with line.open("wb", buffering=0) as names:
+                names.write(name.encode().ljust(32, b"\0"))
+            yield listener
+    finally:
+        (line.parent / name).unlink(missing_ok=True)
+        os.seteuid(0)
 
 
 def test_nonsense_from_our_own_user_does_no_harm(site):
@@ -545,16 +564,14 @@ def test_nonsense_from_our_own_user_does_no_harm(site):
         site.configure([entry(server)])
         for nonsense in (b"", b"H", b"X" * 1000):
             send_well(site)
-            ((_, path),) = site.wait_idle()
-            caller = socket.socket(socket.AF_UNIX)
-            os.seteuid(site.uid)
-            try:
-                caller.connect(str(path))
-            finally:
-                os.seteuid(0)
-            assert caller.recv(1) == b"R"
-            caller.send(nonsense)
-            caller.close()
+            (pid,) = site.wait_idle()
+            with in_line(site, site.line(pid)) as listener:
+                channel, _ = listener.accept()
+                assert channel.recv(1) == b"R"
+                channel.send(nonsense)
+                channel.close()
+            with site.line(pid).open("wb", buffering=0) as names:
+                names.write(nonsense)
             site.wait_idle()
             send_well(site)
         assert len(server.messages) == 6
@@ -565,7 +582,7 @@ def test_no_secret_can_be_had_of_it(site, api, ca):
         site.configure([entry(server, auth="plain", auth_without_tls=True, username="me", password="very-secret")],
                        endpoint=api.url, ca=ca)
         send_well(site)
-        ((pid, _),) = site.wait_idle()
+        (pid,) = site.wait_idle()
         with open(f"/proc/{pid}/environ", "rb") as environment, open(f"/proc/{pid}/cmdline", "rb") as arguments:
             seen = environment.read() + arguments.read()
         assert b"very-secret" not in seen and SECRET_KEY.encode() not in seen

@@ -25,14 +25,25 @@ void meeting_place_make(void)
     ck_assert_int_ge(meeting_place, 0);
 }
 
+bool meeting_place_is_socket(const char *name)
+{
+    return name[0] != '.' && strchr(name, '.') != NULL;
+}
+
 void meeting_place_remove(void)
 {
     char path[96];
 
-    close(meeting_place);
     path_of(path);
-    ck_assert_msg(rmdir(path) == 0, "something was left in %s", path);
-    rmdir(meeting_places);
+    ck_assert_msg(meeting_place_count(meeting_place_is_socket) == 0, "something was left in %s", path);
+    DIR *names = opendir(path);
+    ck_assert_ptr_nonnull(names);
+    for (const struct dirent *entry; (entry = readdir(names)) != NULL;)
+        unlinkat(meeting_place, entry->d_name, 0);
+    closedir(names);
+    close(meeting_place);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(rmdir(meeting_places), 0);
 }
 
 unsigned meeting_place_count(bool (*of)(const char *name))

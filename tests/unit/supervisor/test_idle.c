@@ -1,4 +1,4 @@
-#include "supervisor/idle.h"
+#include "supervisor/idle_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +9,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "suites.h"
 #include "supervisor/meeting_place.h"
+
+#define LONG_MS 240000 /* for what comes at once, on a machine that does much else */
 
 static char config[48];
 static uint64_t key;
@@ -27,11 +30,8 @@ static void write_config(const char *text)
     fclose(file);
 }
 
-static bool sought; /* the next one that starts */
-
 static void set_up(void)
 {
-    sought = false;
     meeting_place_make();
     snprintf(config, sizeof config, "%s/config.yaml", meeting_places);
     write_config("one");
@@ -59,23 +59,26 @@ static void end_of_stay(void *context)
     _exit(context == NULL ? 3 : 4);
 }
 
-/* An idle deliverer that answers a visit by writing its word to the visitor's output, and its channel. */
+/* A deliverer that answers a visit by writing its word to the visitor's output, and its channel. It takes
+ * part when this is back. */
 static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
 {
-    pid_t child = fork();
+    int joined[2];
+    char byte = '\0';
 
+    ck_assert_int_eq(pipe2(joined, O_CLOEXEC), 0);
+    pid_t child = fork();
     if (child == 0) {
-        struct idle_stay stay = {.place = meeting_place,
-                                 .key = key,
-                                 .deadline_ms = clock_monotonic_ms() + idle_ms,
-                                 .sought = sought,
+        struct idle_member member;
+        struct idle_stay stay = {.deadline_ms = clock_monotonic_ms() + idle_ms,
                                  .fit = fit,
                                  .glance = word == 'g' ? end_of_stay : NULL};
         struct idle_visit visit;
-        char byte = '\0';
 
-        bool visited = idle_await(&stay, &visit);
-        idle_end_work(meeting_place, key); /* one visit is all */
+        if (!idle_join(meeting_places, key, &member) || write(joined[1], "j", 1) != 1)
+            _exit(5);
+        bool visited = idle_await(&member, &stay, &visit);
+        idle_part(&member); /* one visit is all */
         if (!visited)
             _exit(1);
         bool ok = read(visit.gifts[IDLE_INPUT], &byte, 1) == 1 &&
@@ -84,6 +87,9 @@ static pid_t start_deliverer(bool (*fit)(void *context), int idle_ms, char word)
         _exit(ok ? 0 : 2);
     }
     ck_assert_int_gt(child, 0);
+    close(joined[1]);
+    ck_assert_int_eq(read(joined[0], &byte, 1), 1);
+    close(joined[0]);
     return child;
 }
 
@@ -102,32 +108,32 @@ static pid_t pid_of(int process)
     return (pid_t)pid;
 }
 
-static bool at_once(void *context, const struct idle_wait *wait)
+static bool in_a_long_time(void *context, const struct idle_wait *wait)
 {
-    return context == NULL && wait->ms >= 0;
+    return context == NULL && wait->ms >= 240000;
 }
 
 static bool nobody_answers(void)
 {
-    const struct idle_caller caller = {meeting_place, key, (const int[]){0, 1, 1}, at_once, NULL};
+    const struct idle_caller caller = {meeting_place, key, (const int[]){0, 1, 1}, in_a_long_time, NULL};
     struct idle_deliverer found;
+    int line;
 
-    bool nobody = !idle_call(&caller, &found) && found.channel == -1 && found.process == -1;
-    idle_end_work(meeting_place, key);
-    return nobody;
+    bool nobody = !idle_call(&caller, &found, &line) && found.channel == -1 && found.process == -1;
+    if (line >= 0)
+        close(line);
+    return nobody && line >= 0;
 }
 
-/* Calls until somebody is there: the child needs a moment to listen. */
 static int call(int input, int output, pid_t *pid_r)
 {
-    int64_t until_ms = clock_monotonic_ms() + 20000;
     struct idle_deliverer found = {-1, -1};
     const int gifts[IDLE_GIFTS] = {input, output, STDOUT_FILENO};
-    const struct idle_caller caller = {meeting_place, key, gifts, at_once, NULL};
+    const struct idle_caller caller = {meeting_place, key, gifts, in_a_long_time, NULL};
+    int line;
 
-    while (!idle_call(&caller, &found) && clock_monotonic_ms() < until_ms)
-        ck_assert_int_eq(found.channel, -1);
-    idle_end_work(meeting_place, key);
+    ck_assert(idle_call(&caller, &found, &line));
+    ck_assert_int_eq(line, -1);
     *pid_r = pid_of(found.process);
     close(found.process);
     return found.channel;
@@ -135,7 +141,7 @@ static int call(int input, int output, pid_t *pid_r)
 
 START_TEST(a_visitor_hands_over_input_and_output)
 {
-    pid_t child = start_deliverer(always, 20000, 'w'), pid;
+    pid_t child = start_deliverer(always, LONG_MS, 'w'), pid;
     int input[2], output[2];
     char byte;
 
@@ -172,12 +178,10 @@ END_TEST
 
 START_TEST(one_that_is_not_fit_takes_nothing)
 {
-    pid_t child = start_deliverer(never, 20000, 'w');
-    int status = 0;
+    pid_t child = start_deliverer(never, LONG_MS, 'w');
 
-    while (waitpid(child, &status, WNOHANG) == 0)
-        ck_assert(nobody_answers());
-    ck_assert_int_eq(WEXITSTATUS(status), 1);
+    ck_assert(nobody_answers());
+    ck_assert_int_eq(exit_status(child), 1);
 }
 END_TEST
 
@@ -208,79 +212,80 @@ START_TEST(each_visitor_has_a_deliverer_of_its_own)
 }
 END_TEST
 
-static bool is_a_socket(const char *name)
+START_TEST(one_that_keeps_something_looks_up_now_and_then)
 {
-    return name[0] != '.' && strncmp(name, "new-", 4) != 0; /* not called yet */
-}
-
-START_TEST(one_that_is_sought_is_called_first)
-{
-    enum { OTHERS = 20 };
-    pid_t others[OTHERS], pid;
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    char byte;
-
-    for (int i = 0; i < OTHERS; i++)
-        others[i] = start_deliverer(always, 20000, 'o');
-    sought = true;
-    pid_t first = start_deliverer(always, 20000, 's');
-    while (meeting_place_count(is_a_socket) != OTHERS + 1)
-        usleep(1000);
-    int channel = call(zero, nothing, &pid);
-    ck_assert_int_eq(pid, first);
-    ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
-    ck_assert_int_eq(exit_status(first), 0);
-    close(channel);
-    channel = call(zero, nothing, &pid);
-    ck_assert_int_eq(recv(channel, &byte, 1, MSG_WAITALL), 1);
-    ck_assert_int_eq(byte, 'o'); /* the others come after it */
-    close(channel);
-    for (int i = 0; i < OTHERS; i++) {
-        kill(others[i], SIGKILL);
-        waitpid(others[i], NULL, 0);
-    }
-    nobody_answers(); /* and tidies up */
-    close(nothing);
-    close(zero);
+    ck_assert_int_eq(exit_status(start_deliverer(always, LONG_MS, 'g')), 3);
 }
 END_TEST
 
-START_TEST(one_that_is_sought_looks_up_now_and_then)
+START_TEST(nobody_counts_on_one_that_was_killed)
 {
-    ck_assert_int_eq(exit_status(start_deliverer(always, 200, 'g')), 1); /* nobody seeks it */
-    sought = true;
-    ck_assert_int_eq(exit_status(start_deliverer(always, 20000, 'g')), 3);
-    nobody_answers();
-}
-END_TEST
+    pid_t child = start_deliverer(always, LONG_MS, 'w');
 
-START_TEST(what_a_dead_deliverer_left_is_removed)
-{
-    pid_t child = start_deliverer(always, 20000, 'w');
-
-    while (meeting_place_count(is_a_socket) != 1)
-        usleep(1000);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     ck_assert(nobody_answers());
-    while (meeting_place_count(is_a_socket) != 0) /* killed before it had its name */
-        ck_assert_int_eq(exit_status(start_deliverer(always, 20, 'w')), 1);
 }
 END_TEST
 
 START_TEST(no_more_stay_than_there_is_room_for)
 {
-    char name[32];
+    struct idle_member member;
+    const struct idle_stay stay = {.deadline_ms = clock_monotonic_ms() + LONG_MS, .fit = always};
+    struct idle_visit visit;
 
-    for (int i = 0; i < IDLE_MOST; i++) {
-        snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
-        close(openat(meeting_place, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    }
-    ck_assert_int_eq(exit_status(start_deliverer(always, 20000, 'w')), 1);
-    for (int i = 0; i < IDLE_MOST; i++) {
-        snprintf(name, sizeof name, "%d-%ld", i, (long)getpid());
-        unlinkat(meeting_place, name, 0);
-    }
+    ck_assert(idle_join(meeting_places, key, &member));
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = IDLE_MOST};
+    int seats = openat(meeting_place, "seats", O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(fcntl(seats, F_OFD_SETLK, &all), 0);
+    ck_assert(!idle_await(&member, &stay, &visit));
+    close(seats);
+    const struct idle_stay shorter = {.deadline_ms = clock_monotonic_ms() + 20, .fit = always};
+    ck_assert(!idle_await(&member, &shorter, &visit)); /* but only after its time */
+    ck_assert_int_ge(clock_monotonic_ms(), shorter.deadline_ms);
+    idle_part(&member);
+}
+END_TEST
+
+static void leave(const char *name, bool socket, time_t age_s)
+{
+    const struct timespec at = {.tv_sec = time(NULL) - age_s};
+
+    if (socket)
+        close(idle_listen(meeting_place, name));
+    else
+        ck_assert_int_eq(mkfifoat(meeting_place, name, 0600), 0);
+    ck_assert_int_eq(utimensat(meeting_place, name, (const struct timespec[2]){at, at}, 0), 0);
+}
+
+static bool is_there(const char *name)
+{
+    return faccessat(meeting_place, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+START_TEST(what_the_dead_left_is_removed)
+{
+    pid_t dead = fork();
+    char of_the_dead[32], of_the_living[32];
+    struct idle_member member;
+
+    if (dead == 0)
+        _exit(0);
+    ck_assert_int_eq(exit_status(dead), 0);
+    snprintf(of_the_dead, sizeof of_the_dead, "%ld.1f", (long)dead);
+    snprintf(of_the_living, sizeof of_the_living, "%ld.1f", (long)getpid());
+    leave(of_the_dead, true, 0);
+    leave(of_the_living, true, 0);
+    leave("00000000000000aa", false, 100000); /* nobody reads it any more */
+    leave("00000000000000bb", false, 100000);
+    leave("00000000000000cc", false, 10);
+    int reader = openat(meeting_place, "00000000000000bb", O_RDWR | O_CLOEXEC);
+    ck_assert(idle_join(meeting_places, key, &member));
+    ck_assert(!is_there(of_the_dead) && !is_there("00000000000000aa"));
+    ck_assert(is_there(of_the_living) && is_there("00000000000000bb") && is_there("00000000000000cc"));
+    unlinkat(meeting_place, of_the_living, 0);
+    idle_part(&member);
+    close(reader);
 }
 END_TEST
 
@@ -352,6 +357,9 @@ UNIT_SUITE(idle_suite)
     tcase_add_test(cases, nobody_there_is_said_at_once);
     tcase_add_test(cases, nobody_comes_is_said_in_time);
     tcase_add_test(cases, no_more_stay_than_there_is_room_for);
+    tcase_add_test(cases, nobody_counts_on_one_that_was_killed);
+    tcase_add_test(cases, one_that_keeps_something_looks_up_now_and_then);
+    tcase_add_test(cases, what_the_dead_left_is_removed);
     tcase_add_test(cases, a_place_that_is_not_this_users_alone_is_none);
     tcase_add_test(cases, whatever_changes_finds_nobody);
     if (unit_tests_under_valgrind()) /* pidfd_open(2) */
@@ -359,9 +367,6 @@ UNIT_SUITE(idle_suite)
     tcase_add_test(cases, a_visitor_hands_over_input_and_output);
     tcase_add_test(cases, one_that_is_not_fit_takes_nothing);
     tcase_add_test(cases, each_visitor_has_a_deliverer_of_its_own);
-    tcase_add_test(cases, one_that_is_sought_is_called_first);
-    tcase_add_test(cases, one_that_is_sought_looks_up_now_and_then);
-    tcase_add_test(cases, what_a_dead_deliverer_left_is_removed);
     tcase_add_test(cases, they_take_an_eighth_of_the_memory_at_most);
     return suite;
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,11 +20,14 @@
 
 static int served[2]; /* the numbers of those who were, as their deliverers read them */
 
+static int part;      /* of the test itself */
 static bool stubborn; /* those who wait come again */
+static bool starts;   /* who is to start one does so */
 
 static void set_up(void)
 {
-    stubborn = false;
+    starts = stubborn = false;
+    part = -1;
     meeting_place_make();
     ck_assert_int_eq(pipe2(served, O_CLOEXEC), 0);
 }
@@ -39,15 +44,17 @@ static bool fit(void *context)
     return context == NULL;
 }
 
-static pid_t start_deliverer(int visits, int idle_ms)
+static pid_t start_deliverer(int visits, int64_t idle_ms)
 {
     pid_t child = fork();
 
     if (child != 0)
         return child;
-    const struct idle_stay stay = {meeting_place, KEY, clock_monotonic_ms() + idle_ms, false, fit,
-                                   NULL,          NULL};
-    for (struct idle_visit visit; visits > 0 && idle_await(&stay, &visit); visits--) {
+    const struct idle_stay stay = {.deadline_ms = clock_monotonic_ms() + idle_ms, .fit = fit};
+    struct idle_member member;
+    if (!idle_join(meeting_places, KEY, &member))
+        _exit(1);
+    for (struct idle_visit visit; visits > 0 && idle_await(&member, &stay, &visit); visits--) {
         char number;
         if (read(visit.gifts[IDLE_INPUT], &number, 1) != 1 || write(served[1], &number, 1) != 1)
             _exit(1);
@@ -55,26 +62,15 @@ static pid_t start_deliverer(int visits, int idle_ms)
             close(visit.gifts[i]);
         close(visit.channel);
     }
-    idle_end_work(meeting_place, KEY);
     _exit(visits == 0 ? 0 : 2);
 }
 
-/* Takes a visit, says so, and is at work until it is killed. */
-static pid_t start_working(void)
+/* As one that is at work does: others count on it until it is closed. */
+static int take_part(void)
 {
-    pid_t child = fork();
-
-    if (child != 0)
-        return child;
-    const struct idle_stay stay = {meeting_place, KEY, clock_monotonic_ms() + LONG_MS, false, fit,
-                                   NULL,          NULL};
-    struct idle_visit visit;
-    char number;
-    if (idle_await(&stay, &visit) && read(visit.gifts[IDLE_INPUT], &number, 1) == 1 &&
-        write(served[1], &number, 1) == 1)
-        for (;;)
-            pause();
-    _exit(1);
+    part = idle_line_open(meeting_place, KEY, IDLE_ANSWERS);
+    ck_assert_int_ge(part, 0);
+    return part;
 }
 
 static bool enough(void *context, const struct idle_wait *wait)
@@ -82,53 +78,59 @@ static bool enough(void *context, const struct idle_wait *wait)
     return wait->ms >= *(const int64_t *)context;
 }
 
-/* Ends with 0 when it was served. */
+/* Ends with 0 when it was served, with 3 when it is to start one. */
 static pid_t start_waiting(char number, int64_t patience_ms)
 {
     pid_t child = fork();
 
     if (child != 0)
         return child;
-    int input[2];
+    int input[2], line;
+    close(part); /* it is the test's alone */
     if (pipe(input) != 0 || write(input[1], &number, 1) != 1)
         _exit(1);
     const int gifts[IDLE_GIFTS] = {input[0], input[1], input[1]};
     const struct idle_caller caller = {meeting_place, KEY, gifts, enough, &patience_ms};
     struct idle_deliverer found;
-    bool called = idle_call(&caller, &found);
-    while (!called && stubborn) /* a deliverer waits a second for who is not scheduled */
-        called = idle_call(&caller, &found);
-    idle_end_work(meeting_place, KEY);
-    _exit(called ? 0 : 3);
+    bool called = idle_call(&caller, &found, &line);
+    while (!called && stubborn) { /* a deliverer waits a second for who is not scheduled */
+        close(line);
+        called = idle_call(&caller, &found, &line);
+    }
+    if (called)
+        _exit(0);
+    while (starts) /* one, for which the others wait, until it is killed */
+        starts = write(served[1], "S", 1) == 1 && pause() == 0;
+    _exit(3);
 }
 
-static bool note_whether_in_vain(void *context, const struct idle_wait *wait)
+static bool note_whether_it_asks(void *context, const struct idle_wait *wait)
 {
-    *(bool *)context = wait->in_vain;
+    *(bool *)context = wait->asks;
     return true;
 }
 
-static bool waits_in_vain(void)
+static bool asks_for_all(void)
 {
-    bool in_vain = false;
-    const struct idle_caller caller = {meeting_place, KEY, (const int[]){0, 0, 0}, note_whether_in_vain,
-                                       &in_vain};
+    bool asks = false;
+    const struct idle_caller caller = {meeting_place, KEY, (const int[]){0, 0, 0}, note_whether_it_asks,
+                                       &asks};
     struct idle_deliverer found;
+    int line;
 
-    ck_assert(!idle_call(&caller, &found));
-    return in_vain;
+    ck_assert(!idle_call(&caller, &found, &line));
+    close(line);
+    return asks;
 }
 
-static bool is_in_line(const char *name)
+static void wait_for_line(int line, int length)
 {
-    return strchr(name, '?') != NULL;
-}
+    int bytes = -1;
 
-static void wait_for_line(unsigned length)
-{
-    while (meeting_place_count(is_in_line) != length)
+    while (bytes != length * (int)sizeof(struct idle_token)) {
+        ck_assert_int_eq(ioctl(line, FIONREAD, &bytes), 0);
         usleep(1000);
-    usleep(2000); /* the time in the next name is another */
+    }
 }
 
 static char next_served(void)
@@ -143,10 +145,11 @@ START_TEST(they_are_served_in_the_order_in_which_they_came)
 {
     enum { COUNT = 12 };
     pid_t waiting[COUNT];
+    int line = take_part();
 
     for (int i = 0; i < COUNT; i++) {
         waiting[i] = start_waiting((char)('a' + i), LONG_MS);
-        wait_for_line((unsigned)i + 1);
+        wait_for_line(line, i + 1);
     }
     pid_t deliverer = start_deliverer(COUNT, LONG_MS);
     for (int i = 0; i < COUNT; i++)
@@ -154,14 +157,16 @@ START_TEST(they_are_served_in_the_order_in_which_they_came)
     for (int i = 0; i < COUNT; i++)
         ck_assert_int_eq(exit_status(waiting[i]), 0);
     ck_assert_int_eq(exit_status(deliverer), 0);
+    close(line);
 }
 END_TEST
 
-/* Whatever comes first to the meeting_place, the two find each other. */
+/* Whatever comes first to the meeting place, the two find each other. */
 START_TEST(nobody_lies_there_while_another_waits)
 {
     enum { ROUNDS = 20, COUNT = 8 };
     pid_t waiting[COUNT], deliverers[COUNT];
+    int line = take_part();
 
     stubborn = true;
     for (int round = 0; round < ROUNDS; round++) {
@@ -175,89 +180,111 @@ START_TEST(nobody_lies_there_while_another_waits)
             ck_assert_int_eq(next_served(), 'x');
         }
     }
+    close(line);
 }
 END_TEST
 
 START_TEST(one_that_died_in_line_holds_nobody_up)
 {
+    int line = take_part();
     pid_t dead = start_waiting('d', LONG_MS);
 
-    wait_for_line(1);
+    wait_for_line(line, 1);
     pid_t waiting = start_waiting('w', LONG_MS);
-    wait_for_line(2);
+    wait_for_line(line, 2);
     kill(dead, SIGKILL);
     waitpid(dead, NULL, 0);
     pid_t deliverer = start_deliverer(1, LONG_MS);
     ck_assert_int_eq(next_served(), 'w');
     ck_assert_int_eq(exit_status(waiting), 0);
     ck_assert_int_eq(exit_status(deliverer), 0);
-    ck_assert_uint_eq(meeting_place_count(is_in_line), 0);
+    close(line);
 }
 END_TEST
 
-START_TEST(one_that_was_stopped_in_line_is_passed_over)
+START_TEST(one_that_is_stopped_in_line_is_passed_over)
 {
+    int line = take_part();
     pid_t stopped = start_waiting('s', LONG_MS);
-    char name[64];
 
-    wait_for_line(1);
+    wait_for_line(line, 1);
     kill(stopped, SIGSTOP);
     pid_t waiting = start_waiting('w', LONG_MS);
-    wait_for_line(2);
-    pid_t deliverer = start_deliverer(2, LONG_MS);
-    ck_assert_int_eq(next_served(), 'w');
-    ck_assert_int_eq(exit_status(waiting), 0);
-    snprintf(name, sizeof name, "%016x-%ld", KEY, (long)deliverer);
-    while (faccessat(meeting_place, name, F_OK, 0) !=
-           0) /* else it would leave the line, and one be started */
-        usleep(1000);
-    kill(stopped, SIGCONT); /* it finds that who called it has gone, and is still in line */
-    ck_assert_int_eq(next_served(), 's');
-    ck_assert_int_eq(exit_status(stopped), 0);
-    ck_assert_int_eq(exit_status(deliverer), 0);
-}
-END_TEST
-
-START_TEST(who_waits_for_nobody_is_told_so)
-{
-    ck_assert(waits_in_vain());
-    ck_assert(!waits_in_vain()); /* this process may have started one */
-    idle_end_work(meeting_place, KEY);
-    ck_assert(waits_in_vain());
-    idle_end_work(meeting_place, KEY);
-    if (unit_tests_under_valgrind()) /* pidfd_open(2) */
-        return;
-    pid_t waiting = start_waiting('w', LONG_MS);
-    wait_for_line(1);
-    pid_t working = start_working();
-    ck_assert_int_eq(next_served(), 'w');
-    ck_assert_int_eq(exit_status(waiting), 0);
-    ck_assert(!waits_in_vain());
-    idle_end_work(meeting_place, KEY);
-    kill(working, SIGKILL);
-    waitpid(working, NULL, 0);
-    ck_assert(waits_in_vain());
-    idle_end_work(meeting_place, KEY);
-}
-END_TEST
-
-/* One is to be started in its stead. */
-START_TEST(who_has_waited_longest_hears_that_a_deliverer_ends)
-{
-    pid_t first = start_waiting('f', LONG_MS);
-
-    wait_for_line(1);
-    pid_t second = start_waiting('s', LONG_MS);
-    wait_for_line(2);
-    idle_leave(meeting_place, KEY + 1); /* of another kind */
-    idle_leave(meeting_place, KEY);
-    ck_assert_int_eq(exit_status(first), 3);
-    wait_for_line(1);
+    wait_for_line(line, 2);
     pid_t deliverer = start_deliverer(1, LONG_MS);
-    ck_assert_int_eq(next_served(), 's');
-    ck_assert_int_eq(exit_status(second), 0);
+    ck_assert_int_eq(next_served(), 'w');
+    ck_assert_int_eq(exit_status(waiting), 0);
     ck_assert_int_eq(exit_status(deliverer), 0);
-    idle_leave(meeting_place, KEY); /* nobody is there */
+    kill(stopped, SIGCONT); /* who called it has gone: it starts one of its own */
+    ck_assert_int_eq(exit_status(stopped), 3);
+    close(line);
+}
+END_TEST
+
+START_TEST(nonsense_in_the_line_is_passed_over)
+{
+    static const char *const names[] = {"../../etc/passwd", "started", "", "1.2/3", "99999999.1"};
+    struct idle_token token;
+    int line = take_part();
+
+    memset(&token, 'x', sizeof token); /* has no end */
+    ck_assert_int_eq(write(line, &token, sizeof token), sizeof token);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        memset(&token, 0, sizeof token);
+        snprintf(token.name, sizeof token.name, "%s", names[i]);
+        ck_assert_int_eq(write(line, &token, sizeof token), sizeof token);
+    }
+    pid_t waiting = start_waiting('w', LONG_MS), deliverer = start_deliverer(1, LONG_MS);
+    ck_assert_int_eq(next_served(), 'w');
+    ck_assert_int_eq(exit_status(waiting), 0);
+    ck_assert_int_eq(exit_status(deliverer), 0);
+    ck_assert_int_eq(write(line, "short", 5), 5);
+    ck_assert(!idle_token_read(line, &token));
+    close(line);
+}
+END_TEST
+
+START_TEST(where_nobody_is_at_work_nobody_is_waited_for)
+{
+    ck_assert_int_eq(exit_status(start_waiting('w', LONG_MS)), 3);
+    close(take_part()); /* the line is there now, and nobody reads it */
+    ck_assert_int_eq(exit_status(start_waiting('w', LONG_MS)), 3);
+}
+END_TEST
+
+/* One starts one, and the others wait for that. */
+START_TEST(the_end_of_the_last_at_work_is_heard)
+{
+    enum { COUNT = 5 };
+    pid_t waiting[COUNT];
+    int line = take_part();
+
+    starts = true;
+    for (int i = 0; i < COUNT; i++)
+        waiting[i] = start_waiting((char)('a' + i), LONG_MS);
+    wait_for_line(line, COUNT);
+    close(line);
+    ck_assert_int_eq(next_served(), 'S');
+    pid_t deliverer = start_deliverer(COUNT - 1, LONG_MS);
+    for (int i = 0; i < COUNT - 1; i++)
+        ck_assert_int_ne(next_served(), 'S');
+    ck_assert_int_eq(exit_status(deliverer), 0);
+    for (int i = 0; i < COUNT; i++) {
+        kill(waiting[i], SIGKILL); /* the one that has started one, all others were served */
+        waitpid(waiting[i], NULL, 0);
+    }
+}
+END_TEST
+
+START_TEST(one_asks_for_all)
+{
+    int line = take_part(), another = idle_line_open(meeting_place, KEY, IDLE_CALLS);
+
+    ck_assert(asks_for_all());
+    ck_assert_int_eq(flock(another, LOCK_EX | LOCK_NB), 0);
+    ck_assert(!asks_for_all());
+    close(another);
+    close(line);
 }
 END_TEST
 
@@ -281,9 +308,11 @@ END_TEST
 
 START_TEST(one_that_has_waited_enough_leaves_nothing)
 {
+    int line = take_part();
+
     ck_assert_int_eq(exit_status(start_waiting('x', 0)), 3);
     ck_assert_int_eq(exit_status(start_waiting('x', 50)), 3);
-    ck_assert_uint_eq(meeting_place_count(is_in_line), 0);
+    close(line);
 }
 END_TEST
 
@@ -296,13 +325,15 @@ UNIT_SUITE(idle_queue_suite)
     suite_add_tcase(suite, cases);
     tcase_add_test(cases, descriptors_that_come_late_are_not_sent_or_seen);
     tcase_add_test(cases, one_that_has_waited_enough_leaves_nothing);
-    tcase_add_test(cases, who_waits_for_nobody_is_told_so);
+    tcase_add_test(cases, where_nobody_is_at_work_nobody_is_waited_for);
+    tcase_add_test(cases, one_asks_for_all);
     if (unit_tests_under_valgrind()) /* pidfd_open(2) */
         return suite;
-    tcase_add_test(cases, who_has_waited_longest_hears_that_a_deliverer_ends);
+    tcase_add_test(cases, the_end_of_the_last_at_work_is_heard);
     tcase_add_test(cases, they_are_served_in_the_order_in_which_they_came);
     tcase_add_test(cases, nobody_lies_there_while_another_waits);
     tcase_add_test(cases, one_that_died_in_line_holds_nobody_up);
-    tcase_add_test(cases, one_that_was_stopped_in_line_is_passed_over);
+    tcase_add_test(cases, one_that_is_stopped_in_line_is_passed_over);
+    tcase_add_test(cases, nonsense_in_the_line_is_passed_over);
     return suite;
 }
