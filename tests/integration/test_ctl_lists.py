@@ -190,6 +190,10 @@ def test_what_fails_tells_programs_why(installation):
     (installation.state / "state.db").mkdir()
     for words in (["status"], ["events"], ["events", "flush"], ["deliveries"], ["trace", "a@example.com"], ["explain", "a@example.com"]):
         assert "state.db" in trouble(installation, *words), words
+    (installation.state / "rates").unlink(missing_ok=True)
+    (installation.state / "rates").mkdir()
+    for words in (["rates"], ["rates", "reset", "primary"]):
+        assert f"{installation.state}/rates" in trouble(installation, *words), words
 
 
 def test_a_list_that_cannot_be_read_is_no_empty_one(installation, tmp_path):
