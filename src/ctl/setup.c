@@ -221,6 +221,8 @@ static void give_up(struct setup *setup)
     free(setup->old_text);
     config_free(setup->old);
     config_import_free(&setup->import);
+    if (setup->lock >= 0)
+        close(setup->lock);
 }
 
 static enum ctl_status make(struct setup *setup)
@@ -256,15 +258,19 @@ static enum ctl_status run_for_programs(struct setup *setup)
 
 static enum ctl_status run(struct ctl *ctl)
 {
-    struct setup setup = {
-        .ctl = ctl, .batch = ctl_option(ctl, "batch") != NULL, .adds = ctl_option(ctl, "add") != NULL};
+    struct setup setup = {.ctl = ctl,
+                          .batch = ctl_option(ctl, "batch") != NULL,
+                          .adds = ctl_option(ctl, "add") != NULL,
+                          .lock = -1};
     const char *directory = ctl_option(ctl, "postfix-config");
     enum ctl_status status;
 
     if (ctl->operand_count > 0)
         return ctl_usage(ctl, "takes no operands: \"%s\"", ctl->operands[0]);
-    if (!may_write(&setup))
+    if (!may_write(&setup) || !setup_lock(&setup)) {
+        give_up(&setup);
         return CTL_TROUBLE;
+    }
     setup_interrupt_begin();
     setup_interrupt_sweep(&setup);
     if (!setup_find_user(&setup) || !read_import(&setup, ctl_option(ctl, "import"))) {

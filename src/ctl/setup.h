@@ -62,6 +62,7 @@ struct setup {
     /* what the test came to, for --json; NULL: none */
     struct json_object *test;
     struct setup_files *files; /* that are staged; NULL: none */
+    int lock;                  /* -1: not yet */
 };
 
 /* --- setup_answers.c --- */
@@ -158,7 +159,10 @@ void setup_interrupt_go_on(const sigset_t *before) __attribute__((nonnull));
 /* The terminal does not echo, if there is one; then it does again. */
 bool setup_interrupt_quiet(void);
 void setup_interrupt_echo(void);
-/* What an earlier run has left that was killed. */
+/* One run at a time in the directory of the configuration, if that is there: they stage under the same names.
+ * False: there is another, which was said. */
+bool setup_lock(struct setup *setup) __attribute__((nonnull));
+/* What an earlier run has left that was killed; with the lock. */
 void setup_interrupt_sweep(const struct setup *setup) __attribute__((nonnull));
 
 /* --- setup_oauth.c --- */

@@ -265,7 +265,7 @@ struct config *setup_stage(struct setup *setup)
     struct config *config = NULL;
     struct outcome error;
 
-    if (!make_directories(setup))
+    if (!make_directories(setup) || !setup_lock(setup))
         return NULL;
     setup->files = list_files(setup);
     setup_interrupt_removes(setup->files->staged, FILES);

@@ -6,10 +6,12 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -104,7 +106,22 @@ void setup_interrupt_echo(void)
     setup_interrupt_go_on(&before);
 }
 
-/* --- what an earlier run has left ---------------------------------------------------------------------- */
+/* --- other runs: one at a time, and what an earlier one has left --------------------------------------- */
+
+/* A lock on the directory leaves no file behind, and ends with its run however that ends. Where the file
+ * system has no locks, there is none. */
+bool setup_lock(struct setup *setup)
+{
+    AUTO_FREE char *copy = xstrdup(setup->ctl->config_path);
+    const char *directory = dirname(copy);
+
+    if (setup->lock < 0)
+        setup->lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (setup->lock < 0 || flock(setup->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return true;
+    ctl_fail(setup->ctl, "another sendpostctl setup is at work in %s: finish that one first", directory);
+    return false;
+}
 
 static bool ends_with(const char *name, const char *end_of_name)
 {

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from scripted_tpsp import ScriptedTpsp
+from scripted_tpsp import ScriptedTpsp, stall
 from sendpost import USER, build_directory
 from support import free_port, remove, scratch
 from tpsp import PASSWORD, USERNAME
@@ -22,6 +22,7 @@ from typist import Typist
 
 CTL = build_directory() / "sendpostctl"
 KEY = "event-key-that-nobody-sees"
+STAGED = ["config.yaml.new", "event-api-key.new", "uuid-key.new"]
 
 
 class Machine:
@@ -565,12 +566,16 @@ class Leaver(Typist):
         return echoes
 
 
-def leave(machine, server, at, number, username=""):
+def person_of(kind, machine, server, username="", endpoint="none", **more):
     answers = {"SendPost account id": ["117"], "SendPost sub-account id": ["4321"], "Name for": [""], "Its id": ["12"], "SMTP server": ["localhost"],
                "Port": [str(server.port)], "Security": ["none"], "Username": [username], "Password (empty": [PASSWORD], "Messages an hour": [""],
-               "Event API key": [KEY], "Send a test message to": [""]}
-    return Leaver(CTL, "-c", machine.config, "setup", f"--user={USER}", f"--state-dir={machine.state}", "--endpoint=none", env=dict(os.environ),
-                  answers=answers, at=at, signal_number=number)
+               "Event API key": [KEY], "Send a test message to": [""], "Add the transport": ["n"], "What now?": ["q"]}
+    return kind(CTL, "-c", machine.config, "setup", f"--user={USER}", f"--state-dir={machine.state}", f"--endpoint={endpoint}", env=dict(os.environ),
+                answers=answers, **more)
+
+
+def leave(machine, server, at, number, username=""):
+    return person_of(Leaver, machine, server, username, at=at, signal_number=number)
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
@@ -589,9 +594,97 @@ def test_a_signal_at_a_secret_ends_it_at_once_and_the_terminal_echoes_again(mach
 
 def test_what_a_run_has_left_that_was_killed_is_removed_by_the_next(machine, server):
     leave(machine, server, "Send a test message to", signal.SIGKILL).leave()
-    assert machine.files() == ["config.yaml.new", "event-api-key.new", "uuid-key.new"]
+    assert machine.files() == STAGED
     (machine.etc / "old.password.new").write_text("of a TPSP of another name\n")
     (machine.etc / "config.yaml.dpkg-new").write_text("a package's own\n")
     done = machine.run("--batch", "--name=backup", *machine.options(server))
     assert done.returncode == 0, done.stdout + done.stderr
     assert machine.files() == ["config.yaml", "config.yaml.dpkg-new", "uuid-key"]
+
+
+def ends_in_the_middle_of_the_test(machine, person, seen):
+    """seen: the files that there were when somebody pressed control-C, which the other side of the test did."""
+    terminal = os.dup(person.terminal)
+    assert person.work() == -signal.SIGINT, person.seen
+    echoes = termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(terminal)
+    assert seen == STAGED and machine.files() == [] and echoes, (seen, person.seen)
+
+
+@pytest.mark.parametrize("stage", ["connect", "dot"])
+def test_a_signal_in_the_middle_of_the_test_message_leaves_nothing(machine, stage):
+    seen = []
+
+    def press(connection):
+        seen.extend(machine.files())
+        os.write(person.terminal, b"\x03")
+        stall(connection)
+
+    with ScriptedTpsp(**{stage: press}) as server:
+        person = person_of(Typist, machine, server)
+        ends_in_the_middle_of_the_test(machine, person, seen)
+
+
+def test_a_signal_in_the_middle_of_the_test_of_the_key_leaves_nothing(machine, server):
+    seen = []
+
+    class Api(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.extend(machine.files())
+            os.write(person.terminal, b"\x03")
+            self.rfile.read()  # until the client goes
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        person = person_of(Typist, machine, server, endpoint=f"http://127.0.0.1:{api.server_port}/events")
+        ends_in_the_middle_of_the_test(machine, person, seen)
+        api.shutdown()
+
+
+class Pauser(Typist):
+    """Who thinks about one prompt, until go_on()."""
+
+    def __init__(self, *command, at, **more):
+        self.pause_at = at
+        super().__init__(*command, **more)
+
+    def type(self, prompt):
+        if prompt == self.pause_at:
+            raise Ended
+        super().type(prompt)
+
+    def work_to_pause(self):
+        with pytest.raises(Ended):
+            self.work()
+
+    def go_on(self):
+        super().type(self.pause_at)
+        return self.work()
+
+
+@pytest.mark.parametrize("at, there", [("Event API key", []), ("Send a test message to", STAGED)])
+def test_a_second_run_leaves_alone_what_another_works_on(machine, server, at, there):
+    machine.etc.mkdir()
+    person = person_of(Pauser, machine, server, at=at)
+    person.work_to_pause()
+    done = machine.run("--batch", "--json", *machine.options(server))
+    assert machine.files() == there, done
+    assert done.returncode == 1 and f"another sendpostctl setup is at work in {machine.etc}: finish" in json.loads(done.stdout)["error"], done
+    assert person.go_on() == 0, person.seen
+    assert machine.files() == ["config.yaml", "event-api-key", "uuid-key"] and (machine.etc / "event-api-key").read_text() == KEY + "\n"
+    assert machine.run("--batch", "--no-test", "--force", *machine.options(server)).returncode == 0
+
+
+def test_of_two_first_runs_the_second_to_stage_leaves_alone_what_the_first_has_staged(machine, server):
+    """There is no directory yet when they begin."""
+    first = person_of(Pauser, machine, server, at="Send a test message to")
+    second = person_of(Pauser, machine, server, at="Event API key")
+    second.work_to_pause()
+    first.work_to_pause()
+    assert second.go_on() == 1 and "another sendpostctl setup is at work" in second.seen and machine.files() == STAGED, second.seen
+    assert first.go_on() == 0, first.seen
+    assert machine.files() == ["config.yaml", "event-api-key", "uuid-key"]
