@@ -20,10 +20,13 @@
 #define OLD_MS (40ll * 24 * 3600 * 1000) /* no message stays in a queue so long */
 #define LOCK_PATIENCE_MS 30000
 
+/* Whoever sets the claim of a free place has it, and gives it back last: at each step between, the claim
+ * tells whether somebody is at it, or was killed there. */
 struct place {
     _Atomic int state;
-    _Atomic int64_t claim;
-    int64_t boot, begun_ms;
+    _Atomic int64_t claim; /* 0: the place is free */
+    int64_t boot;
+    int64_t begun_ms; /* clock_monotonic_ms(), of that boot */
     /* Of key and event: they are of several pages, and a power cut may leave each as it was. */
     uint64_t check;
     struct event event;
@@ -34,8 +37,7 @@ union padded_place {
     char size[PLACE_SIZE];
 };
 
-/* The keys stand together: looking for one touches a page or two. 0: the place is free, and its state is
- * MARK_NONE. */
+/* The keys stand together: looking for one touches a page or two. 0: of a place without one. */
 struct mark_file {
     _Atomic uint64_t magic;
     char reserved[4096 - sizeof(uint64_t)];
@@ -247,28 +249,30 @@ int mark_find(struct mark_table *table, int64_t key, enum mark_state *state_r)
     return -1;
 }
 
-static void free_place(struct mark_table *table, int place, int64_t key)
+/* By whoever holds its claim. */
+static void free_place(struct mark_table *table, int place)
 {
     atomic_store(&place_of(table, place)->state, MARK_NONE);
-    atomic_compare_exchange_strong(&table->file->keys[place], &key, 0);
+    atomic_store(&table->file->keys[place], 0);
+    atomic_store(&place_of(table, place)->claim, 0);
 }
 
 /* Whether that delivery still has the place, and left nothing there that has to be known: the store knows
- * what is in doubt since another boot. MARK_NONE: who takes it this moment has not written down his claim. */
+ * what is in doubt since another boot. */
 static bool is_void(struct mark_table *table, int place, int64_t key, int64_t claim)
 {
     const struct place *content = place_of(table, place);
     int state = atomic_load(&content->state);
     bool doubtful = state == MARK_DOT || state == MARK_ACCEPTED;
 
-    if (key == 0 || atomic_load(&table->file->keys[place]) != key || atomic_load(&content->claim) != claim ||
-        state == MARK_NONE || is_proof(table, place, key))
+    if ((key == 0 && claim == 0) || atomic_load(&table->file->keys[place]) != key ||
+        atomic_load(&content->claim) != claim || is_proof(table, place, key))
         return false;
-    return !doubtful || content->boot != table->boot || clock_realtime_ms() - content->begun_ms >= OLD_MS;
+    return !doubtful || content->boot != table->boot || clock_monotonic_ms() - content->begun_ms >= OLD_MS;
 }
 
-/* Of a delivery that is over. What was read without its claim may be of two deliveries, and is read again:
- * whoever has the claim of a key is alone with its place. */
+/* Of a delivery that is over, or was ended while it took the place or gave it back. What was read without its
+ * claim may be of two deliveries, and is read again: whoever has the claim is alone with the place. */
 static void reclaim(struct mark_table *table, int place)
 {
     int64_t key = atomic_load(&table->file->keys[place]);
@@ -278,16 +282,19 @@ static void reclaim(struct mark_table *table, int place)
         return;
     AUTO_CLOSE int claim = claim_try(table->state_dir, claim_offset);
     if (claim >= 0 && is_void(table, place, key, claim_offset))
-        free_place(table, place, key);
+        free_place(table, place);
 }
 
-static int take_free(struct mark_table *table, int64_t key)
+static int take_free(struct mark_table *table, int64_t key, int64_t claim)
 {
     for (int i = 0; i < MARK_PLACES; i++) {
         int place = (table->last + i) % MARK_PLACES;
         int64_t none = 0;
-        if (atomic_compare_exchange_strong(&table->file->keys[place], &none, key))
-            return table->last = place;
+        if (atomic_load(&table->file->keys[place]) != 0 || /* a power cut may leave one without a claim */
+            !atomic_compare_exchange_strong(&place_of(table, place)->claim, &none, claim))
+            continue;
+        atomic_store(&table->file->keys[place], key);
+        return table->last = place;
     }
     return -1;
 }
@@ -319,11 +326,11 @@ int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outc
     int place = mark_find(table, key, &ignored);
 
     if (place < 0)
-        place = take_free(table, key);
+        place = take_free(table, key, claim);
     if (place < 0) {
         for (int i = 0; i < MARK_PLACES; i++)
             reclaim(table, i);
-        place = take_free(table, key);
+        place = take_free(table, key, claim);
     }
     if (place < 0 || atomic_load(&table->file->magic) != MAGIC) {
         explain_lack(table, place, error_r);
@@ -332,7 +339,7 @@ int mark_begin(struct mark_table *table, int64_t key, int64_t claim, struct outc
     struct place *content = place_of(table, place);
     content->boot = table->boot;
     atomic_store(&content->claim, claim);
-    content->begun_ms = clock_realtime_ms();
+    content->begun_ms = clock_monotonic_ms();
     atomic_store(&content->state, MARK_BEGUN);
     return place;
 }
@@ -363,7 +370,7 @@ bool mark_event(struct mark_table *table, int place, struct event *event_r)
 
 void mark_end(struct mark_table *table, int place)
 {
-    free_place(table, place, atomic_load(&table->file->keys[place]));
+    free_place(table, place);
 }
 
 void mark_each_left(struct mark_table *table,
@@ -378,6 +385,6 @@ void mark_each_left(struct mark_table *table,
         if (claim < 0 || atomic_load(&table->file->keys[i]) != key || !mark_event(table, i, &event))
             continue;
         if (keep(context, key, &event))
-            free_place(table, i, key);
+            free_place(table, i);
     }
 }

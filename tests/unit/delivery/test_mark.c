@@ -110,20 +110,25 @@ START_TEST(what_is_half_is_not_believed)
 }
 END_TEST
 
+static void set_key(int place, int64_t key)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/marks", temporary_directory);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(file, &key, sizeof key, 4096 + place * (off_t)sizeof key), sizeof key);
+    close(file);
+}
+
 /* The keys are a page of their own, which may reach the disk before the page of the place. */
 START_TEST(an_event_under_the_key_of_another_is_not_believed)
 {
     struct event event = make(1, CS_DELIVERED, "primary"), found;
     int place = mark_begin(table, 7, 1, &error), seen = 0;
-    int64_t other = 8;
-    char path[300];
 
     mark_accept(table, place, &event);
     ck_assert_int_eq(mark_count_accepted(table), 1);
-    snprintf(path, sizeof path, "%s/marks", temporary_directory);
-    int file = open(path, O_RDWR | O_CLOEXEC);
-    ck_assert_int_eq(pwrite(file, &other, sizeof other, 4096 + place * (off_t)sizeof other), sizeof other);
-    close(file);
+    set_key(place, 8);
     ck_assert_int_eq(state_of(8), MARK_DOT);
     ck_assert(!mark_event(table, place, &found));
     mark_each_left(table, keep_none, &seen);
@@ -143,14 +148,49 @@ static void fill(int64_t first)
         mark_accept(table, mark_begin(table, key, key, &error), &event);
 }
 
-START_TEST(a_place_that_is_being_taken_is_left_alone)
+/* As it is between the steps of taking it and of giving it back: with its key or without. */
+static const int64_t half_taken[] = {7, 0};
+
+static int take_half(int64_t key)
 {
     int place = mark_begin(table, 7, 1, &error);
 
-    mark_set(table, place, MARK_NONE); /* its key stands, and its claim is of whoever had it before */
+    mark_set(table, place, MARK_NONE);
+    set_key(place, key);
+    return place;
+}
+
+START_TEST(a_place_that_is_being_taken_or_given_back_is_left_alone)
+{
+    int claim = claim_take(temporary_directory, 1, &error);
+
+    take_half(half_taken[_i]);
     fill(1000);
     ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), -1);
-    ck_assert_int_eq(mark_find(table, 7, &(enum mark_state){0}), place);
+    close(claim);
+}
+END_TEST
+
+START_TEST(a_kill_while_a_place_is_taken_or_given_back_does_not_cost_it)
+{
+    int place = take_half(half_taken[_i]);
+
+    fill(1000);
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), place);
+    ck_assert_int_eq(state_of(2000000), MARK_BEGUN);
+    ck_assert_int_eq(state_of(7), MARK_NONE);
+}
+END_TEST
+
+/* The page of the place is of before it was taken, that of the keys of after. */
+START_TEST(a_key_that_a_power_cut_left_alone_does_not_cost_a_place)
+{
+    int place = mark_begin(table, 7, 1, &error);
+
+    mark_end(table, place);
+    set_key(place, 7);
+    fill(1000);
+    ck_assert_int_eq(mark_begin(table, 2000000, 2, &error), place);
 }
 END_TEST
 
@@ -367,7 +407,9 @@ UNIT_SUITE(mark_suite)
     tcase_add_test(tcase, a_mark_outlives_its_process);
     tcase_add_test(tcase, what_is_half_is_not_believed);
     tcase_add_test(tcase, an_event_under_the_key_of_another_is_not_believed);
-    tcase_add_test(tcase, a_place_that_is_being_taken_is_left_alone);
+    tcase_add_loop_test(tcase, a_place_that_is_being_taken_or_given_back_is_left_alone, 0, 2);
+    tcase_add_loop_test(tcase, a_kill_while_a_place_is_taken_or_given_back_does_not_cost_it, 0, 2);
+    tcase_add_test(tcase, a_key_that_a_power_cut_left_alone_does_not_cost_a_place);
     tcase_add_test(tcase, what_a_power_cut_tore_gives_its_place_up_after_the_boot);
     tcase_add_test(tcase, a_file_full_of_what_is_under_way_says_so);
     tcase_add_test(tcase, one_key_has_one_place);
