@@ -24,18 +24,23 @@ struct row {
 
 static bool report(struct ledger *ledger, struct event *event, const unsigned char uuid[16])
 {
+    int changes = sqlite3_total_changes(store_handle(ledger->store));
+
     ledger_event_identify(event, uuid);
     ledger->counts.events[event->cs]++;
     if (ledger->feed != NULL)
         feed_event(ledger->feed, event, ledger->now_ms);
     /* due by when it happened: what happened first is reported first; a log of a machine whose clock is ahead
      * does not wait */
-    return event_store_add(ledger->store, event, event_report_state(ledger->config, event),
-                           event->timestamp_ms < ledger->now_ms ? event->timestamp_ms : ledger->now_ms,
-                           &ledger->error) &&
-           (event->cs != CS_HARD_BOUNCED ||
-            suppression_after_hard_bounce(ledger->store, ledger->config, event->recipient,
-                                          event->timestamp_ms, &ledger->error));
+    if (!event_store_add(ledger->store, event, event_report_state(ledger->config, event),
+                         event->timestamp_ms < ledger->now_ms ? event->timestamp_ms : ledger->now_ms,
+                         &ledger->error))
+        return false;
+    /* of a log that is read again: who was taken off the list since stays off it */
+    bool is_new = sqlite3_total_changes(store_handle(ledger->store)) > changes;
+    return event->cs != CS_HARD_BOUNCED || !is_new ||
+           suppression_after_hard_bounce(ledger->store, ledger->config, event->recipient, event->timestamp_ms,
+                                         &ledger->error) >= 0;
 }
 
 static bool put_row(struct ledger *ledger, const struct row *row)

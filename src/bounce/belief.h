@@ -25,7 +25,8 @@ struct belief_failure {
     char recipient[ADDRESS_SIZE];     /* whom the message was given to */
     bool known;                       /* sent: what the store has of it */
     struct event sent;
-    bool is_new; /* bounce_event_store() has made an event of it that was not there before */
+    bool is_new;     /* bounce_event_store() has made an event of it that was not there before */
+    bool suppressed; /* it, or complaint_store(), has changed the suppression list */
 };
 
 struct belief {

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/xalloc.h"
 #include "event/event_report.h"
 #include "event/event_store.h"
@@ -44,14 +43,15 @@ void bounce_event_compose(struct event *event_r, const struct dsn *report, const
     event_identify(event_r, said->delayed ? "delayed" : "");
 }
 
+/* A report that comes again says nothing new: who was taken off the list since stays off it. */
 static bool suppress(struct store *store, const struct config *config, const struct event *event,
-                     int64_t now_ms, struct outcome *error_r)
+                     struct belief_failure *failure, int64_t now_ms, struct outcome *error_r)
 {
-    if (event->cs != CS_HARD_BOUNCED || !config->suppression.on_hard_bounce)
+    if (event->cs != CS_HARD_BOUNCED || !failure->is_new)
         return true;
-    log_line(LOG_INFO, "to=<%s>, uuid=%s: suppressed after a hard bounce: %d %s %s", event->recipient,
-             event->message_id, event->smtp_code, event->smtp_enhanced_code, event->smtp_description);
-    return suppression_after_hard_bounce(store, config, event->recipient, now_ms, error_r);
+    int changed = suppression_after_hard_bounce(store, config, event->recipient, now_ms, error_r);
+    failure->suppressed = changed > 0;
+    return changed >= 0;
 }
 
 bool bounce_event_store(struct store *store, const struct config *config, const struct dsn *report,
@@ -67,13 +67,13 @@ bool bounce_event_store(struct store *store, const struct config *config, const 
         int changes = sqlite3_total_changes(store_handle(store));
         bounce_event_compose(&events_r[i], report, failure->said, failure->recipient, belief->message_id,
                              failure->known ? &failure->sent : NULL, now_ms);
-        if (!event_store_add(store, &events_r[i], event_report_state(config, &events_r[i]), due_ms,
-                             error_r) ||
-            !suppress(store, config, &events_r[i], now_ms, error_r)) {
+        bool ok =
+            event_store_add(store, &events_r[i], event_report_state(config, &events_r[i]), due_ms, error_r);
+        failure->is_new = sqlite3_total_changes(store_handle(store)) > changes;
+        if (!ok || !suppress(store, config, &events_r[i], failure, now_ms, error_r)) {
             store_rollback(store);
             return false;
         }
-        failure->is_new = sqlite3_total_changes(store_handle(store)) > changes;
     }
     return store_commit(store, error_r);
 }

@@ -101,8 +101,13 @@ static bool ignore(struct judging *judging, const char *counter, const char *why
 }
 
 static void log_event(const struct judging *judging, const struct event *event,
-                      const struct dsn_recipient *recipient)
+                      const struct belief_failure *failure)
 {
+    const struct dsn_recipient *recipient = failure->said;
+
+    if (failure->suppressed)
+        log_line(LOG_INFO, "to=<%s>, uuid=%s: suppressed after a hard bounce: %d %s %s", event->recipient,
+                 event->message_id, event->smtp_code, event->smtp_enhanced_code, event->smtp_description);
     log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, dsn=%s, reason=%s, rule=\"%s\", status=%s (%s)",
              queue_id(judging), event->recipient, event->message_id,
              *event->smtp_enhanced_code ? event->smtp_enhanced_code : "none", recipient->reason,
@@ -170,7 +175,7 @@ static bool record(struct judging *judging, const struct belief *belief, struct 
         return false;
     heed(judging, belief);
     for (size_t i = 0; i < belief->count; i++)
-        log_event(judging, &events[i], belief->failures[i].said);
+        log_event(judging, &events[i], &belief->failures[i]);
     report_events(judging, events, belief->count);
     snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s %s", belief->message_id,
              event_type(&events[0]));
@@ -183,8 +188,9 @@ static bool suppress(struct judging *judging, const struct belief *belief, struc
     if (!complaint_store(judging->store, judging->config, belief, clock_realtime_ms(), error_r))
         return false;
     for (size_t i = 0; i < belief->count; i++)
-        log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, status=complaint, suppressed (%s)", queue_id(judging),
-                 belief->failures[i].recipient, belief->message_id, belief->failures[i].said->text);
+        log_line(LOG_INFO, "%s: to=<%s>, uuid=%s, status=complaint, suppressed%s (%s)", queue_id(judging),
+                 belief->failures[i].recipient, belief->message_id,
+                 belief->failures[i].suppressed ? "" : " before", belief->failures[i].said->text);
     snprintf(judging->result.text, sizeof judging->result.text, "2.0.0 uuid=%s complaint",
              belief->message_id);
     return true;

@@ -237,6 +237,13 @@ static bool insert(struct store *store, sqlite3_stmt *statement, const struct su
     return store_run(store, statement, error_r);
 }
 
+/* What is there is left alone by the statement: 1 when it was not, 0, or -1 with *error_r set. */
+static int changed(struct store *store, sqlite3_stmt *statement, const struct suppression *entry,
+                   struct outcome *error_r)
+{
+    return insert(store, statement, entry, error_r) ? sqlite3_changes(store_handle(store)) > 0 : -1;
+}
+
 bool suppression_add(struct store *store, const struct suppression *entry, struct outcome *error_r)
 {
     return insert(
@@ -247,40 +254,40 @@ bool suppression_add(struct store *store, const struct suppression *entry, struc
         entry, error_r);
 }
 
-bool suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
-                                   int64_t now_ms, struct outcome *error_r)
+int suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
+                                  int64_t now_ms, struct outcome *error_r)
 {
     struct suppression entry = {.reason = SUPPRESSION_HARD_BOUNCE, .since_ms = now_ms};
     const char *why;
 
     if (!config->suppression.on_hard_bounce ||
         !suppression_normalise(recipient, suppression_match(config), entry.address, &why))
-        return true;
+        return 0;
     /* no "OR IGNORE": it would hold for the journal that the trigger writes, too, and leave the removal there
      */
-    return insert(store,
-                  store_statement(store,
-                                  "INSERT INTO suppression (address, reason, since_ms) SELECT ?1, ?2, ?3"
-                                  " WHERE NOT EXISTS (SELECT 1 FROM suppression WHERE address = ?1)",
-                                  error_r),
-                  &entry, error_r);
+    return changed(store,
+                   store_statement(store,
+                                   "INSERT INTO suppression (address, reason, since_ms) SELECT ?1, ?2, ?3"
+                                   " WHERE NOT EXISTS (SELECT 1 FROM suppression WHERE address = ?1)",
+                                   error_r),
+                   &entry, error_r);
 }
 
-bool suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,
-                                 int64_t now_ms, struct outcome *error_r)
+int suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,
+                                int64_t now_ms, struct outcome *error_r)
 {
     struct suppression entry = {.reason = SUPPRESSION_SPAM_COMPLAINT, .since_ms = now_ms};
     const char *why;
 
     if (!suppression_normalise(recipient, suppression_match(config), entry.address, &why))
-        return true;
-    return insert(store,
-                  store_statement(store,
-                                  "INSERT OR REPLACE INTO suppression (address, reason, since_ms)"
-                                  " SELECT ?1, ?2, ?3 WHERE NOT EXISTS"
-                                  " (SELECT 1 FROM suppression WHERE address = ?1 AND reason = ?2)",
-                                  error_r),
-                  &entry, error_r);
+        return 0;
+    return changed(store,
+                   store_statement(store,
+                                   "INSERT OR REPLACE INTO suppression (address, reason, since_ms)"
+                                   " SELECT ?1, ?2, ?3 WHERE NOT EXISTS"
+                                   " (SELECT 1 FROM suppression WHERE address = ?1 AND reason = ?2)",
+                                   error_r),
+                   &entry, error_r);
 }
 
 int suppression_remove(struct store *store, const char *address, unsigned match, struct outcome *error_r)

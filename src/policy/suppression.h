@@ -65,16 +65,17 @@ bool suppression_add(struct store *store, const struct suppression *entry, struc
     __attribute__((nonnull));
 
 /* A hard bounce was seen: add the recipient when suppression.on-hard-bounce says so. What is there already
- * keeps its reason and date. */
-bool suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
-                                   int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
+ * keeps its reason and date. 1 when the list has changed, 0 when not, -1 with *error_r set. */
+int suppression_after_hard_bounce(struct store *store, const struct config *config, const char *recipient,
+                                  int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
 
-#define SUPPRESSION_COMPLAINTS_KEY "bounce.complaints" /* of the meta table: how many were believed */
+/* Of the meta table: how many recipients were suppressed for it. */
+#define SUPPRESSION_COMPLAINTS_KEY "bounce.complaints"
 
 /* The recipient has complained: it is added, or its reason becomes the stronger one; a complaint that is
- * there already keeps its date. */
-bool suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,
-                                 int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
+ * there already keeps its date. The result as above. */
+int suppression_after_complaint(struct store *store, const struct config *config, const char *recipient,
+                                int64_t now_ms, struct outcome *error_r) __attribute__((nonnull));
 
 /* 1 when it was there (in any case, without SUPPRESSION_CASE_SENSITIVE), 0 when not, -1 with *error_r set.
  * address: in normal form. */

@@ -273,6 +273,24 @@ def test_a_hard_bounce_is_suppressed_and_whom_else_it_names_is_not(bounce, insta
     assert subprocess.run([*ctl, "suppress", "check", "victim@example.org"], check=False, capture_output=True).returncode == 0
 
 
+def test_a_report_that_comes_again_suppresses_nobody_again(bounce, installation, api, ca):
+    """It says nothing new: who is on the list keeps his date, and who was taken off it by hand stays off."""
+    configure(installation, api, ca, suppression={"enabled": True, "on-hard-bounce": True})
+    suppress = [str(build_directory() / "sendpostctl"), "-c", str(installation.config), "suppress"]
+
+    def listed():
+        return json.loads(subprocess.run([*suppress, "list", "--json"], check=True, capture_output=True).stdout)
+
+    assert bounce(report()).returncode == 0
+    before = listed()
+    assert bounce(report()).returncode == 0
+    assert listed() == before and [entry["address"] for entry in before] == ["you@example.org"]
+    assert installation.log().count("suppressed after a hard bounce") == 1
+    subprocess.run([*suppress, "rm", "you@example.org"], check=True, capture_output=True)
+    assert bounce(report()).returncode == 0
+    assert listed() == [] and installation.log().count("suppressed after a hard bounce") == 1
+
+
 def test_the_postmasters_rules_decide_and_broken_ones_are_said(bounce, installation, api):
     (installation.top / "classify").write_text("[ours] soft\nuser unknown\n")
     assert bounce(report()).returncode == 0

@@ -137,7 +137,16 @@ def test_the_stronger_reason_counts_and_the_first_complaint_keeps_its_date(insta
     with sqlite3.connect(installation.state / "state.db") as database:
         assert database.execute("SELECT since_ms FROM suppression").fetchall() == [(2000,)]
         assert database.execute("SELECT max(sequence) FROM suppression_change").fetchall() == changes  # nothing to tell others
-    assert complaints(installation) == 2
+    assert complaints(installation) == 1
+
+
+def test_a_complaint_that_comes_again_is_counted_once(installation, report):
+    """The counter is one of recipients that were suppressed for it: a report that is delivered twice suppresses nobody a second time."""
+    for _ in range(2):
+        assert report(complaint()) == f"2.0.0 uuid={PROVEN} complaint\n"
+    assert suppressed(installation) == {OURS: 3} and complaints(installation) == 1
+    assert installation.log().count("status=complaint, suppressed (abuse") == 1
+    assert installation.log().count("status=complaint, suppressed before (abuse") == 1
 
 
 # --- forged -----------------------------------------------------------------------------------------------------------------

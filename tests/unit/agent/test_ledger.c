@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "policy/suppression.h"
 #include "stored_events.h"
 #include "suites.h"
 
@@ -109,6 +110,20 @@ static int remembered(void)
     sqlite3_finalize(statement);
     return count;
 }
+
+START_TEST(a_bounce_that_is_read_again_suppresses_nobody_again)
+{
+    struct suppression found;
+
+    config.suppression.on_hard_bounce = true;
+    for (int reading = 0; reading < 2; reading++) {
+        ck_assert(note(TRACK_BOUNCED, KEY, uuid, 1001, "c@d.example",
+                       "host x[1.2.3.4] said: 550 5.1.1 User unknown"));
+        ck_assert_int_eq(suppression_find(store, "c@d.example", 0, &found, &error), reading == 0);
+        suppression_remove(store, "c@d.example", 0, &error); /* a postmaster */
+    }
+}
+END_TEST
 
 START_TEST(a_fate_with_a_uuid_is_an_event_at_once)
 {
@@ -281,6 +296,7 @@ UNIT_SUITE(ledger_suite)
     TCase *tcase = tcase_create("ledger");
 
     tcase_add_checked_fixture(tcase, begin, end);
+    tcase_add_test(tcase, a_bounce_that_is_read_again_suppresses_nobody_again);
     tcase_add_test(tcase, a_fate_with_a_uuid_is_an_event_at_once);
     tcase_add_test(tcase, a_fate_without_a_uuid_waits_until_it_turns_up);
     tcase_add_test(tcase, what_was_deferred_before_the_uuid_turned_up_is_deferred_still);

@@ -175,18 +175,18 @@ START_TEST(a_hard_bounce_adds_when_asked_to_and_changes_nothing_that_is_there)
     struct config config = {0};
     struct suppression found;
 
-    ck_assert(suppression_after_hard_bounce(store, &config, "gone@example.com", SINCE, &error));
+    ck_assert_int_eq(suppression_after_hard_bounce(store, &config, "gone@example.com", SINCE, &error), 0);
     ck_assert_str_eq(stopped_by("gone@example.com", false), "");
     config.suppression.on_hard_bounce = true;
-    ck_assert(suppression_after_hard_bounce(store, &config, "gone@Example.com", SINCE, &error));
+    ck_assert_int_eq(suppression_after_hard_bounce(store, &config, "gone@Example.com", SINCE, &error), 1);
     ck_assert_int_eq(suppression_find(store, "gone@example.com", 0, &found, &error), 1);
     ck_assert_int_eq(found.reason, SUPPRESSION_HARD_BOUNCE);
     suppress("left@example.com", SUPPRESSION_UNSUBSCRIBE);
-    ck_assert(suppression_after_hard_bounce(store, &config, "left@example.com", SINCE + 1, &error));
+    ck_assert_int_eq(suppression_after_hard_bounce(store, &config, "left@example.com", SINCE + 1, &error), 0);
     ck_assert_int_eq(suppression_find(store, "left@example.com", 0, &found, &error), 1);
     ck_assert_int_eq(found.reason, SUPPRESSION_UNSUBSCRIBE);
     ck_assert_int_eq(found.since_ms, SINCE);
-    ck_assert(suppression_after_hard_bounce(store, &config, "no address", SINCE, &error));
+    ck_assert_int_eq(suppression_after_hard_bounce(store, &config, "no address", SINCE, &error), 0);
 }
 END_TEST
 

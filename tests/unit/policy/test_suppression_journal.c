@@ -101,9 +101,9 @@ static void again(const char *address, int how)
     if (how == 0)
         add(address);
     else if (how == 1)
-        ck_assert(suppression_after_hard_bounce(store, &config, address, 1, &error));
+        ck_assert_int_eq(suppression_after_hard_bounce(store, &config, address, 1, &error), 1);
     else
-        ck_assert(suppression_after_complaint(store, &config, address, 1, &error));
+        ck_assert_int_eq(suppression_after_complaint(store, &config, address, 1, &error), 1);
 }
 
 START_TEST(what_comes_to_the_list_again_is_told_again)
