@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/map_guard.h"
+#include "base/postconf.h"
 #include "base/run.h"
 #include "base/xalloc.h"
 #include "postlog/log_shipper.h"
@@ -158,13 +160,37 @@ static char *make_pattern(const char *const words[], size_t count)
     return pattern;
 }
 
+/* Postfix's own user, as a match of journalctl(1); root's where there is none. */
+static char *match_of_postfix(void)
+{
+    char *name = NULL;
+
+    postconf_values(NULL, (const char *const[]){"mail_owner"}, 1, &name);
+    const struct passwd *user = getpwnam(name != NULL ? name : "postfix");
+    free(name);
+    return xasprintf("_UID=%ld", user != NULL ? (long)user->pw_uid : 0L);
+}
+
+/* Anybody may send to the journal under any tag, so only what the kernel says that root, Postfix's user or
+ * the user of the deliveries, which this program runs as, has written is asked for. */
 static bool read_journal(struct reader *reader, const char *const words[], size_t count)
 {
-    AUTO_FREE char *pattern = make_pattern(words, count);
+    AUTO_FREE char *pattern = make_pattern(words, count), *postfix = match_of_postfix();
+    AUTO_FREE char *own = xasprintf("_UID=%ld", (long)geteuid());
     struct run run;
-    const char *const argv[] = {"journalctl",        "--quiet", "--no-pager", "--output=short-iso-precise",
-                                "--lines=2000",      "--grep",  pattern,      "--case-sensitive=yes",
-                                "SYSLOG_FACILITY=2", NULL};
+    const char *const argv[] = {"journalctl",
+                                "--quiet",
+                                "--no-pager",
+                                "--output=short-iso-precise",
+                                "--lines=2000",
+                                "--grep",
+                                pattern,
+                                "--case-sensitive=yes",
+                                "SYSLOG_FACILITY=2",
+                                "_UID=0",
+                                postfix,
+                                own,
+                                NULL};
     bool answered = pattern != NULL && run_program(&run, argv);
     /* it ends with 1 where nothing was found */
     bool ok = answered || (pattern != NULL && run.status == 1 && *run.err == '\0');

@@ -15,7 +15,7 @@ INSIDE = r"""
 import os, signal, socket, subprocess, sys, time
 sys.path.insert(0, sys.argv[2])
 from support import wait_for, end_process
-program, config = sys.argv[1], sys.argv[3]
+program, config, ctl = sys.argv[1], sys.argv[3], sys.argv[4]
 for path in ("/run/systemd/journal", "/run/log/journal", "/run/lock"):
     os.makedirs(path, exist_ok=True)
 journald = subprocess.Popen(["/lib/systemd/systemd-journald"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -70,6 +70,9 @@ try:
     wait_for(lambda: journal_has("user5@") and journal_has("user6@"), "user5 and user6 in the journal")
     once()
     once()
+    for number, told in (5, False), (6, True):
+        done = subprocess.run([ctl, "-c", config, "trace", f"user{number}@example.com"], capture_output=True, text=True)
+        assert (f"user{number}@" in done.stdout, done.returncode) == (told, 0 if told else 1), done
 finally:
     end_process(journald.pid)
 """
@@ -83,7 +86,7 @@ def test_each_entry_of_the_journal_counts_once():
         script.write_text(INSIDE.replace("THE-ID", UUID))
         done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c",
                                'mount -t tmpfs none /run && mount -t tmpfs none /var/log && exec "$@"', "sh", sys.executable,
-                               script, PROGRAM, Path(__file__).parent, agent.config], env=agent.environment(),
+                               script, PROGRAM, Path(__file__).parent, agent.config, PROGRAM.with_name("sendpostctl")], env=agent.environment(),
                               capture_output=True, check=False, timeout=240)
         if b"mount" in done.stderr and b"denied" in done.stderr:
             pytest.skip("needs to mount")
