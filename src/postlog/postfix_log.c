@@ -246,6 +246,7 @@ static enum postfix_log_kind parse_message(struct cursor cursor, struct postfix_
 {
     if (!take_queue_id(&cursor, &line->queue_id))
         return POSTFIX_LOG_OTHER;
+    line->words = (struct log_slice){cursor.at, cursor_left(&cursor)};
     if (cursor_left(&cursor) < 4)
         return POSTFIX_LOG_OTHER;
     switch (*cursor.at) {

@@ -53,6 +53,7 @@ struct postfix_log_line {
     struct log_slice name;    /* syslog_name: "postfix", "postfix-out", "postfix/submission" */
     struct log_slice program; /* "smtp", "qmgr", …; "" where the syslog daemon has cut the tag */
     struct log_slice queue_id;
+    struct log_slice words; /* what follows the queue id */
 
     /* BORN, ACTIVE, EXPIRED, UUID: envelope sender ("" with at != NULL is the null sender) */
     struct log_slice from;

@@ -78,8 +78,7 @@ struct reader {
     struct log_shipper shipper;
     struct log_pieces pieces;
     struct log_time time;
-    bool (*see)(void *context, const struct postfix_log_line *line, const char *text, size_t length,
-                int64_t time_ms);
+    bool (*see)(void *context, const struct postfix_log_line *line, int64_t time_ms);
     void *context;
 };
 
@@ -115,7 +114,7 @@ static bool take_line(struct reader *reader, const char *text, size_t length)
         return true;
     if (line.kind == POSTFIX_LOG_FOREIGN)
         return true;
-    return reader->see(reader->context, &line, text, length, log_time_parse(&reader->time, line.stamp));
+    return reader->see(reader->context, &line, log_time_parse(&reader->time, line.stamp));
 }
 
 static bool read_piece(struct reader *reader, const struct trace_log_piece *piece, const char *const words[],
@@ -203,8 +202,7 @@ static bool read_journal(struct reader *reader, const char *const words[], size_
 }
 
 bool trace_log_each(const struct trace_log *log, const char *const words[], size_t count,
-                    bool (*see)(void *context, const struct postfix_log_line *line, const char *text,
-                                size_t length, int64_t time_ms),
+                    bool (*see)(void *context, const struct postfix_log_line *line, int64_t time_ms),
                     void *context)
 {
     struct reader reader = {.see = see, .context = context};

@@ -29,8 +29,7 @@ void trace_log_close(struct trace_log *log) __attribute__((nonnull));
  * Stops when see() returns false. False when the journal cannot be asked.
  */
 bool trace_log_each(const struct trace_log *log, const char *const words[], size_t count,
-                    bool (*see)(void *context, const struct postfix_log_line *line, const char *text,
-                                size_t length, int64_t time_ms),
+                    bool (*see)(void *context, const struct postfix_log_line *line, int64_t time_ms),
                     void *context) __attribute__((nonnull));
 
 #endif

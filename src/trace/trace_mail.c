@@ -58,23 +58,6 @@ static void copy(char *to, size_t size, struct log_slice slice)
         utf8_clean(to, size, slice.at, slice.length);
 }
 
-/* What follows the queue id. */
-static char *words_of(const struct postfix_log_line *line, const char *text, size_t length)
-{
-    const char *from = line->queue_id.at + line->queue_id.length;
-    size_t left = (size_t)(text + length - from);
-
-    if (left > 0 && *from == ':') {
-        from++;
-        left--;
-    }
-    while (left > 0 && *from == ' ') {
-        from++;
-        left--;
-    }
-    return xstrndup(from, left);
-}
-
 static void note_birth(struct trace_letter *letter, const struct postfix_log_line *line, int64_t time_ms)
 {
     AUTO_FREE char *text =
@@ -141,8 +124,7 @@ static void note_delivery(struct reading *reading, const struct postfix_log_line
         add_id(reading->later, postfix_log_queued_as(line));
 }
 
-static bool note_line(void *context, const struct postfix_log_line *line, const char *text, size_t length,
-                      int64_t time_ms)
+static bool note_line(void *context, const struct postfix_log_line *line, int64_t time_ms)
 {
     struct reading *reading = context;
     char queue_id[EVENT_QUEUE_ID_SIZE] = "";
@@ -153,7 +135,7 @@ static bool note_line(void *context, const struct postfix_log_line *line, const 
     if (!has_id(reading->ids, queue_id))
         return true;
     struct trace_letter *letter = trace_letter_for(reading->trace, queue_id);
-    AUTO_FREE char *words = words_of(line, text, length);
+    AUTO_FREE char *words = xstrndup(line->words.at, line->words.length);
     switch (line->kind) {
     case POSTFIX_LOG_BORN:
         note_birth(letter, line, time_ms);
@@ -191,11 +173,8 @@ static bool note_line(void *context, const struct postfix_log_line *line, const 
 
 /* --- the log ------------------------------------------------------------------------------------------- */
 
-static bool collect_id(void *context, const struct postfix_log_line *line, const char *text, size_t length,
-                       int64_t time_ms)
+static bool collect_id(void *context, const struct postfix_log_line *line, int64_t time_ms)
 {
-    (void)text;
-    (void)length;
     (void)time_ms;
     add_id(context, line->queue_id);
     return true;

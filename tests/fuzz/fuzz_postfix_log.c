@@ -19,10 +19,10 @@ static void within(struct log_slice slice, const char *line, size_t size)
 
 static void check(const struct postfix_log_line *parsed, const char *line, size_t size)
 {
-    const struct log_slice slices[] = {parsed->stamp,  parsed->host,   parsed->name,    parsed->program,
-                                       parsed->from,   parsed->client, parsed->orig_id, parsed->uuid,
-                                       parsed->to,     parsed->relay,  parsed->orig_to, parsed->dsn,
-                                       parsed->reason, parsed->tls,    parsed->delays,  parsed->queue_id};
+    const struct log_slice slices[] = {
+        parsed->stamp,   parsed->host, parsed->name,   parsed->program,  parsed->from,    parsed->client,
+        parsed->orig_id, parsed->uuid, parsed->to,     parsed->relay,    parsed->orig_to, parsed->dsn,
+        parsed->reason,  parsed->tls,  parsed->delays, parsed->queue_id, parsed->words};
     struct postfix_log_reply reply;
     struct log_time log_time = {.reference_ms = INT64_C(1767312000000)};
 
@@ -41,8 +41,9 @@ static void check(const struct postfix_log_line *parsed, const char *line, size_
 /* Read every byte of what points into the shipper's buffer: the sanitizer knows its end. */
 static void touch(const struct postfix_log_line *parsed)
 {
-    const struct log_slice slices[] = {parsed->stamp, parsed->host, parsed->queue_id, parsed->uuid,
-                                       parsed->to,    parsed->from, parsed->reason,   parsed->client};
+    const struct log_slice slices[] = {parsed->stamp,  parsed->host,   parsed->queue_id,
+                                       parsed->uuid,   parsed->to,     parsed->from,
+                                       parsed->reason, parsed->client, parsed->words};
     static volatile unsigned char sum;
 
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)

@@ -31,10 +31,9 @@ static void tear_down(void)
     unlink(path);
 }
 
-static bool count(void *cut, const struct postfix_log_line *line, const char *text, size_t length,
-                  int64_t time_ms)
+static bool count(void *cut, const struct postfix_log_line *line, int64_t time_ms)
 {
-    (void)line, (void)text, (void)length, (void)time_ms;
+    (void)line, (void)time_ms;
     seen++;
     if (*(const bool *)cut)
         ck_assert_int_eq(truncate(path, 0), 0);
@@ -45,6 +44,35 @@ START_TEST(lines_with_one_of_the_words_are_seen)
 {
     ck_assert(trace_log_each(&trace_log, (const char *[]){"4b00007", "4b19999"}, 2, count, &(bool){false}));
     ck_assert_int_eq(seen, 2);
+}
+END_TEST
+
+static bool note_words(void *words, const struct postfix_log_line *line, int64_t time_ms)
+{
+    (void)time_ms;
+    snprintf(words, 64, "%.*s", (int)line->words.length, line->words.at);
+    return true;
+}
+
+/* What follows the queue id ends with the line, also of one that a log shipper has wrapped, and that has more
+ * behind it. */
+START_TEST(the_words_of_a_line_are_its_own)
+{
+    char words[64];
+    FILE *file = fopen(path, "ae");
+
+    fputs("{\"log\":\"Nov 26 10:00:00 mx postfix/qmgr[7]: 4bWRAPPED: from=<a@example.com>, status=expired, "
+          "x\\n\","
+          "\"stream\":\"stdout\",\"time\":\"2026-11-26T10:00:00Z\"}\n",
+          file);
+    fclose(file);
+    trace_log_close(&trace_log);
+    char *why;
+    ck_assert_msg(trace_log_open(&trace_log, path, &why), "%s", why);
+    ck_assert(trace_log_each(&trace_log, (const char *[]){"4bWRAPPED"}, 1, note_words, words));
+    ck_assert_str_eq(words, "from=<a@example.com>, status=expired, x");
+    ck_assert(trace_log_each(&trace_log, (const char *[]){"4b00007"}, 1, note_words, words));
+    ck_assert_str_eq(words, "removed");
 }
 END_TEST
 
@@ -63,6 +91,7 @@ UNIT_SUITE(trace_log_suite)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, lines_with_one_of_the_words_are_seen);
+    tcase_add_test(tcase, the_words_of_a_line_are_its_own);
     tcase_add_test(tcase, a_log_that_is_cut_while_it_is_read_ends_nobody);
     suite_add_tcase(suite, tcase);
     return suite;
