@@ -9,11 +9,10 @@
 #include "supervisor/idle_private.h"
 
 /* One of those who wait asks for all of them whether it is better to start another deliverer: soon, and then
- * less and less often. */
+ * again and again; the others see now and then whether anybody asks. */
 #define ASK_FIRST_MS 3
-#define ASK_NEXT_MS 16
-#define ASK_MOST_MS 128
-#define OTHERS_MS 256 /* for the others, to see whether anybody asks */
+#define ASK_AGAIN_MS 16
+#define OTHERS_MS 256
 
 struct search {
     const struct idle_caller *caller;
@@ -66,15 +65,6 @@ static enum visit await_visit(struct search *search, int pause_ms)
     return search->deliverer->channel >= 0 && is_ready(search->deliverer) ? VISIT_READY : VISIT_IN_VAIN;
 }
 
-static int next_pause(int last_ms, bool asks)
-{
-    if (!asks)
-        return OTHERS_MS;
-    if (last_ms < ASK_NEXT_MS || last_ms > ASK_MOST_MS)
-        return ASK_NEXT_MS;
-    return last_ms < ASK_MOST_MS ? last_ms * 2 : ASK_MOST_MS;
-}
-
 /* Who came in vain leaves, and one is started instead of it. */
 static bool wait_for_visit(struct search *search)
 {
@@ -90,7 +80,7 @@ static bool wait_for_visit(struct search *search)
         bool deserted = idle_line_deserted(search->line);
         if ((deserted && wait.asks) || caller->enough(caller->context, &wait))
             return false;
-        pause_ms = next_pause(pause_ms, wait.asks);
+        pause_ms = wait.asks ? ASK_AGAIN_MS : OTHERS_MS;
         if (deserted) /* whoever asks starts one in this moment */
             poll(NULL, 0, ASK_FIRST_MS);
     }
