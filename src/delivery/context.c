@@ -8,6 +8,11 @@
 #include "net/tls.h"
 #include "policy/connections_share.h"
 
+static void end_kept_session(void *relay, const struct config_tpsp *tpsp)
+{
+    relay_end_kept(relay, tpsp);
+}
+
 bool deliver_open(struct deliver_context *context, struct outcome *error_r)
 {
     const struct config *config = context->config;
@@ -39,6 +44,7 @@ bool deliver_open(struct deliver_context *context, struct outcome *error_r)
     context->relay = relay_open(config->state_dir, config->path, context->resolver);
     context->oauth = oauth_open(config, context->trace);
     relay_use_oauth(context->relay, context->oauth);
+    connections_on_let_go(context->leases, end_kept_session, context->relay);
     context->reporter = event_reporter_open(config, context->store,
                                             &(struct event_reporter_options){.trace = context->trace});
     return true;

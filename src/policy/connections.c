@@ -26,6 +26,8 @@ struct connections_desk {
     bool *confirmed; /* by TPSP: the one that is held is */
     unsigned *of;    /* by TPSP: the limit when one was asked for last */
     bool *waiting;   /* by TPSP: it is said that one is wanted */
+    void (*end_session)(void *context, const struct config_tpsp *tpsp);
+    void *context;
 };
 
 struct connections_desk *connections_open(const struct config *config)
@@ -172,12 +174,26 @@ enum connections_answer connections_take(struct connections_desk *desk, const st
     return CONNECTIONS_NONE_FREE;
 }
 
+bool connections_is_within(const struct connections_desk *desk, const struct config_tpsp *tpsp,
+                           unsigned limit)
+{
+    return connections_is_held(desk, tpsp) && count_locked(desk, room_of(tpsp), CONNECTIONS_MAX) < limit;
+}
+
+void connections_on_let_go(struct connections_desk *desk,
+                           void (*end_session)(void *context, const struct config_tpsp *tpsp), void *context)
+{
+    desk->end_session = end_session;
+    desk->context = context;
+}
+
 void connections_let_go(struct connections_desk *desk, const struct config_tpsp *tpsp)
 {
     int *held = &desk->slots[index_of(desk, tpsp)];
-
     bool *confirmed = &desk->confirmed[index_of(desk, tpsp)];
 
+    if (*held != NO_LEASE && desk->end_session != NULL)
+        desk->end_session(desk->context, tpsp);
     if (*held != NO_LEASE && *confirmed)
         lock(desk, F_UNLCK, room_of(tpsp) + CONFIRMED + *held);
     if (*held != NO_LEASE)

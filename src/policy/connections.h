@@ -51,8 +51,16 @@ enum connections_answer {
  * or connections_stop_waiting(). */
 enum connections_answer connections_take(struct connections_desk *desk, const struct config_tpsp *tpsp,
                                          unsigned limit, struct outcome *error_r) __attribute__((nonnull));
+/* The one that is held is enough as it is: with those of all others that makes limit at most. */
+bool connections_is_within(const struct connections_desk *desk, const struct config_tpsp *tpsp,
+                           unsigned limit) __attribute__((nonnull));
 void connections_let_go(struct connections_desk *desk, const struct config_tpsp *tpsp)
     __attribute__((nonnull));
+/* What is called before a lease is let go: it ends the session that is kept under it, for another process may
+ * have the lease in the next moment. NULL: no session is. */
+void connections_on_let_go(struct connections_desk *desk,
+                           void (*end_session)(void *context, const struct config_tpsp *tpsp), void *context)
+    __attribute__((nonnull(1)));
 void connections_stop_waiting(struct connections_desk *desk) __attribute__((nonnull));
 
 bool connections_is_held(const struct connections_desk *desk, const struct config_tpsp *tpsp)

@@ -90,11 +90,12 @@ bool connections_share_alone(const struct admission_gate *gate, const struct con
 
     if (gate->leases == NULL || !connections_lease(gate->leases, tpsp, &number, &limit))
         return true;
-    connections_let_go(gate->leases, tpsp);
-    if (cluster->when_away == WHEN_AWAY_HOLD)
-        return false;
     unsigned share = (unsigned)((uint64_t)limit * cluster->share_ppm / 1000000);
-    return connections_take(gate->leases, tpsp, share > 0 ? share : 1, &ignored) == CONNECTIONS_TAKEN;
+    share = cluster->when_away == WHEN_AWAY_HOLD ? 0 : share > 0 ? share : 1;
+    if (connections_is_within(gate->leases, tpsp, share))
+        return true;
+    connections_let_go(gate->leases, tpsp);
+    return share > 0 && connections_take(gate->leases, tpsp, share, &ignored) == CONNECTIONS_TAKEN;
 }
 
 /* --- after a new server ------------------------------------------------------------------------------- */

@@ -12,8 +12,9 @@
  *
  * A supervisor listens on a local socket (unix(7)) in the meeting place and writes the socket's name into the
  * line. Deliverers that are idle read from it, and the one that gets the name calls. So who came first is
- * served first, one process is woken for each message, the deliverer that served last serves next, its caches
- * still warm, and nobody looks through a directory. Both sides ask the kernel for the user at the other end.
+ * served first, one process is woken for each message (the one that takes part for longest, as Linux does it:
+ * where few are enough, few serve), and nobody looks through a directory. Both sides ask the kernel for the
+ * user at the other end.
  *
  * Who will be idle some time has the line open for reading: a deliverer at work, and a supervisor that has
  * started one. So where nobody is at work a supervisor cannot open the line, or hears at once that the last

@@ -43,7 +43,7 @@ void idle_part(struct idle_member *member)
     close_one(&member->place);
 }
 
-/* Exclusive: of all who wait, the one that waits for the longest part of its life is woken. */
+/* Exclusive: of all who wait one is woken. */
 static int open_readiness(int line)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};

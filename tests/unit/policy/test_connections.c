@@ -17,6 +17,7 @@ static char directory[64], path[96];
 static struct config_tpsp tpsps[2];
 static struct config config;
 static struct outcome error;
+static int ended; /* sessions */
 
 static void set_up(void)
 {
@@ -191,12 +192,56 @@ START_TEST(killed_at_any_point_it_leaves_none_behind)
 }
 END_TEST
 
+static void note_session_ended(void *others, const struct config_tpsp *tpsp)
+{
+    /* nobody else can have the lease yet */
+    ck_assert_int_eq(connections_take(others, tpsp, 1, &error), CONNECTIONS_NONE_FREE);
+    connections_stop_waiting(others);
+    ended++;
+}
+
+/* The server would see two of one otherwise: the session that is kept, and that of who gets the lease. */
+START_TEST(a_session_ends_before_its_lease_is_let_go)
+{
+    struct connections_desk *holder = connections_open(&config), *other = connections_open(&config);
+
+    ended = 0;
+    connections_on_let_go(holder, note_session_ended, other);
+    connections_let_go(holder, &tpsps[0]);
+    ck_assert_int_eq(ended, 0); /* none is held */
+    ck_assert_int_eq(connections_take(holder, &tpsps[0], 1, &error), CONNECTIONS_TAKEN);
+    connections_let_go(holder, &tpsps[0]);
+    ck_assert_int_eq(ended, 1);
+    ck_assert_int_eq(connections_take(other, &tpsps[0], 1, &error), CONNECTIONS_TAKEN);
+    connections_close(holder);
+    connections_close(other);
+}
+END_TEST
+
+START_TEST(one_that_is_held_counts_with_those_of_all_others)
+{
+    struct connections_desk *holder = connections_open(&config), *other = connections_open(&config);
+
+    ck_assert(!connections_is_within(holder, &tpsps[0], 3));
+    ck_assert_int_eq(connections_take(holder, &tpsps[0], 3, &error), CONNECTIONS_TAKEN);
+    ck_assert(connections_is_within(holder, &tpsps[0], 1));
+    ck_assert(!connections_is_within(holder, &tpsps[0], 0));
+    ck_assert_int_eq(connections_take(other, &tpsps[0], 3, &error), CONNECTIONS_TAKEN);
+    ck_assert(!connections_is_within(holder, &tpsps[0], 1));
+    ck_assert(connections_is_within(holder, &tpsps[0], 2));
+    connections_close(holder);
+    connections_close(other);
+}
+END_TEST
+
 UNIT_SUITE(connections_suite)
 {
     Suite *suite = suite_create("connections");
     TCase *tcase = tcase_create("connections");
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, a_session_ends_before_its_lease_is_let_go);
+    tcase_add_test(tcase, one_that_is_held_counts_with_those_of_all_others);
     tcase_add_test(tcase, no_more_than_the_limit_are_given);
     tcase_add_test(tcase, who_waits_is_heard_by_who_holds);
     tcase_add_test(tcase, a_smaller_limit_counts_those_above_it);
